@@ -1,0 +1,185 @@
+//! Configuration, checked once when the cache is built.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minijinja::syntax::SyntaxConfig;
+
+use crate::cache::FragmentCache;
+use crate::clock::{Clock, ManualClock, Nanos, nanos};
+use crate::error::{Error, ErrorKind};
+
+type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// How a cache behaves, once built.
+pub(crate) struct Settings {
+    pub(crate) max_bytes: u64,
+    pub(crate) max_entry_bytes: u64,
+    pub(crate) default_ttl: Nanos,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) jitter: f64,
+    pub(crate) floor_slots: usize,
+    pub(crate) enabled: bool,
+    pub(crate) syntax: SyntaxConfig,
+    pub(crate) clock: Clock,
+    pub(crate) on_error: Option<OnError>,
+}
+
+/// Builds a [`FragmentCache`]; see [`FragmentCache::builder`].
+#[must_use]
+pub struct Builder {
+    max_bytes: u64,
+    max_entry_bytes: Option<u64>,
+    default_ttl: Duration,
+    wait_timeout: Duration,
+    jitter: f64,
+    floor_slots: usize,
+    enabled: bool,
+    syntax: SyntaxConfig,
+    clock: Clock,
+    on_error: Option<OnError>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_bytes", &self.max_bytes)
+            .field("max_entry_bytes", &self.max_entry_bytes)
+            .field("default_ttl", &self.default_ttl)
+            .field("wait_timeout", &self.wait_timeout)
+            .field("jitter", &self.jitter)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            max_bytes: 64 << 20,
+            max_entry_bytes: None,
+            default_ttl: Duration::from_secs(300),
+            wait_timeout: Duration::from_secs(5),
+            jitter: 0.0,
+            floor_slots: 1 << 20,
+            enabled: true,
+            syntax: SyntaxConfig::default(),
+            clock: Clock::System,
+            on_error: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used
+    /// least recently goes first.
+    pub fn max_bytes(mut self, bytes: u64) -> Builder {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The largest entry that is stored, in bytes; a quarter of `max_bytes` by default. A larger result is served
+    /// and not stored.
+    pub fn max_entry_bytes(mut self, bytes: u64) -> Builder {
+        self.max_entry_bytes = Some(bytes);
+        self
+    }
+
+    /// The lifetime of blocks and calls that name none; 300 s by default.
+    pub fn default_ttl(mut self, ttl: Duration) -> Builder {
+        self.default_ttl = ttl;
+        self
+    }
+
+    /// How long a caller waits for somebody else who computes the same, before it computes for itself without
+    /// storing; 5 s by default. Zero means not to wait.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Builder {
+        self.wait_timeout = timeout;
+        self
+    }
+
+    /// Shortens each lifetime by a random part, at most this fraction of it; 0 by default. Spreads the expiry of
+    /// what was stored together.
+    pub fn jitter(mut self, fraction: f64) -> Builder {
+        self.jitter = fraction;
+        self
+    }
+
+    /// The size of the table that invalidations are kept in; 2²⁰ slots of 8 bytes by default, rounded up to a power
+    /// of two, allocated as used. Two tags that share a slot invalidate each other: a needless render, never a
+    /// stale one.
+    pub fn floor_slots(mut self, slots: usize) -> Builder {
+        self.floor_slots = slots;
+        self
+    }
+
+    /// Switches caching off: every body runs, every closure is called, nothing is stored. Templates and calls work
+    /// as before, and wrong use still fails.
+    pub fn enabled(mut self, yes: bool) -> Builder {
+        self.enabled = yes;
+        self
+    }
+
+    /// The syntax of templates that loaders of this cache load; MiniJinja's default unless given. A loader cannot
+    /// see the environment it serves, so say it here as well as to `Environment::set_syntax`.
+    pub fn syntax(mut self, syntax: SyntaxConfig) -> Builder {
+        self.syntax = syntax;
+        self
+    }
+
+    /// A clock that tests move by hand.
+    pub fn clock(mut self, clock: &ManualClock) -> Builder {
+        self.clock = Clock::Manual(clock.clone());
+        self
+    }
+
+    /// Called with each failure of the cache itself, none of which fails a page: an empty key, a value that does
+    /// not encode, a lost watch. It runs on the thread that met the failure; panics in it are caught.
+    pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Builder {
+        self.on_error = Some(Arc::new(report));
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] names the setting that makes no sense.
+    pub fn build(self) -> Result<FragmentCache, Error> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::Config, message));
+        if self.max_bytes == 0 {
+            return refuse("max_bytes is 0; to switch caching off, use enabled(false)".into());
+        }
+        if self.default_ttl.is_zero() {
+            return refuse("default_ttl is 0; to switch caching off, use enabled(false)".into());
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return refuse(format!("jitter is {}, but must be a fraction from 0 to 1", self.jitter));
+        }
+        if self.floor_slots == 0 || self.floor_slots > 1 << 30 {
+            return refuse(format!("floor_slots is {}, but must be from 1 to 2^30", self.floor_slots));
+        }
+        if self.max_entry_bytes == Some(0) {
+            return refuse("max_entry_bytes is 0, so nothing could be stored; to switch caching off, use enabled(false)".into());
+        }
+        if self.max_entry_bytes.is_some_and(|bytes| bytes > self.max_bytes) {
+            return refuse("max_entry_bytes is larger than max_bytes".into());
+        }
+        FragmentCache::from_settings(Settings {
+            max_bytes: self.max_bytes,
+            max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),
+            default_ttl: nanos(self.default_ttl),
+            wait_timeout: self.wait_timeout.min(FAR),
+            jitter: self.jitter,
+            floor_slots: self.floor_slots,
+            enabled: self.enabled,
+            syntax: self.syntax,
+            clock: self.clock,
+            on_error: self.on_error,
+        })
+    }
+}
+
+/// Deadlines are instants, and an instant cannot be arbitrarily late.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

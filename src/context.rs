@@ -1,0 +1,309 @@
+//! What encloses the work on this thread: scopes, closures, open fragments, and the renders they open in.
+//!
+//! Owns the stack and who learns what. It is thread-local because it must reach across MiniJinja states (a closure
+//! that renders, a lazy value that renders); a future takes its frame along from poll to poll.
+//!
+//! A frame is removed by id, and whatever still stands above it goes too: that was left open by an error that
+//! somebody swallowed, and what encloses it is not stored, because nobody can say what it was to contain.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::Value;
+
+use crate::record::{Begin, Dependency, Record};
+
+/// Caches a thread keeps a beginning for.
+const MOST_CACHES: usize = 16;
+
+thread_local! {
+    static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
+}
+
+/// A frame's name, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameId(u64);
+
+/// A render's name, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RenderId(u64);
+
+/// One level of what encloses.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    id: FrameId,
+    gathered: Gathered,
+    /// Whether it leads a flight.
+    leads: bool,
+}
+
+#[derive(Debug)]
+enum Gathered {
+    Here(Record),
+    /// A scope, which may stand on several threads at once.
+    Shared(Arc<Mutex<Record>>),
+}
+
+impl Frame {
+    pub(crate) fn new(record: Record, leads: bool) -> Frame {
+        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), leads }
+    }
+
+    pub(crate) fn shared(record: Arc<Mutex<Record>>) -> Frame {
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(record), leads: false }
+    }
+
+    pub(crate) fn id(&self) -> FrameId {
+        self.id
+    }
+
+    /// What was gathered, unless others still gather.
+    pub(crate) fn into_record(self) -> Option<Record> {
+        match self.gathered {
+            Gathered::Here(record) => Some(record),
+            Gathered::Shared(_) => None,
+        }
+    }
+
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
+        match &mut self.gathered {
+            Gathered::Here(record) => f(record),
+            Gathered::Shared(record) => f(&mut record.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+/// A MiniJinja render in which a block, an import or an `extends` was reached.
+struct Render {
+    id: RenderId,
+    began: Vec<(u64, Begin)>,
+    /// What it imported or extended: every fragment it opens afterwards depends on these.
+    imported: Vec<(u64, Dependency)>,
+    /// Look-ups now are an import's or an `extends`'.
+    importing: bool,
+}
+
+struct Context {
+    frames: Vec<Frame>,
+    renders: Vec<Render>,
+    /// Per cache, the first template look-up since the last render known to have ended: what a render without a
+    /// scope began with, or something earlier, which only ever refuses more.
+    began: Vec<(u64, Begin)>,
+    /// What the hit just looked up prints.
+    hit: Option<Value>,
+}
+
+impl Context {
+    const fn new() -> Context {
+        Context { frames: Vec::new(), renders: Vec::new(), began: Vec::new(), hit: None }
+    }
+
+    fn scope_of(&mut self, cache: u64) -> Option<Begin> {
+        self.frames.iter_mut().rev().find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
+    }
+
+    fn pop(&mut self, id: FrameId) -> Option<Frame> {
+        let at = self.frames.iter().rposition(|frame| frame.id == id)?;
+        let swallowed = self.frames.len() > at + 1;
+        let mut left_open = self.frames.split_off(at + 1);
+        let mut frame = self.frames.pop()?;
+        if swallowed {
+            frame.with(|record| {
+                left_open.iter_mut().for_each(|inner| inner.with(|inner| record.absorb(inner)));
+                record.uncacheable = true;
+            });
+        }
+        Some(frame)
+    }
+
+    /// When the work here began, for every cache that has a part in it, innermost first.
+    fn began_everywhere(&mut self) -> Vec<(u64, Begin)> {
+        let mut began: Vec<(u64, Begin)> = Vec::new();
+        for frame in self.frames.iter_mut().rev() {
+            let (cache, begin) = frame.with(|record| (record.cache, record.begin));
+            if !began.iter().any(|(known, _)| *known == cache) {
+                began.push((cache, begin));
+            }
+        }
+        let renders = self.renders.last().map_or(&self.began, |render| &render.began);
+        for (cache, begin) in renders {
+            if !began.iter().any(|(known, _)| known == cache) {
+                began.push((*cache, *begin));
+            }
+        }
+        began
+    }
+
+    fn began_in(&self, cache: u64) -> Option<Begin> {
+        let began = self.renders.last().map_or(&self.began, |render| &render.began);
+        began.iter().find(|(of, _)| *of == cache).map(|(_, begin)| *begin)
+    }
+}
+
+fn next_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Runs `f` on this thread's context; `None` while the thread is being torn down.
+fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
+    CONTEXT.try_with(|context| f(&mut context.borrow_mut())).ok()
+}
+
+/// Puts a frame on top.
+pub(crate) fn push(frame: Frame) -> FrameId {
+    let id = frame.id;
+    with(|context| context.frames.push(frame));
+    id
+}
+
+/// Takes a frame off, if it stands on this thread.
+pub(crate) fn pop(id: FrameId) -> Option<Frame> {
+    with(|context| context.pop(id)).flatten()
+}
+
+/// Adds to what the innermost frame gathers; nothing outside of any.
+pub(crate) fn gather(f: impl FnOnce(&mut Record)) {
+    with(|context| context.frames.last_mut().map(|frame| frame.with(f)));
+}
+
+/// Whether the work here stands in somebody's flight.
+pub(crate) fn leads() -> bool {
+    with(|context| context.frames.iter().any(|frame| frame.leads)).unwrap_or(false)
+}
+
+/// When the innermost work of this cache on this thread began.
+pub(crate) fn scope_begin(cache: u64) -> Option<Begin> {
+    with(|context| context.scope_of(cache)).flatten()
+}
+
+/// When the render on this thread began, for a render without a scope.
+pub(crate) fn render_begin(cache: u64) -> Option<Begin> {
+    with(|context| context.began_in(cache)).flatten()
+}
+
+/// Notes that the render looked a template up. `now` is asked only for the first.
+pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -> Begin) {
+    with(|context| {
+        if context.began_in(cache).is_none() && context.scope_of(cache).is_none() {
+            let began = match context.renders.last_mut() {
+                Some(render) => &mut render.began,
+                None => &mut context.began,
+            };
+            if began.len() < MOST_CACHES {
+                began.push((cache, now()));
+            }
+        }
+        if let Some(render) = context.renders.last_mut() {
+            if render.importing {
+                render.imported.push((cache, dependency.clone()));
+            }
+        }
+        if let Some(frame) = context.frames.last_mut() {
+            frame.with(|record| {
+                if record.cache == cache {
+                    record.depend(dependency);
+                } else {
+                    record.uncacheable = true;
+                }
+            });
+        }
+    });
+}
+
+/// Looks a template up on behalf of an import or an `extends`: what `look_up` comes across, every fragment that this
+/// render opens later depends on.
+pub(crate) fn import<R>(look_up: impl FnOnce() -> R) -> R {
+    set_importing(true);
+    let result = look_up();
+    set_importing(false);
+    result
+}
+
+fn set_importing(yes: bool) {
+    with(|context| context.renders.last_mut().map(|render| render.importing = yes));
+}
+
+/// What computing a lazy value depended on, and when the work around it began, by cache.
+#[derive(Debug)]
+pub(crate) struct Evaluated {
+    began: Vec<(u64, Begin)>,
+    record: Option<Record>,
+}
+
+/// Computes a lazy value, gathering what that depends on.
+pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
+    let began = with(|context| context.began_everywhere()).unwrap_or_default();
+    let Some(&(cache, begin)) = began.first() else {
+        return (load(), Evaluated { began, record: None });
+    };
+    let frame = push(Frame::new(Record::new(cache, begin), false));
+    let _left_on_panic = PopOnDrop(frame);
+    let result = load();
+    let record = pop(frame).and_then(Frame::into_record);
+    (result, Evaluated { began, record })
+}
+
+struct PopOnDrop(FrameId);
+
+impl Drop for PopOnDrop {
+    fn drop(&mut self) {
+        pop(self.0);
+    }
+}
+
+impl Evaluated {
+    /// Tells a fragment that reads the value.
+    pub(crate) fn reach(&self, reader: &mut Record) {
+        match self.began.iter().find(|(cache, _)| *cache == reader.cache) {
+            Some((_, begin)) => reader.begin = reader.begin.earliest(*begin),
+            // Computed outside anything this cache knew of: nobody can say since when the value is old.
+            None => reader.uncacheable = true,
+        }
+        if let Some(record) = &self.record {
+            reader.absorb(record);
+        }
+    }
+}
+
+/// What the render has imported and extended so far, through this cache.
+pub(crate) fn imported(cache: u64) -> Vec<Dependency> {
+    with(|context| {
+        let imported = context.renders.last().map_or(&[][..], |render| &render.imported);
+        imported.iter().filter(|(of, _)| *of == cache).map(|(_, dependency)| dependency.clone()).collect()
+    })
+    .unwrap_or_default()
+}
+
+/// Notes that a render goes on inside this one, or begins.
+pub(crate) fn enter_render() -> RenderId {
+    let id = RenderId(next_id());
+    with(|context| {
+        let began = context.renders.last().map_or(&context.began, |render| &render.began).clone();
+        context.renders.push(Render { id, began, imported: Vec::new(), importing: false });
+    });
+    id
+}
+
+/// Notes that a render ended, with all that it left open inside.
+pub(crate) fn leave_render(id: RenderId) {
+    with(|context| {
+        if let Some(at) = context.renders.iter().rposition(|render| render.id == id) {
+            context.renders.truncate(at);
+        }
+        if context.renders.is_empty() {
+            context.began.clear();
+        }
+    });
+}
+
+/// Leaves the text of a hit for the filter that prints it.
+pub(crate) fn set_hit(text: Value) {
+    with(|context| context.hit = Some(text));
+}
+
+/// Takes the text of the hit looked up last.
+pub(crate) fn take_hit() -> Option<Value> {
+    with(|context| context.hit.take()).flatten()
+}

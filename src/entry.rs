@@ -1,0 +1,141 @@
+//! A stored result and what a caller gets to see of it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use minijinja::Value;
+
+use crate::clock::Nanos;
+use crate::record::Record;
+
+/// What was computed.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// Text as a template value, safe if and only if it is markup: printing a hit then copies the text once.
+    Text(Value),
+    /// A value in MessagePack.
+    Data(Arc<[u8]>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) identity: Box<[u8]>,
+    pub(crate) version: Option<u128>,
+    pub(crate) body: Body,
+    pub(crate) record: Record,
+    /// How long after its expiry the entry may still be served.
+    pub(crate) stale: Nanos,
+    /// What it took to compute.
+    pub(crate) cost: Nanos,
+}
+
+impl Entry {
+    /// Whether the entry is younger than the lifetime it was stored with and the one asked for.
+    pub(crate) fn fresh(&self, latest: Nanos, asked: Nanos) -> bool {
+        latest < self.record.expires && latest < self.record.begin.at.saturating_add(asked)
+    }
+
+    /// Approximate bytes in memory.
+    pub(crate) fn weight(&self) -> u32 {
+        let body = match &self.body {
+            Body::Text(text) => text.as_str().map_or(0, str::len),
+            Body::Data(bytes) => bytes.len(),
+        };
+        let bytes = body + self.identity.len() + self.record.weight() + size_of::<Entry>() + STORE_OVERHEAD;
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+/// What moka keeps per entry beside it, by its own account of its structures.
+const STORE_OVERHEAD: usize = 160;
+
+/// A piece of text from the cache, or on its way into it. Reads as a `str`, clones without copying.
+///
+/// Printed by a template it is escaped like any text, unless it is markup: rendered by a template under
+/// auto-escaping, or declared so with [`Options::markup`](crate::Options::markup).
+#[derive(Clone)]
+pub struct Fragment(Value);
+
+impl Fragment {
+    pub(crate) fn new(text: Value) -> Fragment {
+        Fragment(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().unwrap_or_default()
+    }
+
+    /// Whether a template prints it as it is.
+    pub fn is_markup(&self) -> bool {
+        self.0.is_safe()
+    }
+}
+
+impl Deref for Fragment {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Fragment {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fragment").field("text", &self.as_str()).field("markup", &self.is_markup()).finish()
+    }
+}
+
+impl fmt::Display for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl PartialEq for Fragment {
+    fn eq(&self, other: &Fragment) -> bool {
+        self.as_str() == other.as_str() && self.is_markup() == other.is_markup()
+    }
+}
+
+impl Eq for Fragment {}
+
+impl PartialEq<str> for Fragment {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Fragment {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl From<Fragment> for String {
+    fn from(fragment: Fragment) -> String {
+        fragment.as_str().to_owned()
+    }
+}
+
+impl From<Fragment> for Value {
+    fn from(fragment: Fragment) -> Value {
+        fragment.0
+    }
+}
+
+#[cfg(feature = "axum")]
+impl axum_core::response::IntoResponse for Fragment {
+    /// Markup as `text/html`, other text as `text/plain`, both in UTF-8.
+    fn into_response(self) -> axum_core::response::Response {
+        let kind = if self.is_markup() { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        ([("content-type", kind)], String::from(self)).into_response()
+    }
+}

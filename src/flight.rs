@@ -1,0 +1,211 @@
+//! Single flight: of all who miss one identity at once, one computes and the others wait for it.
+//!
+//! Owns who leads, who follows and how waiting ends. Leaves to the cache what is computed, whether the result is
+//! still valid, and what to do when there is none.
+//!
+//! A flight is a guard one holds: dropping a [`Lead`] without landing it (an error, a panic, a cancelled future)
+//! wakes the followers to try for themselves, so no key can stay wedged. Three waits that could deadlock are
+//! refused at boarding (the caller goes [`Boarding::Apart`]): one who leads any flight never waits on another,
+//! since A waiting for B inside A's flight while B waits for A inside B's would never end; a synchronous caller
+//! never waits for an asynchronous leader, since it may be standing on the thread that should poll it.
+//!
+//! Interleavings this must survive:
+//!
+//! 1. *Late joiner.* (1) A leads; (2) A stores its result; (3) B misses the store just before 2; (4) A lands and
+//!    leaves the map; (5) B boards and leads. B looks again after winning and finds A's entry.
+//! 2. *Invalidated flight.* (1) A leads with stamp 5; (2) the key is invalidated; (3) B arrives: A's stamp is under
+//!    the floor, so B starts a flight of its own in A's place; (4) A lands: it removes only its own entry of the
+//!    map, and its followers see the floor when they wake.
+//! 3. *Lost wake-up.* A follower registers its waker under the lock under which landing is decided.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::BuildHasherDefault;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::identity::{Identity, Passthrough};
+use crate::floors::Stamp;
+use crate::sync::{Arc, Condvar, Mutex, lock};
+
+const SHARDS: usize = 16;
+
+type Shard<T> = Mutex<HashMap<u128, Arc<Flight<T>>, BuildHasherDefault<Passthrough>>>;
+
+/// All flights under way.
+pub(crate) struct Flights<T> {
+    shards: Box<[Shard<T>]>,
+}
+
+/// How a follower's wait ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Landing<T> {
+    /// The leader's result. Whether it is still valid is the follower's to check.
+    Shared(T),
+    /// The result is the leader's alone (it may not be stored): everybody computes, and nobody waits again.
+    Private,
+    /// The leader gave up: the next one may try.
+    Aborted,
+    /// The wait took too long.
+    TimedOut,
+}
+
+/// What is wanted, by whom.
+pub(crate) struct Passenger<'a> {
+    pub(crate) identity: Identity<'a>,
+    pub(crate) version: Option<u128>,
+    /// When the caller's work began.
+    pub(crate) stamp: Stamp,
+    pub(crate) asynchronous: bool,
+    /// Whether the caller leads a flight already.
+    pub(crate) leads: bool,
+}
+
+pub(crate) enum Boarding<T: Clone> {
+    Lead(Lead<T>),
+    Follow(Follower<T>),
+    /// Compute without storing, and without anybody waiting.
+    Apart,
+}
+
+struct Flight<T> {
+    hash: u128,
+    identity: Box<[u8]>,
+    version: Option<u128>,
+    stamp: Stamp,
+    asynchronous: bool,
+    progress: Mutex<Progress<T>>,
+    ended: Condvar,
+}
+
+struct Progress<T> {
+    landing: Option<Landing<T>>,
+    wakers: Vec<Waker>,
+}
+
+impl<T: Clone> Flights<T> {
+    pub(crate) fn new() -> Flights<T> {
+        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Joins the flight of an identity or starts one. `admits` tells whether work with a stamp could still be
+    /// valid for this caller.
+    pub(crate) fn board(self: &Arc<Self>, caller: &Passenger<'_>, admits: impl Fn(Stamp) -> bool) -> Boarding<T> {
+        let mut flights = lock(self.shard(caller.identity.hash));
+        match flights.get(&caller.identity.hash) {
+            // Two identities with one hash: neither may wait for the other.
+            Some(flight) if *flight.identity != *caller.identity.bytes => return Boarding::Apart,
+            Some(flight) if flight.version == caller.version && admits(flight.stamp) => {
+                if caller.leads || (flight.asynchronous && !caller.asynchronous) {
+                    return Boarding::Apart;
+                }
+                return Boarding::Follow(Follower { flight: Arc::clone(flight) });
+            }
+            _ => {}
+        }
+        if !admits(caller.stamp) {
+            return Boarding::Apart;
+        }
+        let flight = Arc::new(Flight {
+            hash: caller.identity.hash,
+            identity: caller.identity.bytes.into(),
+            version: caller.version,
+            stamp: caller.stamp,
+            asynchronous: caller.asynchronous,
+            progress: Mutex::new(Progress { landing: None, wakers: Vec::new() }),
+            ended: Condvar::new(),
+        });
+        flights.insert(flight.hash, Arc::clone(&flight));
+        Boarding::Lead(Lead { flights: Arc::clone(self), flight })
+    }
+
+    fn shard(&self, hash: u128) -> &Shard<T> {
+        &self.shards[hash as usize % SHARDS]
+    }
+
+    fn remove(&self, flight: &Arc<Flight<T>>) {
+        let mut flights = lock(self.shard(flight.hash));
+        if flights.get(&flight.hash).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            flights.remove(&flight.hash);
+        }
+    }
+}
+
+/// The right, and the duty, to compute.
+pub(crate) struct Lead<T: Clone> {
+    flights: Arc<Flights<T>>,
+    flight: Arc<Flight<T>>,
+}
+
+impl<T: Clone> Lead<T> {
+    /// Hands the result to all who wait. Store it first, or a newcomer in between computes again.
+    pub(crate) fn land(self, result: T) {
+        self.end(Landing::Shared(result));
+    }
+
+    /// Releases all who wait, each to compute for himself.
+    pub(crate) fn release(self) {
+        self.end(Landing::Private);
+    }
+
+    fn end(&self, landing: Landing<T>) {
+        self.flights.remove(&self.flight);
+        let wakers = {
+            let mut progress = lock(&self.flight.progress);
+            if progress.landing.is_some() {
+                return;
+            }
+            progress.landing = Some(landing);
+            std::mem::take(&mut progress.wakers)
+        };
+        self.flight.ended.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<T: Clone> Drop for Lead<T> {
+    fn drop(&mut self) {
+        self.end(Landing::Aborted);
+    }
+}
+
+/// A place in somebody else's flight; as a future, or waited for.
+pub(crate) struct Follower<T> {
+    flight: Arc<Flight<T>>,
+}
+
+impl<T: Clone> Follower<T> {
+    /// Blocks until the flight ends, or until the deadline.
+    pub(crate) fn wait(self, deadline: Instant) -> Landing<T> {
+        let mut progress = lock(&self.flight.progress);
+        loop {
+            if let Some(landing) = &progress.landing {
+                return landing.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return Landing::TimedOut;
+            }
+            progress = match self.flight.ended.wait_timeout(progress, left) {
+                Ok((progress, _)) => progress,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl<T: Clone> Future for Follower<T> {
+    type Output = Landing<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing<T>> {
+        let mut progress = lock(&self.flight.progress);
+        if let Some(landing) = &progress.landing {
+            return Poll::Ready(landing.clone());
+        }
+        if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            progress.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}

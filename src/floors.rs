@@ -1,0 +1,138 @@
+//! The floor table: the one mechanism that decides whether something computed earlier may still be used.
+//!
+//! Owns the sequence, the floors and their protocol. Leaves to its callers what a slot stands for.
+//!
+//! Work samples the sequence when it begins: its *stamp*. Invalidating raises the floor of a slot above every
+//! stamp handed out so far. Work is valid while its stamp is below none of its floors, so whatever began before
+//! an invalidation is invalid the moment it is stored, and no entry is ever searched for.
+//!
+//! The protocol is three steps under one mutex: read `seq`, raise the floor to `seq + 1`, publish `seq + 1`.
+//! Two orders that look as good are wrong:
+//!
+//! 1. *Publish first.* (1) the invalidator publishes 6; (2) a parent begins with stamp 6; (3) it takes an inner
+//!    hit stamped 5, the inner floor still being 5; (4) the floor is raised to 6: the parent (6) is valid with
+//!    old content inside.
+//! 2. *No mutex, plain store.* (1) A and B reserve 6 and 7 for one slot; (2) B stores 7; (3) A stores 6; (4) work
+//!    stamped 6, begun before B returned, is valid again.
+
+use std::sync::OnceLock;
+
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+
+/// Floors in one lazily allocated chunk (8 KiB).
+const CHUNK: usize = 1024;
+
+/// When some work began, in the order of invalidations.
+pub(crate) type Stamp = u64;
+
+/// An index into the table: the hash of a tag, cut to the table's size.
+pub(crate) type Slot = u32;
+
+/// A floor of its own, for what must not share a slot: a template, everything.
+#[derive(Debug, Default)]
+pub(crate) struct Floor(AtomicU64);
+
+impl Floor {
+    pub(crate) fn admits(&self, stamp: Stamp) -> bool {
+        stamp >= self.0.load(Ordering::Acquire)
+    }
+}
+
+pub(crate) struct Floors {
+    seq: AtomicU64,
+    raising: Mutex<()>,
+    everything: Floor,
+    /// A chunk nobody has raised a floor in is not allocated: all its floors are 0.
+    chunks: Box<[OnceLock<Box<[AtomicU64]>>]>,
+}
+
+impl Floors {
+    /// A table of `slots` floors, rounded up to a power of two and a whole chunk.
+    pub(crate) fn new(slots: usize) -> Floors {
+        let chunks = slots.div_ceil(CHUNK).next_power_of_two();
+        Floors {
+            seq: AtomicU64::new(1),
+            raising: Mutex::new(()),
+            everything: Floor::default(),
+            chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The slot of a hashed tag.
+    pub(crate) fn slot(&self, hash: u64) -> Slot {
+        (hash as usize & (self.chunks.len() * CHUNK - 1)) as Slot
+    }
+
+    /// The stamp of work that begins here. What the work reads, it must read afterwards.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.seq.load(Ordering::Acquire)
+    }
+
+    /// Whether work with this stamp survived every invalidation of `slots` and of everything.
+    pub(crate) fn admit(&self, stamp: Stamp, slots: impl IntoIterator<Item = Slot>) -> bool {
+        self.everything.admits(stamp) && slots.into_iter().all(|slot| stamp >= self.floor(slot))
+    }
+
+    pub(crate) fn raise(&self, slot: Slot) {
+        let chunk = self.chunks[slot as usize / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        self.raise_to_next(&chunk[slot as usize % CHUNK]);
+    }
+
+    pub(crate) fn raise_floor(&self, floor: &Floor) {
+        self.raise_to_next(&floor.0);
+    }
+
+    pub(crate) fn raise_everything(&self) {
+        self.raise_to_next(&self.everything.0);
+    }
+
+    fn raise_to_next(&self, floor: &AtomicU64) {
+        let _raising = lock(&self.raising);
+        let next = self.seq.load(Ordering::Relaxed) + 1;
+        // The mutex makes `next` larger than every earlier floor, so storing it is taking the maximum.
+        floor.store(next, Ordering::Release);
+        self.seq.store(next, Ordering::Release);
+    }
+
+    fn floor(&self, slot: Slot) -> u64 {
+        match self.chunks[slot as usize / CHUNK].get() {
+            Some(chunk) => chunk[slot as usize % CHUNK].load(Ordering::Acquire),
+            None => 0,
+        }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_begun_before_an_invalidation_is_refused_and_later_work_admitted() {
+        let floors = Floors::new(1 << 12);
+        let before = floors.stamp();
+        assert!(floors.admit(before, [7, 9]));
+        floors.raise(7);
+        let after = floors.stamp();
+        assert!(!floors.admit(before, [7, 9]));
+        assert!(floors.admit(before, [9]));
+        assert!(floors.admit(after, [7, 9]));
+    }
+
+    #[test]
+    fn everything_reaches_every_slot() {
+        let floors = Floors::new(1);
+        let before = floors.stamp();
+        floors.raise_everything();
+        assert!(!floors.admit(before, []));
+        assert!(floors.admit(floors.stamp(), []));
+    }
+
+    #[test]
+    fn slots_stay_inside_the_table_whatever_the_hash() {
+        let floors = Floors::new(5000);
+        for hash in [0, 1, 4999, 8191, 8192, u64::MAX] {
+            floors.raise(floors.slot(hash));
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What handlers call: cached texts, values and partials, synchronous and asynchronous.
+//!
+//! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use minijinja::{AutoEscape, Environment, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::FragmentCache;
+use crate::context;
+use crate::entry::{Body, Entry, Fragment};
+use crate::error::{Error, ErrorKind};
+use crate::identity::Kind;
+use crate::key::KeyError;
+use crate::options::Options;
+use crate::question::Question;
+use crate::record::{Dependency, Seen};
+use crate::runtime;
+use crate::stats::Counter;
+use crate::templates::SourceId;
+use crate::work::{Lookup, Work};
+
+/// The source of templates known by name only: what `render` was told to render.
+const BY_NAME: SourceId = 0;
+
+impl FragmentCache {
+    /// Computes a text once and serves it from the cache afterwards.
+    ///
+    /// The closure's own error comes back unchanged and nothing is stored. Concurrent callers of one key wait for
+    /// the first. An empty key computes without caching and is reported.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use std::time::Duration;
+    /// use minijinja_cache::{Fragment, FragmentCache, Options};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// let ttl = Options::ttl(Duration::from_secs(300));
+    /// let bio: Fragment = cache.get_or_set("bio_alice", ttl, || Ok::<_, Infallible>("Likes caches."))?;
+    /// assert_eq!(bio, "Likes caches.");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_or_set<K, T, E>(&self, key: K, options: Options, load: impl FnOnce() -> Result<T, E>) -> Result<Fragment, E>
+    where
+        K: Serialize,
+        T: Into<String>,
+    {
+        let markup = options.markup;
+        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
+            return Ok(Fragment::new(text_value(load()?.into(), markup)));
+        };
+        match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Compute(mut work) => {
+                self.prepare(&mut work, &options);
+                work.enter();
+                let text = load()?;
+                Ok(text_of(&work.finish(text_body(text.into(), markup))))
+            }
+        }
+    }
+
+    /// [`get_or_set`](FragmentCache::get_or_set) with a future, which is polled only if there is something to
+    /// compute. Both share entries and flights; a future that is dropped half-way lets the next caller try.
+    ///
+    /// # Errors
+    ///
+    /// The future's own.
+    pub async fn get_or_set_async<K, T, E, F>(&self, key: K, options: Options, load: F) -> Result<Fragment, E>
+    where
+        K: Serialize,
+        T: Into<String>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let markup = options.markup;
+        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
+            return Ok(Fragment::new(text_value(load.await?.into(), markup)));
+        };
+        match self.lookup_async(&question.wanted()).await {
+            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Compute(mut work) => {
+                self.prepare(&mut work, &options);
+                let text = Inside { work: &mut work, future: pin!(load) }.await?;
+                Ok(text_of(&work.finish(text_body(text.into(), markup))))
+            }
+        }
+    }
+
+    /// Computes a value once and serves it from the cache afterwards, through serde (MessagePack).
+    ///
+    /// What the cache holds under the key and does not fit the type is a miss. A value that cannot be encoded is
+    /// returned all the same, and reported.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own.
+    pub fn get_or_set_value<K, T, E>(&self, key: K, options: Options, load: impl FnOnce() -> Result<T, E>) -> Result<T, E>
+    where
+        K: Serialize,
+        T: Serialize + DeserializeOwned,
+    {
+        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load() };
+        let mut work = match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+            Lookup::Compute(work) => work,
+            Lookup::Hit(entry) => match self.decode(&entry) {
+                Some(value) => return Ok(value),
+                None => self.replace(&question.wanted()),
+            },
+        };
+        self.prepare(&mut work, &options);
+        work.enter();
+        let value = load()?;
+        self.finish_value(work, &value);
+        Ok(value)
+    }
+
+    /// [`get_or_set_value`](FragmentCache::get_or_set_value) with a future.
+    ///
+    /// # Errors
+    ///
+    /// The future's own.
+    pub async fn get_or_set_value_async<K, T, E, F>(&self, key: K, options: Options, load: F) -> Result<T, E>
+    where
+        K: Serialize,
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load.await };
+        let mut work = match self.lookup_async(&question.wanted()).await {
+            Lookup::Compute(work) => work,
+            Lookup::Hit(entry) => match self.decode(&entry) {
+                Some(value) => return Ok(value),
+                None => self.replace(&question.wanted()),
+            },
+        };
+        self.prepare(&mut work, &options);
+        let value = Inside { work: &mut work, future: pin!(load) }.await?;
+        self.finish_value(work, &value);
+        Ok(value)
+    }
+
+    /// Renders a template once and serves it from the cache afterwards: a whole partial in one call. The result is
+    /// markup where the template is auto-escaped. `cache_partial(…)` in a template shares these entries.
+    ///
+    /// # Errors
+    ///
+    /// The render's own; a bad key; an environment that [`add_to_environment`](FragmentCache::add_to_environment)
+    /// was not called for, or one with auto-reload off.
+    pub fn render<K: Serialize>(
+        &self,
+        env: &Environment<'_>,
+        template: &str,
+        context: impl Into<Value>,
+        key: K,
+        options: Options,
+    ) -> Result<Fragment, minijinja::Error> {
+        let environment = runtime::environment_id(env, &self.inner)?;
+        let mut question = Question::new(Kind::Partial, self.namespace.id);
+        question.partial(environment, template);
+        question
+            .handler_key(&key, &options)
+            .map_err(|reason| invalid(format!("render of {template:?}: the key {reason}")))?;
+        if self.bypassed(options.ttl == Some(0)) {
+            return render_partial(env, template, context.into()).map(Fragment::new);
+        }
+        question.lifetime(options.ttl, &self.inner.settings);
+        match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Compute(mut work) => {
+                self.prepare(&mut work, &options);
+                self.depend_by_name(&mut work, environment, template);
+                work.enter();
+                let text = render_partial(env, template, context.into())?;
+                Ok(text_of(&work.finish(Body::Text(text))))
+            }
+        }
+    }
+
+    /// What every computation depends on by its options.
+    pub(crate) fn prepare(&self, work: &mut Work, options: &Options) {
+        work.set_stale(options.stale);
+        work.note(|record| {
+            for tag in &options.tags {
+                record.tag(self.tag(Arc::clone(tag)));
+            }
+        });
+    }
+
+    /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of
+    /// ours has seen.
+    pub(crate) fn depend_by_name(&self, work: &mut Work, environment: u64, template: &str) {
+        let environment = self.environment_tag(environment);
+        let template = self.inner.templates.get(BY_NAME, template, None);
+        let seen = Seen { generation: template.generation(), load: None };
+        work.note(|record| {
+            record.tag(environment);
+            record.depend(Dependency { template, seen });
+        });
+    }
+
+    /// Whether the cache is not to be asked: switched off, or by `refused` by the caller.
+    pub(crate) fn bypassed(&self, refused: bool) -> bool {
+        if self.inner.settings.enabled && !refused {
+            return false;
+        }
+        self.inner.counters.count(Counter::bypasses);
+        if refused {
+            context::gather(|record| record.uncacheable = true);
+        }
+        true
+    }
+
+    /// The question a handler asks; `None` if it is not to be asked.
+    fn question_or_bypass<K: Serialize>(&self, key: &K, options: &Options, kind: Kind) -> Option<Question> {
+        let mut question = Question::new(kind, self.namespace.id);
+        if let Err(reason) = question.handler_key(key, options) {
+            self.report_key(&reason, options);
+            self.bypassed(true);
+            return None;
+        }
+        if self.bypassed(options.ttl == Some(0)) {
+            return None;
+        }
+        question.lifetime(options.ttl, &self.inner.settings);
+        Some(question)
+    }
+
+    fn report_key(&self, reason: &KeyError, options: &Options) {
+        let label = options.label.as_deref().unwrap_or("get_or_set");
+        self.inner.report(&Error::new(ErrorKind::Key, format!("{label}: computed without caching: the key {reason}")));
+    }
+
+    fn finish_value<T: Serialize>(&self, mut work: Work, value: &T) {
+        match rmp_serde::to_vec_named(value) {
+            Ok(bytes) => {
+                work.finish(Body::Data(bytes.into()));
+            }
+            Err(error) => {
+                self.report_codec("encode", &error);
+                work.note(|record| record.uncacheable = true);
+                work.finish(Body::Data([].into()));
+            }
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, entry: &Entry) -> Option<T> {
+        let Body::Data(bytes) = &entry.body else { return None };
+        rmp_serde::from_slice(bytes).inspect_err(|error| self.report_codec("decode", error)).ok()
+    }
+
+    fn report_codec(&self, what: &str, error: &dyn std::error::Error) {
+        let message = format!("get_or_set_value: cannot {what} a value: {error}");
+        self.inner.report(&Error::new(ErrorKind::Codec, message));
+    }
+}
+
+/// A future polled with its work's frame in place.
+struct Inside<'a, F> {
+    work: &'a mut Work,
+    future: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Inside<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        this.work.enter();
+        let left = LeaveOnDrop(this.work);
+        let polled = this.future.as_mut().poll(context);
+        drop(left);
+        polled
+    }
+}
+
+/// Takes the frame off when the poll ends, also by a panic.
+struct LeaveOnDrop<'a>(&'a mut Work);
+
+impl Drop for LeaveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// Renders a partial; markup unless its name says plain text.
+pub(crate) fn render_partial(env: &Environment<'_>, name: &str, context: Value) -> Result<Value, minijinja::Error> {
+    let captured = env.get_template(name)?.render_captured(context)?;
+    let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
+    Ok(text_value(captured.into_output(), markup))
+}
+
+fn invalid(message: String) -> minijinja::Error {
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message)
+}
+
+fn text_kind(markup: bool) -> Kind {
+    if markup { Kind::Markup } else { Kind::Text }
+}
+
+fn text_value(text: String, markup: bool) -> Value {
+    if markup { Value::from_safe_string(text) } else { Value::from(text) }
+}
+
+fn text_body(text: String, markup: bool) -> Body {
+    Body::Text(text_value(text, markup))
+}
+
+fn text_of(entry: &Entry) -> Fragment {
+    match &entry.body {
+        Body::Text(text) => Fragment::new(text.clone()),
+        Body::Data(_) => Fragment::new(Value::from("")),
+    }
+}

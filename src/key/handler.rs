@@ -1,0 +1,309 @@
+//! Rust values as keys: a serde serializer that writes the bytes of `key.rs`, so that a handler's
+//! `("user", 5)` and a template's `["user", 5]` are one key. Structs are maps of their fields, `Some(x)` is `x`,
+//! unit is none.
+
+use std::fmt;
+
+use serde::ser::{self, Serialize};
+
+use super::{KeyError, MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, text};
+
+pub(super) struct Encoder<'a> {
+    out: &'a mut Vec<u8>,
+    depth: usize,
+}
+
+/// Serde's error type for [`KeyError`].
+#[derive(Debug)]
+pub(super) struct Refused(KeyError);
+
+impl Refused {
+    pub(super) fn into_reason(self) -> KeyError {
+        self.0
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl ser::Error for Refused {
+    fn custom<T: fmt::Display>(message: T) -> Refused {
+        Refused(KeyError::Kind(format!("a value that does not serialize: {message}")))
+    }
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Encoder<'a> {
+        Encoder { out, depth: 0 }
+    }
+
+    /// A variant with content is a map of its name to the content, as in serde's formats.
+    fn variant(self, name: &str) -> Encoder<'a> {
+        open_map(1, self.out);
+        text(name, self.out);
+        self
+    }
+
+    fn list(self) -> Result<List<'a>, Refused> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Refused(KeyError::Depth));
+        }
+        let start = open_list(self.out);
+        Ok(List { out: self.out, depth: self.depth + 1, start, count: 0 })
+    }
+
+    fn entries(self) -> Result<Entries<'a>, Refused> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Refused(KeyError::Depth));
+        }
+        Ok(Entries { out: self.out, depth: self.depth + 1, entries: Vec::new(), key: None })
+    }
+}
+
+macro_rules! integers {
+    ($($method:ident: $signed:ty),*) => {
+        $(fn $method(self, value: $signed) -> Result<(), Refused> {
+            #[allow(unused_comparisons)]
+            integer(value < 0, (value as i128).unsigned_abs(), self.out);
+            Ok(())
+        })*
+    };
+}
+
+impl<'a> ser::Serializer for Encoder<'a> {
+    type Ok = ();
+    type Error = Refused;
+    type SerializeSeq = List<'a>;
+    type SerializeTuple = List<'a>;
+    type SerializeTupleStruct = List<'a>;
+    type SerializeTupleVariant = List<'a>;
+    type SerializeMap = Entries<'a>;
+    type SerializeStruct = Entries<'a>;
+    type SerializeStructVariant = Entries<'a>;
+
+    integers!(
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
+    );
+
+    fn serialize_u128(self, value: u128) -> Result<(), Refused> {
+        integer(false, value, self.out);
+        Ok(())
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), Refused> {
+        boolean(value, self.out);
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), Refused> {
+        self.serialize_f64(f64::from(value))
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), Refused> {
+        float(value, self.out);
+        Ok(())
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Refused> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Refused> {
+        text(value, self.out);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Refused> {
+        bytes(value, self.out);
+        Ok(())
+    }
+
+    fn serialize_none(self) -> Result<(), Refused> {
+        self.out.push(NONE);
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refused> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Refused> {
+        self.serialize_none()
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Refused> {
+        self.serialize_none()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Refused> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Refused> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Refused> {
+        value.serialize(self.variant(variant))
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<List<'a>, Refused> {
+        self.list()
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<List<'a>, Refused> {
+        self.list()
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List<'a>, Refused> {
+        self.list()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<List<'a>, Refused> {
+        self.variant(variant).list()
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Entries<'a>, Refused> {
+        self.entries()
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Entries<'a>, Refused> {
+        self.entries()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Entries<'a>, Refused> {
+        self.variant(variant).entries()
+    }
+}
+
+pub(super) struct List<'a> {
+    out: &'a mut Vec<u8>,
+    depth: usize,
+    start: usize,
+    count: u64,
+}
+
+impl List<'_> {
+    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        self.count += 1;
+        value.serialize(Encoder { out: self.out, depth: self.depth })
+    }
+
+    fn finish(self) -> Result<(), Refused> {
+        close_list(self.start, self.count, self.out);
+        Ok(())
+    }
+}
+
+pub(super) struct Entries<'a> {
+    out: &'a mut Vec<u8>,
+    depth: usize,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
+    key: Option<Vec<u8>>,
+}
+
+impl Entries<'_> {
+    fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>, Refused> {
+        let mut out = Vec::new();
+        value.serialize(Encoder { out: &mut out, depth: self.depth })?;
+        Ok(out)
+    }
+
+    fn entry<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Refused> {
+        self.entries.push((self.encode(key)?, self.encode(value)?));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Refused> {
+        map(self.entries, self.out);
+        Ok(())
+    }
+}
+
+impl ser::SerializeMap for Entries<'_> {
+    type Ok = ();
+    type Error = Refused;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+        self.key = Some(self.encode(key)?);
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        let value = self.encode(value)?;
+        let key = self.key.take().ok_or_else(|| ser::Error::custom("a map value came without its key"))?;
+        self.entries.push((key, value));
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Refused> {
+        self.finish()
+    }
+}
+
+macro_rules! sequences {
+    ($($trait:ident::$method:ident),*) => {
+        $(impl ser::$trait for List<'_> {
+            type Ok = ();
+            type Error = Refused;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+                self.item(value)
+            }
+
+            fn end(self) -> Result<(), Refused> {
+                self.finish()
+            }
+        })*
+    };
+}
+
+sequences!(
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field
+);
+
+macro_rules! structs {
+    ($($trait:ident),*) => {
+        $(impl ser::$trait for Entries<'_> {
+            type Ok = ();
+            type Error = Refused;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Refused> {
+                self.entry(key, value)
+            }
+
+            fn end(self) -> Result<(), Refused> {
+                self.finish()
+            }
+        })*
+    };
+}
+
+structs!(SerializeStruct, SerializeStructVariant);

@@ -1,0 +1,237 @@
+//! The tokens inside one tag, exactly as MiniJinja's lexer delimits them.
+//!
+//! Owns where a token, a string and a tag end. Which tags there are is left to `scan`, what the
+//! tokens mean to `expr`.
+
+/// What a token is; which operator or word it is, its text says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Word,
+    Str,
+    Number,
+    Operator,
+}
+
+/// A token as a byte range of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Token {
+    /// The token's source text. Strings keep their quotes, so that no string equals an operator.
+    pub(crate) fn text<'s>(&self, source: &'s str) -> &'s str {
+        &source[self.start..self.end]
+    }
+}
+
+/// What ends the tag being read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Closing<'s> {
+    Delimiter(&'s str),
+    EndOfLine,
+}
+
+/// The inside of a tag that was read to its end.
+#[derive(Debug)]
+pub(crate) struct Lexed {
+    pub(crate) tokens: Vec<Token>,
+    /// Where the closing delimiter (with its `-` or `+`) or the line's end begins.
+    pub(crate) inner_end: usize,
+    /// The byte after the tag.
+    pub(crate) end: usize,
+    /// `-` or `+` before the closing delimiter.
+    pub(crate) control: Option<char>,
+}
+
+/// Why a tag could not be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) at: usize,
+    pub(crate) why: &'static str,
+}
+
+/// Reads the tokens of a tag whose inside starts at `start`.
+///
+/// `balance` is the number of open brackets. MiniJinja carries it from tag to tag, and so does the
+/// caller for all but the literal `<% %>` spelling.
+pub(crate) fn lex(
+    source: &str,
+    start: usize,
+    closing: Closing<'_>,
+    balance: &mut isize,
+) -> Result<Lexed, Unreadable> {
+    let mut tokens = Vec::new();
+    let mut at = start;
+    loop {
+        if let Some((inner_end, end, control)) = tag_end(source, at, closing, *balance) {
+            return Ok(Lexed { tokens, inner_end, end, control });
+        }
+        let rest = &source[at..];
+        let Some(first) = rest.bytes().next() else {
+            return Err(Unreadable { tokens, at, why: "unexpected end of the template" });
+        };
+        if first.is_ascii_whitespace() {
+            at += rest.bytes().take_while(u8::is_ascii_whitespace).count();
+            continue;
+        }
+        match token(source, at) {
+            Ok((kind, end)) => {
+                if kind == Kind::Operator {
+                    *balance += bracket(first);
+                }
+                tokens.push(Token { kind, start: at, end });
+                at = end;
+            }
+            Err(why) => return Err(Unreadable { tokens, at, why }),
+        }
+    }
+}
+
+/// Length of the identifier at the start of `s`.
+///
+/// Unicode letters count, so that an environment without MiniJinja's `unicode` feature reports
+/// them in its own words.
+pub(crate) fn identifier_len(s: &str) -> usize {
+    let mut len = 0;
+    for c in s.chars() {
+        let goes_on = c == '_' || c.is_alphabetic() || (len > 0 && c.is_alphanumeric());
+        if !goes_on {
+            break;
+        }
+        len += c.len_utf8();
+    }
+    len
+}
+
+/// Length of the line break at the start of `s` and whether a line ends here, as MiniJinja sees
+/// it: of `\r\n` only the `\r`.
+pub(crate) fn line_break(s: &str) -> (bool, usize) {
+    let mut len = usize::from(s.starts_with('\n'));
+    len += usize::from(s[len..].starts_with('\r'));
+    (len > 0 || s.is_empty(), len)
+}
+
+/// Length of the white space at the start of `s` that is not a line break.
+pub(crate) fn blank_len(s: &str) -> usize {
+    s.len() - s.trim_start_matches(is_blank).len()
+}
+
+/// White space that does not end a line.
+pub(crate) fn is_blank(c: char) -> bool {
+    c.is_whitespace() && c != '\n' && c != '\r'
+}
+
+/// How many lines `text` ends.
+pub(crate) fn newlines(text: &str) -> usize {
+    text.bytes().filter(|&b| b == b'\n').count()
+}
+
+fn tag_end(
+    source: &str,
+    at: usize,
+    closing: Closing<'_>,
+    balance: isize,
+) -> Option<(usize, usize, Option<char>)> {
+    let rest = &source[at..];
+    match closing {
+        Closing::EndOfLine => {
+            if rest.is_empty() {
+                return Some((at, at, None));
+            }
+            let blank = blank_len(rest);
+            let (ends, len) = line_break(&rest[blank..]);
+            (ends && balance == 0).then_some((at, at + blank + len, None))
+        }
+        Closing::Delimiter(end) if balance == 0 => {
+            let control = rest.chars().next().filter(|&c| c == '-' || c == '+');
+            if control.is_some() && rest[1..].starts_with(end) {
+                return Some((at, at + 1 + end.len(), control));
+            }
+            rest.starts_with(end).then_some((at, at + end.len(), None))
+        }
+        Closing::Delimiter(_) => None,
+    }
+}
+
+fn bracket(byte: u8) -> isize {
+    match byte {
+        b'(' | b'[' | b'{' => 1,
+        b')' | b']' | b'}' => -1,
+        _ => 0,
+    }
+}
+
+fn token(source: &str, at: usize) -> Result<(Kind, usize), &'static str> {
+    let bytes = &source.as_bytes()[at..];
+    if matches!(bytes.get(..2), Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")) {
+        return Ok((Kind::Operator, at + 2));
+    }
+    match bytes[0] {
+        quote @ (b'\'' | b'"') => string_len(bytes, quote)
+            .map(|len| (Kind::Str, at + len))
+            .ok_or("unexpected end of string"),
+        b'0'..=b'9' => Ok((Kind::Number, at + number_len(source, at))),
+        b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b',' | b':' | b'~' | b'|' | b'=' | b'>'
+        | b'<' | b'(' | b')' | b'[' | b']' | b'{' | b'}' => Ok((Kind::Operator, at + 1)),
+        _ => match identifier_len(&source[at..]) {
+            0 => Err("unexpected character"),
+            len => Ok((Kind::Word, at + len)),
+        },
+    }
+}
+
+fn string_len(bytes: &[u8], quote: u8) -> Option<usize> {
+    let mut escaped = false;
+    for (index, &byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            _ if byte == quote => return Some(index + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn number_len(source: &str, at: usize) -> usize {
+    #[derive(Clone, Copy)]
+    enum State {
+        Radix,
+        Integer,
+        Fraction,
+        Exponent,
+        ExponentSign,
+    }
+    let bytes = &source.as_bytes()[at..];
+    // `foo.1.0` is two subscripts, not one fraction.
+    let after_dot = at > 0 && source.as_bytes()[at - 1] == b'.';
+    let hex = matches!(bytes.get(..2), Some(b"0x" | b"0X"));
+    let radix = hex || matches!(bytes.get(..2), Some(b"0b" | b"0B" | b"0o" | b"0O"));
+    let mut state = if radix { State::Radix } else { State::Integer };
+    let mut len = if radix { 2 } else { 0 };
+    len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();
+    while let Some(&byte) = bytes.get(len) {
+        state = match (byte, state) {
+            (b'.', State::Integer) if after_dot => break,
+            (b'.', State::Integer) => {
+                let exponent = matches!(bytes.get(len + 1), Some(b'e' | b'E'))
+                    && matches!(bytes.get(len + 2), Some(b'+' | b'-' | b'0'..=b'9'));
+                if !exponent && identifier_len(&source[at + len + 1..]) > 0 {
+                    break;
+                }
+                State::Fraction
+            }
+            (b'e' | b'E', State::Integer | State::Fraction) => State::Exponent,
+            (b'+' | b'-' | b'0'..=b'9', State::Exponent) => State::ExponentSign,
+            (b'0'..=b'9' | b'_', state) => state,
+            (b'a'..=b'f' | b'A'..=b'F', State::Radix) if hex => state,
+            _ => break,
+        };
+        len += 1;
+    }
+    len
+}

@@ -1,0 +1,251 @@
+//! Where templates come in: loaders that lower cache blocks and let the cache see every look-up.
+//!
+//! MiniJinja asks a template's freshness check at each look-up, so the check is where a fragment learns which
+//! templates it used; it reads one atomic and never the file system. A name looked for in vain is learned in the
+//! loader itself. Templates added in memory have no such check: they end in a test that says so, which costs
+//! nothing to print.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, TemplateSource};
+
+use crate::cache::{FragmentCache, Inner};
+use crate::context;
+use crate::error;
+use crate::identity::{TagClass, tag_hash};
+use crate::names;
+use crate::record::{Dependency, Seen};
+use crate::rewrite::{Extends, rewrite};
+use crate::runtime;
+use crate::stats::Counter;
+use crate::templates::{SourceId, Template};
+
+impl FragmentCache {
+    /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`;
+    /// names that would leave the folder, and files or folders that start with a dot, are not found.
+    ///
+    /// An unchanged template is never looked for on disk again: changes are noticed by
+    /// [`watch`](FragmentCache::watch), or said by
+    /// [`invalidate_template`](FragmentCache::invalidate_template).
+    ///
+    /// # Errors
+    ///
+    /// The folder does not exist, or is not a folder.
+    pub fn path_loader(
+        &self,
+        folder: impl AsRef<Path>,
+    ) -> Result<impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static, error::Error> {
+        let folder = template_folder(folder.as_ref())?;
+        let (source, inner) = self.new_source();
+        Ok(move |name: &str| {
+            let Some(path) = inside(&folder, name) else { return Ok(None) };
+            let template = inner.templates.get(source, name, Some(&path));
+            serve(&inner, template, || read(&path))
+        })
+    }
+
+    /// A loader around any function that gives a template's source, for `Environment::set_loader`. The function is
+    /// asked once per name, and again after
+    /// [`invalidate_template`](FragmentCache::invalidate_template); a name it does not know, each time.
+    pub fn loader<F>(&self, load: F) -> impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static
+    where
+        F: Fn(&str) -> Result<Option<String>, Error> + Send + Sync + 'static,
+    {
+        let (source, inner) = self.new_source();
+        move |name: &str| {
+            let template = inner.templates.get(source, name, None);
+            serve(&inner, template, || load(name))
+        }
+    }
+
+    /// Adds a template from memory to an environment, in the environment's own syntax. Adding one under a name that
+    /// is taken replaces it and refreshes what was made from it.
+    ///
+    /// # Errors
+    ///
+    /// A syntax error, of the template or of a cache block in it.
+    pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
+        let environment = runtime::environment_id(env, &self.inner)?;
+        let rewritten = rewrite(source, name, env.syntax())?;
+        let template = self.inner.templates.get(environment, name, None);
+        let replaced = self.inner.templates.add(id_of(environment, name), &template);
+        let seen = Seen { generation: template.generation() + 1, load: None };
+        let mut text = rewritten.text.unwrap_or_else(|| source.to_owned());
+        mark(&mut text, env.syntax(), id_of(environment, name), seen.generation);
+        env.add_template_owned(name.to_owned(), text)?;
+        template.change(&self.inner.floors);
+        template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
+        self.refresh_others(&template, environment, replaced);
+        Ok(())
+    }
+
+    /// Gives the plain MiniJinja text of a template with cache blocks, for those who load templates in another way.
+    /// Fragments of such templates do not depend on the templates they include.
+    ///
+    /// # Errors
+    ///
+    /// A `SyntaxError` of a cache block, with template name and line in its text.
+    pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
+        Ok(rewrite(source, name, syntax)?.text.map_or(Cow::Borrowed(source), Cow::Owned))
+    }
+
+    fn new_source(&self) -> (SourceId, Arc<Inner>) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.inner.loaders.fetch_add(1, Ordering::Relaxed);
+        (NEXT.fetch_add(1, Ordering::Relaxed), Arc::clone(&self.inner))
+    }
+
+    /// A template that is new in an environment may be one that was looked for in vain. Our loaders saw that, by
+    /// name; without one nobody did, so all the environment's fragments are refreshed.
+    fn refresh_others(&self, template: &Arc<Template>, environment: u64, replaced: bool) {
+        let inner = &self.inner;
+        inner.counters.count(Counter::invalidations);
+        for other in inner.templates.named(template.name()) {
+            if !Arc::ptr_eq(&other, template) {
+                other.change(&inner.floors);
+            }
+        }
+        if !replaced && inner.loaders.load(Ordering::Relaxed) == 0 {
+            inner.floors.raise(self.environment_tag(environment).slot);
+        }
+    }
+}
+
+impl Inner {
+    /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.
+    pub(crate) fn check_auto_reload(&self, env: &Environment<'_>) -> Result<(), Error> {
+        if env.auto_reload() || self.loaders.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "set_auto_reload(false) hides from the fragment cache which templates are used; leave it on, an unchanged \
+             template costs no file access",
+        ))
+    }
+
+    /// The template added in memory under an id.
+    pub(crate) fn added(&self, id: u64, generation: u64) -> Option<Dependency> {
+        let template = self.templates.added(id)?;
+        Some(Dependency { template, seen: Seen { generation, load: None } })
+    }
+}
+
+/// The end of an added template, if `source` is one: its id and generation.
+pub(crate) fn added_mark(source: &str) -> Option<(u64, u64)> {
+    let (_, mark) = source.rsplit_once(names::USED)?;
+    let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
+    let (id, generation) = numbers.split_once(", ")?;
+    Some((id.parse().ok()?, generation.parse().ok()?))
+}
+
+fn id_of(environment: u64, name: &str) -> u64 {
+    tag_hash(TagClass::Environment, environment, name.as_bytes())
+}
+
+/// Lets a template say when it is used, as the last thing it does and without printing anything.
+fn mark(text: &mut String, syntax: &SyntaxConfig, id: u64, generation: u64) {
+    if !syntax.keep_trailing_newline() {
+        // What MiniJinja would cut off the end of the template is no longer at its end.
+        for newline in ['\n', '\r'] {
+            if text.ends_with(newline) {
+                text.pop();
+            }
+        }
+    }
+    let last = text.rsplit('\n').next().unwrap_or_default().trim_start();
+    let prefixes = [syntax.line_statement_prefix(), syntax.line_comment_prefix()];
+    if prefixes.into_iter().flatten().any(|prefix| !prefix.is_empty() && last.contains(prefix)) {
+        text.push('\n');
+    }
+    let (start, end) = syntax.block_delimiters();
+    let used = names::USED;
+    text.push_str(&format!("{start}+ if none is {used}({id}, {generation}) {end}{start} endif {end}"));
+}
+
+/// Loads a template, lowers it, and notes the look-up in whatever is open.
+fn serve(
+    inner: &Arc<Inner>,
+    template: Arc<Template>,
+    load: impl FnOnce() -> Result<Option<String>, Error>,
+) -> Result<Option<TemplateSource>, Error> {
+    let seen = template.begin_load();
+    let source = load()?;
+    let (text, extends) = match &source {
+        None => (None, Extends::None),
+        Some(source) => {
+            let rewritten = rewrite(source, template.name(), &inner.settings.syntax).inspect_err(|_| {
+                looked_up(inner, &template, seen);
+            })?;
+            (Some(rewritten.text), rewritten.extends)
+        }
+    };
+    let seen = template.note_content(source.as_deref(), extends, seen, &inner.floors);
+    looked_up(inner, &template, seen);
+    if seen.load != Some(1) {
+        inner.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+    let Some(source) = source else { return Ok(None) };
+    let text = text.flatten().unwrap_or(source);
+    let inner = Arc::clone(inner);
+    Ok(Some(TemplateSource::new(text).with_uptodate_check(move || {
+        if let Some(load) = seen.load {
+            template.note_installed(load);
+        }
+        let current = template.generation() == seen.generation;
+        if current {
+            looked_up(&inner, &template, Seen { load: None, ..seen });
+        }
+        current
+    })))
+}
+
+fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
+    let dependency = Dependency { template: Arc::clone(template), seen };
+    context::looked_up(inner.id, dependency, || inner.begin());
+}
+
+/// The folder as an absolute path, so that what a watcher reports can be compared with it.
+pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
+    let refuse = |why: &str| {
+        Err(error::Error::new(error::ErrorKind::Templates, format!("the template folder {} {why}", folder.display())))
+    };
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return refuse("is not a folder"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("does not exist"),
+        Err(error) => return refuse("cannot be read").map_err(|refused: error::Error| refused.with_source(error)),
+    }
+    std::path::absolute(folder).or_else(|error| {
+        refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error))
+    })
+}
+
+/// The file of a template name; `None` for names that are not below the folder.
+fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut path = folder.to_owned();
+    for segment in name.split('/') {
+        // Segments with a separator, a drive or a NUL of their own, and hidden ones, `.` and `..` among them.
+        if segment.is_empty() || segment.starts_with('.') || segment.contains(['\\', ':', '\0']) {
+            return None;
+        }
+        path.push(segment);
+    }
+    Some(path)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(source) => Ok(Some(source)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => Ok(None),
+        Err(error) => {
+            let message = format!("could not read template file {}: {error}", path.display());
+            Err(Error::new(ErrorKind::InvalidOperation, message).with_source(error))
+        }
+    }
+}

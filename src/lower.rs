@@ -1,0 +1,344 @@
+//! Writes a cache tag as plain MiniJinja, on the lines the author used.
+//!
+//! Owns the text that takes a tag's place, including what a line statement does to the white space
+//! around it. Which tags belong together is left to `blocks`.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use minijinja::Environment;
+use minijinja::syntax::SyntaxConfig;
+
+use crate::blocks::Cached;
+use crate::expr::{Expr, ExprError, Shape};
+use crate::lex::{Kind, is_blank, newlines};
+use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
+use crate::scan::{Scan, Span, SpanKind};
+use crate::ttl::{Ttl, parse_ttl_value};
+
+/// Longest stretch of source quoted in a lowered tag, in characters.
+const QUOTED: usize = 80;
+
+/// What the lowering of all tags of a template shares.
+pub(crate) struct Lowering<'a, 's> {
+    pub(crate) scan: &'a Scan<'s>,
+    pub(crate) syntax: &'a SyntaxConfig,
+    pub(crate) parent: Option<&'a str>,
+}
+
+impl Lowering<'_, '_> {
+    /// What takes the place of the opening tag.
+    pub(crate) fn opening(&self, cached: &Cached<'_>, site: u128) -> Result<String, ExprError> {
+        let span = &self.scan.spans[cached.open];
+        let (start, end) = self.syntax.block_delimiters();
+        let mut tag = Tag::new(self.scan.source, span);
+        tag.out.push_str(start);
+        tag.out.extend(edge(span));
+        self.condition(&mut tag, cached, site)?;
+        tag.put(&format!(" {end}{start} with {TICKET} = none|"));
+        self.open_call(&mut tag, cached)?;
+        tag.put(&format!(" {end}{start} filter {STORE}({TICKET})"));
+        self.finish(&mut tag, cached.open);
+        Ok(tag.out)
+    }
+
+    /// What takes the place of `endcache`.
+    pub(crate) fn closing(&self, index: usize) -> String {
+        let span = &self.scan.spans[index];
+        let (start, end) = self.syntax.block_delimiters();
+        let (print, printed) = self.syntax.variable_delimiters();
+        let mut tag = Tag::new(self.scan.source, span);
+        tag.out.push_str(start);
+        tag.out.extend(edge(span));
+        tag.put(&format!(
+            " endfilter {end}{start} endwith {end}{start} else {end}{print} none|{HIT} {printed}{start} endif"
+        ));
+        self.finish(&mut tag, index);
+        tag.out
+    }
+
+    fn condition(&self, tag: &mut Tag<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
+        let head = &cached.head;
+        let options = &head.options;
+        let literal = literal_ttl(tag.source, head.ttl.as_ref())?;
+        if let Some(stale) = &options.stale {
+            literal_ttl(tag.source, Some(stale))?;
+        }
+        let (first, rest) = tag.key_parts(&head.key);
+        tag.put(" if ");
+        tag.argument(&first.0, &head.key.joined, first.1);
+        let conditional = options.when.is_some() || options.unless.is_some();
+        let more = conditional || options.version.is_some() || options.vary.is_some();
+        let name = if more || literal.is_none() { MISS_WITH } else { MISS };
+        tag.put(&format!(" is {name}({site}, "));
+        match (&literal, &head.ttl) {
+            (None, Some(ttl)) => tag.argument(&ttl.range, &[], false),
+            (literal, _) => tag.put(&literal_text(literal.unwrap_or(Ttl::Default))),
+        }
+        if name == MISS_WITH {
+            tag.put(&format!(", {}, ", literal.is_some()));
+            tag.gate(options.when.as_ref(), options.unless.as_ref());
+            tag.put(", ");
+            tag.optional(options.version.as_ref(), "[", "]");
+            tag.put(", ");
+            tag.optional(options.vary.as_ref(), "", "");
+        }
+        for (range, simple) in &rest {
+            tag.put(", ");
+            tag.argument(range, &head.key.joined, *simple);
+        }
+        tag.put(")");
+        Ok(())
+    }
+
+    fn open_call(&self, tag: &mut Tag<'_>, cached: &Cached<'_>) -> Result<(), ExprError> {
+        let flags = if cached.calls_super { FLAG_SUPER } else { 0 };
+        let line = self.scan.spans[cached.open].line;
+        let key = quote(&tag.source[cached.head.key.range.clone()], QUOTED);
+        let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
+        tag.put(&format!("{OPEN}({line}, {key}, {flags}, {parent}"));
+        let options = &cached.head.options;
+        for (name, value) in [("tags", &options.tags), ("stale", &options.stale), ("name", &options.name)] {
+            if let Some(value) = value {
+                tag.put(&format!(", {name}="));
+                tag.argument(&value.range, &[], false);
+            }
+        }
+        tag.put(")");
+        Ok(())
+    }
+
+    /// Ends a tag with the author's edge and line breaks.
+    fn finish(&self, tag: &mut Tag<'_>, index: usize) {
+        let span = &self.scan.spans[index];
+        let end = self.syntax.block_delimiters().1;
+        tag.put(" ");
+        tag.align(span.inner.end);
+        if span.kind != SpanKind::LineStatement {
+            tag.out.extend(span.closing);
+            tag.out.push_str(end);
+            return;
+        }
+        let line_break = self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
+        if self.next_line_needs_its_start(index) {
+            let _ = write!(tag.out, "-{end}{line_break}");
+        } else {
+            let _ = write!(tag.out, "{line_break}+{end}");
+        }
+    }
+
+    /// Whether what follows this line is a tag that MiniJinja treats differently at the start of a
+    /// line; `-` then removes the line break, and nothing else that would have been kept.
+    fn next_line_needs_its_start(&self, index: usize) -> bool {
+        let mut rest = self.scan.spans[index + 1..].iter();
+        let mut next = rest.next();
+        if let Some(text) = next.filter(|span| span.kind == SpanKind::Text) {
+            if !self.scan.source[text.range.clone()].chars().all(is_blank) {
+                return false;
+            }
+            next = rest.next();
+        }
+        next.is_some_and(|span| match span.kind {
+            SpanKind::LineStatement | SpanKind::LineComment => true,
+            SpanKind::Text | SpanKind::Variable => false,
+            _ => self.syntax.lstrip_blocks() && span.opening.is_none(),
+        })
+    }
+}
+
+/// The text before a line statement, as MiniJinja keeps it: without the blanks of its line.
+pub(crate) fn before_line_statement(text: &str) -> &str {
+    let trimmed = text.trim_end_matches(is_blank);
+    if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
+}
+
+/// The value of a string literal, escapes resolved by MiniJinja itself.
+pub(crate) fn literal_str(text: &str) -> Option<String> {
+    let value = Environment::empty().compile_expression(text).ok()?.eval(()).ok()?;
+    value.as_str().map(str::to_owned)
+}
+
+/// A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
+fn edge(span: &Span) -> Option<char> {
+    if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening }
+}
+
+/// The lifetime, if it is known before rendering.
+fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprError> {
+    let Some(expr) = expr else { return Ok(Some(Ttl::Default)) };
+    if !expr.shape.is_literal() {
+        return Ok(None);
+    }
+    let text = &source[expr.range.clone()];
+    let value = Environment::empty().compile_expression(text).and_then(|e| e.eval(()));
+    let ttl = match value {
+        Ok(value) => parse_ttl_value(&value).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("the lifetime `{text}` cannot be read: {error}")),
+    };
+    ttl.map(Some).map_err(|message| ExprError { at: expr.range.start, message })
+}
+
+/// A lifetime as the test takes it: nanoseconds, -1 for ever, 0 for a bypass, or none.
+fn literal_text(ttl: Ttl) -> String {
+    match ttl {
+        Ttl::Default => "none".into(),
+        Ttl::Forever => "-1".into(),
+        Ttl::Bypass => "0".into(),
+        Ttl::For(duration) => duration.as_nanos().to_string(),
+    }
+}
+
+/// `text` as a string literal on one line.
+fn quote(text: &str, limit: usize) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for (count, c) in text.chars().enumerate() {
+        if count == limit {
+            quoted.push('…');
+            break;
+        }
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The replacement of one tag while it is written.
+struct Tag<'a> {
+    source: &'a str,
+    span: &'a Span,
+    out: String,
+    /// Line breaks written so far.
+    lines: usize,
+}
+
+type Part = (Range<usize>, bool);
+
+impl<'a> Tag<'a> {
+    fn new(source: &'a str, span: &'a Span) -> Self {
+        Tag { source, span, out: String::new(), lines: 0 }
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// Writes line breaks until the output is on the line of `at`.
+    fn align(&mut self, at: usize) {
+        let line = self.line_of(at);
+        while self.lines < line {
+            self.out.push('\n');
+            self.lines += 1;
+        }
+    }
+
+    fn line_of(&self, at: usize) -> usize {
+        newlines(&self.source[self.span.range.start..at])
+    }
+
+    /// The operands of a top-level chain apart, so that the runtime sees each of them.
+    fn key_parts(&self, key: &Expr) -> (Part, Vec<Part>) {
+        if let Shape::Chain(operands) = &key.shape {
+            let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
+            if let Some(first) = parts.next() {
+                return (first, parts.collect());
+            }
+        }
+        ((key.range.clone(), key.shape.is_simple()), Vec::new())
+    }
+
+    /// `(if) and not (unless)`, or `true`.
+    fn gate(&mut self, when: Option<&Expr>, unless: Option<&Expr>) {
+        match (when, unless) {
+            (None, None) => self.put("true"),
+            (Some(when), None) => self.argument(&when.range, &[], false),
+            (None, Some(unless)) => {
+                self.put("not ");
+                self.argument(&unless.range, &[], false);
+            }
+            (Some(when), Some(unless)) => {
+                self.argument(&when.range, &[], false);
+                self.put(" and not ");
+                self.argument(&unless.range, &[], false);
+            }
+        }
+    }
+
+    fn optional(&mut self, value: Option<&Expr>, before: &str, after: &str) {
+        match value {
+            None => self.put("none"),
+            Some(value) => {
+                self.put(before);
+                self.argument(&value.range, &value.joined, false);
+                self.put(after);
+            }
+        }
+    }
+
+    /// Writes an expression of the author's, its joined operands guarded.
+    fn argument(&mut self, range: &Range<usize>, joined: &[Range<usize>], simple: bool) {
+        self.align(range.start);
+        // A part that comes out of order must not bring its own line breaks.
+        let flat = self.lines > self.line_of(range.start);
+        if !simple {
+            self.put("(");
+        }
+        let mut at = range.start;
+        for (pos, text) in guards(self.source, range, joined) {
+            self.copy(at..pos, flat);
+            self.put(&text);
+            at = pos;
+        }
+        self.copy(at..range.end, flat);
+        if !simple {
+            self.put(")");
+        }
+    }
+
+    fn copy(&mut self, range: Range<usize>, flat: bool) {
+        let text = &self.source[range.clone()];
+        if !flat {
+            self.lines += newlines(text);
+            self.out.push_str(text);
+            return;
+        }
+        for (offset, c) in text.char_indices() {
+            match c {
+                '\n' => self.flat_line_break(range.start + offset),
+                _ => self.out.push(c),
+            }
+        }
+    }
+
+    fn flat_line_break(&mut self, at: usize) {
+        let inside = |t: &&crate::lex::Token| t.kind == Kind::Str && t.start < at && at < t.end;
+        let Some(string) = self.span.tokens.iter().find(inside) else {
+            self.out.push(' ');
+            return;
+        };
+        let before = &self.source[string.start..at];
+        let slashes = before.len() - before.trim_end_matches('\\').len();
+        // MiniJinja keeps a backslash before a line break; it needs its own escape here.
+        self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
+    }
+}
+
+/// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed.
+fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
+    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end);
+    // Sort keys: closing before opening at one place, inner closings first.
+    let mut inserts = Vec::new();
+    for operand in inside {
+        let name = quote(&source[operand.clone()], QUOTED);
+        inserts.push((operand.start, 1, 0, "((".to_owned()));
+        let order = usize::MAX - operand.start;
+        inserts.push((operand.end, 0, order, format!(")|{DEFINED}({name}))")));
+    }
+    inserts.sort();
+    inserts.into_iter().map(|(pos, _, _, text)| (pos, text)).collect()
+}

@@ -1,0 +1,23 @@
+//! The reserved names that lowered templates use; the run side registers them.
+
+/// Test: whether the fragment has to be rendered.
+pub(crate) const MISS: &str = "fragment.miss";
+/// Test: the same, with a computed lifetime, a condition, a version or variants.
+pub(crate) const MISS_WITH: &str = "fragment.miss_with";
+/// Filter: opens the fragment whose body is rendered next.
+pub(crate) const OPEN: &str = "fragment.open";
+/// Filter: takes the rendered body.
+pub(crate) const STORE: &str = "fragment.store";
+/// Filter: gives the fragment that was found.
+pub(crate) const HIT: &str = "fragment.hit";
+/// Filter: refuses an undefined operand of a key.
+pub(crate) const DEFINED: &str = "fragment.defined";
+/// Filter: notes that a template is about to be imported or extended.
+pub(crate) const LOAD: &str = "fragment.load";
+/// Variable: the open fragment. Templates may not use the name.
+pub(crate) const TICKET: &str = "__fragment";
+
+/// Flag of [`OPEN`]: the body calls `super()`.
+pub(crate) const FLAG_SUPER: u32 = 1;
+/// Test: notes that a template added in memory was used.
+pub(crate) const USED: &str = "fragment.used";

@@ -1,0 +1,105 @@
+//! What a handler says about one cached result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::clock::{Nanos, nanos};
+use crate::key::{self, KeyError};
+use crate::record::FOREVER;
+
+/// How one result is cached: lifetime, tags, variants. The default is the cache's default lifetime and nothing else.
+///
+/// ```
+/// use std::time::Duration;
+/// use minijinja_cache::Options;
+///
+/// let options = Options::ttl(Duration::from_secs(60)).tag("films").vary("de").markup();
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub(crate) ttl: Option<Nanos>,
+    pub(crate) stale: Nanos,
+    pub(crate) markup: bool,
+    pub(crate) tags: Vec<Arc<str>>,
+    pub(crate) vary: Vec<u8>,
+    pub(crate) version: Option<u128>,
+    pub(crate) label: Option<Arc<str>>,
+    pub(crate) refused: Option<KeyError>,
+}
+
+impl Options {
+    /// Default options with a lifetime, counted from the start of the work. [`Duration::ZERO`] bypasses the cache.
+    pub fn ttl(ttl: Duration) -> Options {
+        Options { ttl: Some(nanos(ttl)), ..Options::default() }
+    }
+
+    /// Default options without expiry by time.
+    pub fn forever() -> Options {
+        Options { ttl: Some(FOREVER), ..Options::default() }
+    }
+
+    /// Declares the text to be markup: a template prints it without escaping it again.
+    #[must_use]
+    pub fn markup(mut self) -> Options {
+        self.markup = true;
+        self
+    }
+
+    /// Adds a tag: [`FragmentCache::invalidate_tag`](crate::FragmentCache::invalidate_tag) of it invalidates the
+    /// result.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Options {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// Adds several tags.
+    #[must_use]
+    pub fn tags<T: Into<Arc<str>>>(mut self, tags: impl IntoIterator<Item = T>) -> Options {
+        self.tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Tells variants of one key apart: language, currency, role. Several calls add up. Invalidating the key
+    /// reaches all variants.
+    #[must_use]
+    pub fn vary(mut self, value: impl Serialize) -> Options {
+        let encoded = key::encode_handler_qualifier(&value, &mut self.vary);
+        self.refuse(encoded);
+        self
+    }
+
+    /// The version of what is computed: an entry of another version is a miss, and is overwritten.
+    #[must_use]
+    pub fn version(mut self, version: impl Serialize) -> Options {
+        let mut bytes = Vec::new();
+        let encoded = key::encode_handler_qualifier(&version, &mut bytes);
+        self.version = Some(xxh3_128(&bytes));
+        self.refuse(encoded);
+        self
+    }
+
+    /// The grace in which an expired entry may still be served. Kept with the entry; nothing serves stale yet.
+    #[must_use]
+    pub fn stale(mut self, grace: Duration) -> Options {
+        self.stale = nanos(grace);
+        self
+    }
+
+    /// A name for reports, instead of the key's hash.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
+        self.label = Some(label.into());
+        self
+    }
+
+    fn refuse(&mut self, encoded: Result<(), KeyError>) {
+        if let Err(reason) = encoded {
+            self.refused.get_or_insert(reason);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A look-up being put together: the canonical bytes of its identity, and where the key lies in them.
+//!
+//! The layout is fixed prefix, key, variants; each part knows its own end (see `key.rs`), so no two different
+//! questions have the same bytes.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use minijinja::{AutoEscape, Value};
+use serde::Serialize;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::builder::Settings;
+use crate::clock::Nanos;
+use crate::identity::{Identity, Kind};
+use crate::key::{self, KeyError};
+use crate::options::Options;
+use crate::work::Wanted;
+
+thread_local! {
+    /// The buffer of the last question, so that a hit allocates nothing.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The largest buffer worth keeping, in bytes.
+const KEPT: usize = 16 << 10;
+
+pub(crate) struct Question {
+    bytes: Vec<u8>,
+    key: Range<usize>,
+    version: Option<u128>,
+    ttl: Nanos,
+}
+
+impl Question {
+    pub(crate) fn new(kind: Kind, namespace: u64) -> Question {
+        let mut bytes = SPARE.take();
+        bytes.clear();
+        bytes.push(kind as u8);
+        bytes.extend_from_slice(&namespace.to_le_bytes());
+        Question { bytes, key: 0..0, version: None, ttl: 0 }
+    }
+
+    /// The part of a partial's identity before its key.
+    pub(crate) fn partial(&mut self, environment: u64, template: &str) {
+        self.bytes.extend_from_slice(&environment.to_le_bytes());
+        self.bytes.extend_from_slice(&(template.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(template.as_bytes());
+    }
+
+    /// The part of a block's identity before its key.
+    pub(crate) fn block(&mut self, environment: u64, site: u128, escape: &AutoEscape) {
+        self.bytes.extend_from_slice(&environment.to_le_bytes());
+        self.bytes.extend_from_slice(&site.to_le_bytes());
+        let (mode, custom) = match escape {
+            AutoEscape::None => (0, 0),
+            AutoEscape::Html => (1, 0),
+            AutoEscape::Custom(name) => (2, xxh3_64(name.as_bytes())),
+            // JSON, where MiniJinja is built with it, and what may come.
+            other => (3, xxh3_64(format!("{other:?}").as_bytes())),
+        };
+        self.bytes.push(mode);
+        self.bytes.extend_from_slice(&u64::to_le_bytes(custom));
+    }
+
+    pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
+        self.encode_key(|bytes| key::encode_handler(key, bytes))?;
+        if let Some(reason) = &options.refused {
+            return Err(reason.clone());
+        }
+        self.bytes.extend_from_slice(&options.vary);
+        self.version = options.version;
+        Ok(())
+    }
+
+    pub(crate) fn template_key(&mut self, key: &Value) -> Result<(), KeyError> {
+        self.encode_key(|bytes| key::encode_value(key, bytes))
+    }
+
+    /// The key `first ~ rest[0] ~ …`.
+    pub(crate) fn joined_key(&mut self, first: &Value, rest: &[Value], escape: bool) -> Result<(), KeyError> {
+        self.encode_key(|bytes| key::encode_joined(first, rest, escape, bytes))
+    }
+
+    pub(crate) fn vary(&mut self, variants: &Value) -> Result<(), KeyError> {
+        key::encode_qualifier(variants, &mut self.bytes)
+    }
+
+    pub(crate) fn version(&mut self, version: &Value) -> Result<(), KeyError> {
+        let mut bytes = Vec::new();
+        key::encode_qualifier(version, &mut bytes)?;
+        self.version = Some(xxh3_128(&bytes));
+        Ok(())
+    }
+
+    pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
+        self.ttl = ttl.unwrap_or(settings.default_ttl);
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            identity: Identity::new(&self.bytes),
+            key: &self.bytes[self.key.clone()],
+            version: self.version,
+            ttl: self.ttl,
+        }
+    }
+
+    fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        let start = self.bytes.len();
+        encode(&mut self.bytes)?;
+        self.key = start..self.bytes.len();
+        Ok(())
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if self.bytes.capacity() <= KEPT {
+            let _ = SPARE.try_with(|spare| spare.set(std::mem::take(&mut self.bytes)));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a computation learns while it runs, and what its result therefore depends on: when it began, its tags,
+//! the templates it used, how long it may live, and whether it may be stored at all.
+//!
+//! One type serves an open fragment, a stored entry and a scope; [`Record::absorb`] is how everything inside
+//! reaches what encloses it, on hits as on misses.
+
+use std::sync::Arc;
+
+use crate::clock::Nanos;
+use crate::floors::{Floors, Slot, Stamp};
+use crate::templates::Template;
+
+/// No expiry by time.
+pub(crate) const FOREVER: Nanos = Nanos::MAX;
+
+/// When work began: in the order of invalidations, and on the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) stamp: Stamp,
+    pub(crate) at: Nanos,
+}
+
+impl Begin {
+    pub(crate) fn earliest(self, other: Begin) -> Begin {
+        Begin { stamp: self.stamp.min(other.stamp), at: self.at.min(other.at) }
+    }
+}
+
+/// Something that can invalidate a result: a slot of the floor table, and the name where the application gave one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tag {
+    pub(crate) slot: Slot,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// A template used, or looked for in vain, and which state of it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependency {
+    pub(crate) template: Arc<Template>,
+    pub(crate) seen: Seen,
+}
+
+/// Which state of a template a look-up was answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) generation: u64,
+    /// Set when the look-up itself loaded the template: MiniJinja may then have answered with what another thread
+    /// loaded meanwhile, see [`Template::still`].
+    pub(crate) load: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// The cache whose floors the stamp belongs to.
+    pub(crate) cache: u64,
+    pub(crate) begin: Begin,
+    pub(crate) expires: Nanos,
+    pub(crate) uncacheable: bool,
+    tags: Vec<Tag>,
+    dependencies: Vec<Dependency>,
+}
+
+impl Record {
+    pub(crate) fn new(cache: u64, begin: Begin) -> Record {
+        Record {
+            cache,
+            begin,
+            expires: FOREVER,
+            uncacheable: false,
+            tags: Vec::new(),
+            dependencies: Vec::new(),
+        }
+    }
+
+    /// Takes over what something inside depends on.
+    pub(crate) fn absorb(&mut self, inner: &Record) {
+        self.uncacheable |= inner.uncacheable;
+        self.expires = self.expires.min(inner.expires);
+        if self.cache != inner.cache {
+            // Another cache's floors say nothing here, so nobody could ever tell that this went stale.
+            self.uncacheable = true;
+            return;
+        }
+        inner.tags.iter().for_each(|tag| self.tag(tag.clone()));
+        inner.dependencies.iter().for_each(|dependency| self.depend(dependency.clone()));
+    }
+
+    pub(crate) fn tag(&mut self, tag: Tag) {
+        if let Err(at) = self.tags.binary_search(&tag) {
+            self.tags.insert(at, tag);
+        }
+    }
+
+    pub(crate) fn depend(&mut self, dependency: Dependency) {
+        let same = |known: &Dependency| Arc::ptr_eq(&known.template, &dependency.template);
+        match self.dependencies.iter_mut().find(|known| same(known)) {
+            // Two states of one template within one result: the older one decides.
+            Some(known) if known.seen.generation > dependency.seen.generation => known.seen = dependency.seen,
+            Some(_) => {}
+            None => self.dependencies.push(dependency),
+        }
+    }
+
+    /// Whether no invalidation since it began concerns it.
+    pub(crate) fn admitted(&self, floors: &Floors) -> bool {
+        floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.slot))
+            && self.dependencies.iter().all(|dependency| dependency.template.floor().admits(self.begin.stamp))
+    }
+
+    /// Whether every template it was made from is still the one seen.
+    pub(crate) fn templates_current(&self) -> bool {
+        self.dependencies.iter().all(|dependency| dependency.template.still(dependency.seen))
+    }
+
+    /// Approximate bytes beside the struct itself.
+    pub(crate) fn weight(&self) -> usize {
+        let names: usize = self.tags.iter().filter_map(|tag| tag.name.as_ref()).map(|name| name.len()).sum();
+        names + size_of_val(self.tags.as_slice()) + size_of_val(self.dependencies.as_slice())
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.tags.shrink_to_fit();
+        self.dependencies.shrink_to_fit();
+    }
+}

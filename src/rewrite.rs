@@ -1,0 +1,152 @@
+//! Lowers the cache tags of a template to plain MiniJinja: text in, text out.
+//!
+//! Owns the assembly of the rewritten text and what the loader learns about the template. The
+//! parts come from `scan`, `blocks`, `analyze` and `lower`; nothing here renders.
+
+use minijinja::Error;
+use minijinja::syntax::SyntaxConfig;
+
+use crate::analyze::{Analysis, Site};
+use crate::blocks::{Cached, Structure, structure};
+use crate::lex::newlines;
+use crate::lower::{Lowering, before_line_statement};
+use crate::names::LOAD;
+use crate::refuse::refusal;
+use crate::scan::{Scan, Span, SpanKind, first_marker, scan};
+
+/// A template after its cache tags were lowered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    /// The text for MiniJinja; `None` where the original serves unchanged.
+    pub(crate) text: Option<String>,
+    /// What the template extends by itself.
+    pub(crate) extends: Extends,
+}
+
+/// What a template extends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extends {
+    /// Nothing.
+    None,
+    /// Always the template of this name.
+    Literal(String),
+    /// A computed name, or a condition decides, or there are several.
+    Dynamic,
+}
+
+/// Lowers the cache tags of `source`, the template called `name`.
+///
+/// Templates without cache tags are left alone, but for imports and `extends`, which are marked.
+///
+/// # Errors
+///
+/// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
+/// MiniJinja rejects by itself is left for it to report.
+pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    let scan = scan(source, syntax);
+    let structure = structure(&scan, name)?;
+    if structure.cached.is_empty() && structure.loads.is_empty() {
+        return Ok(Rewritten { text: None, extends: structure.extends });
+    }
+    let text = assemble(&scan, &structure, name, syntax)?;
+    Ok(Rewritten { text: Some(text), extends: structure.extends })
+}
+
+fn assemble(
+    scan: &Scan<'_>,
+    structure: &Structure<'_>,
+    name: &str,
+    syntax: &SyntaxConfig,
+) -> Result<String, Error> {
+    let parent = match &structure.extends {
+        Extends::Literal(parent) => Some(parent.as_str()),
+        Extends::None | Extends::Dynamic => None,
+    };
+    let lowering = Lowering { scan, syntax, parent };
+    let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
+    let mut replaced: Vec<(usize, String)> = Vec::new();
+    for cached in &structure.cached {
+        let span = &scan.spans[cached.open];
+        let site = analysis.site(&site(scan, cached, name));
+        let opening = lowering.opening(cached, site).map_err(|error| {
+            let line = span.line + newlines(&scan.source[span.range.start..error.at]);
+            refusal(name, line, &error.message)
+        })?;
+        replaced.push((cached.open, opening));
+        replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
+    }
+    replaced.sort();
+
+    let mut writer = Writer { scan, structure, out: String::new() };
+    let mut replaced = replaced.into_iter().peekable();
+    for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
+        let next = replaced.next_if(|(at, _)| *at == index);
+        let ours_next = replaced.peek().is_some_and(|(at, _)| *at == index + 1);
+        match next {
+            Some((_, text)) => {
+                check_junction(scan, index, syntax).map_err(|m| refusal(name, span.line, &m))?;
+                writer.out.push_str(&text);
+            }
+            None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
+        }
+    }
+    let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
+    writer.out.push_str(&scan.source[rest..]);
+    writer.out.push_str(scan.tail);
+    Ok(writer.out)
+}
+
+fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {
+    let start = scan.spans[cached.open].range.end;
+    let end = cached.close.map_or(scan.source.len(), |index| scan.spans[index].range.start);
+    Site { template: name, block: cached.block.filter(|_| cached.calls_super), body: start..end }
+}
+
+/// A literal tag becomes a block tag: the text before it must not make another tag of it.
+fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Result<(), String> {
+    let span = &scan.spans[index];
+    let Some(text) = index.checked_sub(1).map(|i| &scan.spans[i]) else { return Ok(()) };
+    if span.kind != SpanKind::Literal || text.kind != SpanKind::Text {
+        return Ok(());
+    }
+    let start = syntax.block_delimiters().0;
+    let text = &scan.source[text.range.clone()];
+    let joined = format!("{text}{start} ");
+    if first_marker(&joined, 0, syntax) == Some((text.len(), start.len())) {
+        return Ok(());
+    }
+    let before = text.chars().next_back().unwrap_or(' ');
+    Err(format!("`{before}` right before `<%` would read as another tag; put a space between them"))
+}
+
+struct Writer<'a, 's> {
+    scan: &'a Scan<'s>,
+    structure: &'a Structure<'s>,
+    out: String,
+}
+
+impl Writer<'_, '_> {
+    /// Copies a span, `next` being the cache tag after it.
+    fn copy(&mut self, span: &Span, next: Option<&Span>) {
+        let source = self.scan.source;
+        let text = &source[span.range.clone()];
+        let line_statement = next.is_some_and(|next| next.kind == SpanKind::LineStatement);
+        if span.kind == SpanKind::Text && line_statement {
+            self.out.push_str(before_line_statement(text));
+            return;
+        }
+        let load = self.structure.loads.iter().find(|load| {
+            span.is_statement() && span.range.start <= load.start && load.end <= span.range.end
+        });
+        let Some(load) = load else {
+            self.out.push_str(text);
+            return;
+        };
+        self.out.push_str(&source[span.range.start..load.start]);
+        self.out.push('(');
+        self.out.push_str(&source[load.clone()]);
+        self.out.push_str(")|");
+        self.out.push_str(LOAD);
+        self.out.push_str(&source[load.end..span.range.end]);
+    }
+}

@@ -1,0 +1,331 @@
+//! Splits a template into text, raw blocks, comments and tags, by the environment's syntax.
+//!
+//! Mirrors MiniJinja's lexer where it decides what a tag is, and adds the literal
+//! `<% cache %>` spelling. The inside of a tag is read by `lex`; nothing here knows statements.
+
+use std::ops::Range;
+
+use minijinja::syntax::SyntaxConfig;
+
+use crate::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
+
+/// What a stretch of the source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpanKind {
+    Text,
+    Raw,
+    Comment,
+    LineComment,
+    Variable,
+    Block,
+    LineStatement,
+    /// `<% cache … %>` or `<% endcache %>`, whatever the environment's delimiters are.
+    Literal,
+}
+
+/// A stretch of the source. Spans follow each other without gaps.
+#[derive(Debug)]
+pub(crate) struct Span {
+    pub(crate) kind: SpanKind,
+    pub(crate) range: Range<usize>,
+    /// Between the delimiters and their whitespace controls; all of it where there are none.
+    pub(crate) inner: Range<usize>,
+    pub(crate) line: usize,
+    pub(crate) opening: Option<char>,
+    pub(crate) closing: Option<char>,
+    pub(crate) tokens: Vec<Token>,
+}
+
+impl Span {
+    /// Whether this is a statement: a block tag in any spelling.
+    pub(crate) fn is_statement(&self) -> bool {
+        matches!(self.kind, SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal)
+    }
+}
+
+/// A template in spans.
+#[derive(Debug)]
+pub(crate) struct Scan<'s> {
+    /// The part of the template that MiniJinja reads: without the last line break, unless kept.
+    pub(crate) source: &'s str,
+    /// The last line break where MiniJinja drops it.
+    pub(crate) tail: &'s str,
+    pub(crate) spans: Vec<Span>,
+    /// What MiniJinja cannot read; what follows it is not in `spans`.
+    pub(crate) unreadable: Option<Unread>,
+}
+
+/// Where and why reading stopped.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) start: usize,
+    pub(crate) line: usize,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) at: usize,
+    pub(crate) why: &'static str,
+}
+
+/// Splits `template` into spans.
+pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
+    let mut source = template;
+    if !syntax.keep_trailing_newline() {
+        source = source.strip_suffix('\n').unwrap_or(source);
+        source = source.strip_suffix('\r').unwrap_or(source);
+    }
+    let mut scanner = Scanner {
+        source,
+        markers: markers(syntax),
+        syntax,
+        balance: 0,
+        line: 1,
+        spans: Vec::new(),
+    };
+    let unreadable = scanner.run().err();
+    Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
+}
+
+/// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
+pub(crate) fn first_marker(
+    source: &str,
+    from: usize,
+    syntax: &SyntaxConfig,
+) -> Option<(usize, usize)> {
+    find_marker(source, from, &markers(syntax)).map(|(at, _, len)| (at, len))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    Variable,
+    Block,
+    Comment,
+    LineStatement,
+    LineComment,
+}
+
+struct Scanner<'s, 'c> {
+    source: &'s str,
+    syntax: &'c SyntaxConfig,
+    markers: Vec<(&'c str, Marker)>,
+    balance: isize,
+    line: usize,
+    spans: Vec<Span>,
+}
+
+impl Scanner<'_, '_> {
+    fn run(&mut self) -> Result<(), Unread> {
+        let mut at = 0;
+        while at < self.source.len() {
+            let marker = find_marker(self.source, at, &self.markers);
+            let limit = marker.map_or(self.source.len(), |(pos, ..)| pos);
+            if let Some((pos, inner)) = find_literal(self.source, at, limit) {
+                self.text(at..pos);
+                at = self.literal(pos, inner)?;
+                continue;
+            }
+            self.text(at..limit);
+            at = match marker {
+                None => limit,
+                Some((pos, Marker::LineComment, len)) => self.line_comment(pos, len),
+                Some((pos, Marker::Comment, len)) => self.comment(pos, len)?,
+                Some((pos, Marker::Variable, len)) => {
+                    let closing = Closing::Delimiter(self.syntax.variable_delimiters().1);
+                    self.tag(SpanKind::Variable, pos, len, closing)?
+                }
+                Some((pos, Marker::LineStatement, len)) => {
+                    self.tag(SpanKind::LineStatement, pos, len, Closing::EndOfLine)?
+                }
+                Some((pos, Marker::Block, len)) => self.block(pos, len)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.push(SpanKind::Text, range);
+        }
+    }
+
+    fn push(&mut self, kind: SpanKind, range: Range<usize>) -> usize {
+        let line = self.line;
+        self.line += newlines(&self.source[range.clone()]);
+        let end = range.end;
+        self.spans.push(Span {
+            kind,
+            inner: range.clone(),
+            range,
+            line,
+            opening: None,
+            closing: None,
+            tokens: Vec::new(),
+        });
+        end
+    }
+
+    fn push_marked(&mut self, kind: SpanKind, range: Range<usize>, marker_end: usize) -> usize {
+        let end = self.push(kind, range);
+        if let Some(span) = self.spans.last_mut() {
+            span.opening = control(self.source, marker_end);
+        }
+        end
+    }
+
+    fn line_comment(&mut self, pos: usize, len: usize) -> usize {
+        let rest = &self.source[pos + len..];
+        let text = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        let end = pos + len + text + line_break(&rest[text..]).1;
+        self.push(SpanKind::LineComment, pos..end)
+    }
+
+    fn comment(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+        let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
+        let close = self.syntax.comment_delimiters().1;
+        match self.source[inner..].find(close) {
+            Some(found) => {
+                let end = inner + found + close.len();
+                Ok(self.push_marked(SpanKind::Comment, pos..end, pos + len))
+            }
+            None => Err(self.unread(pos, "unexpected end of comment")),
+        }
+    }
+
+    fn block(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+        let (open, close) = self.syntax.block_delimiters();
+        let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
+        let Some(raw) = bare_tag(&self.source[inner..], "raw", close) else {
+            return self.tag(SpanKind::Block, pos, len, Closing::Delimiter(close));
+        };
+        let mut at = inner + raw;
+        while let Some(found) = self.source[at..].find(open) {
+            at += found + open.len();
+            let start = at + control(self.source, at).map_or(0, char::len_utf8);
+            if let Some(end) = bare_tag(&self.source[start..], "endraw", close) {
+                return Ok(self.push_marked(SpanKind::Raw, pos..start + end, pos + len));
+            }
+        }
+        Err(self.unread(pos, "unexpected end of raw block"))
+    }
+
+    fn tag(
+        &mut self,
+        kind: SpanKind,
+        pos: usize,
+        len: usize,
+        closing: Closing<'_>,
+    ) -> Result<usize, Unread> {
+        let opening = match kind {
+            SpanKind::LineStatement => None,
+            _ => control(self.source, pos + len),
+        };
+        let inner = pos + len + opening.map_or(0, char::len_utf8);
+        let mut balance = self.balance;
+        let lexed = lex(self.source, inner, closing, &mut balance);
+        self.balance = balance;
+        self.finish_tag(kind, pos, inner, opening, lexed)
+    }
+
+    fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, Unread> {
+        let opening = control(self.source, pos + LITERAL_OPEN.len());
+        let lexed = lex(self.source, inner, Closing::Delimiter(LITERAL_CLOSE), &mut 0);
+        self.finish_tag(SpanKind::Literal, pos, inner, opening, lexed)
+    }
+
+    fn finish_tag(
+        &mut self,
+        kind: SpanKind,
+        pos: usize,
+        inner: usize,
+        opening: Option<char>,
+        lexed: Result<crate::lex::Lexed, Unreadable>,
+    ) -> Result<usize, Unread> {
+        let lexed = match lexed {
+            Ok(lexed) => lexed,
+            Err(Unreadable { tokens, at, why }) => {
+                return Err(Unread { start: pos, line: self.line, tokens, at, why });
+            }
+        };
+        self.push(kind, pos..lexed.end);
+        if let Some(span) = self.spans.last_mut() {
+            span.inner = inner..lexed.inner_end;
+            span.opening = opening;
+            span.closing = lexed.control;
+            span.tokens = lexed.tokens;
+        }
+        Ok(lexed.end)
+    }
+
+    fn unread(&self, start: usize, why: &'static str) -> Unread {
+        Unread { start, line: self.line, tokens: Vec::new(), at: start, why }
+    }
+}
+
+const LITERAL_OPEN: &str = "<%";
+const LITERAL_CLOSE: &str = "%>";
+
+/// MiniJinja takes the longest of the markers that match at one place.
+fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
+    let mut markers = vec![
+        (syntax.variable_delimiters().0, Marker::Variable),
+        (syntax.block_delimiters().0, Marker::Block),
+        (syntax.comment_delimiters().0, Marker::Comment),
+        (syntax.line_statement_prefix().unwrap_or(""), Marker::LineStatement),
+        (syntax.line_comment_prefix().unwrap_or(""), Marker::LineComment),
+    ];
+    markers.retain(|(text, _)| !text.is_empty());
+    markers.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+    markers
+}
+
+fn find_marker(
+    source: &str,
+    from: usize,
+    markers: &[(&str, Marker)],
+) -> Option<(usize, Marker, usize)> {
+    let bytes = source.as_bytes();
+    for at in from..bytes.len() {
+        for &(text, marker) in markers {
+            let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
+            if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {
+                return Some((at, marker, text.len()));
+            }
+        }
+    }
+    None
+}
+
+fn starts_line(before: &[u8]) -> bool {
+    let last = before.iter().rev().find(|&&b| b != b' ' && b != b'\t');
+    matches!(last, None | Some(b'\r' | b'\n'))
+}
+
+/// The first literal cache tag that begins in `from..limit`: its start and the start of its inside.
+fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    while let Some(found) = source[at..].find(LITERAL_OPEN) {
+        let pos = at + found;
+        if pos >= limit {
+            return None;
+        }
+        at = pos + LITERAL_OPEN.len();
+        let inner = at + control(source, at).map_or(0, char::len_utf8);
+        let word = source[inner..].trim_start_matches(|c: char| c.is_ascii_whitespace());
+        if matches!(&word[..identifier_len(word)], "cache" | "endcache") {
+            return Some((pos, inner));
+        }
+    }
+    None
+}
+
+fn control(source: &str, at: usize) -> Option<char> {
+    source[at..].chars().next().filter(|&c| c == '-' || c == '+')
+}
+
+/// Length of `name` and the end of its tag, if nothing else is in it.
+fn bare_tag(inside: &str, name: &str, close: &str) -> Option<usize> {
+    let blank = |c: char| c.is_ascii_whitespace();
+    let rest = inside.trim_start_matches(blank).strip_prefix(name)?;
+    let rest = rest.trim_start_matches(blank);
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+    let rest = rest.strip_prefix(close)?;
+    Some(inside.len() - rest.len())
+}

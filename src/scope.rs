@@ -1,0 +1,125 @@
+//! Scopes: what is read inside belongs to the fragments rendered inside.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use crate::cache::FragmentCache;
+use crate::context::{self, Frame, FrameId};
+use crate::record::Record;
+
+/// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
+#[derive(Clone)]
+pub struct Scope {
+    record: Arc<Mutex<Record>>,
+}
+
+impl FragmentCache {
+    /// Opens a scope: everything cached inside counts as begun here.
+    ///
+    /// A handler that loads data first and renders afterwards opens a scope before it loads. If the data is
+    /// invalidated in between, what is rendered from it is shown once and not stored.
+    ///
+    /// ```
+    /// use minijinja::{Environment, context};
+    /// use minijinja_cache::FragmentCache;
+    ///
+    /// # fn load_user() -> &'static str { "ada" }
+    /// let cache = FragmentCache::builder().build()?;
+    /// let mut env = Environment::new();
+    /// cache.add_to_environment(&mut env);
+    /// cache.add_template(&mut env, "hi.txt", "{% cache user tags=['users'] %}Hi {{ user }}{% endcache %}")?;
+    ///
+    /// let page = cache.scope().run(|| {
+    ///     let user = load_user();
+    ///     cache.invalidate_tag("users"); // by another request, say
+    ///     env.get_template("hi.txt")?.render(context! { user })
+    /// })?;
+    /// assert_eq!(page, "Hi ada");
+    /// assert_eq!(cache.stats().stores, 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scope(&self) -> Scope {
+        Scope { record: Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin()))) }
+    }
+}
+
+impl Scope {
+    /// Runs a closure inside.
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let inside = self.attach();
+        let result = f();
+        drop(inside);
+        self.tell_enclosing();
+        result
+    }
+
+    /// Runs a future inside, across its await points and whichever threads poll it.
+    pub async fn run_async<F: Future>(self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let result = Polled { scope: &self, future: future.as_mut() }.await;
+        self.tell_enclosing();
+        result
+    }
+
+    /// Enters the scope on this thread until the guard is dropped: for `spawn_blocking` and threads of one's own.
+    ///
+    /// ```
+    /// # use minijinja_cache::FragmentCache;
+    /// # let cache = FragmentCache::builder().build()?;
+    /// let scope = cache.scope();
+    /// let there = scope.clone();
+    /// std::thread::spawn(move || {
+    ///     let _inside = there.attach();
+    ///     // what is rendered here began with the scope
+    /// }).join().unwrap();
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn attach(&self) -> Attached {
+        let frame = context::push(Frame::shared(Arc::clone(&self.record)));
+        Attached { frame, here: PhantomData }
+    }
+
+    fn tell_enclosing(&self) {
+        let inner = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        context::gather(|record| record.absorb(&inner));
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+/// A scope entered on this thread; see [`Scope::attach`].
+#[must_use = "the scope is left when this is dropped"]
+#[derive(Debug)]
+pub struct Attached {
+    frame: FrameId,
+    /// The frame stands on this thread, so the guard may not leave it.
+    here: PhantomData<*const ()>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        context::pop(self.frame);
+    }
+}
+
+struct Polled<'a, F> {
+    scope: &'a Scope,
+    future: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Polled<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _inside = self.scope.attach();
+        self.future.as_mut().poll(context)
+    }
+}

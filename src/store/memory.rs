@@ -1,0 +1,94 @@
+//! The first tier: moka as a bounded map. What is valid and fresh is the cache's to decide; this one only keeps
+//! what was used last within its bound, and forgets what has expired.
+//!
+//! The policy is LRU: with fragment-sized entries TinyLFU refuses new keys in a warm full cache, and a hot one is
+//! rendered again at every maintenance run. There is no listener: one that panics or is slow stalls inserts.
+
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use crate::clock::Clock;
+use crate::entry::Entry;
+use crate::identity::Passthrough;
+
+pub(crate) struct Memory {
+    entries: Cache<u128, Arc<Entry>, BuildHasherDefault<Passthrough>>,
+}
+
+impl Memory {
+    pub(crate) fn new(max_bytes: u64, clock: Clock) -> Memory {
+        let entries = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, entry: &Arc<Entry>| entry.weight())
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(UntilUseless(clock))
+            .build_with_hasher(BuildHasherDefault::default());
+        Memory { entries }
+    }
+
+    pub(crate) fn get(&self, hash: u128) -> Option<Arc<Entry>> {
+        self.entries.get(&hash)
+    }
+
+    pub(crate) fn put(&self, hash: u128, entry: Arc<Entry>) {
+        self.entries.insert(hash, entry);
+    }
+
+    pub(crate) fn remove(&self, hash: u128) {
+        self.entries.invalidate(&hash);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.entries.invalidate_all();
+    }
+
+    /// Frees what has expired or been cleared; nothing else does without traffic.
+    pub(crate) fn maintain(&self) {
+        self.entries.run_pending_tasks();
+    }
+
+    /// Entries kept, as of the last maintenance.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries.entry_count()
+    }
+
+    /// Bytes kept, as of the last maintenance.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.weighted_size()
+    }
+}
+
+/// An entry is kept until it could not even be served stale. Only memory depends on this: a clock that is moved
+/// by hand says nothing about moka's own, so under one everything is kept.
+struct UntilUseless(Clock);
+
+impl Expiry<u128, Arc<Entry>> for UntilUseless {
+    fn expire_after_create(&self, _: &u128, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        self.left(entry)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &u128,
+        entry: &Arc<Entry>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.left(entry)
+    }
+}
+
+impl UntilUseless {
+    fn left(&self, entry: &Entry) -> Option<Duration> {
+        if self.0.is_manual() || entry.record.expires == u64::MAX {
+            return None;
+        }
+        let until = entry.record.expires.saturating_add(entry.stale);
+        Some(Duration::from_nanos(until.saturating_sub(self.0.now())))
+    }
+}

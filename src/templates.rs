@@ -1,0 +1,225 @@
+//! The templates known to the cache: which state each is in, and the floor of what was made from it.
+//!
+//! A template is known per source (a folder, a loader, an environment) and name. It is kept while something refers
+//! to it: a compiled template, an entry, an open fragment. Names looked for in vain are known in the same way, so
+//! that creating the file refreshes what missed it, and names a visitor made up leave nothing behind.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::floors::{Floor, Floors};
+use crate::record::Seen;
+use crate::rewrite::Extends;
+
+/// Who provides templates: a loader or an environment's own.
+pub(crate) type SourceId = u64;
+
+/// The digest that stands for a template that is not there.
+const MISSING: u128 = 0;
+
+#[derive(Debug)]
+pub(crate) struct Template {
+    source: SourceId,
+    name: Box<str>,
+    /// The file, for templates of a folder.
+    path: Option<PathBuf>,
+    /// Raised whenever the content may have changed; loading reads it before the file.
+    generation: AtomicU64,
+    floor: Floor,
+    /// Loads begun.
+    loads: AtomicU64,
+    /// The last load whose template MiniJinja was seen to hold.
+    installed: AtomicU64,
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    /// What the first load of the current generation found.
+    digest: Option<u128>,
+    extends: Option<Extends>,
+}
+
+impl Template {
+    pub(crate) fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Begins a load: what is read afterwards belongs to the generation returned.
+    ///
+    /// MiniJinja compiles what a load returns and then keeps whichever template was installed first, so a thread
+    /// can be handed another one's older text: (1) A begins a load at generation 1 and reads; (2) the file is
+    /// saved, generation 2; (3) B begins a load and reads the new text; (4) A installs; (5) B is handed A's. B may
+    /// therefore trust its load only when no other was under way: none begun since, and the one before it seen
+    /// installed.
+    pub(crate) fn begin_load(&self) -> Seen {
+        let generation = self.generation();
+        let load = self.loads.fetch_add(1, Ordering::AcqRel) + 1;
+        let alone = self.installed.load(Ordering::Acquire) + 1 == load;
+        Seen { generation, load: Some(if alone { load } else { 0 }) }
+    }
+
+    /// Notes that MiniJinja holds the template of this load.
+    pub(crate) fn note_installed(&self, load: u64) {
+        if self.installed.load(Ordering::Relaxed) < load {
+            self.installed.fetch_max(load, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the template is still in the state that was seen.
+    pub(crate) fn still(&self, seen: Seen) -> bool {
+        seen.generation == self.generation()
+            && seen.load.is_none_or(|load| load == self.loads.load(Ordering::Acquire))
+    }
+
+    /// Notes what a load found. When two loads of one generation find different texts, a change went unnoticed
+    /// between them (no watcher, or its event is still on its way): that is a change.
+    pub(crate) fn note_content(&self, text: Option<&str>, extends: Extends, seen: Seen, floors: &Floors) -> Seen {
+        let digest = digest_of(text);
+        let mut content = self.content();
+        content.extends = Some(extends);
+        match content.digest {
+            Some(known) if known != digest => {
+                let generation = self.raise(floors);
+                content.digest = Some(digest);
+                Seen { generation, ..seen }
+            }
+            _ => {
+                content.digest = Some(digest);
+                seen
+            }
+        }
+    }
+
+    /// Refreshes everything made from this template.
+    pub(crate) fn change(&self, floors: &Floors) {
+        let mut content = self.content();
+        content.digest = None;
+        self.raise(floors);
+    }
+
+    /// Refreshes everything made from this template unless its file holds what was last loaded. Returns whether
+    /// it did.
+    pub(crate) fn change_if_different(&self, text: Option<&str>, floors: &Floors) -> bool {
+        let same = self.content().digest == Some(digest_of(text));
+        if !same {
+            self.change(floors);
+        }
+        !same
+    }
+
+    pub(crate) fn extends(&self) -> Option<Extends> {
+        self.content().extends.clone()
+    }
+
+    /// The generation goes first: a load that begins in between then reads the new text under the new generation
+    /// and is refused by the floor, which costs one render; the other order would let it be stored as current.
+    fn raise(&self, floors: &Floors) -> u64 {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        floors.raise_floor(&self.floor);
+        generation
+    }
+
+    fn content(&self) -> std::sync::MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest_of(text: Option<&str>) -> u128 {
+    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(1))
+}
+
+/// All templates something refers to.
+#[derive(Debug, Default)]
+pub(crate) struct Templates {
+    by_name: Mutex<Known>,
+    /// Those added in memory, by the id they name themselves with; they stay.
+    added: Mutex<HashMap<u64, Arc<Template>, ahash::RandomState>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    names: HashMap<Box<str>, Vec<Weak<Template>>, ahash::RandomState>,
+    /// Names at which to look for dead ones next.
+    sweep_at: usize,
+}
+
+impl Templates {
+    pub(crate) fn get(&self, source: SourceId, name: &str, path: Option<&Path>) -> Arc<Template> {
+        let mut known = self.known();
+        if let Some(found) = known.live(name).find(|template| template.source == source) {
+            return found;
+        }
+        known.sweep_if_due();
+        let template = Arc::new(Template {
+            source,
+            name: name.into(),
+            path: path.map(Path::to_owned),
+            generation: AtomicU64::new(1),
+            floor: Floor::default(),
+            loads: AtomicU64::new(0),
+            installed: AtomicU64::new(0),
+            content: Mutex::default(),
+        });
+        let same_name = known.names.entry(name.into()).or_default();
+        same_name.retain(|template| template.strong_count() > 0);
+        same_name.push(Arc::downgrade(&template));
+        template
+    }
+
+    /// The templates of one name, whoever provides them.
+    pub(crate) fn named(&self, name: &str) -> Vec<Arc<Template>> {
+        self.known().live(name).collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Template>> {
+        self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Notes a template added in memory; whether it was known before.
+    pub(crate) fn add(&self, id: u64, template: &Arc<Template>) -> bool {
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        added.insert(id, Arc::clone(template)).is_some()
+    }
+
+    pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn live(&self, name: &str) -> impl Iterator<Item = Arc<Template>> + '_ {
+        self.names.get(name).into_iter().flatten().filter_map(Weak::upgrade)
+    }
+
+    fn sweep_if_due(&mut self) {
+        if self.names.len() < self.sweep_at {
+            return;
+        }
+        self.names.retain(|_, templates| {
+            templates.retain(|template| template.strong_count() > 0);
+            !templates.is_empty()
+        });
+        self.sweep_at = (self.names.len() * 2).max(64);
+    }
+}

@@ -1,0 +1,176 @@
+//! The grammar of lifetimes, for literals when a template loads and for values when it renders.
+//!
+//! Owns what a lifetime may look like and its bounds; what a default means is left to the caller.
+
+use std::fmt;
+use std::time::Duration;
+
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+/// How long a fragment may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ttl {
+    /// As long as the cache's default says.
+    Default,
+    /// No expiry by time.
+    Forever,
+    /// Neither look up nor store.
+    Bypass,
+    /// That long from the start of the work.
+    For(Duration),
+}
+
+/// Why a value is no lifetime; the message quotes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TtlError(String);
+
+impl fmt::Display for TtlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TtlError {}
+
+/// The longest lifetime: what signed 64-bit nanoseconds hold, about 292 years.
+const MAX_NANOS: u128 = i64::MAX as u128;
+const SECOND: u128 = 1_000_000_000;
+/// Longest first: the parts of a duration must come in this order.
+const UNITS: [(&str, u128); 6] = [
+    ("w", 7 * 24 * 3600 * SECOND),
+    ("d", 24 * 3600 * SECOND),
+    ("h", 3600 * SECOND),
+    ("m", 60 * SECOND),
+    ("s", SECOND),
+    ("ms", SECOND / 1000),
+];
+
+/// Reads a lifetime from a string: seconds (`"300"`, `"1.5"`), a duration (`"1h 30m"`) or `"forever"`.
+///
+/// # Errors
+///
+/// Negative, not a duration, or longer than about 292 years.
+pub(crate) fn parse_ttl_str(text: &str) -> Result<Ttl, TtlError> {
+    let trimmed = text.trim();
+    if trimmed == "forever" {
+        return Ok(Ttl::Forever);
+    }
+    let quoted = format!("`{text}`");
+    if trimmed.starts_with('-') {
+        return Err(negative(&quoted));
+    }
+    let nanos = match split_number(trimmed) {
+        Some((number, "")) => scale(number, SECOND),
+        Some(_) => parts(trimmed).ok_or_else(|| not_a_duration(&quoted))?,
+        None => return Err(not_a_duration(&quoted)),
+    };
+    from_nanos(nanos, &quoted)
+}
+
+/// Reads a lifetime from a template value: `none`, a number of seconds, or a string.
+///
+/// # Errors
+///
+/// As [`parse_ttl_str`], and for any other kind of value.
+pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
+    let quoted = format!("`{value}`");
+    match value.kind() {
+        ValueKind::None => Ok(Ttl::Default),
+        ValueKind::String => value.as_str().map_or_else(|| Err(not_a_duration(&quoted)), parse_ttl_str),
+        ValueKind::Number if value.is_integer() => match i128::try_from(value.clone()) {
+            Ok(seconds) if seconds < 0 => Err(negative(&quoted)),
+            Ok(seconds) => from_nanos(seconds.unsigned_abs().checked_mul(SECOND), &quoted),
+            Err(_) => Err(overflow(&quoted)),
+        },
+        ValueKind::Number => {
+            f64::try_from(value.clone()).map_or_else(|_| Err(overflow(&quoted)), |s| from_seconds(s, &quoted))
+        }
+        ValueKind::Undefined => Err(TtlError("the lifetime is undefined".into())),
+        _ => Err(not_a_duration(&quoted)),
+    }
+}
+
+fn from_seconds(seconds: f64, quoted: &str) -> Result<Ttl, TtlError> {
+    if seconds.is_nan() {
+        return Err(not_a_duration(quoted));
+    }
+    if seconds < 0.0 {
+        return Err(negative(quoted));
+    }
+    let nanos = (seconds * 1e9).ceil();
+    if nanos > MAX_NANOS as f64 {
+        return Err(overflow(quoted));
+    }
+    // Float casts saturate; the bound above was checked.
+    from_nanos(Some(nanos as u128), quoted)
+}
+
+fn from_nanos(nanos: Option<u128>, quoted: &str) -> Result<Ttl, TtlError> {
+    match nanos {
+        Some(0) => Ok(Ttl::Bypass),
+        Some(nanos) if nanos <= MAX_NANOS => {
+            let seconds = u64::try_from(nanos / SECOND).map_err(|_| overflow(quoted))?;
+            let rest = u32::try_from(nanos % SECOND).map_err(|_| overflow(quoted))?;
+            Ok(Ttl::For(Duration::new(seconds, rest)))
+        }
+        _ => Err(overflow(quoted)),
+    }
+}
+
+/// The sum of `2h 30m`-like parts: `None` if it is none, `Some(None)` if it is too long.
+fn parts(text: &str) -> Option<Option<u128>> {
+    let mut units = UNITS.iter();
+    let mut sum = Some(0_u128);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = split_number(rest)?;
+        let len = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit = units.find(|(name, _)| *name == &after[..len])?.1;
+        sum = sum.zip(scale(number, unit)).and_then(|(a, b)| a.checked_add(b));
+        rest = after[len..].trim_start();
+    }
+    Some(sum)
+}
+
+/// Splits a decimal number without sign or exponent off the front.
+fn split_number(text: &str) -> Option<(&str, &str)> {
+    let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
+    let mut len = digits(text);
+    if len == 0 {
+        return None;
+    }
+    if let Some(fraction) = text[len..].strip_prefix('.') {
+        let more = digits(fraction);
+        if more == 0 {
+            return None;
+        }
+        len += 1 + more;
+    }
+    Some(text.split_at(len))
+}
+
+/// `number` units in nanoseconds, rounded up so that a tiny lifetime does not become a bypass.
+fn scale(number: &str, unit: u128) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let nanos = whole.parse::<u128>().ok()?.checked_mul(unit)?;
+    // Digits past the eighteenth are worth less than a nanosecond of any unit.
+    let kept = &fraction[..fraction.len().min(18)];
+    let ten = 10_u128.pow(u32::try_from(kept.len()).ok()?);
+    let part = if kept.is_empty() { 0 } else { kept.parse::<u128>().ok()? };
+    nanos.checked_add((part * unit).div_ceil(ten))
+}
+
+fn negative(quoted: &str) -> TtlError {
+    TtlError(format!("the lifetime {quoted} is negative"))
+}
+
+fn not_a_duration(quoted: &str) -> TtlError {
+    TtlError(format!(
+        "{quoted} is no lifetime; give seconds, a duration like \"90s\" or \"1h 30m\", or \"forever\""
+    ))
+}
+
+fn overflow(quoted: &str) -> TtlError {
+    TtlError(format!("the lifetime {quoted} is too long; \"forever\" never expires"))
+}
