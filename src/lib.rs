@@ -24,6 +24,8 @@ mod names;
 mod options;
 mod question;
 mod record;
+#[cfg(feature = "watch")]
+mod refresh;
 mod refuse;
 mod rewrite;
 mod runtime;
@@ -35,6 +37,8 @@ mod sync;
 mod tag;
 mod templates;
 mod ttl;
+#[cfg(feature = "watch")]
+mod watch;
 mod work;
 
 pub use builder::Builder;
@@ -47,3 +51,5 @@ pub use lazy::lazy;
 pub use options::Options;
 pub use scope::{Attached, Scope};
 pub use stats::Stats;
+#[cfg(feature = "watch")]
+pub use watch::{WatchMode, Watcher};

@@ -1,0 +1,110 @@
+//! What a change on disk means for the templates known to a cache: `watch.rs` tells the paths, this raises the floors.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use crate::cache::{FragmentCache, Inner};
+use crate::error::{Error, ErrorKind};
+use crate::loader::{read, template_folder};
+use crate::stats::Counter;
+use crate::templates::Template;
+use crate::watch::{Change, WatchMode, Watcher, watch};
+
+impl FragmentCache {
+    /// Watches a template folder: saving, creating, deleting or renaming a file in it refreshes exactly the fragments
+    /// that used it, or looked for it in vain. The next render after at most 250 ms sees the change. Dropping the
+    /// watcher stops watching.
+    ///
+    /// Where notifications were lost everything made from the folder's templates is refreshed, and
+    /// [`Builder::on_error`](crate::Builder::on_error) is told. A file saved without a change refreshes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The folder does not exist, or the operating system refuses to watch it; then
+    /// [`watch_with`](FragmentCache::watch_with) and [`WatchMode::Poll`] still work.
+    pub fn watch(&self, folder: impl AsRef<Path>) -> Result<Watcher, Error> {
+        self.watch_with(folder, WatchMode::Native)
+    }
+
+    /// The same with a choice of how to learn of changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](FragmentCache::watch).
+    pub fn watch_with(&self, folder: impl AsRef<Path>, mode: WatchMode) -> Result<Watcher, Error> {
+        let folder = template_folder(folder.as_ref())?;
+        let refresh = Refresh { cache: Arc::downgrade(&self.inner), folder: folder.clone() };
+        watch(&folder, mode, move |change| refresh.apply(&change)).map_err(|error| {
+            let message = format!("cannot watch the template folder {}: {error}", folder.display());
+            Error::new(ErrorKind::Templates, message).with_source(error)
+        })
+    }
+}
+
+/// Weak: a watcher that outlives its cache has nothing to do.
+struct Refresh {
+    cache: Weak<Inner>,
+    folder: PathBuf,
+}
+
+impl Refresh {
+    fn apply(&self, change: &Change) {
+        let Some(cache) = self.cache.upgrade() else { return };
+        match change {
+            Change::Paths(paths) => {
+                let resolved = paths.iter().map(|path| resolve(path)).collect::<Vec<_>>();
+                self.changed(&cache, |path| below(path, paths, &resolved), |template| reread(&cache, template));
+            }
+            Change::Everything { reason } => {
+                let folder = [self.folder.clone()];
+                let resolved = [resolve(&self.folder)];
+                self.changed(&cache, |path| below(path, &folder, &resolved), |template| {
+                    template.change(&cache.floors);
+                    true
+                });
+                let message = format!("watching {}: {reason}; all its templates count as changed", self.folder.display());
+                cache.report(&Error::new(ErrorKind::Templates, message));
+            }
+        }
+    }
+
+    fn changed(&self, cache: &Inner, concerns: impl Fn(&Path) -> bool, refresh: impl Fn(&Template) -> bool) {
+        for template in cache.templates.all() {
+            if template.path().is_some_and(&concerns) && refresh(&template) {
+                cache.counters.count(Counter::invalidations);
+            }
+        }
+    }
+}
+
+/// Refreshes a template whose file no longer holds what was loaded.
+fn reread(cache: &Inner, template: &Template) -> bool {
+    match template.path().map(read) {
+        Some(Ok(text)) => template.change_if_different(text.as_deref(), &cache.floors),
+        // Unreadable now: whoever loads it next shall say so.
+        Some(Err(_)) | None => {
+            template.change(&cache.floors);
+            true
+        }
+    }
+}
+
+/// Whether a template's file is one of these or below one, also where loader and watcher spell the folder differently.
+fn below(path: &Path, changed: &[PathBuf], resolved: &[PathBuf]) -> bool {
+    if changed.iter().any(|changed| path.starts_with(changed)) {
+        return true;
+    }
+    let path = resolve(path);
+    resolved.iter().any(|changed| path.starts_with(changed))
+}
+
+/// The path without links as far as it exists: a deleted file still has a folder.
+fn resolve(path: &Path) -> PathBuf {
+    if let Ok(resolved) = path.canonicalize() {
+        return resolved;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolve(parent).join(name),
+        _ => path.to_owned(),
+    }
+}

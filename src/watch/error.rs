@@ -1,0 +1,135 @@
+//! Why a folder cannot be watched, in words, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a folder cannot be watched.
+#[derive(Debug)]
+pub struct WatchError {
+    kind: WatchErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The kinds of [`WatchError`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchErrorKind {
+    /// There is nothing at the path.
+    Missing,
+    /// The path leads to something else than a folder.
+    NotAFolder,
+    /// The folder cannot be read.
+    Unreadable,
+    /// The operating system refuses to watch, usually because a limit is reached.
+    Refused,
+}
+
+impl WatchError {
+    /// What went wrong.
+    pub fn kind(&self) -> WatchErrorKind {
+        self.kind
+    }
+
+    pub(super) fn unreadable(root: &Path, source: io::Error) -> Self {
+        let (kind, what) = match source.kind() {
+            io::ErrorKind::NotFound => (WatchErrorKind::Missing, "there is no such folder"),
+            io::ErrorKind::NotADirectory => (WatchErrorKind::NotAFolder, "it is not a folder"),
+            _ => (WatchErrorKind::Unreadable, "it cannot be read"),
+        };
+        let message = format!("watch `{}`: {what}", root.display());
+        Self { kind, message, source: Some(source.into()) }
+    }
+
+    pub(super) fn not_a_folder(root: &Path) -> Self {
+        let message = format!("watch `{}`: it is not a folder", root.display());
+        Self { kind: WatchErrorKind::NotAFolder, message, source: None }
+    }
+
+    pub(super) fn no_thread(source: io::Error) -> Self {
+        let message = "watch a folder: the operating system refuses a thread".to_owned();
+        Self { kind: WatchErrorKind::Refused, message, source: Some(source.into()) }
+    }
+
+    pub(super) fn refused(root: &Path, refusals: &Refusals) -> Option<Self> {
+        let (folder, why) = refusals.first.as_ref()?;
+        let message = format!(
+            "watch `{}`: {} of {} folders cannot be watched, the first is `{}`: {why}",
+            root.display(),
+            refusals.count,
+            refusals.folders,
+            folder.display(),
+        );
+        Some(Self { kind: WatchErrorKind::Refused, message, source: None })
+    }
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for WatchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
+    }
+}
+
+/// Folders that the operating system would not watch.
+#[derive(Default)]
+pub(super) struct Refusals {
+    pub(super) count: usize,
+    /// How many folders there are, refused ones included.
+    pub(super) folders: usize,
+    pub(super) first: Option<(PathBuf, Refusal)>,
+    /// Whether trying again later may help.
+    pub(super) passing: bool,
+}
+
+/// Why one folder is not watched.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It vanished meanwhile.
+    Gone,
+    TooManyWatches,
+    TooManyInstances,
+    NoPermission,
+    Other(String),
+}
+
+impl From<notify::Error> for Refusal {
+    fn from(error: notify::Error) -> Self {
+        match &error.kind {
+            notify::ErrorKind::PathNotFound => Self::Gone,
+            notify::ErrorKind::MaxFilesWatch => Self::TooManyWatches,
+            notify::ErrorKind::Io(io) => match (io.kind(), io.raw_os_error()) {
+                (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _) => Self::Gone,
+                (io::ErrorKind::PermissionDenied, _) => Self::NoPermission,
+                // ENFILE and EMFILE, which have no stable `ErrorKind`.
+                (_, Some(23 | 24)) if cfg!(unix) => Self::TooManyInstances,
+                _ => Self::Other(io.to_string()),
+            },
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("it vanished"),
+            Self::TooManyWatches => f.write_str(
+                "the limit of watched folders is reached; raise fs.inotify.max_user_watches or use WatchMode::Poll",
+            ),
+            Self::TooManyInstances => f.write_str(
+                "the limit of watchers or open files is reached; raise fs.inotify.max_user_instances or `ulimit -n`, or use \
+                 WatchMode::Poll",
+            ),
+            Self::NoPermission => f.write_str("no permission to read it"),
+            Self::Other(why) => write!(f, "{why}; WatchMode::Poll may work"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Looks at every file below a folder each interval and reports what differs from the look before.
+//!
+//! Knows nothing of notifications; the thread and its callback come from outside.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use super::native::Message;
+use super::tree::identity;
+use super::{Callback, Change};
+
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The coarsest clock of a file system in use (FAT): a younger file may change again and keep its time.
+const GRAIN: Duration = Duration::from_secs(2);
+
+/// Files by the path the caller would use.
+pub(super) type Look = BTreeMap<PathBuf, Stamp>;
+
+#[derive(PartialEq, Eq)]
+pub(super) struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+    /// A file renamed over another may be older than it, and as long.
+    identity: Option<(u64, u64)>,
+    settled: bool,
+}
+
+impl Stamp {
+    fn of(meta: &Metadata, now: SystemTime) -> Self {
+        let modified = meta.modified().ok();
+        let settled = modified.is_some_and(|modified| {
+            let ahead = modified.duration_since(now);
+            ahead.unwrap_or_else(|behind| behind.duration()) > GRAIN
+        });
+        Self { len: meta.len(), modified, identity: identity(meta), settled }
+    }
+
+    /// A stamp that was not settled proves nothing: its file is reported again.
+    fn is_still(&self, later: &Self) -> bool {
+        self.settled && self == later
+    }
+}
+
+pub(super) fn follow<F: Fn(Change)>(
+    rx: &Receiver<Message>,
+    root: &Path,
+    first: Look,
+    interval: Duration,
+    callback: &Callback<F>,
+) {
+    let mut last = Ok(first);
+    while matches!(rx.recv_timeout(interval.max(SHORTEST)), Err(RecvTimeoutError::Timeout)) {
+        let next = look(root);
+        let change = match (&last, &next) {
+            (Ok(last), Ok(next)) => {
+                let paths = difference(last, next);
+                (!paths.is_empty()).then_some(Change::Paths(paths))
+            }
+            (Ok(_), Err(error)) => Some(format!("`{}` cannot be read: {error}", root.display())).map(everything),
+            (Err(_), Ok(_)) => Some(format!("`{}` can be read again", root.display())).map(everything),
+            (Err(_), Err(_)) => None,
+        };
+        last = next;
+        if let Some(change) = change {
+            callback.call(change);
+        }
+        if callback.stopping() {
+            return;
+        }
+    }
+}
+
+fn everything(reason: String) -> Change {
+    Change::Everything { reason }
+}
+
+pub(super) fn look(root: &Path) -> io::Result<Look> {
+    let mut found = Look::new();
+    look_into(root, &mut Vec::new(), SystemTime::now(), &mut found)?;
+    Ok(found)
+}
+
+/// `trail` holds the folders on the way here, resolved: a link back to one of them would never end.
+fn look_into(folder: &Path, trail: &mut Vec<PathBuf>, now: SystemTime, found: &mut Look) -> io::Result<()> {
+    let resolved = fs::canonicalize(folder)?;
+    if trail.contains(&resolved) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder)?;
+    trail.push(resolved);
+    for entry in entries.flatten() {
+        let path = entry.path();
+        // What vanishes between listing and looking is missing in the look, and that is the report.
+        let Ok(meta) = fs::metadata(&path) else { continue };
+        if meta.is_dir() {
+            let _ = look_into(&path, trail, now, found);
+        } else {
+            found.insert(path, Stamp::of(&meta, now));
+        }
+    }
+    trail.pop();
+    Ok(())
+}
+
+fn difference(last: &Look, next: &Look) -> Vec<PathBuf> {
+    let changed = next.iter().filter(|(path, stamp)| !last.get(*path).is_some_and(|old| old.is_still(stamp)));
+    let gone = last.keys().filter(|path| !next.contains_key(*path));
+    let mut paths: Vec<PathBuf> = changed.map(|(path, _)| path).chain(gone).cloned().collect();
+    paths.sort();
+    paths
+}

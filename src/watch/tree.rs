@@ -1,0 +1,318 @@
+//! The folders being watched, the symbolic links that lead to them, and how their paths are spelled for the caller.
+//!
+//! Every folder is kept, and watched, by its resolved path and once, whatever number of links lead to it; a path is
+//! translated into all the names the caller may know it by. When to look again is the thread's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
+use std::mem;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use super::error::{Refusal, Refusals, WatchError};
+use super::native::{EACH_FOLDER, Native};
+
+/// More names than this for one path come from links that lead in circles.
+const NAMES: usize = 1_000;
+
+pub(super) struct Tree {
+    /// As the caller spells it.
+    root: PathBuf,
+    home: Option<Place>,
+    folders: BTreeMap<PathBuf, Folder>,
+    /// Links by where they are, with where they lead; `None` leads nowhere.
+    links: BTreeMap<PathBuf, Option<Place>>,
+    native: Native,
+    refusals: Refusals,
+    /// A link was removed or leads elsewhere: some folders may be of no use.
+    litter: bool,
+}
+
+/// Where a link, or the root, leads to.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    path: PathBuf,
+    /// What to watch for it: the folder itself, or the one a file is in.
+    folder: PathBuf,
+    /// Tells a folder from its successor under the same path.
+    identity: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Folder {
+    watched: bool,
+    /// False for a folder that matters only for one file in it.
+    walked: bool,
+}
+
+impl Tree {
+    /// Nothing is watched before the first [`Tree::reset`].
+    pub(super) fn new(root: PathBuf, native: Native) -> Self {
+        Self {
+            root,
+            home: None,
+            folders: BTreeMap::new(),
+            links: BTreeMap::new(),
+            native,
+            refusals: Refusals::default(),
+            litter: false,
+        }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.native.generation()
+    }
+
+    pub(super) fn refused(&self) -> usize {
+        self.refusals.count
+    }
+
+    pub(super) fn refusal(&self) -> Option<WatchError> {
+        WatchError::refused(&self.root, &self.refusals)
+    }
+
+    pub(super) fn can_retry(&self) -> bool {
+        self.refusals.passing
+    }
+
+    /// Forgets all watches and begins anew; what happened meanwhile must be reported as [`super::Change::Everything`].
+    pub(super) fn reset(&mut self) {
+        for folder in mem::take(&mut self.folders).into_keys() {
+            self.native.remove(&folder);
+        }
+        self.links.clear();
+        self.refusals = Refusals::default();
+        self.litter = false;
+        self.home = Place::of(&self.root).filter(Place::is_folder);
+        if let Some(home) = self.home.clone() {
+            self.walk(home.path);
+        }
+        self.refusals.folders = self.folders.len();
+    }
+
+    /// Whether the watches must be reset because the root is another folder, or gone; the reason is missing if it is
+    /// to be reset without anything to report.
+    pub(super) fn root_changed(&self, moved: &BTreeSet<PathBuf>) -> Option<Option<String>> {
+        let now = Place::of(&self.root).filter(Place::is_folder);
+        let root = self.root.display();
+        match (&self.home, &now) {
+            (Some(_), None) => Some(Some(format!("`{root}` vanished"))),
+            (None, Some(_)) => Some(Some(format!("`{root}` is back"))),
+            (Some(old), Some(new)) if old != new || moved.contains(&old.path) => {
+                Some(Some(format!("`{root}` was replaced")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Follows the creation, removal or renaming of `path`.
+    pub(super) fn refresh(&mut self, path: &Path) {
+        self.forget(path);
+        let known = path.parent().and_then(|parent| self.folders.get(parent));
+        if !known.is_some_and(|parent| parent.walked) {
+            return;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => self.walk(path.to_owned()),
+            Ok(meta) if meta.is_symlink() => {
+                // `settle` finds out where it leads, and reports it.
+                self.links.insert(path.to_owned(), None);
+            }
+            // A file, or gone: its removal is told apart.
+            _ => {}
+        }
+    }
+
+    /// Resolves all links again, watches where they lead, and returns those that lead elsewhere than before.
+    pub(super) fn settle(&mut self) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        for link in self.links.keys().cloned().collect::<Vec<_>>() {
+            let now = Place::of(&link);
+            let was = self.links.get(&link).cloned().flatten();
+            if was != now {
+                self.litter |= was.is_some();
+                // Its folder may have been replaced under the same path: then the watch is the old one's.
+                if let Some(place) = &now
+                    && was.is_some_and(|was| was.folder == place.folder)
+                {
+                    self.forget_folders(&place.folder.clone());
+                }
+                self.links.insert(link.clone(), now.clone());
+                changed.push(link.clone());
+            }
+            if let Some(place) = now
+                && self.enter(&place)
+                && changed.last() != Some(&link)
+            {
+                changed.push(link);
+            }
+        }
+        if mem::take(&mut self.litter) {
+            self.tidy();
+        }
+        changed
+    }
+
+    /// Adds every name the caller may know the resolved `path` by; false if there are too many.
+    pub(super) fn spell(&self, path: &Path, names: &mut BTreeSet<PathBuf>) -> bool {
+        let mut own = BTreeSet::new();
+        self.spell_through(path, &mut Vec::new(), &mut own);
+        let few = own.len() < NAMES;
+        names.append(&mut own);
+        few
+    }
+
+    /// `used` holds the links on the way here: a link into a folder above itself gives endless names otherwise.
+    fn spell_through<'a>(&'a self, path: &Path, used: &mut Vec<&'a Path>, names: &mut BTreeSet<PathBuf>) {
+        if let Some(name) = self.home.as_ref().and_then(|home| home.rename(&self.root, path)) {
+            names.insert(name);
+        }
+        for (link, place) in &self.links {
+            if names.len() >= NAMES {
+                return;
+            }
+            if let Some(place) = place
+                && !used.contains(&link.as_path())
+                && let Some(name) = place.rename(link, path)
+            {
+                used.push(link);
+                self.spell_through(&name, used, names);
+                used.pop();
+            }
+        }
+    }
+
+    /// Watches a folder and those below it, following links. Each watch exists before its folder is listed, so what is
+    /// created meanwhile is found here or told later.
+    fn walk(&mut self, folder: PathBuf) {
+        let mut todo = vec![folder];
+        while let Some(folder) = todo.pop() {
+            if self.folders.get(&folder).is_some_and(|known| known.walked) {
+                continue;
+            }
+            self.observe(&folder, true);
+            // A folder that vanished or cannot be read is told of by the watch above it.
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    todo.push(entry.path());
+                } else if kind.is_symlink() {
+                    let place = Place::of(&entry.path());
+                    match &place {
+                        Some(place) if place.is_folder() => todo.push(place.folder.clone()),
+                        Some(place) => self.observe(&place.folder, false),
+                        None => {}
+                    }
+                    self.links.insert(entry.path(), place);
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the place is watched; true if it was not.
+    fn enter(&mut self, place: &Place) -> bool {
+        let known = self.folders.get(&place.folder).copied();
+        if !place.is_folder() {
+            self.observe(&place.folder, false);
+            return known.is_none();
+        }
+        self.walk(place.folder.clone());
+        !known.is_some_and(|known| known.walked)
+    }
+
+    fn observe(&mut self, folder: &Path, walked: bool) {
+        if let Some(known) = self.folders.get_mut(folder) {
+            known.walked |= walked;
+            return;
+        }
+        let above = || folder.ancestors().skip(1).any(|above| self.folders.get(above).is_some_and(|f| f.watched));
+        let added = if !EACH_FOLDER && above() { Ok(()) } else { self.native.add(folder) };
+        self.folders.insert(folder.to_owned(), Folder { watched: added.is_ok(), walked });
+        match added {
+            // Its removal is told of by the watch above it, or found when links are resolved again.
+            Ok(()) | Err(Refusal::Gone) => {}
+            Err(refusal) => {
+                self.refusals.count += 1;
+                self.refusals.folders = self.folders.len();
+                self.refusals.passing |= !matches!(refusal, Refusal::NoPermission);
+                self.refusals.first.get_or_insert_with(|| (folder.to_owned(), refusal));
+            }
+        }
+    }
+
+    fn forget(&mut self, path: &Path) {
+        self.forget_folders(path);
+        for link in below(&self.links, path) {
+            self.litter |= self.links.remove(&link).flatten().is_some();
+        }
+    }
+
+    fn forget_folders(&mut self, path: &Path) {
+        for folder in below(&self.folders, path) {
+            self.folders.remove(&folder);
+            self.native.remove(&folder);
+        }
+    }
+
+    /// Stops watching folders that no link leads to any more.
+    fn tidy(&mut self) {
+        // Elsewhere one watch serves many folders, and one too many does no harm.
+        if !EACH_FOLDER {
+            return;
+        }
+        let places: Vec<&Place> = self.links.values().flatten().chain(&self.home).collect();
+        let useful = |folder: &Path| places.iter().any(|to| folder.starts_with(&to.path) || folder == to.folder);
+        let litter: Vec<PathBuf> = self.folders.keys().filter(|folder| !useful(folder)).cloned().collect();
+        for folder in litter {
+            self.forget(&folder);
+        }
+    }
+}
+
+impl Place {
+    fn of(path: &Path) -> Option<Self> {
+        let path = fs::canonicalize(path).ok()?;
+        let meta = fs::metadata(&path).ok()?;
+        if meta.is_dir() {
+            return Some(Self { folder: path.clone(), identity: identity(&meta), path });
+        }
+        let folder = path.parent()?.to_owned();
+        let meta = fs::metadata(&folder).ok()?;
+        Some(Self { folder, identity: identity(&meta), path })
+    }
+
+    fn is_folder(&self) -> bool {
+        self.folder == self.path
+    }
+
+    /// What `path` is called by way of `link`, which leads here; the link itself if this place is below `path`.
+    fn rename(&self, link: &Path, path: &Path) -> Option<PathBuf> {
+        match path.strip_prefix(&self.path) {
+            // Joining nothing would add a separator.
+            Ok(rest) if rest.as_os_str().is_empty() => Some(link.to_owned()),
+            Ok(rest) => Some(link.join(rest)),
+            Err(_) => self.path.starts_with(path).then(|| link.to_owned()),
+        }
+    }
+}
+
+/// Device and number of a file, where the system has them.
+pub(super) fn identity(meta: &Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((meta.dev(), meta.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = meta;
+        None
+    }
+}
+
+/// The paths at and below `path`: they stand next to each other, for paths are sorted by component.
+fn below<T>(map: &BTreeMap<PathBuf, T>, path: &Path) -> Vec<PathBuf> {
+    let from = (Bound::Included(path), Bound::Unbounded);
+    map.range::<Path, _>(from).map(|(at, _)| at).take_while(|at| at.starts_with(path)).cloned().collect()
+}
