@@ -13,9 +13,6 @@ use minijinja::Value;
 
 use crate::record::{Begin, Dependency, Record};
 
-/// Caches a thread keeps a beginning for.
-const MOST_CACHES: usize = 16;
-
 thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
 }
@@ -76,11 +73,39 @@ impl Frame {
 /// A MiniJinja render in which a block, an import or an `extends` was reached.
 struct Render {
     id: RenderId,
-    began: Vec<(u64, Begin)>,
+    began: Began,
     /// What it imported or extended: every fragment it opens afterwards depends on these.
     imported: Vec<(u64, Dependency)>,
     /// Look-ups now are an import's or an `extends`'.
     importing: bool,
+}
+
+/// When something began, by cache. Nearly always there is one.
+#[derive(Debug, Clone)]
+struct Began {
+    first: Option<(u64, Begin)>,
+    others: Vec<(u64, Begin)>,
+}
+
+impl Began {
+    const fn none() -> Began {
+        Began { first: None, others: Vec::new() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u64, Begin)> + '_ {
+        self.first.iter().chain(&self.others).copied()
+    }
+
+    fn of(&self, cache: u64) -> Option<Begin> {
+        self.all().find(|(of, _)| *of == cache).map(|(_, begin)| begin)
+    }
+
+    fn note(&mut self, cache: u64, begin: Begin) {
+        match self.first {
+            None => self.first = Some((cache, begin)),
+            Some(_) => self.others.push((cache, begin)),
+        }
+    }
 }
 
 struct Context {
@@ -88,14 +113,14 @@ struct Context {
     renders: Vec<Render>,
     /// Per cache, the first template look-up since the last render known to have ended: what a render without a
     /// scope began with, or something earlier, which only ever refuses more.
-    began: Vec<(u64, Begin)>,
+    began: Began,
     /// What the hit just looked up prints.
     hit: Option<Value>,
 }
 
 impl Context {
     const fn new() -> Context {
-        Context { frames: Vec::new(), renders: Vec::new(), began: Vec::new(), hit: None }
+        Context { frames: Vec::new(), renders: Vec::new(), began: Began::none(), hit: None }
     }
 
     fn scope_of(&mut self, cache: u64) -> Option<Begin> {
@@ -126,17 +151,16 @@ impl Context {
             }
         }
         let renders = self.renders.last().map_or(&self.began, |render| &render.began);
-        for (cache, begin) in renders {
-            if !began.iter().any(|(known, _)| known == cache) {
-                began.push((*cache, *begin));
+        for (cache, begin) in renders.all() {
+            if !began.iter().any(|(known, _)| *known == cache) {
+                began.push((cache, begin));
             }
         }
         began
     }
 
     fn began_in(&self, cache: u64) -> Option<Begin> {
-        let began = self.renders.last().map_or(&self.began, |render| &render.began);
-        began.iter().find(|(of, _)| *of == cache).map(|(_, begin)| *begin)
+        self.renders.last().map_or(&self.began, |render| &render.began).of(cache)
     }
 }
 
@@ -191,9 +215,7 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
                 Some(render) => &mut render.began,
                 None => &mut context.began,
             };
-            if began.len() < MOST_CACHES {
-                began.push((cache, now()));
-            }
+            began.note(cache, now());
         }
         if let Some(render) = context.renders.last_mut() {
             if render.importing {
@@ -276,6 +298,11 @@ pub(crate) fn imported(cache: u64) -> Vec<Dependency> {
     .unwrap_or_default()
 }
 
+/// Whether a render has begun here whose end nobody would see.
+pub(crate) fn render_end_unseen() -> bool {
+    with(|context| context.renders.is_empty() && context.began.first.is_some()).unwrap_or(false)
+}
+
 /// Notes that a render goes on inside this one, or begins.
 pub(crate) fn enter_render() -> RenderId {
     let id = RenderId(next_id());
@@ -293,7 +320,7 @@ pub(crate) fn leave_render(id: RenderId) {
             context.renders.truncate(at);
         }
         if context.renders.is_empty() {
-            context.began.clear();
+            context.began = Began::none();
         }
     });
 }

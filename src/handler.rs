@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::FragmentCache;
 use crate::context;
-use crate::entry::{Body, Entry, Fragment};
+use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 use crate::key::KeyError;
@@ -55,12 +55,12 @@ impl FragmentCache {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
         match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
-            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 work.enter();
                 let text = load()?;
-                Ok(text_of(&work.finish(text_body(text.into(), markup))))
+                Ok(work.finish_text(text_value(text.into(), markup)))
             }
         }
     }
@@ -82,11 +82,11 @@ impl FragmentCache {
             return Ok(Fragment::new(text_value(load.await?.into(), markup)));
         };
         match self.lookup_async(&question.wanted()).await {
-            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 let text = Inside { work: &mut work, future: pin!(load) }.await?;
-                Ok(text_of(&work.finish(text_body(text.into(), markup))))
+                Ok(work.finish_text(text_value(text.into(), markup)))
             }
         }
     }
@@ -107,7 +107,7 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load() };
         let mut work = match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
             Lookup::Compute(work) => work,
-            Lookup::Hit(entry) => match self.decode(&entry) {
+            Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
                 None => self.replace(&question.wanted()),
             },
@@ -133,7 +133,7 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load.await };
         let mut work = match self.lookup_async(&question.wanted()).await {
             Lookup::Compute(work) => work,
-            Lookup::Hit(entry) => match self.decode(&entry) {
+            Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
                 None => self.replace(&question.wanted()),
             },
@@ -170,13 +170,13 @@ impl FragmentCache {
         }
         question.lifetime(options.ttl, &self.inner.settings);
         match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
-            Lookup::Hit(entry) => Ok(text_of(&entry)),
+            Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 self.depend_by_name(&mut work, environment, template);
                 work.enter();
                 let text = render_partial(env, template, context.into())?;
-                Ok(text_of(&work.finish(Body::Text(text))))
+                Ok(work.finish_text(text))
             }
         }
     }
@@ -248,8 +248,8 @@ impl FragmentCache {
         }
     }
 
-    fn decode<T: DeserializeOwned>(&self, entry: &Entry) -> Option<T> {
-        let Body::Data(bytes) = &entry.body else { return None };
+    fn decode<T: DeserializeOwned>(&self, body: &Body) -> Option<T> {
+        let Body::Data(bytes) = body else { return None };
         rmp_serde::from_slice(bytes).inspect_err(|error| self.report_codec("decode", error)).ok()
     }
 
@@ -306,13 +306,9 @@ fn text_value(text: String, markup: bool) -> Value {
     if markup { Value::from_safe_string(text) } else { Value::from(text) }
 }
 
-fn text_body(text: String, markup: bool) -> Body {
-    Body::Text(text_value(text, markup))
-}
-
-fn text_of(entry: &Entry) -> Fragment {
-    match &entry.body {
-        Body::Text(text) => Fragment::new(text.clone()),
+fn text_of(body: Body) -> Fragment {
+    match body {
+        Body::Text(text) => Fragment::new(text),
         Body::Data(_) => Fragment::new(Value::from("")),
     }
 }

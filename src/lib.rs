@@ -12,6 +12,7 @@ mod error;
 mod expr;
 mod flight;
 mod floors;
+mod front;
 mod handler;
 mod identity;
 mod janitor;

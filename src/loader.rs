@@ -2,8 +2,7 @@
 //!
 //! MiniJinja asks a template's freshness check at each look-up, so the check is where a fragment learns which
 //! templates it used; it reads one atomic and never the file system. A name looked for in vain is learned in the
-//! loader itself. Templates added in memory have no such check: they end in a test that says so, which costs
-//! nothing to print.
+//! loader itself. Templates added in memory have no such check: they carry a test that says so and prints nothing.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -136,7 +135,7 @@ impl Inner {
     }
 }
 
-/// The end of an added template, if `source` is one: its id and generation.
+/// The mark of an added template, if `source` is one: its id and generation.
 pub(crate) fn added_mark(source: &str) -> Option<(u64, u64)> {
     let (_, mark) = source.rsplit_once(names::USED)?;
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
@@ -148,8 +147,16 @@ fn id_of(environment: u64, name: &str) -> u64 {
     tag_hash(TagClass::Environment, environment, name.as_bytes())
 }
 
-/// Lets a template say when it is used, as the last thing it does and without printing anything.
+/// Lets a template say that it is used, without printing anything: first thing, so that the work of a render counts
+/// from its beginning. Where the first line starts with what must start a line, last thing.
 fn mark(text: &mut String, syntax: &SyntaxConfig, id: u64, generation: u64) {
+    let (start, end) = syntax.block_delimiters();
+    let used = names::USED;
+    let mark = format!("{start}+ if none is {used}({id}, {generation}) {end}{start} endif +{end}");
+    if !needs_line_start(text, syntax) {
+        text.insert_str(0, &mark);
+        return;
+    }
     if !syntax.keep_trailing_newline() {
         // What MiniJinja would cut off the end of the template is no longer at its end.
         for newline in ['\n', '\r'] {
@@ -158,14 +165,23 @@ fn mark(text: &mut String, syntax: &SyntaxConfig, id: u64, generation: u64) {
             }
         }
     }
-    let last = text.rsplit('\n').next().unwrap_or_default().trim_start();
-    let prefixes = [syntax.line_statement_prefix(), syntax.line_comment_prefix()];
-    if prefixes.into_iter().flatten().any(|prefix| !prefix.is_empty() && last.contains(prefix)) {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    if line_prefixes(syntax).any(|prefix| last.contains(prefix)) {
         text.push('\n');
     }
-    let (start, end) = syntax.block_delimiters();
-    let used = names::USED;
-    text.push_str(&format!("{start}+ if none is {used}({id}, {generation}) {end}{start} endif {end}"));
+    text.push_str(&mark);
+}
+
+/// Whether a template's first line is one that MiniJinja treats by how it starts.
+fn needs_line_start(text: &str, syntax: &SyntaxConfig) -> bool {
+    let line = text.trim_start();
+    let stripped = syntax.lstrip_blocks() && line.len() < text.len();
+    stripped || line_prefixes(syntax).any(|prefix| line.starts_with(prefix))
+}
+
+fn line_prefixes(syntax: &SyntaxConfig) -> impl Iterator<Item = &str> {
+    let prefixes = [syntax.line_statement_prefix(), syntax.line_comment_prefix()];
+    prefixes.into_iter().flatten().filter(|prefix| !prefix.is_empty())
 }
 
 /// Loads a template, lowers it, and notes the look-up in whatever is open.

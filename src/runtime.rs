@@ -163,23 +163,25 @@ impl Binding {
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
     fn ask(&self, state: &mut State<'_, '_>, mut question: Question, ttl: Option<Nanos>) -> bool {
-        let rendering = Rendering::of(state);
-        if self.cache.bypassed(ttl == Some(0)) {
-            rendering.next = Some(Next::Bypass);
-            return true;
-        }
-        question.lifetime(ttl, &self.cache.inner.settings);
-        match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
-            Lookup::Hit(entry) => {
-                let Body::Text(text) = &entry.body else { return true };
-                context::set_hit(text.clone());
-                false
+        let next = if self.cache.bypassed(ttl == Some(0)) {
+            Next::Bypass
+        } else {
+            question.lifetime(ttl, &self.cache.inner.settings);
+            match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
+                Lookup::Hit(Body::Text(text)) => {
+                    context::set_hit(text);
+                    if context::render_end_unseen() {
+                        Rendering::of(state);
+                    }
+                    return false;
+                }
+                // Blocks hold texts; an identity of theirs is never a value's.
+                Lookup::Hit(Body::Data(_)) => Next::Bypass,
+                Lookup::Compute(work) => Next::Compute(work),
             }
-            Lookup::Compute(work) => {
-                rendering.next = Some(Next::Compute(work));
-                true
-            }
-        }
+        };
+        Rendering::of(state).next = Some(next);
+        true
     }
 
     /// Leaves a refusal for `fragment.open`, which knows what the author wrote.
@@ -350,17 +352,14 @@ impl Binding {
         }
         question.lifetime(ttl, &self.cache.inner.settings);
         match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
-            Lookup::Hit(entry) => match &entry.body {
-                Body::Text(text) => Ok(text.clone()),
-                Body::Data(_) => render_partial(state.env(), &template, context),
-            },
+            Lookup::Hit(Body::Text(text)) => Ok(text),
+            Lookup::Hit(Body::Data(_)) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
                 let text = render_partial(state.env(), &template, context)?;
-                work.finish(Body::Text(text.clone()));
-                Ok(text)
+                Ok(work.finish_text(text).into())
             }
         }
     }

@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use self::batch::Batch;
-pub use self::error::{WatchError, WatchErrorKind};
+pub(crate) use self::error::WatchError;
 use self::native::{Message, Native};
 use self::tree::Tree;
 

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use minijinja::Value;
+
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::{Nanos, nanos};
+use crate::clock::{Clock, Nanos, nanos};
 use crate::context::{self, Frame, FrameId};
-use crate::entry::{Body, Entry};
+use crate::entry::{Body, Entry, Fragment};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::{Slot, Stamp};
+use crate::front::{self, Looked};
 use crate::identity::Identity;
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::stats::Counter;
@@ -30,7 +33,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 pub(crate) enum Lookup {
-    Hit(Arc<Entry>),
+    Hit(Body),
     Compute(Work),
 }
 
@@ -45,11 +48,20 @@ enum Step {
     Wait(Follower<Arc<Entry>>),
 }
 
+impl Wanted<'_> {
+    /// Whether an entry is of this identity and version, and young enough.
+    fn fits(&self, entry: &Entry, clock: &Clock) -> bool {
+        *entry.identity == *self.identity.bytes
+            && entry.version == self.version
+            && entry.fresh(clock.latest(), self.ttl)
+    }
+}
+
 impl FragmentCache {
     /// Finds the entry, waits for whoever computes it, or returns the work to do.
     pub(crate) fn lookup(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin) -> Lookup {
-        if let Some(entry) = self.inner.find(wanted) {
-            return self.inner.hit(entry);
+        if let Some(body) = self.inner.hit(wanted) {
+            return Lookup::Hit(body);
         }
         let origin = self.origin(wanted, begin);
         let deadline = Instant::now() + self.inner.settings.wait_timeout;
@@ -67,8 +79,8 @@ impl FragmentCache {
 
     /// The same without blocking the thread.
     pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>) -> Lookup {
-        if let Some(entry) = self.inner.find(wanted) {
-            return self.inner.hit(entry);
+        if let Some(body) = self.inner.hit(wanted) {
+            return Lookup::Hit(body);
         }
         let origin = self.origin(wanted, || self.inner.scope_begin());
         let deadline = Instant::now() + self.inner.settings.wait_timeout;
@@ -119,7 +131,7 @@ impl FragmentCache {
             Boarding::Lead(lead) => Step::Done(match inner.find(wanted) {
                 Some(entry) => {
                     lead.land(Arc::clone(&entry));
-                    inner.joined(entry)
+                    inner.joined(&entry)
                 }
                 None => Lookup::Compute(Work::new(inner, wanted, origin, Some(lead))),
             }),
@@ -130,7 +142,7 @@ impl FragmentCache {
     fn landed(&self, landing: Landing<Arc<Entry>>, wanted: &Wanted<'_>, origin: &Origin) -> Option<Lookup> {
         match landing {
             // The flight's tags are known only now, so only now can they be checked.
-            Landing::Shared(entry) if self.inner.usable(&entry, wanted) => Some(self.inner.joined(entry)),
+            Landing::Shared(entry) if self.inner.usable(&entry, wanted) => Some(self.inner.joined(&entry)),
             Landing::Shared(_) | Landing::Aborted => None,
             Landing::TimedOut => {
                 self.inner.counters.count(Counter::wait_timeouts);
@@ -142,6 +154,31 @@ impl FragmentCache {
 }
 
 impl Inner {
+    /// Answers from the cache: counts the hit and tells what encloses it.
+    fn hit(&self, wanted: &Wanted<'_>) -> Option<Body> {
+        let answer = |entry: &Entry| {
+            self.counters.hit(entry.cost);
+            gather_from(&entry.record);
+            entry.body.clone()
+        };
+        // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
+        let now = self.floors.stamp();
+        let looked = front::look(self.id, wanted.identity.hash, |slot| {
+            let usable = wanted.fits(&slot.entry, &self.clock)
+                && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors));
+            slot.admitted_at = now;
+            usable.then(|| answer(&slot.entry))
+        });
+        match looked {
+            Looked::Found(body) => Some(body),
+            Looked::AskStore => {
+                let entry = self.find(wanted)?;
+                front::keep(self.id, wanted.identity.hash, &entry, now);
+                Some(answer(&entry))
+            }
+        }
+    }
+
     /// The valid, fresh entry of an identity.
     fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(wanted.identity.hash)?;
@@ -149,24 +186,14 @@ impl Inner {
     }
 
     fn usable(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
-        *entry.identity == *wanted.identity.bytes
-            && entry.version == wanted.version
-            && entry.fresh(self.clock.latest(), wanted.ttl)
-            && entry.record.admitted(&self.floors)
-    }
-
-    /// Counts a hit and tells what encloses it.
-    fn hit(&self, entry: Arc<Entry>) -> Lookup {
-        self.counters.hit(entry.cost);
-        gather_from(&entry.record);
-        Lookup::Hit(entry)
+        wanted.fits(entry, &self.clock) && entry.record.admitted(&self.floors)
     }
 
     /// Counts a miss that somebody else's work answered.
-    fn joined(&self, entry: Arc<Entry>) -> Lookup {
+    fn joined(&self, entry: &Entry) -> Lookup {
         self.counters.count(Counter::waits);
         gather_from(&entry.record);
-        Lookup::Hit(entry)
+        Lookup::Hit(entry.body.clone())
     }
 
     async fn wait_async(&self, follower: Follower<Arc<Entry>>, deadline: Instant) -> Landing<Arc<Entry>> {
@@ -249,8 +276,14 @@ impl Work {
         }
     }
 
+    /// Finishes with a text.
+    pub(crate) fn finish_text(self, text: Value) -> Fragment {
+        self.finish(Body::Text(text.clone()));
+        Fragment::new(text)
+    }
+
     /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
-    pub(crate) fn finish(mut self, body: Body) -> Arc<Entry> {
+    pub(crate) fn finish(mut self, body: Body) {
         self.finished = true;
         let inner = Arc::clone(&self.inner);
         inner.counters.count(Counter::renders);
@@ -267,7 +300,6 @@ impl Work {
         });
         gather_from(&entry.record);
         self.publish(&entry);
-        entry
     }
 
     fn publish(&mut self, entry: &Arc<Entry>) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a folder cannot be watched.
 #[derive(Debug)]
-pub struct WatchError {
+pub(crate) struct WatchError {
     kind: WatchErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -16,7 +16,7 @@ pub struct WatchError {
 /// The kinds of [`WatchError`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchErrorKind {
+pub(crate) enum WatchErrorKind {
     /// There is nothing at the path.
     Missing,
     /// The path leads to something else than a folder.
@@ -29,7 +29,8 @@ pub enum WatchErrorKind {
 
 impl WatchError {
     /// What went wrong.
-    pub fn kind(&self) -> WatchErrorKind {
+    #[allow(dead_code)]
+    pub(crate) fn kind(&self) -> WatchErrorKind {
         self.kind
     }
 

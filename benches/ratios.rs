@@ -1,0 +1,244 @@
+//! The figures of the README, each a ratio within one run: machines differ and are noisy, ratios less so.
+//!
+//! `cargo bench --bench ratios`; one measurement is the median of several rounds, the rounds of all subjects
+//! interleaved. `cargo bench --bench ratios -- --callgrind SUBJECT N` runs one subject N times and nothing else, for
+//! counting instructions.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use minijinja::{Environment, Value, context};
+use minijinja_cache::{FragmentCache, Options};
+
+const ROUNDS: usize = 15;
+const LIST: &str = "{% for film in films %}<li class=\"film\"><a href=\"/film/{{ film.id }}\">{{ film.title }}</a> <span>{{ film.year }}</span></li>\n{% endfor %}";
+
+/// Something to measure, under the name the table uses.
+struct Subject<'a> {
+    name: &'static str,
+    run: Box<dyn Fn() + 'a>,
+}
+
+struct Fixture {
+    cache: FragmentCache,
+    env: Environment<'static>,
+    films: Value,
+    html: String,
+    bare: moka::sync::Cache<u128, std::sync::Arc<String>>,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let cache = FragmentCache::builder().build().unwrap();
+        let mut env = Environment::new();
+        cache.add_to_environment(&mut env);
+        let hundred: String = (0..100).fold(String::new(), |mut page, n| {
+            write!(page, "{{% cache 'list{n}' 300 %}}{LIST}{{% endcache %}}").unwrap();
+            page
+        });
+        let templates = [
+            ("empty.html", "<ul></ul>".to_owned()),
+            ("given.html", "<ul>{{ html }}</ul>".to_owned()),
+            ("plain.html", format!("<ul>{LIST}</ul>")),
+            ("literal.html", format!("<ul>{{% cache 'list' 300 %}}{LIST}{{% endcache %}}</ul>")),
+            ("joined.html", format!("<ul>{{% cache 'list' ~ page 300 %}}{LIST}{{% endcache %}}</ul>")),
+            ("hundred.html", format!("<ul>{hundred}</ul>")),
+        ];
+        env.set_loader(cache.loader(move |name| {
+            Ok(templates.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone()))
+        }));
+        let films = Value::from_iter((0..50).map(|n| {
+            Value::from_pairs([
+                ("id", Value::from(n)),
+                ("title", Value::from(format!("The film with number {n:02}"))),
+                ("year", Value::from(1950 + n)),
+            ])
+        }));
+        let html = env.get_template("plain.html").unwrap().render(context! { films => films.clone() }).unwrap();
+        let bare = moka::sync::Cache::builder().max_capacity(64 << 20).build();
+        bare.insert(7, std::sync::Arc::new(html.clone()));
+        Fixture { cache, env, films, html, bare }
+    }
+
+    fn render(&self, name: &str, context: &Value) -> String {
+        self.env.get_template(name).unwrap().render(context.clone()).unwrap()
+    }
+
+    fn get_or_set(&self, key: &str) -> usize {
+        let render = || Ok::<_, Infallible>(self.html.clone());
+        self.cache.get_or_set(key, Options::default(), render).unwrap().len()
+    }
+
+    fn context(&self) -> Value {
+        context! { films => self.films.clone(), page => 3, html => Value::from_safe_string(self.html.clone()) }
+    }
+
+    fn subjects<'a>(&'a self, context: &'a Value) -> Vec<Subject<'a>> {
+        let page = |name: &'static str| {
+            Box::new(move || {
+                black_box(self.render(name, context));
+            })
+        };
+        vec![
+            Subject { name: "empty page", run: page("empty.html") },
+            Subject { name: "{{ html }}", run: page("given.html") },
+            Subject { name: "rendered", run: page("plain.html") },
+            Subject { name: "hit, literal key", run: page("literal.html") },
+            Subject { name: "hit, joined key", run: page("joined.html") },
+            Subject { name: "100 hits", run: page("hundred.html") },
+            // The invalidation that makes it a miss is part of what is measured.
+            Subject {
+                name: "miss",
+                run: Box::new(|| {
+                    self.cache.invalidate("list");
+                    black_box(self.render("literal.html", context));
+                }),
+            },
+            Subject {
+                name: "moka get",
+                run: Box::new(|| {
+                    black_box(self.bare.get(black_box(&7)));
+                }),
+            },
+            Subject {
+                name: "get_or_set hit",
+                run: Box::new(|| {
+                    black_box(self.get_or_set(black_box("list")));
+                }),
+            },
+        ]
+    }
+}
+
+/// Nanoseconds per call of each subject: the median of rounds that are interleaved.
+fn measure(subjects: &[Subject<'_>]) -> Vec<f64> {
+    let calls: Vec<u32> = subjects.iter().map(|subject| calls_for(&subject.run)).collect();
+    let mut rounds = vec![Vec::new(); subjects.len()];
+    for _ in 0..ROUNDS {
+        for (at, subject) in subjects.iter().enumerate() {
+            let start = Instant::now();
+            (0..calls[at]).for_each(|_| (subject.run)());
+            rounds[at].push(start.elapsed().as_secs_f64() * 1e9 / f64::from(calls[at]));
+        }
+    }
+    rounds.into_iter().map(median).collect()
+}
+
+/// How many calls take about 20 ms, after as many to warm up.
+fn calls_for(run: &dyn Fn()) -> u32 {
+    let mut calls = 1;
+    loop {
+        let start = Instant::now();
+        (0..calls).for_each(|_| run());
+        if start.elapsed() > Duration::from_millis(10) {
+            return calls * 2;
+        }
+        calls *= 2;
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// How many times the calls of one thread two threads make.
+fn scaling(run: impl Fn() + Sync) -> f64 {
+    const CALLS: u32 = 300_000;
+    let timed = |threads: usize| {
+        let start = Barrier::new(threads);
+        let work = || {
+            start.wait();
+            let began = Instant::now();
+            (0..CALLS).for_each(|_| run());
+            began.elapsed().as_secs_f64()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).fold(0.0, f64::max)
+        })
+    };
+    let ratios = (0..9).map(|_| 2.0 * timed(1) / timed(2)).collect();
+    median(ratios)
+}
+
+/// Nanoseconds per invalidation with a million entries in the cache.
+fn invalidation() -> Vec<(&'static str, f64)> {
+    let cache = FragmentCache::builder().max_bytes(2 << 30).build().unwrap();
+    for n in 0..1_000_000_u32 {
+        let options = Options::forever().tag(format!("film:{n}"));
+        cache.get_or_set(n, options, || Ok::<_, Infallible>("x")).unwrap();
+    }
+    cache.run_maintenance();
+    let entries = cache.stats().entries;
+    println!("\n{entries} entries in memory");
+    let time = |what: &dyn Fn(u32)| {
+        median((0..15).map(|round| {
+            let start = Instant::now();
+            (0..1000).for_each(|n| what(round * 1000 + n));
+            start.elapsed().as_secs_f64() * 1e6
+        }).collect())
+    };
+    vec![
+        ("a tag", time(&|n| drop(cache.invalidate_tag(&format!("film:{n}"))))),
+        ("a key", time(&|n| drop(cache.invalidate(n)))),
+        ("a template", time(&|_| drop(cache.invalidate_template("card.html")))),
+        ("everything", time(&|_| drop(cache.clear()))),
+    ]
+}
+
+fn report(fixture: &Fixture) {
+    let context = fixture.context();
+    // In a scope the render's end need not be watched for.
+    let scope = fixture.cache.scope();
+    let mut subjects = fixture.subjects(&context);
+    subjects.push(Subject {
+        name: "hit, in a scope",
+        run: Box::new(|| scope.run(|| drop(black_box(fixture.render("literal.html", &context))))),
+    });
+    subjects.push(Subject {
+        name: "empty, in a scope",
+        run: Box::new(|| scope.run(|| drop(black_box(fixture.render("empty.html", &context))))),
+    });
+    let times = measure(&subjects);
+    for (subject, time) in subjects.iter().zip(&times) {
+        println!("{:<18} {time:>10.0} ns", subject.name);
+    }
+    let time = |name: &str| times[subjects.iter().position(|subject| subject.name == name).unwrap()];
+    let (empty, moka) = (time("empty page"), time("moka get"));
+    let unit = moka + time("{{ html }}") - empty;
+    println!("\nratio                                                        here   at most");
+    let row = |what: &str, ratio: f64, bound: f64| println!("{what:<58} {ratio:>7.2} {bound:>9.2}");
+    row("hit, literal key / (moka get + {{ html }})", (time("hit, literal key") - empty) / unit, 2.0);
+    row("hit, literal key, in a scope / (moka get + {{ html }})", (time("hit, in a scope") - time("empty, in a scope")) / unit, 2.0);
+    row("hit, joined key / (moka get + {{ html }})", (time("hit, joined key") - empty) / unit, 2.0);
+    row("get_or_set hit / moka get", time("get_or_set hit") / moka, 1.5);
+    let added = time("miss") - time("rendered");
+    row("a miss adds, in µs, to the body", added / 1e3, f64::max(3.0, time("rendered") * 0.05 / 1e3));
+    row("100 hits / one hit", (time("100 hits") - empty) / (time("hit, literal key") - empty), 110.0);
+}
+
+fn main() {
+    let fixture = Fixture::new();
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--callgrind") {
+        let context = fixture.context();
+        let subjects = fixture.subjects(&context);
+        let subject = subjects.iter().find(|subject| subject.name == args[at + 1]).expect("the name of a subject");
+        (0..args[at + 2].parse().unwrap_or(1000_u32)).for_each(|_| (subject.run)());
+        return;
+    }
+    report(&fixture);
+    println!("\ntwo threads on one hot key, calls per second against one thread");
+    println!("  bare moka get      {:.2}", scaling(|| { black_box(fixture.bare.get(&7)); }));
+    println!("  get_or_set hit     {:.2}", scaling(|| { black_box(fixture.get_or_set("list")); }));
+    let context = context! {};
+    println!("  in-template hit    {:.2}", scaling(|| { black_box(fixture.render("literal.html", &context)); }));
+    for (what, nanos) in invalidation() {
+        println!("  invalidating {what:<12} {nanos:>6.0} ns");
+    }
+}
