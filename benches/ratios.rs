@@ -46,6 +46,7 @@ impl Fixture {
             ("plain.html", format!("<ul>{LIST}</ul>")),
             ("literal.html", format!("<ul>{{% cache 'list' 300 %}}{LIST}{{% endcache %}}</ul>")),
             ("joined.html", format!("<ul>{{% cache 'list' ~ page 300 %}}{LIST}{{% endcache %}}</ul>")),
+            ("captured.html", format!("<ul>{{% filter safe %}}{LIST}{{% endfilter %}}</ul>")),
             ("hundred.html", format!("<ul>{hundred}</ul>")),
         ];
         env.set_loader(cache.loader(move |name| {
@@ -87,6 +88,7 @@ impl Fixture {
             Subject { name: "empty page", run: page("empty.html") },
             Subject { name: "{{ html }}", run: page("given.html") },
             Subject { name: "rendered", run: page("plain.html") },
+            Subject { name: "rendered, captured", run: page("captured.html") },
             Subject { name: "hit, literal key", run: page("literal.html") },
             Subject { name: "hit, joined key", run: page("joined.html") },
             Subject { name: "100 hits", run: page("hundred.html") },
@@ -102,6 +104,19 @@ impl Fixture {
                 name: "moka get",
                 run: Box::new(|| {
                     black_box(self.bare.get(black_box(&7)));
+                }),
+            },
+            Subject {
+                name: "moka insert",
+                run: Box::new(|| {
+                    self.bare.insert(black_box(7), std::sync::Arc::new(self.html.clone()));
+                }),
+            },
+            Subject {
+                name: "get_or_set miss",
+                run: Box::new(|| {
+                    self.cache.invalidate("list");
+                    black_box(self.get_or_set(black_box("list")));
                 }),
             },
             Subject {
@@ -194,16 +209,15 @@ fn invalidation() -> Vec<(&'static str, f64)> {
 fn report(fixture: &Fixture) {
     let context = fixture.context();
     // In a scope the render's end need not be watched for.
-    let scope = fixture.cache.scope();
+    let in_scope = |name: &'static str| {
+        let (fixture, context) = (&fixture, &context);
+        Box::new(move || {
+            black_box(fixture.cache.scope().run(|| fixture.render(name, context)));
+        })
+    };
     let mut subjects = fixture.subjects(&context);
-    subjects.push(Subject {
-        name: "hit, in a scope",
-        run: Box::new(|| scope.run(|| drop(black_box(fixture.render("literal.html", &context))))),
-    });
-    subjects.push(Subject {
-        name: "empty, in a scope",
-        run: Box::new(|| scope.run(|| drop(black_box(fixture.render("empty.html", &context))))),
-    });
+    subjects.push(Subject { name: "empty, in a scope", run: in_scope("empty.html") });
+    subjects.push(Subject { name: "hit, in a scope", run: in_scope("literal.html") });
     let times = measure(&subjects);
     for (subject, time) in subjects.iter().zip(&times) {
         println!("{:<18} {time:>10.0} ns", subject.name);

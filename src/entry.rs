@@ -20,7 +20,7 @@ pub(crate) enum Body {
 
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) identity: Box<[u8]>,
+    pub(crate) identity: Arc<[u8]>,
     pub(crate) version: Option<u128>,
     pub(crate) body: Body,
     pub(crate) record: Record,

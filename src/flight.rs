@@ -27,11 +27,15 @@ use std::time::{Duration, Instant};
 
 use crate::identity::{Identity, Passthrough};
 use crate::floors::Stamp;
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 const SHARDS: usize = 16;
 
-type Shard<T> = Mutex<HashMap<u128, Arc<Flight<T>>, BuildHasherDefault<Passthrough>>>;
+struct Shard<T> {
+    flights: Mutex<HashMap<u128, Arc<Flight<T>>, BuildHasherDefault<Passthrough>>>,
+    /// Flights ended; counted after their result was stored and before they leave the map.
+    ended: AtomicU64,
+}
 
 /// All flights under way.
 pub(crate) struct Flights<T> {
@@ -71,7 +75,7 @@ pub(crate) enum Boarding<T: Clone> {
 
 struct Flight<T> {
     hash: u128,
-    identity: Box<[u8]>,
+    identity: std::sync::Arc<[u8]>,
     version: Option<u128>,
     stamp: Stamp,
     asynchronous: bool,
@@ -86,13 +90,20 @@ struct Progress<T> {
 
 impl<T: Clone> Flights<T> {
     pub(crate) fn new() -> Flights<T> {
-        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Flights { shards: (0..SHARDS).map(|_| Shard { flights: Mutex::default(), ended: AtomicU64::new(0) }).collect() }
+    }
+
+    /// How many flights near this identity have ended. If the number is the same after winning a lead as it was
+    /// before the look into the store that missed, nobody can have stored in between.
+    pub(crate) fn ended(&self, hash: u128) -> u64 {
+        self.shard(hash).ended.load(Ordering::Acquire)
     }
 
     /// Joins the flight of an identity or starts one. `admits` tells whether work with a stamp could still be
     /// valid for this caller.
     pub(crate) fn board(self: &Arc<Self>, caller: &Passenger<'_>, admits: impl Fn(Stamp) -> bool) -> Boarding<T> {
-        let mut flights = lock(self.shard(caller.identity.hash));
+        let shard = self.shard(caller.identity.hash);
+        let mut flights = lock(&shard.flights);
         match flights.get(&caller.identity.hash) {
             // Two identities with one hash: neither may wait for the other.
             Some(flight) if *flight.identity != *caller.identity.bytes => return Boarding::Apart,
@@ -125,7 +136,9 @@ impl<T: Clone> Flights<T> {
     }
 
     fn remove(&self, flight: &Arc<Flight<T>>) {
-        let mut flights = lock(self.shard(flight.hash));
+        let shard = self.shard(flight.hash);
+        shard.ended.fetch_add(1, Ordering::Release);
+        let mut flights = lock(&shard.flights);
         if flights.get(&flight.hash).is_some_and(|current| Arc::ptr_eq(current, flight)) {
             flights.remove(&flight.hash);
         }
@@ -142,6 +155,11 @@ impl<T: Clone> Lead<T> {
     /// Hands the result to all who wait. Store it first, or a newcomer in between computes again.
     pub(crate) fn land(self, result: T) {
         self.end(Landing::Shared(result));
+    }
+
+    /// The canonical bytes of what is computed.
+    pub(crate) fn identity(&self) -> std::sync::Arc<[u8]> {
+        std::sync::Arc::clone(&self.flight.identity)
     }
 
     /// Releases all who wait, each to compute for himself.

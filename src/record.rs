@@ -67,7 +67,8 @@ impl Record {
             begin,
             expires: FOREVER,
             uncacheable: false,
-            tags: Vec::new(),
+            // The key's, the environment's and two of the author's.
+            tags: Vec::with_capacity(4),
             dependencies: Vec::new(),
         }
     }
@@ -116,10 +117,5 @@ impl Record {
     pub(crate) fn weight(&self) -> usize {
         let names: usize = self.tags.iter().filter_map(|tag| tag.name.as_ref()).map(|name| name.len()).sum();
         names + size_of_val(self.tags.as_slice()) + size_of_val(self.dependencies.as_slice())
-    }
-
-    pub(crate) fn shrink(&mut self) {
-        self.tags.shrink_to_fit();
-        self.dependencies.shrink_to_fit();
     }
 }

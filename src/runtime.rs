@@ -455,6 +455,9 @@ fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
 fn block_options(given: &Kwargs) -> Result<Options, String> {
     let read = |name| given.get::<Option<Value>>(name).map_err(|error| error.to_string());
     let mut options = Options::default();
+    if given.args().next().is_none() {
+        return Ok(options);
+    }
     if let Some(tags) = read("tags")? {
         options.tags = if tags.as_str().is_some() {
             return Err(format!("tags is the string {tags:?}; give a list, as in tags=[{tags:?}]"));

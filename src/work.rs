@@ -41,6 +41,8 @@ pub(crate) enum Lookup {
 struct Origin {
     begin: Begin,
     slots: Vec<Slot>,
+    /// Flights ended when the store was last known not to hold it.
+    ended: u64,
 }
 
 enum Step {
@@ -60,15 +62,17 @@ impl Wanted<'_> {
 impl FragmentCache {
     /// Finds the entry, waits for whoever computes it, or returns the work to do.
     pub(crate) fn lookup(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin) -> Lookup {
+        let ended = self.inner.flights.ended(wanted.identity.hash);
         if let Some(body) = self.inner.hit(wanted) {
             return Lookup::Hit(body);
         }
-        let origin = self.origin(wanted, begin);
-        let deadline = Instant::now() + self.inner.settings.wait_timeout;
+        let origin = self.origin(wanted, begin, ended);
+        let mut deadline = None;
         loop {
             match self.board(wanted, &origin, false) {
                 Step::Done(lookup) => return lookup,
                 Step::Wait(follower) => {
+                    let deadline = *deadline.get_or_insert_with(|| self.inner.deadline());
                     if let Some(lookup) = self.landed(follower.wait(deadline), wanted, &origin) {
                         return lookup;
                     }
@@ -79,15 +83,17 @@ impl FragmentCache {
 
     /// The same without blocking the thread.
     pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>) -> Lookup {
+        let ended = self.inner.flights.ended(wanted.identity.hash);
         if let Some(body) = self.inner.hit(wanted) {
             return Lookup::Hit(body);
         }
-        let origin = self.origin(wanted, || self.inner.scope_begin());
-        let deadline = Instant::now() + self.inner.settings.wait_timeout;
+        let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
+        let mut deadline = None;
         loop {
             match self.board(wanted, &origin, true) {
                 Step::Done(lookup) => return lookup,
                 Step::Wait(follower) => {
+                    let deadline = *deadline.get_or_insert_with(|| self.inner.deadline());
                     let landing = self.inner.wait_async(follower, deadline).await;
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
@@ -100,18 +106,20 @@ impl FragmentCache {
     /// The work of computing an entry anew, the one there being no use; nobody waits for it.
     pub(crate) fn replace(&self, wanted: &Wanted<'_>) -> Work {
         self.inner.memory.remove(wanted.identity.hash);
-        let origin = self.origin(wanted, || self.inner.scope_begin());
+        let ended = self.inner.flights.ended(wanted.identity.hash);
+        let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
         match self.board(wanted, &origin, false) {
             Step::Done(Lookup::Compute(work)) => work,
             Step::Done(Lookup::Hit(_)) | Step::Wait(_) => Work::new(&self.inner, wanted, &origin, None),
         }
     }
 
-    fn origin(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin) -> Origin {
+    fn origin(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin, ended: u64) -> Origin {
         self.inner.counters.count(Counter::misses);
-        let mut slots = self.namespace.slots.clone();
+        let mut slots = Vec::with_capacity(self.namespace.slots.len() + 1);
+        slots.extend_from_slice(&self.namespace.slots);
         slots.push(self.key_slot(wanted.key));
-        Origin { begin: begin(), slots }
+        Origin { begin: begin(), slots, ended }
     }
 
     fn board(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Step {
@@ -128,13 +136,16 @@ impl FragmentCache {
             Boarding::Follow(follower) => Step::Wait(follower),
             Boarding::Apart => Step::Done(Lookup::Compute(Work::new(inner, wanted, origin, None))),
             // Whoever led before may have stored between our look and our winning.
-            Boarding::Lead(lead) => Step::Done(match inner.find(wanted) {
-                Some(entry) => {
-                    lead.land(Arc::clone(&entry));
-                    inner.joined(&entry)
-                }
-                None => Lookup::Compute(Work::new(inner, wanted, origin, Some(lead))),
-            }),
+            Boarding::Lead(lead) => {
+                let stored = inner.flights.ended(wanted.identity.hash) != origin.ended;
+                Step::Done(match stored.then(|| inner.find(wanted)).flatten() {
+                    Some(entry) => {
+                        lead.land(Arc::clone(&entry));
+                        inner.joined(&entry)
+                    }
+                    None => Lookup::Compute(Work::new(inner, wanted, origin, Some(lead))),
+                })
+            }
         }
     }
 
@@ -196,6 +207,11 @@ impl Inner {
         Lookup::Hit(entry.body.clone())
     }
 
+    /// When a wait that begins here has been too long.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.wait_timeout
+    }
+
     async fn wait_async(&self, follower: Follower<Arc<Entry>>, deadline: Instant) -> Landing<Arc<Entry>> {
         let Some(janitor) = self.janitor() else { return Landing::TimedOut };
         let mut sleep = pin!(janitor.sleep_until(deadline));
@@ -220,7 +236,7 @@ pub(crate) struct Work {
     frame: FrameId,
     /// The frame, while it stands on no thread: between polls of a future.
     parked: Option<Frame>,
-    identity: Box<[u8]>,
+    identity: Arc<[u8]>,
     hash: u128,
     version: Option<u128>,
     ttl: Nanos,
@@ -239,7 +255,7 @@ impl Work {
             inner: Arc::clone(inner),
             frame: frame.id(),
             parked: Some(frame),
-            identity: wanted.identity.bytes.into(),
+            identity: lead.as_ref().map_or_else(|| wanted.identity.bytes.into(), Lead::identity),
             hash: wanted.identity.hash,
             version: wanted.version,
             ttl: wanted.ttl,
@@ -289,9 +305,8 @@ impl Work {
         inner.counters.count(Counter::renders);
         let mut record = self.take_record();
         record.expires = record.expires.min(self.expiry(record.begin));
-        record.shrink();
         let entry = Arc::new(Entry {
-            identity: std::mem::take(&mut self.identity),
+            identity: Arc::clone(&self.identity),
             version: self.version,
             body,
             record,
