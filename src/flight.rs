@@ -75,7 +75,7 @@ pub(crate) enum Boarding<T: Clone> {
 
 struct Flight<T> {
     hash: u128,
-    identity: std::sync::Arc<[u8]>,
+    identity: Arc<[u8]>,
     version: Option<u128>,
     stamp: Stamp,
     asynchronous: bool,
@@ -158,8 +158,8 @@ impl<T: Clone> Lead<T> {
     }
 
     /// The canonical bytes of what is computed.
-    pub(crate) fn identity(&self) -> std::sync::Arc<[u8]> {
-        std::sync::Arc::clone(&self.flight.identity)
+    pub(crate) fn identity(&self) -> Arc<[u8]> {
+        Arc::clone(&self.flight.identity)
     }
 
     /// Releases all who wait, each to compute for himself.

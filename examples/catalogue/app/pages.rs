@@ -1,0 +1,248 @@
+//! The pages people read.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse, Redirect};
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use minijinja_cache::{Options, Stats, lazy};
+use serde::{Deserialize, Serialize};
+
+use super::db::Db;
+use super::films::{Film, Genre, PER_PAGE};
+use super::problem::Problem;
+use super::sessions::Cookie;
+use super::visitors::Session;
+use super::{App, Parts};
+
+/// The cached sections of the front page, as the debug panel lists them.
+const SECTIONS: [&str; 5] = ["totals", "best known", "decades", "directors", "genres"];
+
+type Parameters = Query<BTreeMap<String, String>>;
+type Page = Result<Html<String>, Problem>;
+
+thread_local! {
+    /// The sections whose body ran in the request on this thread.
+    static RAN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Called in the body of a section: it runs on a miss, and on a hit it does not.
+pub(crate) fn ran(section: String) -> Value {
+    RAN.with_borrow_mut(|ran| ran.push(section));
+    Value::from_safe_string(String::new())
+}
+
+pub(crate) async fn index(State(app): State<App>, cookie: Cookie, Query(parameters): Parameters) -> Page {
+    let debug = match parameters.get("debug").map(String::as_str) {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(other) => return problem(&app, Problem::bad_request(format!("debug is {other:?}, but must be 1 or 0."))).await,
+    };
+    app.work(move |parts| {
+        let before = (parts.cache.stats(), parts.db.queries());
+        RAN.take();
+        let session = parts.session(&cookie)?;
+        let context = context! {
+            totals => query(&parts.db, Db::totals),
+            best_known => query(&parts.db, Db::best_known),
+            decades => query(&parts.db, Db::decades),
+            directors => query(&parts.db, Db::directors),
+            genres => query(&parts.db, Db::genres),
+            ..reader(session.as_ref())
+        };
+        let page = parts.templates.render("index.html", context)?;
+        if !debug {
+            return Ok(Html(page));
+        }
+        let panel = panel(parts, &before)?;
+        Ok(Html(page.replace("</body>", &format!("{panel}</body>"))))
+    })
+    .await
+}
+
+pub(crate) async fn genre(
+    State(app): State<App>,
+    cookie: Cookie,
+    Path(slug): Path<String>,
+    Query(parameters): Parameters,
+) -> Page {
+    app.work(move |parts| {
+        let genres = genres(parts)?;
+        let Some(genre) = genres.iter().find(|genre| genre.slug == slug) else {
+            return Err(Problem::not_found(format!("There is no genre {slug:?}.")));
+        };
+        let pages = genre.films.div_ceil(PER_PAGE).max(1);
+        let page = page_number(parameters.get("page"), pages)?;
+        let (db, of) = (Arc::clone(&parts.db), slug.clone());
+        let context = context! {
+            genre => Value::from(Serde(genre)),
+            genres => Value::from(Serde(&genres)),
+            films => lazy(move || db.films_of(&of, page).map(Serde)),
+            page, pages,
+            ..reader(parts.session(&cookie)?.as_ref())
+        };
+        Ok(Html(parts.templates.render("genre.html", context)?))
+    })
+    .await
+}
+
+pub(crate) async fn film(State(app): State<App>, cookie: Cookie, Path(id): Path<String>) -> Page {
+    app.work(move |parts| {
+        let film = known_film(parts, &id)?;
+        let session = parts.session(&cookie)?;
+        let watched = match session.as_ref().and_then(|session| session.visitor.as_ref()) {
+            Some(visitor) => parts.db.watches(visitor.id, film.id)?,
+            None => false,
+        };
+        // A partial cached from a handler: on a hit neither the template nor its query runs.
+        let (db, to) = (Arc::clone(&parts.db), film.clone());
+        let related = parts.cache.render(
+            &parts.templates.current(),
+            "_related.html",
+            context! { related => lazy(move || db.related(&to).map(Serde)) },
+            ("related", film.id),
+            Options::ttl(Duration::from_secs(3600)).tag(format!("film:{}", film.id)).tag("films"),
+        )?;
+        let context = context! {
+            film => Value::from(Serde(&film)), watched, related => Value::from(related),
+            ..reader(session.as_ref())
+        };
+        Ok(Html(parts.templates.render("film.html", context)?))
+    })
+    .await
+}
+
+pub(crate) async fn watchlist(State(app): State<App>, cookie: Cookie) -> Result<axum::response::Response, Problem> {
+    app.work(move |parts| {
+        let session = parts.session(&cookie)?;
+        let Some(visitor) = session.as_ref().and_then(|session| session.visitor.clone()) else {
+            return Ok(Redirect::to("/login").into_response());
+        };
+        let db = Arc::clone(&parts.db);
+        let context = context! {
+            films => lazy(move || db.watchlist(visitor.id).map(Serde)),
+            ..reader(session.as_ref())
+        };
+        Ok(Html(parts.templates.render("watchlist.html", context)?).into_response())
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Watch {
+    #[serde(default)]
+    csrf: String,
+}
+
+/// Puts a film on the visitor's list, or takes it off.
+pub(crate) async fn watch(
+    State(app): State<App>,
+    cookie: Cookie,
+    Path(id): Path<String>,
+    Form(watch): Form<Watch>,
+) -> Result<Redirect, Problem> {
+    app.work(move |parts| {
+        let (_, visitor) = parts.signed_in(&cookie, &watch.csrf)?;
+        let film = known_film(parts, &id)?;
+        parts.db.toggle_watch(visitor.id, film.id)?;
+        parts.cache.invalidate_tag(&format!("watchlist:{}", visitor.id));
+        Ok(Redirect::to(&format!("/film/{}", film.id)))
+    })
+    .await
+}
+
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../style.css"))
+}
+
+pub(crate) async fn nowhere(State(app): State<App>) -> Page {
+    problem(&app, Problem::not_found("There is no page at this address.")).await
+}
+
+async fn problem(app: &App, problem: Problem) -> Page {
+    app.clone().work(|_| Err(problem)).await
+}
+
+/// What every page shows of its reader.
+pub(crate) fn reader(session: Option<&Session>) -> Value {
+    let visitor = session.and_then(|session| session.visitor.as_ref());
+    context! { visitor => Value::from(Serde(visitor)), csrf => session.map(|session| session.csrf.as_str()) }
+}
+
+/// All genres, from the cache: query results are cached as well as text.
+pub(crate) fn genres(parts: &Parts) -> Result<Vec<Genre>, Problem> {
+    Ok(parts.cache.get_or_set_value("genres", Options::default().tag("films"), || parts.db.genres())?)
+}
+
+/// The film of an address.
+pub(crate) fn known_film(parts: &Parts, id: &str) -> Result<Film, Problem> {
+    let missing = || Problem::not_found(format!("There is no film {id:?}."));
+    let number: i64 = id.parse().map_err(|_| missing())?;
+    parts.db.film(number)?.ok_or_else(missing)
+}
+
+/// A query that runs only if the template needs its result.
+fn query<T, F>(db: &Arc<Db>, ask: F) -> Value
+where
+    T: Serialize,
+    F: FnOnce(&Db) -> rusqlite::Result<T> + Send + Sync + 'static,
+{
+    let db = Arc::clone(db);
+    lazy(move || ask(&db).map(Serde))
+}
+
+fn page_number(given: Option<&String>, pages: u32) -> Result<u32, Problem> {
+    let Some(given) = given else { return Ok(1) };
+    match given.parse::<u32>() {
+        Ok(0) | Err(_) if !given.bytes().all(|byte| byte.is_ascii_digit()) || given.is_empty() || *given == "0" => {
+            Err(Problem::bad_request(format!("The page is {given:?}, but must be a number from 1.")))
+        }
+        Ok(page) if (1..=pages).contains(&page) => Ok(page),
+        _ => Err(Problem::not_found(format!("There is no page {given}; the last one is {pages}."))),
+    }
+}
+
+/// What the cache and the database did for this page.
+fn panel(parts: &Parts, before: &(Stats, u64)) -> Result<String, Problem> {
+    let ran = RAN.take();
+    let sections = SECTIONS.map(|name| context! { name, hit => !ran.iter().any(|section| section == name) });
+    let (now, then) = (parts.cache.stats(), &before.0);
+    let context = context! {
+        sections => Value::from_iter(sections),
+        hits => now.hits - then.hits,
+        misses => now.misses - then.misses,
+        queries => parts.db.queries() - before.1,
+        entries => now.entries,
+        bytes => now.bytes,
+        saved => (now.render_time_saved - then.render_time_saved).as_secs_f64() * 1e3,
+    };
+    Ok(parts.templates.render("_debug.html", context)?)
+}
+
+/// `1234567` → `$1.2 million`
+pub(crate) fn money(dollars: f64) -> String {
+    match dollars {
+        d if d >= 1e9 => format!("${:.1} billion", d / 1e9),
+        d if d >= 1e6 => format!("${:.1} million", d / 1e6),
+        d => format!("${}", thousands(d as i64)),
+    }
+}
+
+/// `1234567` → `1,234,567`
+pub(crate) fn thousands(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0 { format!("-{text}") } else { text }
+}

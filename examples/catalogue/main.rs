@@ -1,0 +1,53 @@
+//! A film catalogue: axum, MiniJinja, SQLite, and cache blocks in the templates.
+//!
+//! `cargo run --release --example catalogue`, then open the address it prints. `app.rs` is where the parts meet.
+
+mod app;
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use app::{App, config::Config};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("catalogue: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    let config = Config::from_env(|name| std::env::var_os(name))?;
+    let listener = listen(config.port).await?;
+    let app = App::open(&config).map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+    println!("the catalogue is at http://{address}/ (database {}, Ctrl-C ends it)", config.database.display());
+    axum::serve(listener, app::router(app))
+        .with_graceful_shutdown(interrupted())
+        .await
+        .map_err(|error| format!("the server stopped: {error}"))?;
+    println!("the catalogue is closed");
+    Ok(())
+}
+
+async fn listen(port: u16) -> Result<TcpListener, String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => format!("port {port} is already in use; set PORT to another one (0 for any free one)"),
+        ErrorKind::PermissionDenied => format!("port {port} needs privileges; set PORT to one above 1023"),
+        _ => format!("cannot listen on {address}: {error}"),
+    })
+}
+
+async fn interrupted() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        eprintln!("catalogue: cannot listen for Ctrl-C ({error}); end the process to stop");
+        std::future::pending::<()>().await;
+    }
+}
