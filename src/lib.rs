@@ -1,15 +1,13 @@
 //! wip
 
-mod analyze;
-mod blocks;
 mod builder;
 mod cache;
 mod clock;
+mod compile;
 mod context;
 mod entry;
 mod environment;
 mod error;
-mod expr;
 mod flight;
 mod floors;
 mod front;
@@ -18,24 +16,18 @@ mod identity;
 mod janitor;
 mod key;
 mod lazy;
-mod lex;
 mod loader;
-mod lower;
 mod names;
 mod options;
 mod question;
 mod record;
 #[cfg(feature = "watch")]
 mod refresh;
-mod refuse;
-mod rewrite;
 mod runtime;
-mod scan;
 mod scope;
 mod stats;
 mod store;
 mod sync;
-mod tag;
 mod templates;
 mod ttl;
 #[cfg(feature = "watch")]

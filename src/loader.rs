@@ -19,7 +19,7 @@ use crate::error;
 use crate::identity::{TagClass, tag_hash};
 use crate::names;
 use crate::record::{Dependency, Seen};
-use crate::rewrite::{Extends, rewrite};
+use crate::compile::{Extends, rewrite};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::{SourceId, Template};

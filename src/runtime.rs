@@ -20,7 +20,7 @@ use crate::names;
 use crate::options::Options;
 use crate::question::Question;
 use crate::record::FOREVER;
-use crate::rewrite::Extends;
+use crate::compile::Extends;
 use crate::ttl::{Ttl, parse_ttl_value};
 use crate::work::{Lookup, Work};
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::floors::{Floor, Floors};
 use crate::record::Seen;
-use crate::rewrite::Extends;
+use crate::compile::Extends;
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;

@@ -4,12 +4,15 @@
 
 use minijinja::{Error, ErrorKind};
 
-use crate::lex::{Kind, Token};
+use crate::compile::lex::{Kind, Token};
 use crate::names::TICKET;
 
 /// An error about the template `name`, at `line`.
 pub(crate) fn refusal(name: &str, line: usize, message: &str) -> Error {
-    Error::new(ErrorKind::SyntaxError, format!("cache: {message} (in {name}:{line})"))
+    Error::new(
+        ErrorKind::SyntaxError,
+        format!("cache: {message} (in {name}:{line})"),
+    )
 }
 
 /// Why the tokens of one tag may not stand in a cached body, and where.
@@ -28,8 +31,13 @@ pub(crate) fn in_body(source: &str, tokens: &[Token]) -> Option<(usize, String)>
 
 /// A use of the reserved variable.
 pub(crate) fn reserved(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
-    let token = tokens.iter().find(|t| t.kind == Kind::Word && t.text(source) == TICKET)?;
-    Some((token.start, format!("the name `{TICKET}` is reserved; choose another one")))
+    let token = tokens
+        .iter()
+        .find(|t| t.kind == Kind::Word && t.text(source) == TICKET)?;
+    Some((
+        token.start,
+        format!("the name `{TICKET}` is reserved; choose another one"),
+    ))
 }
 
 /// Whether the tag calls `super()`.
@@ -47,7 +55,10 @@ pub(crate) fn names_variable<'s>(
     index: usize,
 ) -> Option<&'s str> {
     let token = tokens.get(index).filter(|t| t.kind == Kind::Word)?;
-    let before = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.text(source));
+    let before = index
+        .checked_sub(1)
+        .and_then(|i| tokens.get(i))
+        .map(|t| t.text(source));
     let after = tokens.get(index + 1).map(|t| t.text(source));
     if matches!(before, Some("." | "|" | "is")) {
         return None;
@@ -88,7 +99,9 @@ pub(crate) fn assigned_names<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s s
 /// Whether a `set` tag opens a block instead of assigning an expression.
 pub(crate) fn is_set_block(source: &str, tokens: &[Token]) -> bool {
     let target = set_target(source, tokens);
-    tokens.get(1 + target.len()).is_none_or(|t| t.text(source) != "=")
+    tokens
+        .get(1 + target.len())
+        .is_none_or(|t| t.text(source) != "=")
 }
 
 /// The tokens between `set` and `=`, `|` or the end.

@@ -7,16 +7,14 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::analyze::{Statement, bound_names, keyword, reachable_names};
-use crate::expr::{Reader, Shape};
-use crate::lex::newlines;
-use crate::refuse::{
-    assigned_attributes, calls_super, in_body, is_set_block, refusal, reserved,
-};
-use crate::rewrite::Extends;
-use crate::scan::{Scan, Span};
-use crate::tag::{Head, parse_head};
-use crate::lower::literal_str;
+use crate::compile::analyze::{Statement, bound_names, keyword, reachable_names};
+use crate::compile::expr::{Reader, Shape};
+use crate::compile::lex::newlines;
+use crate::compile::lower::literal_str;
+use crate::compile::refuse::{assigned_attributes, calls_super, in_body, is_set_block, refusal, reserved};
+use crate::compile::rewrite::Extends;
+use crate::compile::scan::{Scan, Span};
+use crate::compile::tag::{Head, parse_head};
 
 /// A cache tag and what belongs to it.
 #[derive(Debug)]
@@ -189,10 +187,17 @@ impl<'a, 's> Walk<'a, 's> {
     fn close_cache(&mut self, index: usize, span: &Span) -> Result<Flow, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
-            return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
+            return Err(self.fail_at(
+                span,
+                extra.start,
+                &format!("unexpected `{text}` in endcache"),
+            ));
         }
         match self.stack.pop() {
-            Some(Frame { cached: Some(cached), .. }) => {
+            Some(Frame {
+                cached: Some(cached),
+                ..
+            }) => {
                 self.cached[cached].close = Some(index);
                 Ok(ON)
             }
@@ -204,7 +209,10 @@ impl<'a, 's> Walk<'a, 's> {
                 );
                 Err(self.fail(span.line, &message))
             }
-            _ => Err(self.fail(span.line, "`endcache` closes no cache tag; open one before it or remove it")),
+            _ => Err(self.fail(
+                span.line,
+                "`endcache` closes no cache tag; open one before it or remove it",
+            )),
         }
     }
 
@@ -231,11 +239,16 @@ impl<'a, 's> Walk<'a, 's> {
 
     fn refuse_inheritance(&self, word: &str, span: &Span) -> Error {
         let instead = match word {
-            "block" => "put the cache tag inside the block, as what it shows depends on the template \
-                        that extends this one",
+            "block" => {
+                "put the cache tag inside the block, as what it shows depends on the template \
+                        that extends this one"
+            }
             _ => "put it outside, at the top of the template",
         };
-        self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
+        self.fail(
+            span.line,
+            &format!("`{word}` cannot stand inside a cached body; {instead}"),
+        )
     }
 
     fn otherwise(&mut self, word: &str, span: &Span) -> Result<Flow, Error> {
@@ -247,7 +260,11 @@ impl<'a, 's> Walk<'a, 's> {
             }
             Some(frame) if frame.cached.is_some() => {
                 let line = frame.line;
-                let outer = self.stack.iter().rev().find(|f| matches!(f.word, "if" | "for"));
+                let outer = self
+                    .stack
+                    .iter()
+                    .rev()
+                    .find(|f| matches!(f.word, "if" | "for"));
                 Err(match outer {
                     Some(outer) => self.crossing(word, outer.word, outer.line, line, span),
                     None => self.fail(span.line, &format!("`{word}` belongs to nothing inside the cached body opened on line {line}")),
@@ -268,14 +285,20 @@ impl<'a, 's> Walk<'a, 's> {
     fn load(&mut self, word: &'s str, span: &'a Span) -> Flow {
         let source = self.scan.source;
         let tokens = &span.tokens[1..];
-        let Ok(expr) = Reader::statement(source, tokens).expr() else { return STOP };
+        let Ok(expr) = Reader::statement(source, tokens).expr() else {
+            return STOP;
+        };
         if word == "extends" {
             let literal = match expr.shape {
                 Shape::Str => literal_str(&source[expr.range.clone()]),
                 _ => None,
             };
             let unconditional = self.stack.is_empty();
-            self.extends.push(Found { line: span.line, unconditional, literal });
+            self.extends.push(Found {
+                line: span.line,
+                unconditional,
+                literal,
+            });
         } else {
             self.note(span.range.clone(), span);
             self.bind(span);
@@ -304,7 +327,9 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     fn close(&mut self, opener: &str, span: &Span) -> Result<Flow, Error> {
-        let Some(frame) = self.stack.last() else { return Ok(STOP) };
+        let Some(frame) = self.stack.last() else {
+            return Ok(STOP);
+        };
         if frame.word == opener {
             if matches!(opener, "set" | "macro" | "call") {
                 let open = &self.scan.spans[frame.span];
@@ -321,7 +346,8 @@ impl<'a, 's> Walk<'a, 's> {
         Err(match self.stack.iter().rev().find(|f| f.word == opener) {
             Some(outer) => self.crossing(&tag, outer.word, outer.line, line, span),
             None => {
-                let message = format!("`{tag}` closes nothing inside the cached body opened on line {line}");
+                let message =
+                    format!("`{tag}` closes nothing inside the cached body opened on line {line}");
                 self.fail(span.line, &message)
             }
         })
@@ -334,9 +360,17 @@ impl<'a, 's> Walk<'a, 's> {
             if let Some(word @ ("cache" | "endcache")) = word {
                 let head = &self.scan.source[unread.start..unread.at];
                 let line = unread.line + newlines(head);
-                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.why)));
+                return Err(self.fail(
+                    line,
+                    &format!("the `{word}` tag cannot be read: {}", unread.why),
+                ));
             }
-        } else if let Some(frame) = self.stack.iter().rev().find(|f| complete && f.cached.is_some()) {
+        } else if let Some(frame) = self
+            .stack
+            .iter()
+            .rev()
+            .find(|f| complete && f.cached.is_some())
+        {
             let message = "the cache tag opened here is never closed; add `endcache`";
             return Err(self.fail(frame.line, message));
         }
@@ -355,7 +389,8 @@ impl<'a, 's> Walk<'a, 's> {
                            literal name, as it is part of what the fragment shows; call it outside";
             return Err(self.fail(line, message));
         }
-        self.statements.sort_by_key(|statement| statement.range.start);
+        self.statements
+            .sort_by_key(|statement| statement.range.start);
         Ok(Structure {
             cached: self.cached,
             statements: self.statements,
@@ -370,7 +405,14 @@ impl<'a, 's> Walk<'a, 's> {
             "set" => Vec::new(),
             _ => bound_names(self.scan.source, span),
         };
-        self.stack.push(Frame { word, line: span.line, span: span_index, bound, cached: None, in_else: false });
+        self.stack.push(Frame {
+            word,
+            line: span.line,
+            span: span_index,
+            bound,
+            cached: None,
+            in_else: false,
+        });
     }
 
     fn note(&mut self, range: Range<usize>, span: &Span) {
@@ -412,13 +454,29 @@ impl<'a, 's> Walk<'a, 's> {
     }
 }
 
-const OPENERS: [&str; 9] =
-    ["if", "for", "with", "set", "autoescape", "filter", "block", "macro", "call"];
+const OPENERS: [&str; 9] = [
+    "if",
+    "for",
+    "with",
+    "set",
+    "autoescape",
+    "filter",
+    "block",
+    "macro",
+    "call",
+];
 
 fn own_extends(found: &mut Vec<Found>) -> Extends {
     match (found.pop(), found.is_empty()) {
         (None, _) => Extends::None,
-        (Some(Found { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
+        (
+            Some(Found {
+                unconditional: true,
+                literal: Some(name),
+                ..
+            }),
+            true,
+        ) => Extends::Literal(name),
         _ => Extends::Dynamic,
     }
 }

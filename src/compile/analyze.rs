@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::lex::{Kind, Token};
-use crate::refuse::{assigned_names, names_variable};
-use crate::scan::{Span, SpanKind};
+use crate::compile::lex::{Kind, Token};
+use crate::compile::refuse::{assigned_names, names_variable};
+use crate::compile::scan::{Span, SpanKind};
 
 /// A statement of the file that a body can reach by a name it binds.
 #[derive(Debug)]
@@ -38,7 +38,11 @@ pub(crate) struct Analysis<'a, 's> {
 
 impl<'a, 's> Analysis<'a, 's> {
     pub(crate) fn new(source: &'s str, spans: &'a [Span], statements: &'a [Statement<'s>]) -> Self {
-        Analysis { source, spans, statements }
+        Analysis {
+            source,
+            spans,
+            statements,
+        }
     }
 
     /// A digest that changes with the body and with all it reaches, below 2^127.
@@ -76,7 +80,10 @@ impl<'a, 's> Analysis<'a, 's> {
             }
         }
         let found = reached.iter().zip(self.statements);
-        found.filter(|(done, s)| **done && outside(s)).map(|(_, s)| s).collect()
+        found
+            .filter(|(done, s)| **done && outside(s))
+            .map(|(_, s)| s)
+            .collect()
     }
 
     /// Adds the names mentioned in `range`; true if a template is included there.
@@ -96,6 +103,7 @@ impl<'a, 's> Analysis<'a, 's> {
         self.spans.get(from..to).unwrap_or(&[])
     }
 
+    #[expect(dead_code, reason = "the leak analysis will ask for it")]
     /// The names a body reads without binding them itself; an over-approximation.
     pub(crate) fn free_names(&self, body: &Range<usize>) -> BTreeSet<&'s str> {
         let mut names = BTreeSet::new();
@@ -115,13 +123,36 @@ impl<'a, 's> Analysis<'a, 's> {
 }
 
 const KEYWORDS: [&str; 22] = [
-    "true", "True", "false", "False", "none", "None", "if", "else", "and", "or", "not", "in", "is",
-    "as", "import", "with", "without", "context", "ignore", "missing", "recursive", "loop",
+    "true",
+    "True",
+    "false",
+    "False",
+    "none",
+    "None",
+    "if",
+    "else",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "as",
+    "import",
+    "with",
+    "without",
+    "context",
+    "ignore",
+    "missing",
+    "recursive",
+    "loop",
 ];
 
 /// The first word of a statement.
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
-    let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == Kind::Word)?;
+    let first = span
+        .tokens
+        .first()
+        .filter(|t| span.is_statement() && t.kind == Kind::Word)?;
     Some(first.text(source))
 }
 
@@ -157,11 +188,18 @@ pub(crate) fn reachable_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> 
 }
 
 fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
-    tokens.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text(source)).collect()
+    tokens
+        .iter()
+        .filter(|t| t.kind == Kind::Word)
+        .map(|t| t.text(source))
+        .collect()
 }
 
 fn before<'t>(source: &str, tokens: &'t [Token], word: &str) -> &'t [Token] {
-    let end = tokens.iter().position(|t| t.text(source) == word).unwrap_or(tokens.len());
+    let end = tokens
+        .iter()
+        .position(|t| t.text(source) == word)
+        .unwrap_or(tokens.len());
     &tokens[..end]
 }
 
@@ -208,7 +246,9 @@ fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s s
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" if depth == 0 => break,
             ")" | "]" | "}" => depth -= 1,
-            name if token.kind == Kind::Word && target && (tuples || depth == 0) => names.push(name),
+            name if token.kind == Kind::Word && target && (tuples || depth == 0) => {
+                names.push(name)
+            }
             _ => {}
         }
     }

@@ -68,11 +68,20 @@ pub(crate) fn lex(
     let mut at = start;
     loop {
         if let Some((inner_end, end, control)) = tag_end(source, at, closing, *balance) {
-            return Ok(Lexed { tokens, inner_end, end, control });
+            return Ok(Lexed {
+                tokens,
+                inner_end,
+                end,
+                control,
+            });
         }
         let rest = &source[at..];
         let Some(first) = rest.bytes().next() else {
-            return Err(Unreadable { tokens, at, why: "unexpected end of the template" });
+            return Err(Unreadable {
+                tokens,
+                at,
+                why: "unexpected end of the template",
+            });
         };
         if first.is_ascii_whitespace() {
             at += rest.bytes().take_while(u8::is_ascii_whitespace).count();
@@ -83,7 +92,11 @@ pub(crate) fn lex(
                 if kind == Kind::Operator {
                     *balance += bracket(first);
                 }
-                tokens.push(Token { kind, start: at, end });
+                tokens.push(Token {
+                    kind,
+                    start: at,
+                    end,
+                });
                 at = end;
             }
             Err(why) => return Err(Unreadable { tokens, at, why }),
@@ -167,7 +180,10 @@ fn bracket(byte: u8) -> isize {
 
 fn token(source: &str, at: usize) -> Result<(Kind, usize), &'static str> {
     let bytes = &source.as_bytes()[at..];
-    if matches!(bytes.get(..2), Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")) {
+    if matches!(
+        bytes.get(..2),
+        Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")
+    ) {
         return Ok((Kind::Operator, at + 2));
     }
     match bytes[0] {
@@ -213,7 +229,10 @@ fn number_len(source: &str, at: usize) -> usize {
     let radix = hex || matches!(bytes.get(..2), Some(b"0b" | b"0B" | b"0o" | b"0O"));
     let mut state = if radix { State::Radix } else { State::Integer };
     let mut len = if radix { 2 } else { 0 };
-    len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();
+    len += bytes[len..]
+        .iter()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
     while let Some(&byte) = bytes.get(len) {
         state = match (byte, state) {
             (b'.', State::Integer) if after_dot => break,

@@ -6,13 +6,13 @@
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::analyze::{Analysis, Site};
-use crate::blocks::{Cached, Structure, structure};
-use crate::lex::newlines;
-use crate::lower::{Lowering, before_line_statement};
+use crate::compile::analyze::{Analysis, Site};
+use crate::compile::blocks::{Cached, Structure, structure};
+use crate::compile::lex::newlines;
+use crate::compile::lower::{Lowering, before_line_statement};
 use crate::names::LOAD;
-use crate::refuse::refusal;
-use crate::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::refuse::refusal;
+use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +46,16 @@ pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
     if structure.cached.is_empty() && structure.loads.is_empty() {
-        return Ok(Rewritten { text: None, extends: structure.extends });
+        return Ok(Rewritten {
+            text: None,
+            extends: structure.extends,
+        });
     }
     let text = assemble(&scan, &structure, name, syntax)?;
-    Ok(Rewritten { text: Some(text), extends: structure.extends })
+    Ok(Rewritten {
+        text: Some(text),
+        extends: structure.extends,
+    })
 }
 
 fn assemble(
@@ -62,7 +68,11 @@ fn assemble(
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
     };
-    let lowering = Lowering { scan, syntax, parent };
+    let lowering = Lowering {
+        scan,
+        syntax,
+        parent,
+    };
     let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
     let mut replaced: Vec<(usize, String)> = Vec::new();
     for cached in &structure.cached {
@@ -77,7 +87,11 @@ fn assemble(
     }
     replaced.sort();
 
-    let mut writer = Writer { scan, structure, out: String::new() };
+    let mut writer = Writer {
+        scan,
+        structure,
+        out: String::new(),
+    };
     let mut replaced = replaced.into_iter().peekable();
     for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
@@ -90,7 +104,9 @@ fn assemble(
             None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
         }
     }
-    let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
+    let rest = scan.spans[..structure.understood]
+        .last()
+        .map_or(0, |span| span.range.end);
     writer.out.push_str(&scan.source[rest..]);
     writer.out.push_str(scan.tail);
     Ok(writer.out)
@@ -98,14 +114,22 @@ fn assemble(
 
 fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {
     let start = scan.spans[cached.open].range.end;
-    let end = cached.close.map_or(scan.source.len(), |index| scan.spans[index].range.start);
-    Site { template: name, block: cached.block.filter(|_| cached.calls_super), body: start..end }
+    let end = cached
+        .close
+        .map_or(scan.source.len(), |index| scan.spans[index].range.start);
+    Site {
+        template: name,
+        block: cached.block.filter(|_| cached.calls_super),
+        body: start..end,
+    }
 }
 
 /// A literal tag becomes a block tag: the text before it must not make another tag of it.
 fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Result<(), String> {
     let span = &scan.spans[index];
-    let Some(text) = index.checked_sub(1).map(|i| &scan.spans[i]) else { return Ok(()) };
+    let Some(text) = index.checked_sub(1).map(|i| &scan.spans[i]) else {
+        return Ok(());
+    };
     if span.kind != SpanKind::Literal || text.kind != SpanKind::Text {
         return Ok(());
     }
@@ -116,7 +140,9 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
         return Ok(());
     }
     let before = text.chars().next_back().unwrap_or(' ');
-    Err(format!("`{before}` right before `<%` would read as another tag; put a space between them"))
+    Err(format!(
+        "`{before}` right before `<%` would read as another tag; put a space between them"
+    ))
 }
 
 struct Writer<'a, 's> {

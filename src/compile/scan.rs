@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
+use crate::compile::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
 
 /// What a stretch of the source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub(crate) struct Span {
 impl Span {
     /// Whether this is a statement: a block tag in any spelling.
     pub(crate) fn is_statement(&self) -> bool {
-        matches!(self.kind, SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal)
+        matches!(
+            self.kind,
+            SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal
+        )
     }
 }
 
@@ -81,7 +84,12 @@ pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
         spans: Vec::new(),
     };
     let unreadable = scanner.run().err();
-    Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
+    Scan {
+        source,
+        tail: &template[source.len()..],
+        spans: scanner.spans,
+        unreadable,
+    }
 }
 
 /// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
@@ -226,7 +234,12 @@ impl Scanner<'_, '_> {
 
     fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, Unread> {
         let opening = control(self.source, pos + LITERAL_OPEN.len());
-        let lexed = lex(self.source, inner, Closing::Delimiter(LITERAL_CLOSE), &mut 0);
+        let lexed = lex(
+            self.source,
+            inner,
+            Closing::Delimiter(LITERAL_CLOSE),
+            &mut 0,
+        );
         self.finish_tag(SpanKind::Literal, pos, inner, opening, lexed)
     }
 
@@ -236,12 +249,18 @@ impl Scanner<'_, '_> {
         pos: usize,
         inner: usize,
         opening: Option<char>,
-        lexed: Result<crate::lex::Lexed, Unreadable>,
+        lexed: Result<crate::compile::lex::Lexed, Unreadable>,
     ) -> Result<usize, Unread> {
         let lexed = match lexed {
             Ok(lexed) => lexed,
             Err(Unreadable { tokens, at, why }) => {
-                return Err(Unread { start: pos, line: self.line, tokens, at, why });
+                return Err(Unread {
+                    start: pos,
+                    line: self.line,
+                    tokens,
+                    at,
+                    why,
+                });
             }
         };
         self.push(kind, pos..lexed.end);
@@ -255,7 +274,13 @@ impl Scanner<'_, '_> {
     }
 
     fn unread(&self, start: usize, why: &'static str) -> Unread {
-        Unread { start, line: self.line, tokens: Vec::new(), at: start, why }
+        Unread {
+            start,
+            line: self.line,
+            tokens: Vec::new(),
+            at: start,
+            why,
+        }
     }
 }
 
@@ -268,8 +293,14 @@ fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
         (syntax.variable_delimiters().0, Marker::Variable),
         (syntax.block_delimiters().0, Marker::Block),
         (syntax.comment_delimiters().0, Marker::Comment),
-        (syntax.line_statement_prefix().unwrap_or(""), Marker::LineStatement),
-        (syntax.line_comment_prefix().unwrap_or(""), Marker::LineComment),
+        (
+            syntax.line_statement_prefix().unwrap_or(""),
+            Marker::LineStatement,
+        ),
+        (
+            syntax.line_comment_prefix().unwrap_or(""),
+            Marker::LineComment,
+        ),
     ];
     markers.retain(|(text, _)| !text.is_empty());
     markers.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
@@ -284,7 +315,8 @@ fn find_marker(
     let bytes = source.as_bytes();
     for at in from..bytes.len() {
         for &(text, marker) in markers {
-            let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
+            let matches =
+                bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
             if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {
                 return Some((at, marker, text.len()));
             }
@@ -300,11 +332,13 @@ fn starts_line(before: &[u8]) -> bool {
 
 /// The first literal cache tag that begins in `from..limit`: its start and the start of its inside.
 fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize)> {
+    let bytes = source.as_bytes();
     let mut at = from;
-    while let Some(found) = source[at..].find(LITERAL_OPEN) {
-        let pos = at + found;
-        if pos >= limit {
-            return None;
+    while at < limit {
+        let pos = at + bytes[at..limit].iter().position(|&byte| byte == b'<')?;
+        if !bytes[pos..].starts_with(LITERAL_OPEN.as_bytes()) {
+            at = pos + 1;
+            continue;
         }
         at = pos + LITERAL_OPEN.len();
         let inner = at + control(source, at).map_or(0, char::len_utf8);
@@ -317,7 +351,10 @@ fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize
 }
 
 fn control(source: &str, at: usize) -> Option<char> {
-    source[at..].chars().next().filter(|&c| c == '-' || c == '+')
+    source[at..]
+        .chars()
+        .next()
+        .filter(|&c| c == '-' || c == '+')
 }
 
 /// Length of `name` and the end of its tag, if nothing else is in it.

@@ -1,0 +1,21 @@
+//! The compile side: template text in, plain MiniJinja text out. It never imports the run side.
+//!
+//! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
+//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags,
+//! `refuse.rs` refuses what a cached body may not hold, `analyze.rs` finds what a body reaches; `lower.rs` writes the
+//! text, `rewrite.rs` puts it together. `names.rs` has the names that both sides share.
+
+mod analyze;
+mod blocks;
+mod expr;
+mod lex;
+mod lower;
+mod operand;
+mod refuse;
+mod rewrite;
+mod scan;
+mod tag;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+
+pub(crate) use rewrite::{Extends, rewrite};

@@ -1,0 +1,10 @@
+//! Rewriting, tested as text in and text out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod fixtures;
+mod properties;
+mod rendering;
+mod support;
+mod tags;
+mod ttl;

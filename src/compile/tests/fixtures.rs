@@ -1,0 +1,63 @@
+//! Every `tests/rewrites/*.html` against the snapshot next to it: the lowered text, or the error
+//! of an `err_…` template. `UPDATE=1` writes the snapshots.
+//!
+//! A first line `#! flags` sets the syntax and is not part of the template.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{env, syntax};
+
+#[test]
+fn rewrites_match_their_snapshots() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rewrites");
+    let mut failures = Vec::new();
+    let mut paths: Vec<_> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "html"));
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let content = fs::read_to_string(&path).unwrap();
+        let actual = outcome(&file, &content);
+        let is_error = actual.starts_with("error: ");
+        if is_error != file.starts_with("err_") {
+            failures.push(format!("{file}: {actual}"));
+        }
+        let snapshot = path.with_extension("snap");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&snapshot, &actual).unwrap();
+        } else if fs::read_to_string(&snapshot).unwrap_or_default() != actual {
+            failures.push(format!("{file} differs from its snapshot:\n{actual}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn outcome(file: &str, content: &str) -> String {
+    let (flags, source) = match content.strip_prefix("#!") {
+        Some(rest) => rest.split_once('\n').unwrap(),
+        None => ("", content),
+    };
+    let syntax = syntax(flags);
+    match crate::compile::rewrite(source, file, &syntax) {
+        Err(error) => format!("error: {}\n", error.detail().unwrap_or("")),
+        Ok(rewritten) => {
+            let text = rewritten.text.unwrap_or_else(|| "(unchanged)\n".to_owned());
+            let mut env = env(&syntax, true);
+            if text != "(unchanged)\n" {
+                assert_eq!(
+                    text.matches('\n').count(),
+                    source.matches('\n').count(),
+                    "{file}: lines"
+                );
+                env.add_template_owned(file.to_owned(), text.clone())
+                    .unwrap_or_else(|e| panic!("{file}: {e:#}\n{text}"));
+            }
+            format!("{text}---- extends: {:?}\n", rewritten.extends)
+        }
+    }
+}

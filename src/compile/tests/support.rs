@@ -1,0 +1,84 @@
+//! An environment whose fragment functions do nothing, so that lowered templates can be rendered.
+
+use minijinja::syntax::{SyntaxConfig, SyntaxConfigBuilder};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, context};
+
+pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_syntax(syntax.clone());
+    env.add_test("fragment.miss", move |_: &Value, _: Rest<Value>| miss);
+    env.add_test("fragment.miss_with", move |_: &Value, _: Rest<Value>| miss);
+    env.add_filter(
+        "fragment.open",
+        |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
+            assert_eq!(args.len(), 4, "line, key, flags and parent");
+            let _ = kwargs.args().map(|name| kwargs.get::<Value>(name)).count();
+            Value::from(())
+        },
+    );
+    env.add_filter("fragment.store", |body: Value, _: Value| body);
+    env.add_filter("fragment.hit", |_: &Value| "");
+    env.add_filter("fragment.load", |name: Value| name);
+    env.add_filter("fragment.defined", |value: Value, source: String| {
+        if value.kind() == ValueKind::Undefined {
+            return Err(Error::new(
+                ErrorKind::UndefinedError,
+                format!("`{source}` is undefined"),
+            ));
+        }
+        Ok(value)
+    });
+    env.add_filter("fragment.hit", |_: &Value| Value::from(""));
+    env.add_global("xs", Value::from(vec![1, 2, 3]));
+    env.add_global("user", context! { id => 7, name => "Jörg" });
+    env.add_global("k", "key");
+    env
+}
+
+pub(super) fn syntax(flags: &str) -> SyntaxConfig {
+    let mut builder: SyntaxConfigBuilder = SyntaxConfig::builder();
+    for flag in flags.split_whitespace() {
+        match flag.split_once('=').unwrap_or((flag, "")) {
+            ("trim_blocks", _) => builder.trim_blocks(true),
+            ("lstrip_blocks", _) => builder.lstrip_blocks(true),
+            ("keep_trailing_newline", _) => builder.keep_trailing_newline(true),
+            ("line_statement", prefix) => builder.line_statement_prefix(prefix.to_owned()),
+            ("line_comment", prefix) => builder.line_comment_prefix(prefix.to_owned()),
+            ("erb", _) => builder
+                .block_delimiters("<%", "%>")
+                .variable_delimiters("<%=", "%>")
+                .comment_delimiters("<%#", "%>"),
+            ("latex", _) => builder
+                .block_delimiters("\\BLOCK{", "}")
+                .variable_delimiters("\\VAR{", "}")
+                .comment_delimiters("\\#{", "}"),
+            ("square", _) => builder
+                .block_delimiters("[%", "%]")
+                .variable_delimiters("[[", "]]")
+                .comment_delimiters("[#", "#]"),
+            (other, _) => panic!("unknown flag {other}"),
+        };
+    }
+    builder.build().expect("valid delimiters")
+}
+
+pub(super) fn lower(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
+    let rewritten = crate::compile::rewrite(source, "page.html", syntax)?;
+    Ok(rewritten.text.unwrap_or_else(|| source.to_owned()))
+}
+
+/// Renders a template as the fragment functions of `env` serve it.
+pub(super) fn render(source: &str, syntax: &SyntaxConfig, miss: bool) -> Result<String, Error> {
+    let text = lower(source, syntax)?;
+    let mut env = env(syntax, miss);
+    env.add_template_owned("page.html", text)?;
+    env.get_template("page.html")?.render(())
+}
+
+/// Renders a template that needs no lowering.
+pub(super) fn render_plain(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
+    let mut env = env(syntax, true);
+    env.add_template_owned("page.html", source.to_owned())?;
+    env.get_template("page.html")?.render(())
+}
