@@ -212,6 +212,7 @@ fn page_number(given: Option<&String>, pages: u32) -> Result<u32, Problem> {
 fn panel(parts: &Parts, before: &(Stats, u64)) -> Result<String, Problem> {
     let ran = RAN.take();
     let sections = SECTIONS.map(|name| context! { name, hit => !ran.iter().any(|section| section == name) });
+    parts.cache.run_maintenance();
     let (now, then) = (parts.cache.stats(), &before.0);
     let context = context! {
         sections => Value::from_iter(sections),

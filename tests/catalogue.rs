@@ -1,0 +1,343 @@
+//! The example application, driven over HTTP as a browser would, and as a process.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, dead_code)]
+
+#[path = "../examples/catalogue/app/mod.rs"]
+mod app;
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use app::App;
+use app::config::Config;
+
+const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+
+/// The application on a free port, for as long as this lives.
+struct Server {
+    address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start(database: &Path, templates: &Path, cache: bool) -> Server {
+        let config = Config { port: 0, database: database.into(), templates: templates.into(), cache };
+        let app = App::open(&config).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum::serve(listener, app::router(app)).await });
+        Server { address, _runtime: runtime }
+    }
+}
+
+/// A person with a browser: keeps the cookie, follows redirects by hand.
+#[derive(Default, Clone)]
+struct Browser {
+    cookie: Option<String>,
+}
+
+struct Answer {
+    status: u16,
+    location: Option<String>,
+    body: String,
+}
+
+impl Browser {
+    fn get(&mut self, server: &Server, path: &str) -> Answer {
+        self.send(server, "GET", path, "")
+    }
+
+    fn page(&mut self, server: &Server, path: &str) -> String {
+        let answer = self.get(server, path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    fn post(&mut self, server: &Server, path: &str, form: &[(&str, &str)]) -> Answer {
+        let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        self.send(server, "POST", path, &form.join("&"))
+    }
+
+    fn send(&mut self, server: &Server, method: &str, path: &str, body: &str) -> Answer {
+        let cookie = self.cookie.as_ref().map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let header = |wanted: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
+        };
+        if let Some(set) = header("set-cookie") {
+            self.cookie = set.split(';').next().map(str::to_owned);
+        }
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            location: header("location"),
+            body: body.to_owned(),
+        }
+    }
+
+    fn sign_in(&mut self, server: &Server, name: &str) {
+        let form = self.page(server, "/login");
+        let answer = self.post(server, "/login", &[("csrf", &csrf(&form)), ("name", name)]);
+        assert_eq!(answer.location.as_deref(), Some("/watchlist"), "{}", answer.body);
+    }
+
+    fn toggle(&mut self, server: &Server, film: u32) {
+        let page = self.page(server, &format!("/film/{film}"));
+        let answer = self.post(server, &format!("/film/{film}/watch"), &[("csrf", &csrf(&page))]);
+        assert_eq!(answer.status, 303, "{}", answer.body);
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn csrf(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form of ours");
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn title_of(film_page: &str) -> &str {
+    film_page.split_once("<h1>").unwrap().1.split_once("</h1>").unwrap().0
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn server() -> (tempfile::TempDir, Server) {
+    let folder = folder();
+    let server = Server::start(&folder.path().join("films.sqlite"), Path::new(TEMPLATES), true);
+    (folder, server)
+}
+
+#[test]
+fn two_visitors_never_see_each_others_list() {
+    let (_folder, server) = server();
+    let (mut ada, mut bob) = (Browser::default(), Browser::default());
+    ada.sign_in(&server, "Ada");
+    bob.sign_in(&server, "Bob <b>");
+    ada.toggle(&server, 10);
+    bob.toggle(&server, 20);
+    let ten = title_of(&ada.page(&server, "/film/10")).to_owned();
+    let twenty = title_of(&ada.page(&server, "/film/20")).to_owned();
+    for _ in 0..3 {
+        let hers = ada.page(&server, "/watchlist");
+        assert!(hers.contains(&ten) && !hers.contains(&twenty) && hers.contains("Ada") && !hers.contains("Bob"));
+        let his = bob.page(&server, "/watchlist");
+        assert!(his.contains(&twenty) && !his.contains(&ten) && his.contains("Bob &lt;b&gt;") && !his.contains("Ada"));
+        for path in ["/", "/film/10", "/genre/drama"] {
+            let page = bob.page(&server, path);
+            assert!(page.contains("Bob") && !page.contains("Ada"), "{path}");
+            assert!(!Browser::default().page(&server, path).contains("Signed in"), "{path}");
+        }
+    }
+    ada.toggle(&server, 10);
+    assert!(ada.page(&server, "/watchlist").contains("Nothing yet"));
+    assert!(bob.page(&server, "/watchlist").contains(&twenty));
+}
+
+#[test]
+fn an_edit_shows_at_once_wherever_the_film_is_shown() {
+    let (_folder, server) = server();
+    let mut ada = Browser::default();
+    ada.sign_in(&server, "Ada");
+    let genre = ada.page(&server, "/genre/drama");
+    let id = genre.split_once("/film/").unwrap().1.split('"').next().unwrap().to_owned();
+    let film = format!("/film/{id}");
+    let (old, _) = (title_of(&ada.page(&server, &film)).to_owned(), ada.page(&server, "/"));
+    assert!(genre.contains(&old));
+
+    let form = ada.page(&server, &format!("{film}/edit"));
+    let version = form.split_once("name=\"version\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let edit = [("csrf", csrf(&form)), ("version", version), ("title", "Edited & <new>".into()), ("genre", "drama".into()), ("director", String::new()), ("imdb", "9.9".into()), ("minutes", String::new())];
+    let edit: Vec<(&str, &str)> = edit.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(ada.post(&server, &format!("{film}/edit"), &edit).status, 303);
+    for path in [film.as_str(), "/genre/drama"] {
+        let page = ada.page(&server, path);
+        assert!(page.contains("Edited &amp; &lt;new&gt;") && !page.contains(&old), "{path}");
+    }
+    // The same form once more: somebody (she herself) saved in between.
+    let again = ada.post(&server, &format!("{film}/edit"), &edit);
+    assert!(again.body.contains("Somebody else saved this film meanwhile"));
+}
+
+#[test]
+fn a_hit_runs_no_query() {
+    let (_folder, server) = server();
+    let mut reader = Browser::default();
+    let first = reader.page(&server, "/?debug=1");
+    assert!(first.contains("totals: miss") && first.contains("genres: miss"), "{first}");
+    let second = reader.page(&server, "/?debug=1");
+    assert!(second.contains("totals: hit") && second.contains(" 0 misses, 0 queries"), "{second}");
+}
+
+#[test]
+fn a_saved_template_shows_in_the_next_page() {
+    let folder = folder();
+    let templates = folder.path().join("templates");
+    std::fs::create_dir(&templates).unwrap();
+    for file in std::fs::read_dir(TEMPLATES).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), templates.join(file.file_name())).unwrap();
+    }
+    let server = Server::start(&folder.path().join("films.sqlite"), &templates, true);
+    let mut reader = Browser::default();
+    reader.page(&server, "/genre/drama");
+    let card = std::fs::read_to_string(templates.join("_card.html")).unwrap();
+    std::fs::write(templates.join("_card.html"), card.replace("class=\"card\"", "class=\"card edited\"")).unwrap();
+    let saved = Instant::now();
+    while !reader.page(&server, "/genre/drama").contains("card edited") {
+        assert!(saved.elapsed() < Duration::from_secs(10), "the saved card never showed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("the saved template showed after {:?}", saved.elapsed());
+}
+
+#[test]
+fn every_page_is_the_same_with_the_cache_off() {
+    let folder = folder();
+    let database = folder.path().join("films.sqlite");
+    let cached = Server::start(&database, Path::new(TEMPLATES), true);
+    let plain = Server::start(&database, Path::new(TEMPLATES), false);
+    let mut ada = Browser::default();
+    ada.sign_in(&cached, "Ada");
+    ada.toggle(&cached, 7);
+    let pages = ["/", "/?debug=0", "/genre/drama", "/genre/drama?page=2", "/genre/action", "/film/1", "/film/7", "/film/2000", "/watchlist", "/film/7/edit", "/login", "/style.css"];
+    for path in pages {
+        for mut browser in [ada.clone(), Browser::default()] {
+            // Forms for strangers carry a fresh token, so only what asks for none is compared.
+            if browser.cookie.is_none() && ["/watchlist", "/film/7/edit", "/login"].contains(&path) {
+                continue;
+            }
+            let expected = browser.page(&plain, path);
+            for look in ["miss", "hit"] {
+                assert_eq!(browser.page(&cached, path), expected, "{path} on a {look}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nonsense_is_answered_in_words() {
+    let (_folder, server) = server();
+    let mut reader = Browser::default();
+    for (path, status, words) in [
+        ("/genre/drama?page=abc", 400, "must be a number from 1"),
+        ("/genre/drama?page=0", 400, "must be a number from 1"),
+        ("/genre/drama?page=-1", 400, "must be a number from 1"),
+        ("/genre/drama?page=99999999999", 404, "the last one is"),
+        ("/genre/nothing", 404, "no genre"),
+        ("/film/abc", 404, "no film"),
+        ("/film/99999999", 404, "no film"),
+        ("/film/99999999999999999999", 404, "no film"),
+        ("/?debug=maybe", 400, "must be 1 or 0"),
+        ("/nowhere", 404, "no page at this address"),
+    ] {
+        let answer = reader.get(&server, path);
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.body.contains(words), "{path}: {}", answer.body);
+    }
+    let markup = reader.get(&server, "/film/%3Cscript%3E");
+    assert!(markup.status == 404 && !markup.body.contains("<script>"));
+}
+
+#[test]
+fn a_form_that_is_wrong_keeps_what_was_typed() {
+    let (_folder, server) = server();
+    let mut ada = Browser::default();
+    ada.sign_in(&server, "Ada");
+    let token = csrf(&ada.page(&server, "/film/3/edit"));
+    let typed = [("csrf", token.as_str()), ("version", "1"), ("title", "  "), ("genre", "nothing"), ("director", "X \"Y\""), ("imdb", "11"), ("minutes", "-4")];
+    let answer = ada.post(&server, "/film/3/edit", &typed);
+    for words in ["needs a title", "no genre", "not a number from 1 to 10", "not a number from 1 to 1000", "X &quot;Y&quot;"] {
+        assert!(answer.body.contains(words), "{words}: {}", answer.body);
+    }
+    let empty = Browser::default().page(&server, "/film/3");
+    assert!(!title_of(&empty).trim().is_empty());
+}
+
+#[test]
+fn other_sites_cannot_act_for_a_visitor() {
+    let (_folder, server) = server();
+    let mut ada = Browser::default();
+    ada.sign_in(&server, "Ada");
+    for path in ["/film/3/watch", "/film/3/edit", "/logout"] {
+        assert_eq!(ada.post(&server, path, &[("csrf", "guessed")]).status, 403, "{path}");
+        assert_eq!(Browser::default().post(&server, path, &[("csrf", "")]).status, 403, "{path}");
+    }
+    assert!(ada.page(&server, "/watchlist").contains("Nothing yet"));
+    let planted = Browser { cookie: Some("catalogue=planted".into()) };
+    assert_eq!(planted.clone().get(&server, "/watchlist").status, 303);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_errors_that_name_them() {
+    let with = |name: &'static str, value: &'static str| {
+        Config::from_env(move |asked| (asked == name).then(|| OsString::from(value))).err().unwrap_or_default()
+    };
+    assert!(with("PORT", "http").contains("PORT is \"http\""));
+    assert!(with("PORT", "70000").contains("PORT is \"70000\""));
+    assert!(with("CATALOGUE_CACHE", "maybe").contains("CATALOGUE_CACHE is \"maybe\""));
+    let folder = folder();
+    let missing = Config { port: 0, database: folder.path().join("a.sqlite"), templates: folder.path().join("none"), cache: true };
+    let error = App::open(&missing).err().unwrap().to_string();
+    assert!(error.contains("none does not exist"), "{error}");
+    std::fs::write(folder.path().join("b.sqlite"), "not a database, just text that is long enough to be read").unwrap();
+    let foreign = Config { database: folder.path().join("b.sqlite"), templates: TEMPLATES.into(), ..missing };
+    assert!(App::open(&foreign).err().unwrap().to_string().contains("b.sqlite"));
+}
+
+/// The example's binary, which `cargo test` builds beside the tests.
+fn binary() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    here.parent().unwrap().parent().unwrap().join("examples").join("catalogue")
+}
+
+fn start(port: u16, database: &Path) -> Child {
+    Command::new(binary())
+        .env("PORT", port.to_string())
+        .env("CATALOGUE_DB", database)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cargo test builds the examples")
+}
+
+#[test]
+fn the_process_prints_its_address_and_ends_cleanly_when_interrupted() {
+    let folder = folder();
+    let mut child = start(0, &folder.path().join("films.sqlite"));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.split_once("http://").unwrap().1.split('/').next().unwrap();
+    TcpStream::connect(address).unwrap();
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lines.next().unwrap().unwrap(), "the catalogue is closed");
+}
+
+#[test]
+fn a_taken_port_is_reported_in_words() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = start(port, &folder.path().join("films.sqlite")).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(words.contains(&format!("port {port} is already in use; set PORT")), "{words}");
+    assert!(!folder.path().join("films.sqlite").exists(), "nothing is begun");
+}
