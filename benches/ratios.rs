@@ -192,11 +192,15 @@ fn invalidation() -> Vec<(&'static str, f64)> {
     let entries = cache.stats().entries;
     println!("\n{entries} entries in memory");
     let time = |what: &dyn Fn(u32)| {
-        median((0..15).map(|round| {
-            let start = Instant::now();
-            (0..1000).for_each(|n| what(round * 1000 + n));
-            start.elapsed().as_secs_f64() * 1e6
-        }).collect())
+        median(
+            (0..15)
+                .map(|round| {
+                    let start = Instant::now();
+                    (0..1000).for_each(|n| what(round * 1000 + n));
+                    start.elapsed().as_secs_f64() * 1e6
+                })
+                .collect(),
+        )
     };
     vec![
         ("a tag", time(&|n| drop(cache.invalidate_tag(&format!("film:{n}"))))),
@@ -228,7 +232,11 @@ fn report(fixture: &Fixture) {
     println!("\nratio                                                        here   at most");
     let row = |what: &str, ratio: f64, bound: f64| println!("{what:<58} {ratio:>7.2} {bound:>9.2}");
     row("hit, literal key / (moka get + {{ html }})", (time("hit, literal key") - empty) / unit, 2.0);
-    row("hit, literal key, in a scope / (moka get + {{ html }})", (time("hit, in a scope") - time("empty, in a scope")) / unit, 2.0);
+    row(
+        "hit, literal key, in a scope / (moka get + {{ html }})",
+        (time("hit, in a scope") - time("empty, in a scope")) / unit,
+        2.0,
+    );
     row("hit, joined key / (moka get + {{ html }})", (time("hit, joined key") - empty) / unit, 2.0);
     row("get_or_set hit / moka get", time("get_or_set hit") / moka, 1.5);
     let added = time("miss") - time("rendered");
@@ -248,10 +256,25 @@ fn main() {
     }
     report(&fixture);
     println!("\ntwo threads on one hot key, calls per second against one thread");
-    println!("  bare moka get      {:.2}", scaling(|| { black_box(fixture.bare.get(&7)); }));
-    println!("  get_or_set hit     {:.2}", scaling(|| { black_box(fixture.get_or_set("list")); }));
+    println!(
+        "  bare moka get      {:.2}",
+        scaling(|| {
+            black_box(fixture.bare.get(&7));
+        })
+    );
+    println!(
+        "  get_or_set hit     {:.2}",
+        scaling(|| {
+            black_box(fixture.get_or_set("list"));
+        })
+    );
     let context = context! {};
-    println!("  in-template hit    {:.2}", scaling(|| { black_box(fixture.render("literal.html", &context)); }));
+    println!(
+        "  in-template hit    {:.2}",
+        scaling(|| {
+            black_box(fixture.render("literal.html", &context));
+        })
+    );
     for (what, nanos) in invalidation() {
         println!("  invalidating {what:<12} {nanos:>6.0} ns");
     }

@@ -161,7 +161,9 @@ impl Builder {
             return refuse(format!("floor_slots is {}, but must be from 1 to 2^30", self.floor_slots));
         }
         if self.max_entry_bytes == Some(0) {
-            return refuse("max_entry_bytes is 0, so nothing could be stored; to switch caching off, use enabled(false)".into());
+            return refuse(
+                "max_entry_bytes is 0, so nothing could be stored; to switch caching off, use enabled(false)".into(),
+            );
         }
         if self.max_entry_bytes.is_some_and(|bytes| bytes > self.max_bytes) {
             return refuse("max_entry_bytes is larger than max_bytes".into());

@@ -224,9 +224,7 @@ impl Inner {
 
     /// When work of a template here began: with what encloses it, else with the render.
     pub(crate) fn render_begin(&self) -> Begin {
-        context::scope_begin(self.id)
-            .or_else(|| context::render_begin(self.id))
-            .unwrap_or_else(|| self.begin())
+        context::scope_begin(self.id).or_else(|| context::render_begin(self.id)).unwrap_or_else(|| self.begin())
     }
 
     pub(crate) fn raise(&self, slot: Slot) -> Invalidation {

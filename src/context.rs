@@ -124,7 +124,10 @@ impl Context {
     }
 
     fn scope_of(&mut self, cache: u64) -> Option<Begin> {
-        self.frames.iter_mut().rev().find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
+        self.frames
+            .iter_mut()
+            .rev()
+            .find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
     }
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
@@ -217,11 +220,10 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
             };
             began.note(cache, now());
         }
-        if let Some(render) = context.renders.last_mut() {
-            if render.importing {
+        if let Some(render) = context.renders.last_mut()
+            && render.importing {
                 render.imported.push((cache, dependency.clone()));
             }
-        }
         if let Some(frame) = context.frames.last_mut() {
             frame.with(|record| {
                 if record.cache == cache {
@@ -256,7 +258,7 @@ pub(crate) struct Evaluated {
 
 /// Computes a lazy value, gathering what that depends on.
 pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
-    let began = with(|context| context.began_everywhere()).unwrap_or_default();
+    let began = with(Context::began_everywhere).unwrap_or_default();
     let Some(&(cache, begin)) = began.first() else {
         return (load(), Evaluated { began, record: None });
     };

@@ -51,7 +51,8 @@ impl FragmentCache {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn environment(&self, environment: Environment<'static>) -> LiveEnvironment {
-        let current = Current { environment: Arc::new(environment), reloads: self.inner.reloads.load(Ordering::Relaxed) };
+        let current =
+            Current { environment: Arc::new(environment), reloads: self.inner.reloads.load(Ordering::Relaxed) };
         LiveEnvironment { shared: Arc::new(Shared { cache: self.clone(), current: RwLock::new(current) }) }
     }
 }

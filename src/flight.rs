@@ -25,8 +25,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::identity::{Identity, Passthrough};
 use crate::floors::Stamp;
+use crate::identity::{Identity, Passthrough};
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 const SHARDS: usize = 16;
@@ -278,7 +278,8 @@ mod model {
                 match self.flights.board(&caller, |stamp| self.floors.admit(stamp, [0])) {
                     Boarding::Apart => return self.render(),
                     Boarding::Lead(lead) => {
-                        if let Some(found) = (self.flights.ended(identity.hash) != ended).then(|| self.find()).flatten() {
+                        if let Some(found) = (self.flights.ended(identity.hash) != ended).then(|| self.find()).flatten()
+                        {
                             lead.land(found);
                             return found.1;
                         }
@@ -376,7 +377,9 @@ mod model {
                 let cache = Miniature::new();
                 let identity = Identity::new(b"k");
                 let caller = Passenger { identity, version: None, stamp: 1, asynchronous: false, leads: false };
-                let Boarding::Lead(lead) = cache.flights.board(&caller, |_| true) else { panic!("nobody else is here") };
+                let Boarding::Lead(lead) = cache.flights.board(&caller, |_| true) else {
+                    panic!("nobody else is here")
+                };
                 let callers: Vec<_> = (0..2)
                     .map(|_| {
                         let cache = Arc::clone(&cache);

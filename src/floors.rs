@@ -74,8 +74,7 @@ impl Floors {
     }
 
     pub(crate) fn raise(&self, slot: Slot) {
-        let chunk = self.chunks[slot as usize / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        let chunk = self.chunks[slot as usize / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
         self.raise_to_next(&chunk[slot as usize % CHUNK]);
     }
 

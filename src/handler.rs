@@ -45,7 +45,12 @@ impl FragmentCache {
     /// assert_eq!(bio, "Likes caches.");
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get_or_set<K, T, E>(&self, key: K, options: Options, load: impl FnOnce() -> Result<T, E>) -> Result<Fragment, E>
+    pub fn get_or_set<K, T, E>(
+        &self,
+        key: K,
+        options: Options,
+        load: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Fragment, E>
     where
         K: Serialize,
         T: Into<String>,
@@ -99,7 +104,12 @@ impl FragmentCache {
     /// # Errors
     ///
     /// The closure's own.
-    pub fn get_or_set_value<K, T, E>(&self, key: K, options: Options, load: impl FnOnce() -> Result<T, E>) -> Result<T, E>
+    pub fn get_or_set_value<K, T, E>(
+        &self,
+        key: K,
+        options: Options,
+        load: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
     where
         K: Serialize,
         T: Serialize + DeserializeOwned,

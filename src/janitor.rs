@@ -48,8 +48,9 @@ impl Janitor {
         });
         match spawned {
             Ok(handle) => Ok(Janitor { alarms, thread: handle.thread().clone() }),
-            Err(error) => Err(Error::new(ErrorKind::Config, "cannot start the cache's maintenance thread")
-                .with_source(error)),
+            Err(error) => {
+                Err(Error::new(ErrorKind::Config, "cannot start the cache's maintenance thread").with_source(error))
+            }
         }
     }
 

@@ -50,10 +50,9 @@ impl fmt::Display for KeyError {
             KeyError::Undefined(Some(operand)) => write!(f, "joins something undefined (operand {operand} of `~`)"),
             KeyError::None => f.write_str("is none"),
             KeyError::Empty => f.write_str("is empty"),
-            KeyError::Kind(kind) => write!(
-                f,
-                "is or holds {kind}; a key is a string, number, boolean, or a list or map of these"
-            ),
+            KeyError::Kind(kind) => {
+                write!(f, "is or holds {kind}; a key is a string, number, boolean, or a list or map of these")
+            }
             KeyError::Depth => write!(f, "nests deeper than {MAX_DEPTH} levels"),
         }
     }
@@ -113,11 +112,8 @@ fn join(operand: &Value, escape: bool, out: &mut Vec<u8>) {
         Some(text) if !escape => out.extend_from_slice(text.as_bytes()),
         _ => {
             let text = operand.to_string();
-            let written = if escape {
-                write!(Utf8(out), "{}", minijinja::HtmlEscape(&text))
-            } else {
-                Utf8(out).write_str(&text)
-            };
+            let written =
+                if escape { write!(Utf8(out), "{}", minijinja::HtmlEscape(&text)) } else { Utf8(out).write_str(&text) };
             debug_assert!(written.is_ok(), "writing to memory");
         }
     }
@@ -165,12 +161,11 @@ fn value_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), KeyErr
 }
 
 fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
-    if let Some(small) = value.as_i64() {
-        if value.is_integer() {
+    if let Some(small) = value.as_i64()
+        && value.is_integer() {
             integer(small < 0, u128::from(small.unsigned_abs()), out);
             return Ok(());
         }
-    }
     if value.is_integer() {
         if let Ok(wide) = i128::try_from(value.clone()) {
             integer(wide < 0, wide.unsigned_abs(), out);

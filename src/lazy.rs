@@ -145,12 +145,7 @@ impl Object for Lazy {
         if args.is_empty() { self.value() } else { Err(ErrorKind::TooManyArguments.into()) }
     }
 
-    fn call_method(
-        self: &Arc<Self>,
-        state: &mut State<'_, '_>,
-        method: &str,
-        args: &[Value],
-    ) -> Result<Value, Error> {
+    fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, method: &str, args: &[Value]) -> Result<Value, Error> {
         self.value()?.call_method(state, method, args)
     }
 

@@ -1,4 +1,11 @@
-//! wip
+#![doc = include_str!("../README.md")]
+//!
+//! # Reading the code
+//!
+//! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates call,
+//! and `handler` what handlers call; both ask `work`, which asks `front`, `store` and `flight`, and checks with `floors`.
+//! `context` knows what encloses the work on a thread, `record` what a result depends on.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod cache;

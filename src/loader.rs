@@ -14,12 +14,12 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 
 use crate::cache::{FragmentCache, Inner};
+use crate::compile::{Extends, rewrite};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, tag_hash};
 use crate::names;
 use crate::record::{Dependency, Seen};
-use crate::compile::{Extends, rewrite};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::{SourceId, Template};
@@ -237,9 +237,8 @@ pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("does not exist"),
         Err(error) => return refuse("cannot be read").map_err(|refused: error::Error| refused.with_source(error)),
     }
-    std::path::absolute(folder).or_else(|error| {
-        refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error))
-    })
+    std::path::absolute(folder)
+        .or_else(|error| refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error)))
 }
 
 /// The file of a template name; `None` for names that are not below the folder.
@@ -258,7 +257,14 @@ fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {
         Ok(source) => Ok(Some(source)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => {
             let message = format!("could not read template file {}: {error}", path.display());
             Err(Error::new(ErrorKind::InvalidOperation, message).with_source(error))

@@ -58,11 +58,16 @@ impl Refresh {
             Change::Everything { reason } => {
                 let folder = [self.folder.clone()];
                 let resolved = [resolve(&self.folder)];
-                self.changed(&cache, |path| below(path, &folder, &resolved), |template| {
-                    template.change(&cache.floors);
-                    true
-                });
-                let message = format!("watching {}: {reason}; all its templates count as changed", self.folder.display());
+                self.changed(
+                    &cache,
+                    |path| below(path, &folder, &resolved),
+                    |template| {
+                        template.change(&cache.floors);
+                        true
+                    },
+                );
+                let message =
+                    format!("watching {}: {reason}; all its templates count as changed", self.folder.display());
                 cache.report(&Error::new(ErrorKind::Templates, message));
             }
         }

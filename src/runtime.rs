@@ -11,6 +11,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{Nanos, nanos};
+use crate::compile::Extends;
 use crate::context::{self, RenderId};
 use crate::entry::Body;
 use crate::handler::render_partial;
@@ -20,7 +21,6 @@ use crate::names;
 use crate::options::Options;
 use crate::question::Question;
 use crate::record::FOREVER;
-use crate::compile::Extends;
 use crate::ttl::{Ttl, parse_ttl_value};
 use crate::work::{Lookup, Work};
 
@@ -83,7 +83,9 @@ impl FragmentCache {
         };
         let (miss, miss_with) = (binding.clone(), binding.clone());
         env.add_test(names::MISS, move |state: &mut State<'_, '_>, args: &[Value]| miss.miss(state, args));
-        env.add_test(names::MISS_WITH, move |state: &mut State<'_, '_>, args: &[Value]| miss_with.miss_with(state, args));
+        env.add_test(names::MISS_WITH, move |state: &mut State<'_, '_>, args: &[Value]| {
+            miss_with.miss_with(state, args)
+        });
         env.add_filter(names::OPEN, with_options(Binding::open));
         env.add_filter(names::STORE, store);
         env.add_filter(names::HIT, hit);
@@ -148,16 +150,14 @@ impl Binding {
                 Err(message) => return Ok(self.refuse(state, message)),
             }
         };
-        if !vary.is_none() {
-            if let Err(reason) = question.vary(vary) {
+        if !vary.is_none()
+            && let Err(reason) = question.vary(vary) {
                 return Ok(self.refuse(state, format!("vary {reason}")));
             }
-        }
-        if let Ok(version) = version.get_item_by_index(0) {
-            if let Err(reason) = question.version(&version) {
+        if let Ok(version) = version.get_item_by_index(0)
+            && let Err(reason) = question.version(&version) {
                 return Ok(self.refuse(state, format!("the version {reason}")));
             }
-        }
         Ok(self.ask(state, question, if condition.is_true() { ttl } else { Some(0) }))
     }
 
@@ -257,7 +257,9 @@ impl Binding {
         };
         let parents = context::imported(self.cache.inner.id);
         if parents.is_empty() {
-            return refuse(format!("needs the parent {parent} to be loaded through the cache (loader or add_template)"));
+            return refuse(format!(
+                "needs the parent {parent} to be loaded through the cache (loader or add_template)"
+            ));
         }
         match parents.iter().find(|known| known.template.extends() == Some(Extends::Dynamic)) {
             Some(dynamic) => refuse(format!(
@@ -276,11 +278,10 @@ impl Binding {
         if let Some(wanted) = name.as_str() {
             context::import(|| {
                 // A failure is the import's own to report.
-                if let Ok(template) = state.get_template(wanted) {
-                    if let Some((id, generation)) = loader::added_mark(template.source()) {
+                if let Ok(template) = state.get_template(wanted)
+                    && let Some((id, generation)) = loader::added_mark(template.source()) {
                         self.used(id, generation);
                     }
-                }
             });
         }
         Ok(name.clone())

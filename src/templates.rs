@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::compile::Extends;
 use crate::floors::{Floor, Floors};
 use crate::record::Seen;
-use crate::compile::Extends;
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
@@ -84,8 +84,7 @@ impl Template {
 
     /// Whether the template is still in the state that was seen.
     pub(crate) fn still(&self, seen: Seen) -> bool {
-        seen.generation == self.generation()
-            && seen.load.is_none_or(|load| load == self.loads.load(Ordering::Acquire))
+        seen.generation == self.generation() && seen.load.is_none_or(|load| load == self.loads.load(Ordering::Acquire))
     }
 
     /// Notes what a load found. When two loads of one generation find different texts, a change went unnoticed

@@ -77,16 +77,15 @@ pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
     let quoted = format!("`{value}`");
     match value.kind() {
         ValueKind::None => Ok(Ttl::Default),
-        ValueKind::String => value
-            .as_str()
-            .map_or_else(|| Err(not_a_duration(&quoted)), parse_ttl_str),
+        ValueKind::String => value.as_str().map_or_else(|| Err(not_a_duration(&quoted)), parse_ttl_str),
         ValueKind::Number if value.is_integer() => match i128::try_from(value.clone()) {
             Ok(seconds) if seconds < 0 => Err(negative(&quoted)),
             Ok(seconds) => from_nanos(seconds.unsigned_abs().checked_mul(SECOND), &quoted),
             Err(_) => Err(overflow(&quoted)),
         },
-        ValueKind::Number => f64::try_from(value.clone())
-            .map_or_else(|_| Err(overflow(&quoted)), |s| from_seconds(s, &quoted)),
+        ValueKind::Number => {
+            f64::try_from(value.clone()).map_or_else(|_| Err(overflow(&quoted)), |s| from_seconds(s, &quoted))
+        }
         ValueKind::Undefined => Err(TtlError("the lifetime is undefined".into())),
         _ => Err(not_a_duration(&quoted)),
     }
@@ -128,9 +127,7 @@ fn parts(text: &str) -> Option<Option<u128>> {
         let (number, after) = split_number(rest)?;
         let len = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let unit = units.find(|(name, _)| *name == &after[..len])?.1;
-        sum = sum
-            .zip(scale(number, unit))
-            .and_then(|(a, b)| a.checked_add(b));
+        sum = sum.zip(scale(number, unit)).and_then(|(a, b)| a.checked_add(b));
         rest = after[len..].trim_start();
     }
     Some(sum)
@@ -160,11 +157,7 @@ fn scale(number: &str, unit: u128) -> Option<u128> {
     // Digits past the eighteenth are worth less than a nanosecond of any unit.
     let kept = &fraction[..fraction.len().min(18)];
     let ten = 10_u128.pow(u32::try_from(kept.len()).ok()?);
-    let part = if kept.is_empty() {
-        0
-    } else {
-        kept.parse::<u128>().ok()?
-    };
+    let part = if kept.is_empty() { 0 } else { kept.parse::<u128>().ok()? };
     nanos.checked_add((part * unit).div_ceil(ten))
 }
 
@@ -173,13 +166,9 @@ fn negative(quoted: &str) -> TtlError {
 }
 
 fn not_a_duration(quoted: &str) -> TtlError {
-    TtlError(format!(
-        "{quoted} is no lifetime; give seconds, a duration like \"90s\" or \"1h 30m\", or \"forever\""
-    ))
+    TtlError(format!("{quoted} is no lifetime; give seconds, a duration like \"90s\" or \"1h 30m\", or \"forever\""))
 }
 
 fn overflow(quoted: &str) -> TtlError {
-    TtlError(format!(
-        "the lifetime {quoted} is too long; \"forever\" never expires"
-    ))
+    TtlError(format!("the lifetime {quoted} is too long; \"forever\" never expires"))
 }

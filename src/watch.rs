@@ -142,10 +142,7 @@ pub(crate) fn watch(
             Box::new(move || poll::follow(&rx, &root, first, interval, &callback))
         }
     };
-    let join = thread::Builder::new()
-        .name("template watch".to_owned())
-        .spawn(work)
-        .map_err(WatchError::no_thread)?;
+    let join = thread::Builder::new().name("template watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
     Ok(Watcher { tx, stopping, thread: join.thread().id(), join: Mutex::new(Some(join)) })
 }
 

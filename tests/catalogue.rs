@@ -81,11 +81,7 @@ impl Browser {
         if let Some(set) = header("set-cookie") {
             self.cookie = set.split(';').next().map(str::to_owned);
         }
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            location: header("location"),
-            body: body.to_owned(),
-        }
+        Answer { status: head[9..12].parse().unwrap(), location: header("location"), body: body.to_owned() }
     }
 
     fn sign_in(&mut self, server: &Server, name: &str) {
@@ -102,7 +98,9 @@ impl Browser {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn csrf(page: &str) -> String {
@@ -163,7 +161,15 @@ fn an_edit_shows_at_once_wherever_the_film_is_shown() {
 
     let form = ada.page(&server, &format!("{film}/edit"));
     let version = form.split_once("name=\"version\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
-    let edit = [("csrf", csrf(&form)), ("version", version), ("title", "Edited & <new>".into()), ("genre", "drama".into()), ("director", String::new()), ("imdb", "9.9".into()), ("minutes", String::new())];
+    let edit = [
+        ("csrf", csrf(&form)),
+        ("version", version),
+        ("title", "Edited & <new>".into()),
+        ("genre", "drama".into()),
+        ("director", String::new()),
+        ("imdb", "9.9".into()),
+        ("minutes", String::new()),
+    ];
     let edit: Vec<(&str, &str)> = edit.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(ada.post(&server, &format!("{film}/edit"), &edit).status, 303);
     for path in [film.as_str(), "/genre/drama"] {
@@ -216,7 +222,20 @@ fn every_page_is_the_same_with_the_cache_off() {
     let mut ada = Browser::default();
     ada.sign_in(&cached, "Ada");
     ada.toggle(&cached, 7);
-    let pages = ["/", "/?debug=0", "/genre/drama", "/genre/drama?page=2", "/genre/action", "/film/1", "/film/7", "/film/2000", "/watchlist", "/film/7/edit", "/login", "/style.css"];
+    let pages = [
+        "/",
+        "/?debug=0",
+        "/genre/drama",
+        "/genre/drama?page=2",
+        "/genre/action",
+        "/film/1",
+        "/film/7",
+        "/film/2000",
+        "/watchlist",
+        "/film/7/edit",
+        "/login",
+        "/style.css",
+    ];
     for path in pages {
         for mut browser in [ada.clone(), Browser::default()] {
             // Forms for strangers carry a fresh token, so only what asks for none is compared.
@@ -261,9 +280,19 @@ fn a_form_that_is_wrong_keeps_what_was_typed() {
     let mut ada = Browser::default();
     ada.sign_in(&server, "Ada");
     let token = csrf(&ada.page(&server, "/film/3/edit"));
-    let typed = [("csrf", token.as_str()), ("version", "1"), ("title", "  "), ("genre", "nothing"), ("director", "X \"Y\""), ("imdb", "11"), ("minutes", "-4")];
+    let typed = [
+        ("csrf", token.as_str()),
+        ("version", "1"),
+        ("title", "  "),
+        ("genre", "nothing"),
+        ("director", "X \"Y\""),
+        ("imdb", "11"),
+        ("minutes", "-4"),
+    ];
     let answer = ada.post(&server, "/film/3/edit", &typed);
-    for words in ["needs a title", "no genre", "not a number from 1 to 10", "not a number from 1 to 1000", "X &quot;Y&quot;"] {
+    for words in
+        ["needs a title", "no genre", "not a number from 1 to 10", "not a number from 1 to 1000", "X &quot;Y&quot;"]
+    {
         assert!(answer.body.contains(words), "{words}: {}", answer.body);
     }
     let empty = Browser::default().page(&server, "/film/3");
@@ -293,7 +322,12 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
     assert!(with("PORT", "70000").contains("PORT is \"70000\""));
     assert!(with("CATALOGUE_CACHE", "maybe").contains("CATALOGUE_CACHE is \"maybe\""));
     let folder = folder();
-    let missing = Config { port: 0, database: folder.path().join("a.sqlite"), templates: folder.path().join("none"), cache: true };
+    let missing = Config {
+        port: 0,
+        database: folder.path().join("a.sqlite"),
+        templates: folder.path().join("none"),
+        cache: true,
+    };
     let error = App::open(&missing).err().unwrap().to_string();
     assert!(error.contains("none does not exist"), "{error}");
     std::fs::write(folder.path().join("b.sqlite"), "not a database, just text that is long enough to be read").unwrap();

@@ -141,7 +141,8 @@ fn invalidating_the_tag_inside_an_enclosing_fragment() {
 fn invalidating_what_a_closure_computed() {
     let cache = FragmentCache::builder().build().unwrap();
     let world = World::default();
-    let read = || cache.get_or_set_value("k", Options::default().tag("t"), || Ok::<_, Infallible>(world.read())).unwrap();
+    let read =
+        || cache.get_or_set_value("k", Options::default().tag("t"), || Ok::<_, Infallible>(world.read())).unwrap();
     assert_never_stale(&world, read, || drop(cache.invalidate_tag("t")));
 }
 
@@ -270,7 +271,8 @@ fn with_hook(shelf: &mut Shelf, change: impl Fn(&FragmentCache) + Send + Sync + 
 
 #[test]
 fn a_template_replaced_between_its_loading_and_the_storing_is_shown_and_not_stored() {
-    let mut shelf = Shelf::new(&[("page", "{% cache 'k' 60 %}{% include 'part' %}{{ hook() }}{% endcache %}"), ("part", "1")]);
+    let mut shelf =
+        Shelf::new(&[("page", "{% cache 'k' 60 %}{% include 'part' %}{{ hook() }}{% endcache %}"), ("part", "1")]);
     let sources = Arc::clone(&shelf.sources);
     with_hook(&mut shelf, move |cache| {
         sources.lock().unwrap().insert("part".into(), "2".into());

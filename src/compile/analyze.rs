@@ -38,11 +38,7 @@ pub(crate) struct Analysis<'a, 's> {
 
 impl<'a, 's> Analysis<'a, 's> {
     pub(crate) fn new(source: &'s str, spans: &'a [Span], statements: &'a [Statement<'s>]) -> Self {
-        Analysis {
-            source,
-            spans,
-            statements,
-        }
+        Analysis { source, spans, statements }
     }
 
     /// A digest that changes with the body and with all it reaches, below 2^127.
@@ -80,10 +76,7 @@ impl<'a, 's> Analysis<'a, 's> {
             }
         }
         let found = reached.iter().zip(self.statements);
-        found
-            .filter(|(done, s)| **done && outside(s))
-            .map(|(_, s)| s)
-            .collect()
+        found.filter(|(done, s)| **done && outside(s)).map(|(_, s)| s).collect()
     }
 
     /// Adds the names mentioned in `range`; true if a template is included there.
@@ -109,8 +102,7 @@ impl<'a, 's> Analysis<'a, 's> {
         let mut names = BTreeSet::new();
         for span in self.spans_in(body) {
             let skip = usize::from(span.is_statement());
-            let reads = (skip..span.tokens.len())
-                .filter_map(|index| names_variable(self.source, &span.tokens, index));
+            let reads = (skip..span.tokens.len()).filter_map(|index| names_variable(self.source, &span.tokens, index));
             names.extend(reads.filter(|name| !KEYWORDS.contains(name)));
         }
         for span in self.spans_in(body) {
@@ -149,10 +141,7 @@ const KEYWORDS: [&str; 22] = [
 
 /// The first word of a statement.
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
-    let first = span
-        .tokens
-        .first()
-        .filter(|t| span.is_statement() && t.kind == Kind::Word)?;
+    let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == Kind::Word)?;
     Some(first.text(source))
 }
 
@@ -188,18 +177,11 @@ pub(crate) fn reachable_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> 
 }
 
 fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
-    tokens
-        .iter()
-        .filter(|t| t.kind == Kind::Word)
-        .map(|t| t.text(source))
-        .collect()
+    tokens.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text(source)).collect()
 }
 
 fn before<'t>(source: &str, tokens: &'t [Token], word: &str) -> &'t [Token] {
-    let end = tokens
-        .iter()
-        .position(|t| t.text(source) == word)
-        .unwrap_or(tokens.len());
+    let end = tokens.iter().position(|t| t.text(source) == word).unwrap_or(tokens.len());
     &tokens[..end]
 }
 
@@ -246,9 +228,7 @@ fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s s
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" if depth == 0 => break,
             ")" | "]" | "}" => depth -= 1,
-            name if token.kind == Kind::Word && target && (tuples || depth == 0) => {
-                names.push(name)
-            }
+            name if token.kind == Kind::Word && target && (tuples || depth == 0) => names.push(name),
             _ => {}
         }
     }

@@ -162,8 +162,8 @@ impl<'a, 's> Walk<'a, 's> {
 
     fn open_cache(&mut self, index: usize, span: &'a Span) -> Result<Flow, Error> {
         let source = self.scan.source;
-        let head = parse_head(source, &span.tokens[1..])
-            .map_err(|error| self.fail_at(span, error.at, &error.message))?;
+        let head =
+            parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, error.at, &error.message))?;
         let placed = ["block", "macro", "call", "set"];
         if !self.stack.iter().any(|frame| placed.contains(&frame.word)) {
             self.unplaced.get_or_insert(span.line);
@@ -187,17 +187,10 @@ impl<'a, 's> Walk<'a, 's> {
     fn close_cache(&mut self, index: usize, span: &Span) -> Result<Flow, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
-            return Err(self.fail_at(
-                span,
-                extra.start,
-                &format!("unexpected `{text}` in endcache"),
-            ));
+            return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
         }
         match self.stack.pop() {
-            Some(Frame {
-                cached: Some(cached),
-                ..
-            }) => {
+            Some(Frame { cached: Some(cached), .. }) => {
                 self.cached[cached].close = Some(index);
                 Ok(ON)
             }
@@ -209,10 +202,7 @@ impl<'a, 's> Walk<'a, 's> {
                 );
                 Err(self.fail(span.line, &message))
             }
-            _ => Err(self.fail(
-                span.line,
-                "`endcache` closes no cache tag; open one before it or remove it",
-            )),
+            _ => Err(self.fail(span.line, "`endcache` closes no cache tag; open one before it or remove it")),
         }
     }
 
@@ -245,10 +235,7 @@ impl<'a, 's> Walk<'a, 's> {
             }
             _ => "put it outside, at the top of the template",
         };
-        self.fail(
-            span.line,
-            &format!("`{word}` cannot stand inside a cached body; {instead}"),
-        )
+        self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
     }
 
     fn otherwise(&mut self, word: &str, span: &Span) -> Result<Flow, Error> {
@@ -260,14 +247,13 @@ impl<'a, 's> Walk<'a, 's> {
             }
             Some(frame) if frame.cached.is_some() => {
                 let line = frame.line;
-                let outer = self
-                    .stack
-                    .iter()
-                    .rev()
-                    .find(|f| matches!(f.word, "if" | "for"));
+                let outer = self.stack.iter().rev().find(|f| matches!(f.word, "if" | "for"));
                 Err(match outer {
                     Some(outer) => self.crossing(word, outer.word, outer.line, line, span),
-                    None => self.fail(span.line, &format!("`{word}` belongs to nothing inside the cached body opened on line {line}")),
+                    None => self.fail(
+                        span.line,
+                        &format!("`{word}` belongs to nothing inside the cached body opened on line {line}"),
+                    ),
                 })
             }
             _ => Ok(STOP),
@@ -294,11 +280,7 @@ impl<'a, 's> Walk<'a, 's> {
                 _ => None,
             };
             let unconditional = self.stack.is_empty();
-            self.extends.push(Found {
-                line: span.line,
-                unconditional,
-                literal,
-            });
+            self.extends.push(Found { line: span.line, unconditional, literal });
         } else {
             self.note(span.range.clone(), span);
             self.bind(span);
@@ -346,8 +328,7 @@ impl<'a, 's> Walk<'a, 's> {
         Err(match self.stack.iter().rev().find(|f| f.word == opener) {
             Some(outer) => self.crossing(&tag, outer.word, outer.line, line, span),
             None => {
-                let message =
-                    format!("`{tag}` closes nothing inside the cached body opened on line {line}");
+                let message = format!("`{tag}` closes nothing inside the cached body opened on line {line}");
                 self.fail(span.line, &message)
             }
         })
@@ -360,17 +341,9 @@ impl<'a, 's> Walk<'a, 's> {
             if let Some(word @ ("cache" | "endcache")) = word {
                 let head = &self.scan.source[unread.start..unread.at];
                 let line = unread.line + newlines(head);
-                return Err(self.fail(
-                    line,
-                    &format!("the `{word}` tag cannot be read: {}", unread.why),
-                ));
+                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.why)));
             }
-        } else if let Some(frame) = self
-            .stack
-            .iter()
-            .rev()
-            .find(|f| complete && f.cached.is_some())
-        {
+        } else if let Some(frame) = self.stack.iter().rev().find(|f| complete && f.cached.is_some()) {
             let message = "the cache tag opened here is never closed; add `endcache`";
             return Err(self.fail(frame.line, message));
         }
@@ -389,15 +362,8 @@ impl<'a, 's> Walk<'a, 's> {
                            literal name, as it is part of what the fragment shows; call it outside";
             return Err(self.fail(line, message));
         }
-        self.statements
-            .sort_by_key(|statement| statement.range.start);
-        Ok(Structure {
-            cached: self.cached,
-            statements: self.statements,
-            extends,
-            loads: self.loads,
-            understood,
-        })
+        self.statements.sort_by_key(|statement| statement.range.start);
+        Ok(Structure { cached: self.cached, statements: self.statements, extends, loads: self.loads, understood })
     }
 
     fn push(&mut self, word: &'s str, span_index: usize, span: &Span) {
@@ -405,14 +371,7 @@ impl<'a, 's> Walk<'a, 's> {
             "set" => Vec::new(),
             _ => bound_names(self.scan.source, span),
         };
-        self.stack.push(Frame {
-            word,
-            line: span.line,
-            span: span_index,
-            bound,
-            cached: None,
-            in_else: false,
-        });
+        self.stack.push(Frame { word, line: span.line, span: span_index, bound, cached: None, in_else: false });
     }
 
     fn note(&mut self, range: Range<usize>, span: &Span) {
@@ -454,29 +413,12 @@ impl<'a, 's> Walk<'a, 's> {
     }
 }
 
-const OPENERS: [&str; 9] = [
-    "if",
-    "for",
-    "with",
-    "set",
-    "autoescape",
-    "filter",
-    "block",
-    "macro",
-    "call",
-];
+const OPENERS: [&str; 9] = ["if", "for", "with", "set", "autoescape", "filter", "block", "macro", "call"];
 
 fn own_extends(found: &mut Vec<Found>) -> Extends {
     match (found.pop(), found.is_empty()) {
         (None, _) => Extends::None,
-        (
-            Some(Found {
-                unconditional: true,
-                literal: Some(name),
-                ..
-            }),
-            true,
-        ) => Extends::Literal(name),
+        (Some(Found { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
         _ => Extends::Dynamic,
     }
 }

@@ -81,23 +81,12 @@ pub(crate) type Parsed = Result<Node, ExprError>;
 impl<'t> Reader<'t> {
     /// Reads as MiniJinja does.
     pub(crate) fn statement(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader {
-            source,
-            tokens,
-            pos: 0,
-            depth: 0,
-            brackets: 0,
-            arguments: false,
-            joined: Vec::new(),
-        }
+        Reader { source, tokens, pos: 0, depth: 0, brackets: 0, arguments: false, joined: Vec::new() }
     }
 
     /// Reads the arguments of a cache tag.
     pub(crate) fn arguments(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader {
-            arguments: true,
-            ..Self::statement(source, tokens)
-        }
+        Reader { arguments: true, ..Self::statement(source, tokens) }
     }
 
     /// The next token.
@@ -107,9 +96,7 @@ impl<'t> Reader<'t> {
 
     /// The token after the next one is `text`.
     pub(crate) fn second_is(&self, text: &str) -> bool {
-        self.tokens
-            .get(self.pos + 1)
-            .is_some_and(|t| t.text(self.source) == text)
+        self.tokens.get(self.pos + 1).is_some_and(|t| t.text(self.source) == text)
     }
 
     /// Skips a token.
@@ -139,19 +126,14 @@ impl<'t> Reader<'t> {
         if let Shape::Chain(operands) = &node.shape {
             joined.retain(|range| operands.iter().all(|operand| operand.range != *range));
         }
-        Ok(Expr {
-            range: node.range,
-            shape: node.shape,
-            joined,
-        })
+        Ok(Expr { range: node.range, shape: node.shape, joined })
     }
 
     pub(crate) fn at(&self, text: &str) -> bool {
         let Some(token) = self.peek() else {
             return false;
         };
-        token.text(self.source) == text
-            && !(token.kind == Kind::Word && self.strict() && self.second_is("="))
+        token.text(self.source) == text && !(token.kind == Kind::Word && self.strict() && self.second_is("="))
     }
 
     pub(crate) fn strict(&self) -> bool {
@@ -159,25 +141,18 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn end(&self) -> usize {
-        self.pos
-            .checked_sub(1)
-            .and_then(|i| self.tokens.get(i))
-            .map_or(0, |t| t.end)
+        self.pos.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |t| t.end)
     }
 
     pub(crate) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
         match self.peek() {
             Some(token) => Err(ExprError {
                 at: token.start,
-                message: format!(
-                    "unexpected `{}`, expected {expected}",
-                    token.text(self.source)
-                ),
+                message: format!("unexpected `{}`, expected {expected}", token.text(self.source)),
             }),
-            None => Err(ExprError {
-                at: self.end(),
-                message: format!("unexpected end of the tag, expected {expected}"),
-            }),
+            None => {
+                Err(ExprError { at: self.end(), message: format!("unexpected end of the tag, expected {expected}") })
+            }
         }
     }
 
@@ -193,20 +168,13 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn expect(&mut self, text: &str) -> Result<(), ExprError> {
-        if self.skip(text) {
-            Ok(())
-        } else {
-            self.error(&format!("`{text}`"))
-        }
+        if self.skip(text) { Ok(()) } else { self.error(&format!("`{text}`")) }
     }
 
     pub(crate) fn conditional(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(ExprError {
-                at: self.end(),
-                message: "the expression is nested too deeply".into(),
-            });
+            return Err(ExprError { at: self.end(), message: "the expression is nested too deeply".into() });
         }
         let mut node = self.or()?;
         while self.skip("if") {
@@ -221,10 +189,7 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn other(&self, start: usize) -> Node {
-        Node {
-            range: start..self.end(),
-            shape: Shape::Other,
-        }
+        Node { range: start..self.end(), shape: Shape::Other }
     }
 
     fn or(&mut self) -> Parsed {
@@ -254,11 +219,7 @@ impl<'t> Reader<'t> {
             negations += 1;
         }
         let node = self.compare()?;
-        Ok(if negations > 0 {
-            self.other(start)
-        } else {
-            node
-        })
+        Ok(if negations > 0 { self.other(start) } else { node })
     }
 
     fn compare(&mut self) -> Parsed {
@@ -266,10 +227,7 @@ impl<'t> Reader<'t> {
         loop {
             if self.skip("not") {
                 self.expect("in")?;
-            } else if !["==", "!=", "<", "<=", ">", ">=", "in"]
-                .iter()
-                .any(|op| self.skip(op))
-            {
+            } else if !["==", "!=", "<", "<=", ">", ">=", "in"].iter().any(|op| self.skip(op)) {
                 return Ok(node);
             }
             self.sum()?;
@@ -329,18 +287,12 @@ impl<'t> Reader<'t> {
             let node = self.product()?;
             self.operand(node, &mut operands);
         }
-        Ok(Node {
-            range: start..self.end(),
-            shape: Shape::Chain(operands),
-        })
+        Ok(Node { range: start..self.end(), shape: Shape::Chain(operands) })
     }
 
     fn operand(&mut self, node: Node, operands: &mut Vec<Operand>) {
         self.join(&node);
-        operands.push(Operand {
-            simple: node.shape.is_simple(),
-            range: node.range,
-        });
+        operands.push(Operand { simple: node.shape.is_simple(), range: node.range });
     }
 
     fn product(&mut self) -> Parsed {

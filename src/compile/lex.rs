@@ -58,30 +58,16 @@ pub(crate) struct Unreadable {
 ///
 /// `balance` is the number of open brackets. MiniJinja carries it from tag to tag, and so does the
 /// caller for all but the literal `<% %>` spelling.
-pub(crate) fn lex(
-    source: &str,
-    start: usize,
-    closing: Closing<'_>,
-    balance: &mut isize,
-) -> Result<Lexed, Unreadable> {
+pub(crate) fn lex(source: &str, start: usize, closing: Closing<'_>, balance: &mut isize) -> Result<Lexed, Unreadable> {
     let mut tokens = Vec::new();
     let mut at = start;
     loop {
         if let Some((inner_end, end, control)) = tag_end(source, at, closing, *balance) {
-            return Ok(Lexed {
-                tokens,
-                inner_end,
-                end,
-                control,
-            });
+            return Ok(Lexed { tokens, inner_end, end, control });
         }
         let rest = &source[at..];
         let Some(first) = rest.bytes().next() else {
-            return Err(Unreadable {
-                tokens,
-                at,
-                why: "unexpected end of the template",
-            });
+            return Err(Unreadable { tokens, at, why: "unexpected end of the template" });
         };
         if first.is_ascii_whitespace() {
             at += rest.bytes().take_while(u8::is_ascii_whitespace).count();
@@ -92,11 +78,7 @@ pub(crate) fn lex(
                 if kind == Kind::Operator {
                     *balance += bracket(first);
                 }
-                tokens.push(Token {
-                    kind,
-                    start: at,
-                    end,
-                });
+                tokens.push(Token { kind, start: at, end });
                 at = end;
             }
             Err(why) => return Err(Unreadable { tokens, at, why }),
@@ -143,12 +125,7 @@ pub(crate) fn newlines(text: &str) -> usize {
     text.bytes().filter(|&b| b == b'\n').count()
 }
 
-fn tag_end(
-    source: &str,
-    at: usize,
-    closing: Closing<'_>,
-    balance: isize,
-) -> Option<(usize, usize, Option<char>)> {
+fn tag_end(source: &str, at: usize, closing: Closing<'_>, balance: isize) -> Option<(usize, usize, Option<char>)> {
     let rest = &source[at..];
     match closing {
         Closing::EndOfLine => {
@@ -180,19 +157,16 @@ fn bracket(byte: u8) -> isize {
 
 fn token(source: &str, at: usize) -> Result<(Kind, usize), &'static str> {
     let bytes = &source.as_bytes()[at..];
-    if matches!(
-        bytes.get(..2),
-        Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")
-    ) {
+    if matches!(bytes.get(..2), Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")) {
         return Ok((Kind::Operator, at + 2));
     }
     match bytes[0] {
-        quote @ (b'\'' | b'"') => string_len(bytes, quote)
-            .map(|len| (Kind::Str, at + len))
-            .ok_or("unexpected end of string"),
+        quote @ (b'\'' | b'"') => {
+            string_len(bytes, quote).map(|len| (Kind::Str, at + len)).ok_or("unexpected end of string")
+        }
         b'0'..=b'9' => Ok((Kind::Number, at + number_len(source, at))),
-        b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b',' | b':' | b'~' | b'|' | b'=' | b'>'
-        | b'<' | b'(' | b')' | b'[' | b']' | b'{' | b'}' => Ok((Kind::Operator, at + 1)),
+        b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b',' | b':' | b'~' | b'|' | b'=' | b'>' | b'<' | b'(' | b')'
+        | b'[' | b']' | b'{' | b'}' => Ok((Kind::Operator, at + 1)),
         _ => match identifier_len(&source[at..]) {
             0 => Err("unexpected character"),
             len => Ok((Kind::Word, at + len)),
@@ -229,10 +203,7 @@ fn number_len(source: &str, at: usize) -> usize {
     let radix = hex || matches!(bytes.get(..2), Some(b"0b" | b"0B" | b"0o" | b"0O"));
     let mut state = if radix { State::Radix } else { State::Integer };
     let mut len = if radix { 2 } else { 0 };
-    len += bytes[len..]
-        .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .count();
+    len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();
     while let Some(&byte) = bytes.get(len) {
         state = match (byte, state) {
             (b'.', State::Integer) if after_dot => break,

@@ -12,8 +12,8 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::blocks::Cached;
 use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::lex::{Kind, is_blank, newlines};
-use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
 use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
 use crate::ttl::{Ttl, parse_ttl_value};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
@@ -57,12 +57,7 @@ impl Lowering<'_, '_> {
         tag.out
     }
 
-    fn condition(
-        &self,
-        tag: &mut Tag<'_>,
-        cached: &Cached<'_>,
-        site: u128,
-    ) -> Result<(), ExprError> {
+    fn condition(&self, tag: &mut Tag<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
         let literal = literal_ttl(tag.source, head.ttl.as_ref())?;
@@ -74,11 +69,7 @@ impl Lowering<'_, '_> {
         tag.argument(&first.0, &head.key.joined, first.1);
         let conditional = options.when.is_some() || options.unless.is_some();
         let more = conditional || options.version.is_some() || options.vary.is_some();
-        let name = if more || literal.is_none() {
-            MISS_WITH
-        } else {
-            MISS
-        };
+        let name = if more || literal.is_none() { MISS_WITH } else { MISS };
         tag.put(&format!(" is {name}({site}, "));
         match (&literal, &head.ttl) {
             (None, Some(ttl)) => tag.argument(&ttl.range, &[], false),
@@ -104,16 +95,10 @@ impl Lowering<'_, '_> {
         let flags = if cached.calls_super { FLAG_SUPER } else { 0 };
         let line = self.scan.spans[cached.open].line;
         let key = quote(&tag.source[cached.head.key.range.clone()], QUOTED);
-        let parent = self
-            .parent
-            .map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
+        let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
         tag.put(&format!("{OPEN}({line}, {key}, {flags}, {parent}"));
         let options = &cached.head.options;
-        for (name, value) in [
-            ("tags", &options.tags),
-            ("stale", &options.stale),
-            ("name", &options.name),
-        ] {
+        for (name, value) in [("tags", &options.tags), ("stale", &options.stale), ("name", &options.name)] {
             if let Some(value) = value {
                 tag.put(&format!(", {name}="));
                 tag.argument(&value.range, &[], false);
@@ -134,8 +119,7 @@ impl Lowering<'_, '_> {
             tag.out.push_str(end);
             return;
         }
-        let line_break =
-            self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
+        let line_break = self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
         if self.next_line_needs_its_start(index) {
             let _ = write!(tag.out, "-{end}{line_break}");
         } else {
@@ -165,30 +149,18 @@ impl Lowering<'_, '_> {
 /// The text before a line statement, as MiniJinja keeps it: without the blanks of its line.
 pub(crate) fn before_line_statement(text: &str) -> &str {
     let trimmed = text.trim_end_matches(is_blank);
-    if trimmed.is_empty() || trimmed.ends_with('\n') {
-        trimmed
-    } else {
-        text
-    }
+    if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
 }
 
 /// The value of a string literal, escapes resolved by MiniJinja itself.
 pub(crate) fn literal_str(text: &str) -> Option<String> {
-    let value = Environment::empty()
-        .compile_expression(text)
-        .ok()?
-        .eval(())
-        .ok()?;
+    let value = Environment::empty().compile_expression(text).ok()?.eval(()).ok()?;
     value.as_str().map(str::to_owned)
 }
 
 /// A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
 fn edge(span: &Span) -> Option<char> {
-    if span.kind == SpanKind::LineStatement {
-        Some('+')
-    } else {
-        span.opening
-    }
+    if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening }
 }
 
 /// The lifetime, if it is known before rendering.
@@ -200,17 +172,12 @@ fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprErr
         return Ok(None);
     }
     let text = &source[expr.range.clone()];
-    let value = Environment::empty()
-        .compile_expression(text)
-        .and_then(|e| e.eval(()));
+    let value = Environment::empty().compile_expression(text).and_then(|e| e.eval(()));
     let ttl = match value {
         Ok(value) => parse_ttl_value(&value).map_err(|error| error.to_string()),
         Err(error) => Err(format!("the lifetime `{text}` cannot be read: {error}")),
     };
-    ttl.map(Some).map_err(|message| ExprError {
-        at: expr.range.start,
-        message,
-    })
+    ttl.map(Some).map_err(|message| ExprError { at: expr.range.start, message })
 }
 
 /// A lifetime as the test takes it: nanoseconds, -1 for ever, 0 for a bypass, or none.
@@ -256,12 +223,7 @@ type Part = (Range<usize>, bool);
 
 impl<'a> Tag<'a> {
     fn new(source: &'a str, span: &'a Span) -> Self {
-        Tag {
-            source,
-            span,
-            out: String::new(),
-            lines: 0,
-        }
+        Tag { source, span, out: String::new(), lines: 0 }
     }
 
     fn put(&mut self, text: &str) {
@@ -284,9 +246,7 @@ impl<'a> Tag<'a> {
     /// The operands of a top-level chain apart, so that the runtime sees each of them.
     fn key_parts(&self, key: &Expr) -> (Part, Vec<Part>) {
         if let Shape::Chain(operands) = &key.shape {
-            let mut parts = operands
-                .iter()
-                .map(|operand| (operand.range.clone(), operand.simple));
+            let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
             if let Some(first) = parts.next() {
                 return (first, parts.collect());
             }
@@ -366,16 +326,13 @@ impl<'a> Tag<'a> {
         let before = &self.source[string.start..at];
         let slashes = before.len() - before.trim_end_matches('\\').len();
         // MiniJinja keeps a backslash before a line break; it needs its own escape here.
-        self.out
-            .push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
+        self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
     }
 }
 
 /// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed.
 fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let inside = joined
-        .iter()
-        .filter(|j| range.start <= j.start && j.end <= range.end);
+    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end);
     // Sort keys: closing before opening at one place, inner closings first.
     let mut inserts = Vec::new();
     for operand in inside {
@@ -385,8 +342,5 @@ fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(u
         inserts.push((operand.end, 0, order, format!(")|{DEFINED}({name}))")));
     }
     inserts.sort();
-    inserts
-        .into_iter()
-        .map(|(pos, _, _, text)| (pos, text))
-        .collect()
+    inserts.into_iter().map(|(pos, _, _, text)| (pos, text)).collect()
 }

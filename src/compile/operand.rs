@@ -27,10 +27,7 @@ impl Reader<'_> {
             Shape::Number if signs == 1 => Shape::Number,
             _ => Shape::Other,
         };
-        Ok(Node {
-            range: start..node.range.end,
-            shape,
-        })
+        Ok(Node { range: start..node.range.end, shape })
     }
 
     fn postfix(&mut self, mut node: Node) -> Parsed {
@@ -68,9 +65,7 @@ impl Reader<'_> {
     /// `user.id (60)` and `xs [0]` are doubtful between arguments.
     fn refuse_gap(&self, start: usize) -> Result<(), ExprError> {
         match self.peek() {
-            Some(token) if self.strict() && self.end() < token.start => {
-                self.doubt(start, token.end)
-            }
+            Some(token) if self.strict() && self.end() < token.start => self.doubt(start, token.end),
             _ => Ok(()),
         }
     }
@@ -192,16 +187,10 @@ impl Reader<'_> {
         };
         self.pos += 1;
         // MiniJinja joins strings side by side; between arguments they are two.
-        while shape == Shape::Str
-            && !self.strict()
-            && self.peek().is_some_and(|t| t.kind == Kind::Str)
-        {
+        while shape == Shape::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == Kind::Str) {
             self.pos += 1;
         }
-        Ok(Node {
-            range: token.start..self.end(),
-            shape,
-        })
+        Ok(Node { range: token.start..self.end(), shape })
     }
 
     /// A list, a map, a tuple or an expression in parentheses.

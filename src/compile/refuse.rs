@@ -9,10 +9,7 @@ use crate::names::TICKET;
 
 /// An error about the template `name`, at `line`.
 pub(crate) fn refusal(name: &str, line: usize, message: &str) -> Error {
-    Error::new(
-        ErrorKind::SyntaxError,
-        format!("cache: {message} (in {name}:{line})"),
-    )
+    Error::new(ErrorKind::SyntaxError, format!("cache: {message} (in {name}:{line})"))
 }
 
 /// Why the tokens of one tag may not stand in a cached body, and where.
@@ -31,13 +28,8 @@ pub(crate) fn in_body(source: &str, tokens: &[Token]) -> Option<(usize, String)>
 
 /// A use of the reserved variable.
 pub(crate) fn reserved(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
-    let token = tokens
-        .iter()
-        .find(|t| t.kind == Kind::Word && t.text(source) == TICKET)?;
-    Some((
-        token.start,
-        format!("the name `{TICKET}` is reserved; choose another one"),
-    ))
+    let token = tokens.iter().find(|t| t.kind == Kind::Word && t.text(source) == TICKET)?;
+    Some((token.start, format!("the name `{TICKET}` is reserved; choose another one")))
 }
 
 /// Whether the tag calls `super()`.
@@ -49,16 +41,9 @@ pub(crate) fn calls_super(source: &str, tokens: &[Token]) -> bool {
 }
 
 /// The name at `index`, unless it is an attribute, a filter, a test or the name of an argument.
-pub(crate) fn names_variable<'s>(
-    source: &'s str,
-    tokens: &[Token],
-    index: usize,
-) -> Option<&'s str> {
+pub(crate) fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option<&'s str> {
     let token = tokens.get(index).filter(|t| t.kind == Kind::Word)?;
-    let before = index
-        .checked_sub(1)
-        .and_then(|i| tokens.get(i))
-        .map(|t| t.text(source));
+    let before = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.text(source));
     let after = tokens.get(index + 1).map(|t| t.text(source));
     if matches!(before, Some("." | "|" | "is")) {
         return None;
@@ -99,17 +84,12 @@ pub(crate) fn assigned_names<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s s
 /// Whether a `set` tag opens a block instead of assigning an expression.
 pub(crate) fn is_set_block(source: &str, tokens: &[Token]) -> bool {
     let target = set_target(source, tokens);
-    tokens
-        .get(1 + target.len())
-        .is_none_or(|t| t.text(source) != "=")
+    tokens.get(1 + target.len()).is_none_or(|t| t.text(source) != "=")
 }
 
 /// The tokens between `set` and `=`, `|` or the end.
 fn set_target<'t>(source: &str, tokens: &'t [Token]) -> &'t [Token] {
     let tokens = tokens.get(1..).unwrap_or(&[]);
-    let end = tokens
-        .iter()
-        .position(|t| matches!(t.text(source), "=" | "|"))
-        .unwrap_or(tokens.len());
+    let end = tokens.iter().position(|t| matches!(t.text(source), "=" | "|")).unwrap_or(tokens.len());
     &tokens[..end]
 }

@@ -10,9 +10,9 @@ use crate::compile::analyze::{Analysis, Site};
 use crate::compile::blocks::{Cached, Structure, structure};
 use crate::compile::lex::newlines;
 use crate::compile::lower::{Lowering, before_line_statement};
-use crate::names::LOAD;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::names::LOAD;
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,33 +46,18 @@ pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
     if structure.cached.is_empty() && structure.loads.is_empty() {
-        return Ok(Rewritten {
-            text: None,
-            extends: structure.extends,
-        });
+        return Ok(Rewritten { text: None, extends: structure.extends });
     }
     let text = assemble(&scan, &structure, name, syntax)?;
-    Ok(Rewritten {
-        text: Some(text),
-        extends: structure.extends,
-    })
+    Ok(Rewritten { text: Some(text), extends: structure.extends })
 }
 
-fn assemble(
-    scan: &Scan<'_>,
-    structure: &Structure<'_>,
-    name: &str,
-    syntax: &SyntaxConfig,
-) -> Result<String, Error> {
+fn assemble(scan: &Scan<'_>, structure: &Structure<'_>, name: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
     let parent = match &structure.extends {
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
     };
-    let lowering = Lowering {
-        scan,
-        syntax,
-        parent,
-    };
+    let lowering = Lowering { scan, syntax, parent };
     let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
     let mut replaced: Vec<(usize, String)> = Vec::new();
     for cached in &structure.cached {
@@ -87,11 +72,7 @@ fn assemble(
     }
     replaced.sort();
 
-    let mut writer = Writer {
-        scan,
-        structure,
-        out: String::new(),
-    };
+    let mut writer = Writer { scan, structure, out: String::new() };
     let mut replaced = replaced.into_iter().peekable();
     for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
@@ -104,9 +85,7 @@ fn assemble(
             None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
         }
     }
-    let rest = scan.spans[..structure.understood]
-        .last()
-        .map_or(0, |span| span.range.end);
+    let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
     writer.out.push_str(&scan.source[rest..]);
     writer.out.push_str(scan.tail);
     Ok(writer.out)
@@ -114,14 +93,8 @@ fn assemble(
 
 fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {
     let start = scan.spans[cached.open].range.end;
-    let end = cached
-        .close
-        .map_or(scan.source.len(), |index| scan.spans[index].range.start);
-    Site {
-        template: name,
-        block: cached.block.filter(|_| cached.calls_super),
-        body: start..end,
-    }
+    let end = cached.close.map_or(scan.source.len(), |index| scan.spans[index].range.start);
+    Site { template: name, block: cached.block.filter(|_| cached.calls_super), body: start..end }
 }
 
 /// A literal tag becomes a block tag: the text before it must not make another tag of it.
@@ -140,9 +113,7 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
         return Ok(());
     }
     let before = text.chars().next_back().unwrap_or(' ');
-    Err(format!(
-        "`{before}` right before `<%` would read as another tag; put a space between them"
-    ))
+    Err(format!("`{before}` right before `<%` would read as another tag; put a space between them"))
 }
 
 struct Writer<'a, 's> {
@@ -161,9 +132,11 @@ impl Writer<'_, '_> {
             self.out.push_str(before_line_statement(text));
             return;
         }
-        let load = self.structure.loads.iter().find(|load| {
-            span.is_statement() && span.range.start <= load.start && load.end <= span.range.end
-        });
+        let load = self
+            .structure
+            .loads
+            .iter()
+            .find(|load| span.is_statement() && span.range.start <= load.start && load.end <= span.range.end);
         let Some(load) = load else {
             self.out.push_str(text);
             return;

@@ -39,10 +39,7 @@ pub(crate) struct Span {
 impl Span {
     /// Whether this is a statement: a block tag in any spelling.
     pub(crate) fn is_statement(&self) -> bool {
-        matches!(
-            self.kind,
-            SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal
-        )
+        matches!(self.kind, SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal)
     }
 }
 
@@ -75,29 +72,13 @@ pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
         source = source.strip_suffix('\n').unwrap_or(source);
         source = source.strip_suffix('\r').unwrap_or(source);
     }
-    let mut scanner = Scanner {
-        source,
-        markers: markers(syntax),
-        syntax,
-        balance: 0,
-        line: 1,
-        spans: Vec::new(),
-    };
+    let mut scanner = Scanner { source, markers: markers(syntax), syntax, balance: 0, line: 1, spans: Vec::new() };
     let unreadable = scanner.run().err();
-    Scan {
-        source,
-        tail: &template[source.len()..],
-        spans: scanner.spans,
-        unreadable,
-    }
+    Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
 }
 
 /// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
-pub(crate) fn first_marker(
-    source: &str,
-    from: usize,
-    syntax: &SyntaxConfig,
-) -> Option<(usize, usize)> {
+pub(crate) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
     find_marker(source, from, &markers(syntax)).map(|(at, _, len)| (at, len))
 }
 
@@ -214,13 +195,7 @@ impl Scanner<'_, '_> {
         Err(self.unread(pos, "unexpected end of raw block"))
     }
 
-    fn tag(
-        &mut self,
-        kind: SpanKind,
-        pos: usize,
-        len: usize,
-        closing: Closing<'_>,
-    ) -> Result<usize, Unread> {
+    fn tag(&mut self, kind: SpanKind, pos: usize, len: usize, closing: Closing<'_>) -> Result<usize, Unread> {
         let opening = match kind {
             SpanKind::LineStatement => None,
             _ => control(self.source, pos + len),
@@ -234,12 +209,7 @@ impl Scanner<'_, '_> {
 
     fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, Unread> {
         let opening = control(self.source, pos + LITERAL_OPEN.len());
-        let lexed = lex(
-            self.source,
-            inner,
-            Closing::Delimiter(LITERAL_CLOSE),
-            &mut 0,
-        );
+        let lexed = lex(self.source, inner, Closing::Delimiter(LITERAL_CLOSE), &mut 0);
         self.finish_tag(SpanKind::Literal, pos, inner, opening, lexed)
     }
 
@@ -254,13 +224,7 @@ impl Scanner<'_, '_> {
         let lexed = match lexed {
             Ok(lexed) => lexed,
             Err(Unreadable { tokens, at, why }) => {
-                return Err(Unread {
-                    start: pos,
-                    line: self.line,
-                    tokens,
-                    at,
-                    why,
-                });
+                return Err(Unread { start: pos, line: self.line, tokens, at, why });
             }
         };
         self.push(kind, pos..lexed.end);
@@ -274,13 +238,7 @@ impl Scanner<'_, '_> {
     }
 
     fn unread(&self, start: usize, why: &'static str) -> Unread {
-        Unread {
-            start,
-            line: self.line,
-            tokens: Vec::new(),
-            at: start,
-            why,
-        }
+        Unread { start, line: self.line, tokens: Vec::new(), at: start, why }
     }
 }
 
@@ -293,30 +251,19 @@ fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
         (syntax.variable_delimiters().0, Marker::Variable),
         (syntax.block_delimiters().0, Marker::Block),
         (syntax.comment_delimiters().0, Marker::Comment),
-        (
-            syntax.line_statement_prefix().unwrap_or(""),
-            Marker::LineStatement,
-        ),
-        (
-            syntax.line_comment_prefix().unwrap_or(""),
-            Marker::LineComment,
-        ),
+        (syntax.line_statement_prefix().unwrap_or(""), Marker::LineStatement),
+        (syntax.line_comment_prefix().unwrap_or(""), Marker::LineComment),
     ];
     markers.retain(|(text, _)| !text.is_empty());
     markers.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     markers
 }
 
-fn find_marker(
-    source: &str,
-    from: usize,
-    markers: &[(&str, Marker)],
-) -> Option<(usize, Marker, usize)> {
+fn find_marker(source: &str, from: usize, markers: &[(&str, Marker)]) -> Option<(usize, Marker, usize)> {
     let bytes = source.as_bytes();
     for at in from..bytes.len() {
         for &(text, marker) in markers {
-            let matches =
-                bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
+            let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
             if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {
                 return Some((at, marker, text.len()));
             }
@@ -351,10 +298,7 @@ fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize
 }
 
 fn control(source: &str, at: usize) -> Option<char> {
-    source[at..]
-        .chars()
-        .next()
-        .filter(|&c| c == '-' || c == '+')
+    source[at..].chars().next().filter(|&c| c == '-' || c == '+')
 }
 
 /// Length of `name` and the end of its tag, if nothing else is in it.

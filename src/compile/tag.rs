@@ -34,19 +34,10 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprErr
     let mut reader = Reader::arguments(source, tokens);
     let end = tokens.last().map_or(0, |t| t.end);
     if reader.peek().is_none() || reader.at_option() {
-        return Err(fail(
-            end,
-            "missing key; write `cache KEY` or `cache KEY TTL`",
-        ));
+        return Err(fail(end, "missing key; write `cache KEY` or `cache KEY TTL`"));
     }
     let key = reader.expr()?;
-    let mut arguments = Arguments {
-        source,
-        reader,
-        last: key.clone(),
-        ttl: None,
-        options: Options::default(),
-    };
+    let mut arguments = Arguments { source, reader, last: key.clone(), ttl: None, options: Options::default() };
     arguments.read_all()?;
     let Arguments { ttl, options, .. } = arguments;
     if key.shape == Shape::Number && ttl.as_ref().is_some_and(|ttl| ttl.shape == Shape::Str) {
@@ -75,10 +66,7 @@ impl Arguments<'_> {
             let comma = self.reader.skip(",");
             let Some(token) = self.reader.peek() else {
                 return if comma {
-                    Err(fail(
-                        self.last.range.end,
-                        "an argument is missing after the last comma",
-                    ))
+                    Err(fail(self.last.range.end, "an argument is missing after the last comma"))
                 } else {
                     Ok(())
                 };
@@ -120,15 +108,12 @@ impl Arguments<'_> {
         let value = self.reader.expr()?;
         let text = &self.source[value.range.clone()];
         if named {
-            let message = format!(
-                "`{text}` follows an option; key and ttl come first, or name it `ttl={text}`"
-            );
+            let message = format!("`{text}` follows an option; key and ttl come first, or name it `ttl={text}`");
             return Err(fail(token.start, message));
         }
         if self.ttl.is_some() {
-            let message = format!(
-                "`{text}` is one argument too many: key, ttl, then options ({KNOWN}) as `name=value`"
-            );
+            let message =
+                format!("`{text}` is one argument too many: key, ttl, then options ({KNOWN}) as `name=value`");
             return Err(fail(token.start, message));
         }
         self.last = value.clone();
@@ -141,10 +126,7 @@ impl Arguments<'_> {
         self.reader.advance();
         self.reader.advance();
         if self.reader.peek().is_none() || self.reader.at_option() {
-            return Err(fail(
-                name.start,
-                format!("the option `{text}=` has no value"),
-            ));
+            return Err(fail(name.start, format!("the option `{text}=` has no value")));
         }
         let value = self.reader.expr()?;
         let slot = match text {
@@ -157,17 +139,11 @@ impl Arguments<'_> {
             "version" => &mut self.options.version,
             "name" => &mut self.options.name,
             _ => {
-                return Err(fail(
-                    name.start,
-                    format!("unknown option `{text}`; the options are {KNOWN}"),
-                ));
+                return Err(fail(name.start, format!("unknown option `{text}`; the options are {KNOWN}")));
             }
         };
         if slot.is_some() {
-            return Err(fail(
-                name.start,
-                format!("`{text}` is given twice; the options are {KNOWN}"),
-            ));
+            return Err(fail(name.start, format!("`{text}` is given twice; the options are {KNOWN}")));
         }
         self.last = value.clone();
         *slot = Some(value);
@@ -176,8 +152,5 @@ impl Arguments<'_> {
 }
 
 fn fail(at: usize, message: impl Into<String>) -> ExprError {
-    ExprError {
-        at,
-        message: message.into(),
-    }
+    ExprError { at, message: message.into() }
 }

@@ -72,13 +72,7 @@ impl Expiry<u128, Arc<Entry>> for UntilUseless {
         self.left(entry)
     }
 
-    fn expire_after_update(
-        &self,
-        _: &u128,
-        entry: &Arc<Entry>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
+    fn expire_after_update(&self, _: &u128, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
         self.left(entry)
     }
 }

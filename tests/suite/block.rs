@@ -23,7 +23,10 @@ fn guides_own_template_runs_verbatim() {
     let cache = cache();
     let env = env_of(
         &cache,
-        &[("p.html", "{% with cache_key='user_info_' + user.username %}{% cache cache_key 300 %}<b>{{ user.name }}</b>{% endcache %}{% endwith %}")],
+        &[(
+            "p.html",
+            "{% with cache_key='user_info_' + user.username %}{% cache cache_key 300 %}<b>{{ user.name }}</b>{% endcache %}{% endwith %}",
+        )],
     );
     let render = |username: &str, name: &str| {
         env.get_template("p.html").unwrap().render(context! { user => context! { username, name } }).unwrap()

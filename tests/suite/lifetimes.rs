@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use minijinja::value::Value;
 use minijinja::context;
+use minijinja::value::Value;
 use minijinja_cache::{FragmentCache, ManualClock, Options};
 
 use crate::support::{cache, env_of, failure, ok, p, page, show, timed};
@@ -214,7 +214,8 @@ fn a_page_without_blocks_does_not_age_the_next_render_of_its_thread() {
 fn cache_ttl_lowers_and_never_lengthens() {
     let (cache, clock) = timed();
     let (env, ticks) = page(&cache, "{% cache 'k' 60 %}{{ tick() }}{{ cache_ttl(t) }}{% endcache %}");
-    for (t, lives) in [(Value::from("10s"), 10), (Value::from(600), 60), (Value::from(()), 60), ("forever".into(), 60)] {
+    for (t, lives) in [(Value::from("10s"), 10), (Value::from(600), 60), (Value::from(()), 60), ("forever".into(), 60)]
+    {
         cache.invalidate("k");
         let start = ticks.count();
         let render = || show(&env, "p", context! { t => &t });

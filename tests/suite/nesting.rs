@@ -256,14 +256,21 @@ fn a_wait_timeout_inside_does_not_make_the_enclosing_uncacheable() {
 #[test]
 fn a_failure_that_a_function_swallows_is_not_stored_as_if_all_were_well() {
     let cache = cache();
-    let mut env = env_of(&cache, &[
-        ("p", "{% cache 'outer' %}{{ try() }}{% endcache %}"),
-        ("bad", "{% cache 'inner' %}{% if broken() %}x{% endif %}{% endcache %}"),
-    ]);
+    let mut env = env_of(
+        &cache,
+        &[
+            ("p", "{% cache 'outer' %}{{ try() }}{% endcache %}"),
+            ("bad", "{% cache 'inner' %}{% if broken() %}x{% endif %}{% endcache %}"),
+        ],
+    );
     let runs = Ticks::add_to(&mut env);
     let calls = runs.clone();
     env.add_function("broken", move || {
-        if calls.tick() == 1 { Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "outage")) } else { Ok(true) }
+        if calls.tick() == 1 {
+            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "outage"))
+        } else {
+            Ok(true)
+        }
     });
     env.add_function("try", |state: &mut minijinja::State<'_, '_>| {
         state.env().get_template("bad").and_then(|bad| bad.render(context! {})).unwrap_or_else(|_| "sorry".into())
@@ -298,9 +305,10 @@ fn a_tag_named_to_one_cache_inside_a_fragment_of_another_is_not_lost() {
 fn nested_blocks_of_one_key_in_one_template_do_not_wait_for_themselves() {
     let rendered = must_end(|| {
         let cache = cache();
-        let env = env_of(&cache, &[
-            ("p", "{% cache 'k' %}{% if n %}{{ n }}{% set n = n - 1 %}{% include 'p' %}{% endif %}{% endcache %}"),
-        ]);
+        let env = env_of(
+            &cache,
+            &[("p", "{% cache 'k' %}{% if n %}{{ n }}{% set n = n - 1 %}{% include 'p' %}{% endif %}{% endcache %}")],
+        );
         show(&env, "p", context! { n => 3 })
     });
     assert_eq!(rendered, "321");

@@ -72,11 +72,7 @@ impl Db {
         let failed = |reason: Reason| OpenError { path: path.to_owned(), reason };
         let mut connection = connect(path).map_err(|error| failed(error.into()))?;
         prepare(&mut connection).map_err(failed)?;
-        Ok(Db {
-            path: path.to_owned(),
-            idle: Mutex::new(vec![connection]),
-            queries: AtomicU64::new(0),
-        })
+        Ok(Db { path: path.to_owned(), idle: Mutex::new(vec![connection]), queries: AtomicU64::new(0) })
     }
 
     /// Statements run since the start.

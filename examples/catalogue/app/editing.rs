@@ -61,7 +61,8 @@ pub(crate) async fn save(
             return show(parts, Some(&session), &film, &typed, &faults);
         };
         if !parts.db.update(film.id, &edit)? {
-            faults.insert("version", "Somebody else saved this film meanwhile. Save again to replace that edit.".into());
+            faults
+                .insert("version", "Somebody else saved this film meanwhile. Save again to replace that edit.".into());
             let current = Typed { version: film.version.to_string(), ..typed };
             return show(parts, Some(&session), &film, &current, &faults);
         }

@@ -54,7 +54,9 @@ impl App {
         env.add_filter("thousands", pages::thousands);
         env.add_function("ran", pages::ran);
         // A template that does not compile is known now, not to the first visitor.
-        for page in ["index.html", "genre.html", "film.html", "edit.html", "watchlist.html", "login.html", "problem.html"] {
+        for page in
+            ["index.html", "genre.html", "film.html", "edit.html", "watchlist.html", "login.html", "problem.html"]
+        {
             env.get_template(page)?;
         }
         let templates = cache.environment(env);

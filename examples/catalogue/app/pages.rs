@@ -42,7 +42,9 @@ pub(crate) async fn index(State(app): State<App>, cookie: Cookie, Query(paramete
     let debug = match parameters.get("debug").map(String::as_str) {
         None | Some("0") => false,
         Some("1") => true,
-        Some(other) => return problem(&app, Problem::bad_request(format!("debug is {other:?}, but must be 1 or 0."))).await,
+        Some(other) => {
+            return problem(&app, Problem::bad_request(format!("debug is {other:?}, but must be 1 or 0."))).await;
+        }
     };
     app.work(move |parts| {
         let before = (parts.cache.stats(), parts.db.queries());
@@ -240,7 +242,7 @@ pub(crate) fn thousands(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

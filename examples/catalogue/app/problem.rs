@@ -44,7 +44,8 @@ impl Problem {
 
     /// With the page that shows it.
     pub(crate) fn described(mut self, parts: &Parts) -> Problem {
-        let context = context! { title => self.title, message => self.message.as_str(), status => self.status.as_u16() };
+        let context =
+            context! { title => self.title, message => self.message.as_str(), status => self.status.as_u16() };
         self.page = parts.templates.render("problem.html", context).ok();
         self
     }

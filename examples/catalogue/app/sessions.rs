@@ -43,11 +43,14 @@ impl Parts {
     /// The session of somebody signed in, whose form this is.
     pub(crate) fn signed_in(&self, cookie: &Cookie, csrf: &str) -> Result<(Session, Visitor), Problem> {
         let session = self.session(cookie)?;
-        let Some((session, visitor)) = session.and_then(|session| session.visitor.clone().map(|who| (session, who))) else {
+        let Some((session, visitor)) = session.and_then(|session| session.visitor.clone().map(|who| (session, who)))
+        else {
             return Err(Problem::forbidden("Please sign in first."));
         };
         if session.csrf != csrf {
-            return Err(Problem::forbidden("That form was not ours, or is from an earlier visit. Please open the page again."));
+            return Err(Problem::forbidden(
+                "That form was not ours, or is from an earlier visit. Please open the page again.",
+            ));
         }
         Ok((session, visitor))
     }
@@ -81,11 +84,17 @@ pub(crate) async fn form(State(app): State<App>, cookie: Cookie) -> Result<Respo
     .await
 }
 
-pub(crate) async fn login(State(app): State<App>, cookie: Cookie, Form(login): Form<Login>) -> Result<Response, Problem> {
+pub(crate) async fn login(
+    State(app): State<App>,
+    cookie: Cookie,
+    Form(login): Form<Login>,
+) -> Result<Response, Problem> {
     app.work(move |parts| {
         let session = parts.session(&cookie)?.filter(|session| session.csrf == login.csrf);
         let Some(session) = session else {
-            return Err(Problem::forbidden("That form was not ours, or is from an earlier visit. Please sign in again."));
+            return Err(Problem::forbidden(
+                "That form was not ours, or is from an earlier visit. Please sign in again.",
+            ));
         };
         let name = login.name.trim();
         if let Some(fault) = fault_of(name) {
@@ -102,7 +111,11 @@ pub(crate) async fn login(State(app): State<App>, cookie: Cookie, Form(login): F
     .await
 }
 
-pub(crate) async fn logout(State(app): State<App>, cookie: Cookie, Form(logout): Form<Logout>) -> Result<Response, Problem> {
+pub(crate) async fn logout(
+    State(app): State<App>,
+    cookie: Cookie,
+    Form(logout): Form<Logout>,
+) -> Result<Response, Problem> {
     app.work(move |parts| {
         let (session, _) = parts.signed_in(&cookie, &logout.csrf)?;
         parts.db.end_session(&session.id)?;

@@ -72,7 +72,8 @@ impl Db {
     }
 
     pub(crate) fn watches(&self, visitor: i64, film: i64) -> Result<bool> {
-        let found = self.row("SELECT 1 FROM watchlist WHERE visitor = ?1 AND film = ?2", [visitor, film], |_| Ok(()))?;
+        let found =
+            self.row("SELECT 1 FROM watchlist WHERE visitor = ?1 AND film = ?2", [visitor, film], |_| Ok(()))?;
         Ok(found.is_some())
     }
 

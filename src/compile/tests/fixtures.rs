@@ -12,10 +12,7 @@ use super::support::{env, syntax};
 fn rewrites_match_their_snapshots() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rewrites");
     let mut failures = Vec::new();
-    let mut paths: Vec<_> = fs::read_dir(&dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "html"));
     paths.sort();
     assert!(!paths.is_empty());
@@ -49,11 +46,7 @@ fn outcome(file: &str, content: &str) -> String {
             let text = rewritten.text.unwrap_or_else(|| "(unchanged)\n".to_owned());
             let mut env = env(&syntax, true);
             if text != "(unchanged)\n" {
-                assert_eq!(
-                    text.matches('\n').count(),
-                    source.matches('\n').count(),
-                    "{file}: lines"
-                );
+                assert_eq!(text.matches('\n').count(), source.matches('\n').count(), "{file}: lines");
                 env.add_template_owned(file.to_owned(), text.clone())
                     .unwrap_or_else(|e| panic!("{file}: {e:#}\n{text}"));
             }

@@ -14,13 +14,7 @@ enum Piece {
     LineComment,
     Raw(&'static str, &'static str),
     /// A statement around others: opening, closing, controls, spelling.
-    Around(
-        &'static str,
-        &'static str,
-        [&'static str; 4],
-        u8,
-        Vec<Piece>,
-    ),
+    Around(&'static str, &'static str, [&'static str; 4], u8, Vec<Piece>),
     /// A cache tag: arguments, controls, spelling of both tags.
     Cached(&'static str, [&'static str; 4], [u8; 2], Vec<Piece>),
 }
@@ -50,15 +44,8 @@ impl Spelling {
         match (spelling % 3, self.syntax.line_statement_prefix()) {
             (2, Some(prefix)) => {
                 // Outside brackets a line break would end the statement.
-                let text = if text.starts_with("cache [") {
-                    text.to_owned()
-                } else {
-                    text.replace('\n', " ")
-                };
-                let line = format!(
-                    "\n  {prefix} {text} {}",
-                    if spelling > 128 { "\r\n" } else { "\n" }
-                );
+                let text = if text.starts_with("cache [") { text.to_owned() } else { text.replace('\n', " ") };
+                let line = format!("\n  {prefix} {text} {}", if spelling > 128 { "\r\n" } else { "\n" });
                 self.out.push_str(&line);
             }
             (1, _) if self.cached && text.contains("cache") => {
@@ -77,19 +64,15 @@ impl Spelling {
                 Piece::Text(text) => self.out.push_str(text),
                 Piece::Variable(expr, open, close) => {
                     let (start, end) = self.syntax.variable_delimiters();
-                    self.out
-                        .push_str(&format!("{start}{open} {expr} {close}{end}"));
+                    self.out.push_str(&format!("{start}{open} {expr} {close}{end}"));
                 }
                 Piece::Comment(control) => {
                     let (start, end) = self.syntax.comment_delimiters();
-                    self.out.push_str(&format!(
-                        "{start}{control} {{% if <% cache endcache {control}{end}"
-                    ));
+                    self.out.push_str(&format!("{start}{control} {{% if <% cache endcache {control}{end}"));
                 }
                 Piece::LineComment => {
                     if let Some(prefix) = self.syntax.line_comment_prefix() {
-                        self.out
-                            .push_str(&format!(" {prefix} <% cache {{% endcache %}}\n"));
+                        self.out.push_str(&format!(" {prefix} <% cache {{% endcache %}}\n"));
                     }
                 }
                 Piece::Raw(open, close) => {
@@ -119,11 +102,7 @@ impl Spelling {
 }
 
 fn spell(pieces: &[Piece], flags: &str, cached: bool) -> String {
-    let mut spelling = Spelling {
-        syntax: syntax(flags),
-        cached,
-        out: String::new(),
-    };
+    let mut spelling = Spelling { syntax: syntax(flags), cached, out: String::new() };
     spelling.pieces(pieces);
     spelling.out
 }
@@ -238,11 +217,10 @@ proptest! {
     #[test]
     fn arbitrary_text_never_panics(source in "(\\PC|[\r\n]|\\{%|%\\}|\\{\\{|\\}\\}|<%|%>|\\{#|#\\}| cache | endcache | 'k' | raw | endraw |[-+'\"()\\[\\]~|.,=#é\\\\]| if | endif | extends | import ){0,40}", flags in proptest::sample::select(FLAGS.to_vec())) {
         let syntax = syntax(flags);
-        if let Ok(rewritten) = crate::compile::rewrite(&source, "p", &syntax) {
-            if let Some(text) = rewritten.text {
+        if let Ok(rewritten) = crate::compile::rewrite(&source, "p", &syntax)
+            && let Some(text) = rewritten.text {
                 prop_assert_eq!(newlines(&source), newlines(&text));
             }
-        }
     }
 
     #[test]
@@ -252,8 +230,5 @@ proptest! {
 }
 
 fn cases() -> u32 {
-    std::env::var("CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(512)
+    std::env::var("CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(512)
 }

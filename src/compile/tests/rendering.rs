@@ -12,29 +12,21 @@ fn detail(source: &str) -> String {
 #[track_caller]
 fn refuses(source: &str, part: &str) {
     let message = detail(source);
-    assert!(
-        message.starts_with("cache: ") && message.contains(part),
-        "{source}: {message}"
-    );
+    assert!(message.starts_with("cache: ") && message.contains(part), "{source}: {message}");
 }
 
 #[track_caller]
 fn accepts(source: &str) {
     let lowered = lower(source, &syntax("")).unwrap_or_else(|e| panic!("{source}: {e}"));
     let mut env = env(&syntax(""), true);
-    env.add_template_owned("page.html", lowered)
-        .unwrap_or_else(|e| panic!("{source}: {e:#}"));
+    env.add_template_owned("page.html", lowered).unwrap_or_else(|e| panic!("{source}: {e:#}"));
 }
 
 #[test]
 fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
     let mut env = env(&syntax(""), false);
     env.add_filter("fragment.hit", |_: &minijinja::Value| "HIT");
-    let text = lower(
-        "a {%- cache 'k' 60 %} body {{ boom() }} {% endcache -%}  b",
-        &syntax(""),
-    )
-    .unwrap();
+    let text = lower("a {%- cache 'k' 60 %} body {{ boom() }} {% endcache -%}  b", &syntax("")).unwrap();
     env.add_template_owned("p", text).unwrap();
     assert_eq!(env.get_template("p").unwrap().render(()).unwrap(), "aHITb");
 }
@@ -42,27 +34,14 @@ fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
 #[test]
 fn an_error_in_a_body_names_the_authors_line() {
     let source = "one\n{% cache ['k',\n 'x'] ~\n user.id 60\n tags=['a'] %}\nsix\n{{ boom() }}\n{% endcache %}";
-    assert_eq!(
-        render(source, &syntax(""), true).unwrap_err().line(),
-        Some(7)
-    );
+    assert_eq!(render(source, &syntax(""), true).unwrap_err().line(), Some(7));
     let source = "one\n# cache 'k' 60\n{{ boom() }}\n# endcache\n";
-    assert_eq!(
-        render(source, &syntax("line_statement=#"), true)
-            .unwrap_err()
-            .line(),
-        Some(3)
-    );
+    assert_eq!(render(source, &syntax("line_statement=#"), true).unwrap_err().line(), Some(3));
 }
 
 #[test]
 fn an_undefined_operand_is_named() {
-    let error = render(
-        "{% cache ['u' ~ user.nme] %}x{% endcache %}",
-        &syntax(""),
-        true,
-    )
-    .unwrap_err();
+    let error = render("{% cache ['u' ~ user.nme] %}x{% endcache %}", &syntax(""), true).unwrap_err();
     assert_eq!(error.detail(), Some("`user.nme` is undefined"));
 }
 
@@ -88,47 +67,24 @@ fn real_world_traps_are_left_alone() {
             .replace("{% endcache %}", "{% endwith %}")
             .replace("{% endcache\n%}", "{% endwith\n%}")
             .replace("{% raw %}{% endwith %}", "{% raw %}{% endcache %}");
-        let expected =
-            render_plain(&plain, &syntax("")).unwrap_or_else(|e| panic!("{plain}: {e:#}"));
-        assert_eq!(
-            render(source, &syntax(""), true).unwrap(),
-            expected,
-            "{source}"
-        );
+        let expected = render_plain(&plain, &syntax("")).unwrap_or_else(|e| panic!("{plain}: {e:#}"));
+        assert_eq!(render(source, &syntax(""), true).unwrap(), expected, "{source}");
     }
 }
 
 #[test]
 fn what_cannot_be_cached_is_refused_with_a_line() {
     refuses("a\n{% cache %}{% endcache %}", "missing key");
-    refuses(
-        "a\n{% cache 'k' %}",
-        "never closed; add `endcache` (in page.html:2)",
-    );
+    refuses("a\n{% cache 'k' %}", "never closed; add `endcache` (in page.html:2)");
     refuses("a\n{% endcache %}", "closes no cache tag");
     refuses("{% cache 'k'", "cannot be read");
     refuses("<% cache 'k' ", "cannot be read");
-    refuses(
-        "{% cache 'k' %}\n{% block b %}{% endblock %}{% endcache %}",
-        "`block` cannot stand inside a cached body",
-    );
-    refuses(
-        "{% cache 'k' %}\n{{ self.b() }}{% endcache %}",
-        "`self` cannot be used",
-    );
-    refuses(
-        "{% cache 'k' %}\n{{ self['b']() }}{% endcache %}",
-        "(in page.html:2)",
-    );
-    refuses(
-        "{% cache 'k' %}{% extends 'x' %}{% endcache %}",
-        "`extends` cannot stand",
-    );
+    refuses("{% cache 'k' %}\n{% block b %}{% endblock %}{% endcache %}", "`block` cannot stand inside a cached body");
+    refuses("{% cache 'k' %}\n{{ self.b() }}{% endcache %}", "`self` cannot be used");
+    refuses("{% cache 'k' %}\n{{ self['b']() }}{% endcache %}", "(in page.html:2)");
+    refuses("{% cache 'k' %}{% extends 'x' %}{% endcache %}", "`extends` cannot stand");
     refuses("{% cache 'k' %}{{ __fragment }}{% endcache %}", "reserved");
-    refuses(
-        "{% cache 'k' %}{% set __fragment = 1 %}{% endcache %}",
-        "reserved",
-    );
+    refuses("{% cache 'k' %}{% set __fragment = 1 %}{% endcache %}", "reserved");
     refuses(
         "{% for x in xs %}{% cache 'k' %}{% if x %}{% break %}{% endif %}{% endcache %}{% endfor %}",
         "`break` would leave",
@@ -137,42 +93,18 @@ fn what_cannot_be_cached_is_refused_with_a_line() {
         "{% for x in xs %}{% cache 'k' %}{% for y in xs %}{% else %}{% continue %}{% endfor %}{% endcache %}{% endfor %}",
         "`continue` would leave",
     );
-    refuses(
-        "{% cache 'k' %}{% set ns.a = 1 %}{% endcache %}",
-        "`ns` was made outside",
-    );
-    refuses(
-        "{% cache 'k' %}{% set (a, ns.b) = x %}{% endcache %}",
-        "`ns` was made outside",
-    );
-    refuses(
-        "{% cache 'k' %}{% set ns.a %}x{% endset %}{% endcache %}",
-        "`ns` was made outside",
-    );
-    refuses(
-        "{% extends 'x' %}\n{% cache 'k' %}{% endcache %}",
-        "shows only its blocks",
-    );
-    refuses(
-        "{% extends x %}\n{% cache 'k' %}{% endcache %}",
-        "(in page.html:2)",
-    );
-    refuses(
-        "{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}",
-        "`super()` inside a cached body",
-    );
-    refuses(
-        "{% extends x %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}",
-        "`super()`",
-    );
+    refuses("{% cache 'k' %}{% set ns.a = 1 %}{% endcache %}", "`ns` was made outside");
+    refuses("{% cache 'k' %}{% set (a, ns.b) = x %}{% endcache %}", "`ns` was made outside");
+    refuses("{% cache 'k' %}{% set ns.a %}x{% endset %}{% endcache %}", "`ns` was made outside");
+    refuses("{% extends 'x' %}\n{% cache 'k' %}{% endcache %}", "shows only its blocks");
+    refuses("{% extends x %}\n{% cache 'k' %}{% endcache %}", "(in page.html:2)");
+    refuses("{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}", "`super()` inside a cached body");
+    refuses("{% extends x %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}", "`super()`");
     refuses(
         "{% if a %}\n{% cache 'k' %}\n{% endif %}\n{% endcache %}",
         "opened on line 2 is not closed before the `endif` of the `if` on line 1",
     );
-    refuses(
-        "{% if a %}{% cache 'k' %}{% else %}{% endcache %}{% endif %}",
-        "`else` of the `if`",
-    );
+    refuses("{% if a %}{% cache 'k' %}{% else %}{% endcache %}{% endif %}", "`else` of the `if`");
     refuses(
         "{% cache 'k' %}\n{% if a %}{% endcache %}{% endif %}",
         "`if`, opened on line 2, is not closed before `endcache`",
@@ -186,26 +118,18 @@ fn what_cannot_be_cached_is_refused_with_a_line() {
 
 #[test]
 fn what_only_looks_like_it_is_accepted() {
-    accepts(
-        "{% cache 'k' %}{% for x in xs %}{% if x %}{% break %}{% endif %}{% endfor %}{% endcache %}",
-    );
+    accepts("{% cache 'k' %}{% for x in xs %}{% if x %}{% break %}{% endif %}{% endfor %}{% endcache %}");
     accepts(
         "{% for x in xs %}{% cache 'k' %}{% macro m() %}{% for y in xs %}{% continue %}{% endfor %}{% endmacro %}{% endcache %}{% endfor %}",
     );
-    accepts(
-        "{% cache 'k' %}{% set ns = namespace() %}{% for x in xs %}{% set ns.a = 1 %}{% endfor %}{% endcache %}",
-    );
-    accepts(
-        "{% extends 'x' %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}",
-    );
+    accepts("{% cache 'k' %}{% set ns = namespace() %}{% for x in xs %}{% set ns.a = 1 %}{% endfor %}{% endcache %}");
+    accepts("{% extends 'x' %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}");
     accepts(
         "{% extends 'x' %}{% macro m() %}{% cache 'k' %}{% endcache %}{% endmacro %}{% set x %}{% cache 'k' %}{% endcache %}{% endset %}",
     );
     accepts("{% if a %}{% extends 'x' %}{% endif %}{% cache 'k' %}{% endcache %}");
     accepts("{% cache 'k' %}{{ x.self }}{{ f(self=1) }}{{ 'self' }}{{ x.super() }}{% endcache %}");
-    accepts(
-        "{% if a %}{% cache 'k' %}a{% endcache %}{% elif b %}{% cache 'k' %}b{% endcache %}{% else %}c{% endif %}",
-    );
+    accepts("{% if a %}{% cache 'k' %}a{% endcache %}{% elif b %}{% cache 'k' %}b{% endcache %}{% else %}c{% endif %}");
 }
 
 #[test]
@@ -220,79 +144,45 @@ fn minijinja_reports_its_own_errors() {
         "{% cache 'k' %}{% if a %}{% endfor %}{% endcache %}",
     ] {
         let lowered = lower(source, &syntax("")).unwrap_or_else(|e| panic!("{source}: {e}"));
-        assert!(
-            Environment::new().add_template_owned("p", lowered).is_err(),
-            "{source}"
-        );
+        assert!(Environment::new().add_template_owned("p", lowered).is_err(), "{source}");
     }
 }
 
 #[test]
 fn imports_and_extends_are_marked() {
     let lowered = |source: &str| lower(source, &syntax("line_statement=#")).unwrap();
-    assert_eq!(
-        lowered("{% import 'a' as b %}"),
-        "{% import ('a')|fragment.load as b %}"
-    );
+    assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|fragment.load as b %}");
     assert_eq!(
         lowered("{%- from 'a' if x else 'c' import b as d, e -%}"),
         "{%- from ('a' if x else 'c')|fragment.load import b as d, e -%}"
     );
-    assert_eq!(
-        lowered("{% extends name~'.html' %}"),
-        "{% extends (name~'.html')|fragment.load %}"
-    );
-    assert_eq!(
-        lowered("# import 'a' as b\nx"),
-        "# import ('a')|fragment.load as b\nx"
-    );
+    assert_eq!(lowered("{% extends name~'.html' %}"), "{% extends (name~'.html')|fragment.load %}");
+    assert_eq!(lowered("# import 'a' as b\nx"), "# import ('a')|fragment.load as b\nx");
     let mut env = env(&syntax(""), true);
-    env.add_template("lib", "{% macro m() %}M{% endmacro %}")
-        .unwrap();
-    env.add_template_owned(
-        "p",
-        lowered("{% from 'lib' if true else 'x' import m %}{{ m() }}"),
-    )
-    .unwrap();
-    assert_eq!(
-        env.get_template("p").unwrap().render(context! {}).unwrap(),
-        "M"
-    );
+    env.add_template("lib", "{% macro m() %}M{% endmacro %}").unwrap();
+    env.add_template_owned("p", lowered("{% from 'lib' if true else 'x' import m %}{{ m() }}")).unwrap();
+    assert_eq!(env.get_template("p").unwrap().render(context! {}).unwrap(), "M");
 }
 
 #[test]
 fn what_a_template_extends_is_told() {
     let extends = |source: &str| crate::compile::rewrite(source, "p", &syntax("")).unwrap().extends;
     assert_eq!(extends("a"), crate::compile::Extends::None);
-    assert_eq!(
-        extends("{% extends 'b\\'c' %}"),
-        crate::compile::Extends::Literal("b'c".into())
-    );
+    assert_eq!(extends("{% extends 'b\\'c' %}"), crate::compile::Extends::Literal("b'c".into()));
     assert_eq!(extends("{% extends x %}"), crate::compile::Extends::Dynamic);
-    assert_eq!(
-        extends("{% if x %}{% extends 'b' %}{% endif %}"),
-        crate::compile::Extends::Dynamic
-    );
-    assert_eq!(
-        extends("{% extends 'a' %}{% extends 'b' %}"),
-        crate::compile::Extends::Dynamic
-    );
+    assert_eq!(extends("{% if x %}{% extends 'b' %}{% endif %}"), crate::compile::Extends::Dynamic);
+    assert_eq!(extends("{% extends 'a' %}{% extends 'b' %}"), crate::compile::Extends::Dynamic);
 }
 
 fn site(source: &str) -> String {
     let lowered = lower(source, &syntax("")).unwrap();
     let start = lowered.find("fragment.miss(").unwrap() + "fragment.miss(".len();
-    lowered[start..]
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect()
+    lowered[start..].chars().take_while(char::is_ascii_digit).collect()
 }
 
 #[test]
 fn the_site_follows_what_the_body_reaches() {
-    let page = |before: &str, body: &str| {
-        site(&format!("{before}{{% cache 'k' %}}{body}{{% endcache %}}"))
-    };
+    let page = |before: &str, body: &str| site(&format!("{before}{{% cache 'k' %}}{body}{{% endcache %}}"));
     assert_eq!(page("", "a"), page("other text", "a"));
     assert_ne!(page("", "a"), page("", "b"));
     let m = "{% macro m() %}1{% endmacro %}";
@@ -300,29 +190,11 @@ fn the_site_follows_what_the_body_reaches() {
     assert_ne!(page(m, "{{ m() }}"), page(m2, "{{ m() }}"));
     assert_eq!(page(m, "{{ n() }}"), page(m2, "{{ n() }}"));
     let through = "{% set n = m %}";
-    assert_ne!(
-        page(&format!("{m}{through}"), "{{ n() }}"),
-        page(&format!("{m2}{through}"), "{{ n() }}")
-    );
+    assert_ne!(page(&format!("{m}{through}"), "{{ n() }}"), page(&format!("{m2}{through}"), "{{ n() }}"));
     assert_ne!(page(m, "{% include 'x' %}"), page(m2, "{% include 'x' %}"));
-    assert_ne!(
-        page("{% import 'a' as l %}", "{{ l.x() }}"),
-        page("{% import 'b' as l %}", "{{ l.x() }}")
-    );
-    assert_ne!(
-        page("{% from 'a' import y as x %}", "{{ x() }}"),
-        page("{% from 'a' import z as x %}", "{{ x() }}")
-    );
-    assert_ne!(
-        page("{% set s %}1{% endset %}", "{{ s }}"),
-        page("{% set s %}2{% endset %}", "{{ s }}")
-    );
-    assert_ne!(
-        page("{% with a=1 %}{% endwith %}", "{{ a }}"),
-        page("{% with a=2 %}{% endwith %}", "{{ a }}")
-    );
-    assert_eq!(
-        site("{% cache 'k' 60 %}a{% endcache %}"),
-        site("{% cache 'l' 70 tags=[] %}a{% endcache %}")
-    );
+    assert_ne!(page("{% import 'a' as l %}", "{{ l.x() }}"), page("{% import 'b' as l %}", "{{ l.x() }}"));
+    assert_ne!(page("{% from 'a' import y as x %}", "{{ x() }}"), page("{% from 'a' import z as x %}", "{{ x() }}"));
+    assert_ne!(page("{% set s %}1{% endset %}", "{{ s }}"), page("{% set s %}2{% endset %}", "{{ s }}"));
+    assert_ne!(page("{% with a=1 %}{% endwith %}", "{{ a }}"), page("{% with a=2 %}{% endwith %}", "{{ a }}"));
+    assert_eq!(site("{% cache 'k' 60 %}a{% endcache %}"), site("{% cache 'l' 70 tags=[] %}a{% endcache %}"));
 }

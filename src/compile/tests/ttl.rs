@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use minijinja::Value;
 use crate::ttl::{Ttl, parse_ttl_str, parse_ttl_value};
+use minijinja::Value;
 
 #[test]
 fn durations_are_read() {
@@ -20,19 +20,12 @@ fn durations_are_read() {
         (" 5m ", 300_000),
         ("1.5h", 5_400_000),
     ] {
-        assert_eq!(
-            parse_ttl_str(text),
-            Ok(Ttl::For(Duration::from_millis(millis))),
-            "{text}"
-        );
+        assert_eq!(parse_ttl_str(text), Ok(Ttl::For(Duration::from_millis(millis))), "{text}");
     }
     assert_eq!(parse_ttl_str("forever"), Ok(Ttl::Forever));
     assert_eq!(parse_ttl_str("0"), Ok(Ttl::Bypass));
     assert_eq!(parse_ttl_str("0s"), Ok(Ttl::Bypass));
-    assert_eq!(
-        parse_ttl_str("0.00000000001"),
-        Ok(Ttl::For(Duration::from_nanos(1)))
-    );
+    assert_eq!(parse_ttl_str("0.00000000001"), Ok(Ttl::For(Duration::from_nanos(1))));
 }
 
 #[test]
