@@ -221,9 +221,10 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
             began.note(cache, now());
         }
         if let Some(render) = context.renders.last_mut()
-            && render.importing {
-                render.imported.push((cache, dependency.clone()));
-            }
+            && render.importing
+        {
+            render.imported.push((cache, dependency.clone()));
+        }
         if let Some(frame) = context.frames.last_mut() {
             frame.with(|record| {
                 if record.cache == cache {

@@ -162,10 +162,11 @@ fn value_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), KeyErr
 
 fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
     if let Some(small) = value.as_i64()
-        && value.is_integer() {
-            integer(small < 0, u128::from(small.unsigned_abs()), out);
-            return Ok(());
-        }
+        && value.is_integer()
+    {
+        integer(small < 0, u128::from(small.unsigned_abs()), out);
+        return Ok(());
+    }
     if value.is_integer() {
         if let Ok(wide) = i128::try_from(value.clone()) {
             integer(wide < 0, wide.unsigned_abs(), out);

@@ -6,6 +6,8 @@
 //! and `handler` what handlers call; both ask `work`, which asks `front`, `store` and `flight`, and checks with `floors`.
 //! `context` knows what encloses the work on a thread, `record` what a result depends on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod builder;
 mod cache;

@@ -151,13 +151,15 @@ impl Binding {
             }
         };
         if !vary.is_none()
-            && let Err(reason) = question.vary(vary) {
-                return Ok(self.refuse(state, format!("vary {reason}")));
-            }
+            && let Err(reason) = question.vary(vary)
+        {
+            return Ok(self.refuse(state, format!("vary {reason}")));
+        }
         if let Ok(version) = version.get_item_by_index(0)
-            && let Err(reason) = question.version(&version) {
-                return Ok(self.refuse(state, format!("the version {reason}")));
-            }
+            && let Err(reason) = question.version(&version)
+        {
+            return Ok(self.refuse(state, format!("the version {reason}")));
+        }
         Ok(self.ask(state, question, if condition.is_true() { ttl } else { Some(0) }))
     }
 
@@ -279,9 +281,10 @@ impl Binding {
             context::import(|| {
                 // A failure is the import's own to report.
                 if let Ok(template) = state.get_template(wanted)
-                    && let Some((id, generation)) = loader::added_mark(template.source()) {
-                        self.used(id, generation);
-                    }
+                    && let Some((id, generation)) = loader::added_mark(template.source())
+                {
+                    self.used(id, generation);
+                }
             });
         }
         Ok(name.clone())

@@ -26,6 +26,7 @@ pub(crate) struct Template {
     source: SourceId,
     name: Box<str>,
     /// The file, for templates of a folder.
+    #[cfg_attr(not(feature = "watch"), expect(dead_code, reason = "only a watcher asks"))]
     path: Option<PathBuf>,
     /// Raised whenever the content may have changed; loading reads it before the file.
     generation: AtomicU64,
@@ -53,6 +54,7 @@ impl Template {
         &self.name
     }
 
+    #[cfg(feature = "watch")]
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
@@ -113,6 +115,7 @@ impl Template {
         self.raise(floors);
     }
 
+    #[cfg(feature = "watch")]
     /// Refreshes everything made from this template unless its file holds what was last loaded. Returns whether
     /// it did.
     pub(crate) fn change_if_different(&self, text: Option<&str>, floors: &Floors) -> bool {
@@ -187,6 +190,7 @@ impl Templates {
         self.known().live(name).collect()
     }
 
+    #[cfg(feature = "watch")]
     pub(crate) fn all(&self) -> Vec<Arc<Template>> {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
     }

@@ -4,13 +4,13 @@
 //! far that reaches. It resolves by name alone, not by scope: reaching too much costs a render,
 //! reaching too little would serve an old fragment.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::{assigned_names, names_variable};
+use crate::compile::refuse::assigned_names;
 use crate::compile::scan::{Span, SpanKind};
 
 /// A statement of the file that a body can reach by a name it binds.
@@ -95,49 +95,7 @@ impl<'a, 's> Analysis<'a, 's> {
         let to = self.spans.partition_point(|s| s.range.start < range.end);
         self.spans.get(from..to).unwrap_or(&[])
     }
-
-    #[expect(dead_code, reason = "the leak analysis will ask for it")]
-    /// The names a body reads without binding them itself; an over-approximation.
-    pub(crate) fn free_names(&self, body: &Range<usize>) -> BTreeSet<&'s str> {
-        let mut names = BTreeSet::new();
-        for span in self.spans_in(body) {
-            let skip = usize::from(span.is_statement());
-            let reads = (skip..span.tokens.len()).filter_map(|index| names_variable(self.source, &span.tokens, index));
-            names.extend(reads.filter(|name| !KEYWORDS.contains(name)));
-        }
-        for span in self.spans_in(body) {
-            for name in bound_names(self.source, span) {
-                names.remove(name);
-            }
-        }
-        names
-    }
 }
-
-const KEYWORDS: [&str; 22] = [
-    "true",
-    "True",
-    "false",
-    "False",
-    "none",
-    "None",
-    "if",
-    "else",
-    "and",
-    "or",
-    "not",
-    "in",
-    "is",
-    "as",
-    "import",
-    "with",
-    "without",
-    "context",
-    "ignore",
-    "missing",
-    "recursive",
-    "loop",
-];
 
 /// The first word of a statement.
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
