@@ -11,7 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Value;
 
+use crate::clock::Nanos;
 use crate::record::{Begin, Dependency, Record};
+
+/// How long a render without a scope may take from its first look-up to its first block, in nanoseconds.
+const LONGEST_RENDER: Nanos = 10_000_000_000;
 
 thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
@@ -132,14 +136,20 @@ impl Context {
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
         let at = self.frames.iter().rposition(|frame| frame.id == id)?;
-        let swallowed = self.frames.len() > at + 1;
-        let mut left_open = self.frames.split_off(at + 1);
+        let above = self.frames.split_off(at + 1);
         let mut frame = self.frames.pop()?;
-        if swallowed {
-            frame.with(|record| {
-                left_open.iter_mut().for_each(|inner| inner.with(|inner| record.absorb(inner)));
-                record.uncacheable = true;
-            });
+        for mut inner in above {
+            match &inner.gathered {
+                // A guard that outlives an earlier one: its scope stays entered.
+                Gathered::Shared(_) => self.frames.push(inner),
+                Gathered::Here(_) => {
+                    let left_open = inner.with(|record| record.clone());
+                    frame.with(|record| {
+                        record.absorb(&left_open);
+                        record.uncacheable = true;
+                    });
+                }
+            }
         }
         Some(frame)
     }
@@ -160,6 +170,24 @@ impl Context {
             }
         }
         began
+    }
+
+    /// Notes a look-up as a render's beginning, unless an earlier one is known. Renders without blocks end unseen, so
+    /// what is long past is taken for another render's.
+    fn note_beginning(&mut self, cache: u64, now: Begin) {
+        let began = match self.renders.last_mut() {
+            Some(render) => &mut render.began,
+            None => {
+                let known = self.began.of(cache);
+                if known.is_some_and(|began| now.at.saturating_sub(began.at) > LONGEST_RENDER) {
+                    self.began = Began::none();
+                }
+                &mut self.began
+            }
+        };
+        if began.of(cache).is_none() {
+            began.note(cache, now);
+        }
     }
 
     fn began_in(&self, cache: u64) -> Option<Begin> {
@@ -210,15 +238,11 @@ pub(crate) fn render_begin(cache: u64) -> Option<Begin> {
     with(|context| context.began_in(cache)).flatten()
 }
 
-/// Notes that the render looked a template up. `now` is asked only for the first.
+/// Notes that the render looked a template up. `now` is asked only outside of any scope.
 pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -> Begin) {
     with(|context| {
-        if context.began_in(cache).is_none() && context.scope_of(cache).is_none() {
-            let began = match context.renders.last_mut() {
-                Some(render) => &mut render.began,
-                None => &mut context.began,
-            };
-            began.note(cache, now());
+        if context.scope_of(cache).is_none() {
+            context.note_beginning(cache, now());
         }
         if let Some(render) = context.renders.last_mut()
             && render.importing

@@ -3,8 +3,8 @@
 //! Nothing is decided here: an entry in front is held against identity, lifetime and floors like any other. While
 //! nothing at all was invalidated since the last check, one load of the sequence stands for all its floors.
 //!
-//! What is in front may have left the store; every so often a hit asks the store too, which keeps the store's idea
-//! of what is used, and lets go of what it has evicted.
+//! The store does not see hits in front; every so often one is to tell it, so that what is hot here is not what was used
+//! least there.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const CACHES: usize = 4;
 /// The largest entry kept, in bytes: 1 MiB per thread at the most.
 const LARGEST: u32 = 16 << 10;
 
-/// Hits in front until the store is asked again.
+/// Hits in front until the store is told of one.
 const HITS_PER_TOUCH: u8 = 64;
 
 thread_local! {
@@ -41,31 +41,22 @@ pub(crate) struct Slot {
     hits: u8,
 }
 
-/// What a look in front came to.
-pub(crate) enum Looked<R> {
-    Found(R),
-    /// Nothing there, or nothing of use: the store knows.
-    AskStore,
-}
-
-/// Looks an entry up on this thread. `use_it` answers from the slot, or `None` to have it forgotten.
-pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> Option<R>) -> Looked<R> {
-    FRONTS
-        .try_with(|fronts| {
-            let mut fronts = fronts.borrow_mut();
-            let Some(front) = fronts.iter_mut().find(|front| front.cache == cache) else { return Looked::AskStore };
-            let place = &mut front.slots[hash as usize % SLOTS];
-            let Some(slot) = place.as_mut().filter(|slot| slot.hash == hash) else { return Looked::AskStore };
-            if slot.hits < HITS_PER_TOUCH {
-                slot.hits += 1;
-                if let Some(found) = use_it(slot) {
-                    return Looked::Found(found);
-                }
-            }
+/// Looks an entry up on this thread. `use_it` answers from the slot, or `None` to have it forgotten; the flag with the
+/// answer says that the store is to be told.
+pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> Option<R>) -> Option<(R, bool)> {
+    let looked = FRONTS.try_with(|fronts| {
+        let mut fronts = fronts.borrow_mut();
+        let front = fronts.iter_mut().find(|front| front.cache == cache)?;
+        let place = &mut front.slots[hash as usize % SLOTS];
+        let slot = place.as_mut().filter(|slot| slot.hash == hash)?;
+        let Some(found) = use_it(slot) else {
             *place = None;
-            Looked::AskStore
-        })
-        .unwrap_or(Looked::AskStore)
+            return None;
+        };
+        slot.hits = (slot.hits + 1) % HITS_PER_TOUCH;
+        Some((found, slot.hits == 0))
+    });
+    looked.ok().flatten()
 }
 
 /// Keeps an entry that was admitted when the sequence stood at `admitted_at`.

@@ -115,11 +115,16 @@ impl FragmentCache {
         T: Serialize + DeserializeOwned,
     {
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load() };
-        let mut work = match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+        let wanted = question.wanted();
+        let ended = self.inner.flights.ended(wanted.identity.hash);
+        if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+            return Ok(value);
+        }
+        let mut work = match self.join(&wanted, || self.inner.scope_begin(), ended) {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&question.wanted()),
+                None => self.replace(&wanted),
             },
         };
         self.prepare(&mut work, &options);
@@ -141,11 +146,16 @@ impl FragmentCache {
         F: Future<Output = Result<T, E>>,
     {
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load.await };
-        let mut work = match self.lookup_async(&question.wanted()).await {
+        let wanted = question.wanted();
+        let ended = self.inner.flights.ended(wanted.identity.hash);
+        if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+            return Ok(value);
+        }
+        let mut work = match self.join_async(&wanted, ended).await {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&question.wanted()),
+                None => self.replace(&wanted),
             },
         };
         self.prepare(&mut work, &options);

@@ -140,6 +140,10 @@ fn value_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), KeyErr
             }
             close_list(start, count, out);
         }
+        // Macros, modules and loops look like maps, and are not what their author means by a key.
+        ValueKind::Map if value.as_object().is_some_and(|object| object.type_name().starts_with("minijinja::vm")) => {
+            return Err(KeyError::Kind("a macro, a module or a loop".into()));
+        }
         ValueKind::Map => {
             let keys = value.try_iter().map_err(|_| KeyError::Kind("an unreadable map".into()))?;
             let mut entries = Vec::new();

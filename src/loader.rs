@@ -44,7 +44,7 @@ impl FragmentCache {
         Ok(move |name: &str| {
             let Some(path) = inside(&folder, name) else { return Ok(None) };
             let template = inner.templates.get(source, name, Some(&path));
-            serve(&inner, template, || read(&path))
+            serve(&inner, &template, || read(&path))
         })
     }
 
@@ -58,7 +58,7 @@ impl FragmentCache {
         let (source, inner) = self.new_source();
         move |name: &str| {
             let template = inner.templates.get(source, name, None);
-            serve(&inner, template, || load(name))
+            serve(&inner, &template, || load(name))
         }
     }
 
@@ -187,38 +187,36 @@ fn line_prefixes(syntax: &SyntaxConfig) -> impl Iterator<Item = &str> {
 /// Loads a template, lowers it, and notes the look-up in whatever is open.
 fn serve(
     inner: &Arc<Inner>,
-    template: Arc<Template>,
+    template: &Arc<Template>,
     load: impl FnOnce() -> Result<Option<String>, Error>,
 ) -> Result<Option<TemplateSource>, Error> {
-    let seen = template.begin_load();
+    let (under_way, seen) = template.begin_load();
     let source = load()?;
-    let (text, extends) = match &source {
-        None => (None, Extends::None),
-        Some(source) => {
-            let rewritten = rewrite(source, template.name(), &inner.settings.syntax).inspect_err(|_| {
-                looked_up(inner, &template, seen);
-            })?;
-            (Some(rewritten.text), rewritten.extends)
-        }
+    let Some(source) = source else {
+        let seen = template.note_content(None, Extends::None, seen, &inner.floors);
+        // Nothing is compiled, so nobody can be handed anything else.
+        looked_up(inner, template, Seen { load: None, ..seen });
+        return Ok(None);
     };
-    let seen = template.note_content(source.as_deref(), extends, seen, &inner.floors);
-    looked_up(inner, &template, seen);
+    let rewritten = rewrite(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
+        looked_up(inner, template, seen);
+    })?;
+    let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
+    looked_up(inner, template, seen);
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
     }
-    let Some(source) = source else { return Ok(None) };
-    let text = text.flatten().unwrap_or(source);
     let inner = Arc::clone(inner);
-    Ok(Some(TemplateSource::new(text).with_uptodate_check(move || {
-        if let Some(load) = seen.load {
-            template.note_installed(load);
-        }
+    let check = move || {
+        under_way.settle();
+        let template = under_way.template();
         let current = template.generation() == seen.generation;
         if current {
-            looked_up(&inner, &template, Seen { load: None, ..seen });
+            looked_up(&inner, template, Seen { load: None, ..seen });
         }
         current
-    })))
+    };
+    Ok(Some(TemplateSource::new(rewritten.text.unwrap_or(source)).with_uptodate_check(check)))
 }
 
 fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {

@@ -147,6 +147,9 @@ impl Binding {
         } else {
             match computed_ttl(ttl) {
                 Ok(ttl) => ttl,
+                Err(message) if key.is_number() => {
+                    return Ok(self.refuse(state, format!("{message} (the key comes first, then the lifetime)")));
+                }
                 Err(message) => return Ok(self.refuse(state, message)),
             }
         };
@@ -155,8 +158,9 @@ impl Binding {
         {
             return Ok(self.refuse(state, format!("vary {reason}")));
         }
-        if let Ok(version) = version.get_item_by_index(0)
-            && let Err(reason) = question.version(&version)
+        // A list of one, so that a version that is none is told from no version.
+        if !version.is_none()
+            && let Err(reason) = question.version(&version.get_item_by_index(0).unwrap_or_default())
         {
             return Ok(self.refuse(state, format!("the version {reason}")));
         }

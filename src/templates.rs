@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -17,6 +17,35 @@ use crate::record::Seen;
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
+
+/// The number of a load that was not alone; none has it.
+const NEVER_ALONE: u64 = 0;
+
+/// A load under way, until MiniJinja was seen to hold its template or let go of it.
+#[derive(Debug)]
+pub(crate) struct Load {
+    template: Arc<Template>,
+    settled: AtomicBool,
+}
+
+impl Load {
+    pub(crate) fn settle(&self) {
+        // Read first: once settled, every look-up comes through here.
+        if !self.settled.load(Ordering::Relaxed) && !self.settled.swap(true, Ordering::AcqRel) {
+            self.template.settled.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    pub(crate) fn template(&self) -> &Arc<Template> {
+        &self.template
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
 
 /// The digest that stands for a template that is not there.
 const MISSING: u128 = 0;
@@ -33,8 +62,8 @@ pub(crate) struct Template {
     floor: Floor,
     /// Loads begun.
     loads: AtomicU64,
-    /// The last load whose template MiniJinja was seen to hold.
-    installed: AtomicU64,
+    /// Loads of which it is known what MiniJinja made of them: it holds the template, or dropped it, or got none.
+    settled: AtomicU64,
     content: Mutex<Content>,
 }
 
@@ -68,20 +97,14 @@ impl Template {
     /// MiniJinja compiles what a load returns and then keeps whichever template was installed first, so a thread
     /// can be handed another one's older text: (1) A begins a load at generation 1 and reads; (2) the file is
     /// saved, generation 2; (3) B begins a load and reads the new text; (4) A installs; (5) B is handed A's. B may
-    /// therefore trust its load only when no other was under way: none begun since, and the one before it seen
-    /// installed.
-    pub(crate) fn begin_load(&self) -> Seen {
+    /// therefore trust its load only when no other was under way: none begun since, and all before it settled.
+    pub(crate) fn begin_load(self: &Arc<Self>) -> (Load, Seen) {
         let generation = self.generation();
-        let load = self.loads.fetch_add(1, Ordering::AcqRel) + 1;
-        let alone = self.installed.load(Ordering::Acquire) + 1 == load;
-        Seen { generation, load: Some(if alone { load } else { 0 }) }
-    }
-
-    /// Notes that MiniJinja holds the template of this load.
-    pub(crate) fn note_installed(&self, load: u64) {
-        if self.installed.load(Ordering::Relaxed) < load {
-            self.installed.fetch_max(load, Ordering::AcqRel);
-        }
+        let before = self.loads.fetch_add(1, Ordering::AcqRel);
+        let alone = self.settled.load(Ordering::Acquire) == before;
+        let load = if alone { before + 1 } else { NEVER_ALONE };
+        let seen = Seen { generation, load: Some(load) };
+        (Load { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
     }
 
     /// Whether the template is still in the state that was seen.
@@ -176,7 +199,7 @@ impl Templates {
             generation: AtomicU64::new(1),
             floor: Floor::default(),
             loads: AtomicU64::new(0),
-            installed: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             content: Mutex::default(),
         });
         let same_name = known.names.entry(name.into()).or_default();

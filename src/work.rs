@@ -17,7 +17,7 @@ use crate::context::{self, Frame, FrameId};
 use crate::entry::{Body, Entry, Fragment};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::{Slot, Stamp};
-use crate::front::{self, Looked};
+use crate::front;
 use crate::identity::Identity;
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::stats::Counter;
@@ -63,9 +63,23 @@ impl FragmentCache {
     /// Finds the entry, waits for whoever computes it, or returns the work to do.
     pub(crate) fn lookup(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin) -> Lookup {
         let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some(body) = self.inner.hit(wanted) {
-            return Lookup::Hit(body);
+        match self.inner.hit(wanted) {
+            Some(body) => Lookup::Hit(body),
+            None => self.join(wanted, begin, ended),
         }
+    }
+
+    /// The same without blocking the thread.
+    pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>) -> Lookup {
+        let ended = self.inner.flights.ended(wanted.identity.hash);
+        match self.inner.hit(wanted) {
+            Some(body) => Lookup::Hit(body),
+            None => self.join_async(wanted, ended).await,
+        }
+    }
+
+    /// What a look-up does when the store holds nothing of use; `ended` was read before the store was.
+    pub(crate) fn join(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin, ended: u64) -> Lookup {
         let origin = self.origin(wanted, begin, ended);
         let mut deadline = None;
         loop {
@@ -81,12 +95,7 @@ impl FragmentCache {
         }
     }
 
-    /// The same without blocking the thread.
-    pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>) -> Lookup {
-        let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some(body) = self.inner.hit(wanted) {
-            return Lookup::Hit(body);
-        }
+    pub(crate) async fn join_async(&self, wanted: &Wanted<'_>, ended: u64) -> Lookup {
         let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
         let mut deadline = None;
         loop {
@@ -174,20 +183,45 @@ impl Inner {
         };
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
         let now = self.floors.stamp();
-        let looked = front::look(self.id, wanted.identity.hash, |slot| {
+        let hash = wanted.identity.hash;
+        let in_front = front::look(self.id, hash, |slot| {
             let usable = wanted.fits(&slot.entry, &self.clock)
                 && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors));
             slot.admitted_at = now;
             usable.then(|| answer(&slot.entry))
         });
-        match looked {
-            Looked::Found(body) => Some(body),
-            Looked::AskStore => {
-                let entry = self.find(wanted)?;
-                front::keep(self.id, wanted.identity.hash, &entry, now);
-                Some(answer(&entry))
+        if let Some((body, tell_store)) = in_front {
+            if tell_store {
+                self.touch(hash);
             }
+            return Some(body);
         }
+        let entry = self.find(wanted)?;
+        front::keep(self.id, hash, &entry, now);
+        Some(answer(&entry))
+    }
+
+    /// Tells the store of a hit in front; gives the entry back to it, should it have evicted that meanwhile.
+    fn touch(&self, hash: u128) {
+        if self.memory.get(hash).is_none()
+            && let Some((entry, _)) = front::look(self.id, hash, |slot| Some(Arc::clone(&slot.entry)))
+        {
+            self.memory.put(hash, entry);
+        }
+    }
+
+    /// A stored value, decoded; what does not decode is no hit, and is removed.
+    pub(crate) fn decoded<T>(&self, wanted: &Wanted<'_>, decode: impl FnOnce(&Body) -> Option<T>) -> Option<T> {
+        let entry = self.find(wanted)?;
+        let value = decode(&entry.body);
+        match value {
+            Some(_) => {
+                self.counters.hit(entry.cost);
+                gather_from(&entry.record);
+            }
+            None => self.memory.remove(wanted.identity.hash),
+        }
+        value
     }
 
     /// The valid, fresh entry of an identity.
@@ -317,13 +351,15 @@ impl Work {
         self.publish(&entry);
     }
 
+    /// Stores, unless it must not be. What is expired when it is done (its scope began long ago) is as good as
+    /// uncacheable: those who wait would find it expired, and must not queue up to find so one after another.
     fn publish(&mut self, entry: &Arc<Entry>) {
         let inner = &self.inner;
         let Some(lead) = self.lead.take() else {
             inner.counters.count(Counter::unstored);
             return;
         };
-        if entry.record.uncacheable {
+        if entry.record.uncacheable || !entry.fresh(inner.clock.latest(), self.ttl) {
             inner.counters.count(Counter::unstored);
             lead.release();
         } else if !entry.record.templates_current() || !entry.record.admitted(&inner.floors) {

@@ -13,7 +13,7 @@ use crate::compile::lex::{Kind, Token};
 pub(crate) struct Expr {
     pub(crate) range: Range<usize>,
     pub(crate) shape: Shape,
-    /// Operands of `~` and `+` at any depth, except literals and the top-level chain of `shape`.
+    /// Operands of `~` and `+` at any depth, except literals.
     pub(crate) joined: Vec<Range<usize>>,
 }
 
@@ -122,10 +122,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
         self.joined.clear();
         let node = self.conditional()?;
-        let mut joined = std::mem::take(&mut self.joined);
-        if let Shape::Chain(operands) = &node.shape {
-            joined.retain(|range| operands.iter().all(|operand| operand.range != *range));
-        }
+        let joined = std::mem::take(&mut self.joined);
         Ok(Expr { range: node.range, shape: node.shape, joined })
     }
 

@@ -330,9 +330,10 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed.
+/// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed. An operand that is the whole
+/// range is an argument of its own, and the run side sees for itself whether it is undefined.
 fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end);
+    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end && **j != *range);
     // Sort keys: closing before opening at one place, inner closings first.
     let mut inserts = Vec::new();
     for operand in inside {
