@@ -7,9 +7,13 @@ mod app;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use app::{App, config::Config};
 use tokio::net::TcpListener;
+
+/// How long the end waits for answers under way.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,10 +32,11 @@ async fn run() -> Result<(), String> {
     let app = App::open(&config).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
     println!("the catalogue is at http://{address}/ (database {}, Ctrl-C ends it)", config.database.display());
-    axum::serve(listener, app::router(app))
-        .with_graceful_shutdown(interrupted())
-        .await
-        .map_err(|error| format!("the server stopped: {error}"))?;
+    let server = axum::serve(listener, app::router(app)).with_graceful_shutdown(interrupted());
+    tokio::select! {
+        ended = server => ended.map_err(|error| format!("the server stopped: {error}"))?,
+        () = overdue() => println!("somebody was still waiting for an answer"),
+    }
     println!("the catalogue is closed");
     Ok(())
 }
@@ -43,6 +48,12 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
         ErrorKind::PermissionDenied => format!("port {port} needs privileges; set PORT to one above 1023"),
         _ => format!("cannot listen on {address}: {error}"),
     })
+}
+
+/// Open requests are answered before the end, but none may put it off for ever.
+async fn overdue() {
+    interrupted().await;
+    tokio::time::sleep(PATIENCE).await;
 }
 
 async fn interrupted() {

@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::films::{Edit, Film};
-use super::pages::{genres, known_film, reader};
+use super::pages::{genres, known_film, quoted, reader};
 use super::problem::Problem;
 use super::sessions::Cookie;
 use super::visitors::Session;
@@ -72,12 +72,13 @@ pub(crate) async fn save(
     .await
 }
 
-/// After the edit is saved, and before anybody is told: what shows the film, lists its genres, or counts films.
+/// After the edit is saved, and before anybody is told: what counts films, shows the film, or lists its genres. The
+/// cached data (`films`) goes first: a page that still read the old data began before the tags of pages are raised.
 fn refresh(parts: &Parts, before: &Film, edit: &Edit<'_>) {
+    parts.cache.invalidate_tag("films");
     parts.cache.invalidate_tag(&format!("film:{}", before.id));
     parts.cache.invalidate_tag(&format!("genre:{}", before.genre));
     parts.cache.invalidate_tag(&format!("genre:{}", edit.genre));
-    parts.cache.invalidate_tag("films");
 }
 
 fn show(
@@ -101,6 +102,8 @@ fn checked<'a>(parts: &Parts, typed: &'a Typed, faults: &mut Faults) -> Result<O
     let title = typed.title.trim();
     if title.is_empty() {
         faults.insert("title", "A film needs a title.".into());
+    } else if title.chars().any(char::is_control) {
+        faults.insert("title", "A title has no control characters.".into());
     } else if title.chars().count() > LONGEST {
         faults.insert("title", format!("That title is too long; {LONGEST} characters are the most."));
     }
@@ -109,7 +112,7 @@ fn checked<'a>(parts: &Parts, typed: &'a Typed, faults: &mut Faults) -> Result<O
         faults.insert("director", format!("That name is too long; {LONGEST} characters are the most."));
     }
     if !genres(parts)?.iter().any(|genre| genre.slug == typed.genre) {
-        faults.insert("genre", format!("There is no genre {:?}.", typed.genre));
+        faults.insert("genre", format!("There is no genre {}.", quoted(&typed.genre)));
     }
     let imdb = number::<f64>(&typed.imdb, 1.0..=10.0, "imdb", faults);
     let minutes = number::<u32>(&typed.minutes, 1..=1000, "minutes", faults);
@@ -131,7 +134,7 @@ fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
     }
     let number = typed.parse().ok().filter(|number| range.contains(number));
     if number.is_none() {
-        faults.insert(field, format!("{typed:?} is not a number from {} to {}.", range.start(), range.end()));
+        faults.insert(field, format!("{} is not a number from {} to {}.", quoted(typed), range.start(), range.end()));
     }
     number
 }

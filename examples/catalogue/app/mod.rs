@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 use minijinja::Environment;
 use minijinja_cache::{FragmentCache, LiveEnvironment, Watcher};
@@ -50,6 +51,7 @@ impl App {
         let mut env = Environment::new();
         cache.add_to_environment(&mut env);
         env.set_loader(cache.path_loader(&config.templates)?);
+        env.add_filter("date", pages::date);
         env.add_filter("money", pages::money);
         env.add_filter("thousands", pages::thousands);
         env.add_function("ran", pages::ran);
@@ -97,5 +99,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/logout", post(sessions::logout))
         .route("/style.css", get(pages::style))
         .fallback(pages::nowhere)
+        .layer(middleware::from_fn_with_state(app.clone(), problem::in_words))
         .with_state(app)
 }

@@ -43,7 +43,8 @@ pub(crate) async fn index(State(app): State<App>, cookie: Cookie, Query(paramete
         None | Some("0") => false,
         Some("1") => true,
         Some(other) => {
-            return problem(&app, Problem::bad_request(format!("debug is {other:?}, but must be 1 or 0."))).await;
+            return problem(&app, Problem::bad_request(format!("debug is {}, but must be 1 or 0.", quoted(other))))
+                .await;
         }
     };
     app.work(move |parts| {
@@ -77,7 +78,7 @@ pub(crate) async fn genre(
     app.work(move |parts| {
         let genres = genres(parts)?;
         let Some(genre) = genres.iter().find(|genre| genre.slug == slug) else {
-            return Err(Problem::not_found(format!("There is no genre {slug:?}.")));
+            return Err(Problem::not_found(format!("There is no genre {}.", quoted(&slug))));
         };
         let pages = genre.films.div_ceil(PER_PAGE).max(1);
         let page = page_number(parameters.get("page"), pages)?;
@@ -184,7 +185,7 @@ pub(crate) fn genres(parts: &Parts) -> Result<Vec<Genre>, Problem> {
 
 /// The film of an address.
 pub(crate) fn known_film(parts: &Parts, id: &str) -> Result<Film, Problem> {
-    let missing = || Problem::not_found(format!("There is no film {id:?}."));
+    let missing = || Problem::not_found(format!("There is no film {}.", quoted(id)));
     let number: i64 = id.parse().map_err(|_| missing())?;
     parts.db.film(number)?.ok_or_else(missing)
 }
@@ -203,10 +204,10 @@ fn page_number(given: Option<&String>, pages: u32) -> Result<u32, Problem> {
     let Some(given) = given else { return Ok(1) };
     match given.parse::<u32>() {
         Ok(0) | Err(_) if !given.bytes().all(|byte| byte.is_ascii_digit()) || given.is_empty() || *given == "0" => {
-            Err(Problem::bad_request(format!("The page is {given:?}, but must be a number from 1.")))
+            Err(Problem::bad_request(format!("The page is {}, but must be a number from 1.", quoted(given))))
         }
         Ok(page) if (1..=pages).contains(&page) => Ok(page),
-        _ => Err(Problem::not_found(format!("There is no page {given}; the last one is {pages}."))),
+        _ => Err(Problem::not_found(format!("There is no page {}; the last one is {pages}.", quoted(given)))),
     }
 }
 
@@ -226,6 +227,40 @@ fn panel(parts: &Parts, before: &(Stats, u64)) -> Result<String, Problem> {
         saved => (now.render_time_saved - then.render_time_saved).as_secs_f64() * 1e3,
     };
     Ok(parts.templates.render("_debug.html", context)?)
+}
+
+/// What a visitor sent, short enough to be shown.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("“{}…”", &text[..end]),
+        None => format!("“{text}”"),
+    }
+}
+
+/// `1968-12-11` → `11 December 1968`; what is no date stays as it is.
+pub(crate) fn date(iso: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let mut parts = iso.splitn(3, '-').map(|part| part.parse::<usize>().ok());
+    let (Some(Some(year)), Some(Some(month)), Some(Some(day))) = (parts.next(), parts.next(), parts.next()) else {
+        return iso.to_owned();
+    };
+    match MONTHS.get(month.wrapping_sub(1)) {
+        Some(month) => format!("{day} {month} {year}"),
+        None => iso.to_owned(),
+    }
 }
 
 /// `1234567` → `$1.2 million`

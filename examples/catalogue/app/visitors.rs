@@ -39,6 +39,8 @@ impl Db {
     }
 
     pub(crate) fn add_session(&self, session: &Session) -> Result<()> {
+        // A session nobody signed in with only served a sign-in form.
+        self.execute("DELETE FROM sessions WHERE visitor IS NULL AND created < unixepoch() - 3600", [])?;
         let visitor = session.visitor.as_ref().map(|visitor| visitor.id);
         self.execute(
             "INSERT INTO sessions (id, csrf, visitor) VALUES (?1, ?2, ?3)",
