@@ -148,7 +148,7 @@ impl FragmentCache {
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
         self.inner.counters.count(Counter::invalidations);
         for template in self.inner.templates.named(name) {
-            template.change(&self.inner.floors);
+            template.invalidate(&self.inner.floors);
         }
         Invalidation(())
     }

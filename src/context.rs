@@ -262,12 +262,26 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
 }
 
 /// Looks a template up on behalf of an import or an `extends`: what `look_up` comes across, every fragment that this
-/// render opens later depends on.
-pub(crate) fn import<R>(look_up: impl FnOnce() -> R) -> R {
+/// render opens later depends on. A look-up that loaded the template is made again, so that it is MiniJinja's own copy
+/// that answers, whoever else loads it at this moment.
+pub(crate) fn import(look_up: impl Fn()) {
     set_importing(true);
-    let result = look_up();
+    look_up();
+    if forget_loads() {
+        look_up();
+    }
     set_importing(false);
-    result
+}
+
+/// Forgets imports that were answered by loading; whether there were any.
+fn forget_loads() -> bool {
+    with(|context| {
+        let Some(render) = context.renders.last_mut() else { return false };
+        let known = render.imported.len();
+        render.imported.retain(|(_, dependency)| dependency.seen.load.is_none());
+        render.imported.len() < known
+    })
+    .unwrap_or(false)
 }
 
 fn set_importing(yes: bool) {

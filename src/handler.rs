@@ -2,6 +2,7 @@
 //!
 //! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives.
 
+use std::any::type_name;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -260,8 +261,8 @@ impl FragmentCache {
             Ok(bytes) => {
                 work.finish(Body::Data(bytes.into()));
             }
-            Err(error) => {
-                self.report_codec("encode", &error);
+            Err(_) => {
+                self.report_codec("encode", type_name::<T>());
                 work.note(|record| record.uncacheable = true);
                 work.finish(Body::Data([].into()));
             }
@@ -270,11 +271,14 @@ impl FragmentCache {
 
     fn decode<T: DeserializeOwned>(&self, body: &Body) -> Option<T> {
         let Body::Data(bytes) = body else { return None };
-        rmp_serde::from_slice(bytes).inspect_err(|error| self.report_codec("decode", error)).ok()
+        rmp_serde::from_slice(bytes)
+            .inspect_err(|_| self.report_codec("decode what is stored as", type_name::<T>()))
+            .ok()
     }
 
-    fn report_codec(&self, what: &str, error: &dyn std::error::Error) {
-        let message = format!("get_or_set_value: cannot {what} a value: {error}");
+    /// Names the type and not what serde says: its messages quote values.
+    fn report_codec(&self, what: &str, type_name: &str) {
+        let message = format!("get_or_set_value: cannot {what} {type_name}");
         self.inner.report(&Error::new(ErrorKind::Codec, message));
     }
 }

@@ -72,11 +72,13 @@ impl FragmentCache {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = rewrite(source, name, env.syntax())?;
         let template = self.inner.templates.get(environment, name, None);
-        let replaced = self.inner.templates.add(id_of(environment, name), &template);
+        // Of this very environment: a clone of it may not know the template yet.
+        let replaced = env.templates().any(|(known, _)| known == name);
         let seen = Seen { generation: template.generation() + 1, load: None };
         let mut text = rewritten.text.unwrap_or_else(|| source.to_owned());
         mark(&mut text, env.syntax(), id_of(environment, name), seen.generation);
         env.add_template_owned(name.to_owned(), text)?;
+        self.inner.templates.add(id_of(environment, name), &template);
         template.change(&self.inner.floors);
         template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
         self.refresh_others(&template, environment, replaced);

@@ -1,5 +1,6 @@
 //! What a handler says about one cached result.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::record::FOREVER;
 /// let options = Options::ttl(Duration::from_secs(60)).tag("films").vary("de").markup();
 /// # let _ = options;
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     pub(crate) ttl: Option<Nanos>,
     pub(crate) stale: Nanos,
@@ -101,5 +102,20 @@ impl Options {
         if let Err(reason) = encoded {
             self.refused.get_or_insert(reason);
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Without the variants and the version, which may hold what a key may hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("ttl", &self.ttl.map(Duration::from_nanos))
+            .field("stale", &Duration::from_nanos(self.stale))
+            .field("markup", &self.markup)
+            .field("tags", &self.tags)
+            .field("varies", &!self.vary.is_empty())
+            .field("versioned", &self.version.is_some())
+            .field("label", &self.label)
+            .finish()
     }
 }

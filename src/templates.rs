@@ -65,6 +65,8 @@ pub(crate) struct Template {
     /// Loads of which it is known what MiniJinja made of them: it holds the template, or dropped it, or got none.
     settled: AtomicU64,
     content: Mutex<Content>,
+    /// Added in memory: nothing loads it again.
+    added: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -131,11 +133,20 @@ impl Template {
         }
     }
 
-    /// Refreshes everything made from this template.
+    /// Notes that the content changed: refreshes everything made from it.
     pub(crate) fn change(&self, floors: &Floors) {
         let mut content = self.content();
         content.digest = None;
         self.raise(floors);
+    }
+
+    /// Refreshes everything made from this template, and has it loaded again if it comes from a loader.
+    pub(crate) fn invalidate(&self, floors: &Floors) {
+        if self.added.load(Ordering::Acquire) {
+            floors.raise_floor(&self.floor);
+        } else {
+            self.change(floors);
+        }
     }
 
     #[cfg(feature = "watch")]
@@ -201,6 +212,7 @@ impl Templates {
             loads: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             content: Mutex::default(),
+            added: AtomicBool::new(false),
         });
         let same_name = known.names.entry(name.into()).or_default();
         same_name.retain(|template| template.strong_count() > 0);
@@ -218,10 +230,11 @@ impl Templates {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
     }
 
-    /// Notes a template added in memory; whether it was known before.
-    pub(crate) fn add(&self, id: u64, template: &Arc<Template>) -> bool {
+    /// Notes a template added in memory.
+    pub(crate) fn add(&self, id: u64, template: &Arc<Template>) {
+        template.added.store(true, Ordering::Release);
         let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-        added.insert(id, Arc::clone(template)).is_some()
+        added.insert(id, Arc::clone(template));
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {

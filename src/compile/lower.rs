@@ -168,10 +168,15 @@ fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprErr
     let Some(expr) = expr else {
         return Ok(Some(Ttl::Default));
     };
+    let text = &source[expr.range.clone()];
+    // A list or map is no lifetime whatever it holds, but must not be evaluated for it.
+    if text.starts_with(['[', '{']) {
+        let message = format!("the lifetime `{text}` is a list or a map; give seconds or a duration");
+        return Err(ExprError { at: expr.range.start, message });
+    }
     if !expr.shape.is_literal() {
         return Ok(None);
     }
-    let text = &source[expr.range.clone()];
     let value = Environment::empty().compile_expression(text).and_then(|e| e.eval(()));
     let ttl = match value {
         Ok(value) => parse_ttl_value(&value).map_err(|error| error.to_string()),

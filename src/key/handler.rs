@@ -1,6 +1,6 @@
 //! Rust values as keys: a serde serializer that writes the bytes of `key.rs`, so that a handler's
 //! `("user", 5)` and a template's `["user", 5]` are one key. Structs are maps of their fields, `Some(x)` is `x`,
-//! unit is none.
+//! and a unit is refused.
 
 use std::fmt;
 
@@ -133,8 +133,9 @@ impl<'a> ser::Serializer for Encoder<'a> {
         value.serialize(self)
     }
 
+    /// A template value that is undefined serializes as a unit, and would make one key of many.
     fn serialize_unit(self) -> Result<(), Refused> {
-        self.serialize_none()
+        Err(Refused(KeyError::Undefined(None)))
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Refused> {
