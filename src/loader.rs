@@ -108,7 +108,7 @@ impl FragmentCache {
         inner.counters.count(Counter::invalidations);
         for other in inner.templates.named(template.name()) {
             if !Arc::ptr_eq(&other, template) {
-                other.change(&inner.floors);
+                other.invalidate(&inner.floors);
             }
         }
         if !replaced && inner.loaders.load(Ordering::Relaxed) == 0 {

@@ -6,7 +6,10 @@
 //! capture, and `fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
 //! an error reaches the caller, so nobody who waits is left waiting.
 
-use minijinja::value::{Kwargs, Value, from_args};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use crate::cache::{FragmentCache, Inner};
@@ -59,7 +62,6 @@ impl FragmentCache {
     /// Each call makes the environment one of its own: it shares no fragment with another. Clones made afterwards
     /// count as the same.
     pub fn add_to_environment(&self, env: &mut Environment<'_>) {
-        use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let unique = NEXT.fetch_add(1, Ordering::Relaxed);
         self.register(env, tag_hash(TagClass::Environment, 1, &unique.to_le_bytes()));
@@ -176,9 +178,7 @@ impl Binding {
             match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
                 Lookup::Hit(Body::Text(text)) => {
                     context::set_hit(text);
-                    if context::render_end_unseen() {
-                        Rendering::of(state);
-                    }
+                    Rendering::see_end(state);
                     return false;
                 }
                 // Blocks hold texts; an identity of theirs is never a value's.
@@ -328,19 +328,28 @@ impl Binding {
 
     /// `cache_partial(name, key, ttl, context=…, tags=…, vary=…, version=…, if=…, unless=…, stale=…, name=…)`.
     fn partial(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
-        let (wanted, key, ttl) = from_args::<(&str, &Value, Option<&Value>)>(args)?;
+        // By hand: MiniJinja takes an undefined argument for one that was not given.
+        let (wanted, key, ttl) = match args {
+            [wanted, key] => (wanted, key, None),
+            [wanted, key, ttl] => (wanted, key, Some(ttl)),
+            _ => return Err(in_call("cache_partial", "give a template, a key and, if you like, a lifetime")),
+        };
+        let Some(wanted) = wanted.as_str() else {
+            return Err(in_call("cache_partial", format!("the template is {}, but must be a name", wanted.kind())));
+        };
         let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
         self.cache.inner.check_auto_reload(state.env())?;
-        let ttl = match (ttl, options.get::<Option<Value>>("ttl")?) {
+        Rendering::see_end(state);
+        let ttl = match (ttl, given(options, "ttl")?) {
             (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
             (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,
             (None, Some(ttl)) => computed_ttl(&ttl).map_err(refuse)?,
             (None, None) => None,
         };
-        let condition = options.get::<Option<Value>>("if")?.is_none_or(|yes| yes.is_true())
-            && !options.get::<Option<Value>>("unless")?.is_some_and(|no| no.is_true());
-        let context = options.get::<Option<Value>>("context")?.unwrap_or_else(|| Value::from_pairs(NO_CONTEXT));
-        let (vary, version) = (options.get::<Option<Value>>("vary")?, options.get::<Option<Value>>("version")?);
+        let condition = given(options, "if")?.is_none_or(|yes| yes.is_true())
+            && !given(options, "unless")?.is_some_and(|no| no.is_true());
+        let context = given(options, "context")?.unwrap_or_else(|| Value::from_pairs(NO_CONTEXT));
+        let (vary, version) = (given(options, "vary")?, given(options, "version")?);
         let prepared = block_options(options).map_err(refuse)?;
         options.assert_all_used()?;
 
@@ -376,6 +385,13 @@ impl Binding {
 const NO_CONTEXT: [(&str, Value); 0] = [];
 
 impl Rendering {
+    /// Has the end of this render noticed, where a beginning was noted that ends with it.
+    fn see_end(state: &mut State<'_, '_>) {
+        if context::render_end_unseen() {
+            Rendering::of(state);
+        }
+    }
+
     /// What this render has under way; noted on first use.
     fn of<'a>(state: &'a mut State<'_, '_>) -> &'a mut Rendering {
         state.get_or_insert_extension_with(|| Rendering {
@@ -460,10 +476,10 @@ fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
 }
 
 /// The options that only a miss needs.
-fn block_options(given: &Kwargs) -> Result<Options, String> {
-    let read = |name| given.get::<Option<Value>>(name).map_err(|error| error.to_string());
+fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
+    let read = |name| given(kwargs, name).map_err(|error| error.to_string());
     let mut options = Options::default();
-    if given.args().next().is_none() {
+    if kwargs.args().next().is_none() {
         return Ok(options);
     }
     if let Some(tags) = read("tags")? {
@@ -481,9 +497,13 @@ fn block_options(given: &Kwargs) -> Result<Options, String> {
     Ok(options)
 }
 
+/// An option as it was given; `none` and undefined are values too.
+fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
+    if kwargs.has(name) { kwargs.get(name).map(Some) } else { Ok(None) }
+}
+
 /// Tags are strings or numbers; a list is the tags in it.
-fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<std::sync::Arc<str>>, String> {
-    use minijinja::value::ValueKind;
+fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
     let mut names = Vec::new();
     for value in values {
         match value.kind() {
