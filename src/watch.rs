@@ -1,28 +1,31 @@
 //! Tells when files below a folder may have changed: the public names, the thread that calls back, and how it stops.
 //!
 //! Which folders are watched and how their paths are spelled is `tree.rs`, the operating system's notifications are
-//! `native.rs`, looking at files by the clock is `poll.rs`, gathering is `batch.rs`. What a change means for templates
+//! `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at files by the clock is `poll.rs`. What a change means for templates
 //! and caches is for the caller.
 
 mod batch;
 mod error;
+mod inbox;
 mod native;
 mod poll;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 mod tree;
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use self::batch::Batch;
 pub(crate) use self::error::WatchError;
-use self::native::{Message, Native};
+#[cfg(all(test, not(shuttle)))]
+use self::error::WatchErrorKind;
+use self::inbox::Inbox;
+use self::native::Native;
 use self::tree::Tree;
 
 /// How long changes are gathered, counted from the first of them, so that a constant stream delays nobody.
@@ -70,10 +73,8 @@ pub enum WatchMode {
 }
 
 /// Watches a folder until it is dropped.
-#[derive(Debug)]
 pub struct Watcher {
-    tx: Sender<Message>,
-    stopping: Arc<AtomicBool>,
+    inbox: Arc<Inbox>,
     thread: ThreadId,
     join: Mutex<Option<JoinHandle<()>>>,
 }
@@ -84,9 +85,7 @@ impl Watcher {
     /// Waits for a callback under way, so no callback runs after this returns; called from inside the callback it returns
     /// at once and that callback is the last. Do not hold what the callback waits for.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        // An error means that the thread has ended already.
-        let _ = self.tx.send(Message::Stop);
+        self.inbox.stop();
         // Before the lock: another thread may hold it while it waits for this one.
         if thread::current().id() == self.thread {
             return;
@@ -96,6 +95,12 @@ impl Watcher {
             // A panic of the thread has been printed; there is nothing left to stop.
             let _ = handle.join();
         }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("stopping", &self.inbox.stopping()).finish_non_exhaustive()
     }
 }
 
@@ -124,45 +129,40 @@ pub(crate) fn watch(
     if !meta.is_dir() {
         return Err(WatchError::not_a_folder(&root));
     }
-    let (tx, rx) = channel();
-    let stopping = Arc::new(AtomicBool::new(false));
-    let callback = Callback { on_change, stopping: Arc::clone(&stopping) };
+    let inbox = Arc::new(Inbox::default());
+    let callback = Callback { on_change, inbox: Arc::clone(&inbox) };
     let work: Box<dyn FnOnce() + Send> = match mode {
         WatchMode::Native => {
-            let native = Native::new(tx.clone());
+            let native = Native::new(Arc::clone(&inbox));
             let mut tree = Tree::new(root, native);
             tree.reset();
             if let Some(error) = tree.refusal() {
                 return Err(error);
             }
-            Box::new(move || follow(&rx, tree, &callback))
+            Box::new(move || follow(tree, &callback))
         }
         WatchMode::Poll(interval) => {
             let first = poll::look(&root).map_err(|source| WatchError::unreadable(&root, source))?;
-            Box::new(move || poll::follow(&rx, &root, first, interval, &callback))
+            Box::new(move || poll::follow(&root, first, interval, &callback))
         }
     };
     let join = thread::Builder::new().name("template watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
-    Ok(Watcher { tx, stopping, thread: join.thread().id(), join: Mutex::new(Some(join)) })
+    Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
 }
 
 /// What the caller gave, and whether it may still be called.
 struct Callback<F> {
     on_change: F,
-    stopping: Arc<AtomicBool>,
+    inbox: Arc<Inbox>,
 }
 
 impl<F: Fn(Change)> Callback<F> {
-    fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
     /// A panic leaves open how much of the change was dealt with, so everything counts as changed; a second panic ends
     /// that, or one bad change would occupy the thread for ever.
     fn call(&self, change: Change) {
         let again = Change::Everything { reason: "handling the change before panicked".to_owned() };
         for change in [change, again] {
-            if self.stopping() || catch_unwind(AssertUnwindSafe(|| (self.on_change)(change))).is_ok() {
+            if self.inbox.stopping() || catch_unwind(AssertUnwindSafe(|| (self.on_change)(change))).is_ok() {
                 return;
             }
         }
@@ -176,21 +176,13 @@ struct Schedule {
     delay: Duration,
 }
 
-fn follow<F: Fn(Change)>(rx: &Receiver<Message>, mut tree: Tree, callback: &Callback<F>) {
+fn follow<F: Fn(Change)>(mut tree: Tree, callback: &Callback<F>) {
     let now = Instant::now();
     let mut schedule = Schedule { check: now + CHECK, retry: now, delay: RETRY_FIRST };
-    loop {
-        let mut batch = Batch::default();
-        match rx.recv_timeout(schedule.check.saturating_duration_since(Instant::now())) {
-            Ok(message) => {
-                batch.add(message, tree.generation());
-                gather(rx, &mut batch, tree.generation());
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if callback.stopping() {
-            return;
+    while let Some(batch) = callback.inbox.take(schedule.check, GATHER) {
+        // Reported twice: watching anew has to wait until the flood of notifications is over, and lets changes slip by.
+        if let Some(reason) = batch.lost.clone() {
+            callback.call(Change::Everything { reason });
         }
         if let Some(change) = turn(&mut tree, batch, &mut schedule) {
             callback.call(change);
@@ -198,22 +190,16 @@ fn follow<F: Fn(Change)>(rx: &Receiver<Message>, mut tree: Tree, callback: &Call
     }
 }
 
-fn gather(rx: &Receiver<Message>, batch: &mut Batch, generation: u64) {
-    let end = Instant::now() + GATHER;
-    while let Ok(message) = rx.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        if matches!(message, Message::Stop) || Instant::now() >= end {
-            batch.add(message, generation);
-            return;
-        }
-        batch.add(message, generation);
-    }
-}
-
 /// Brings the watches up to date first and reports second: whatever was written before a watch existed is on disk when the
 /// report arrives, whatever is written later has a watch to tell of it.
 fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Change> {
     let start = Instant::now();
-    let retry = tree.can_retry() && start >= schedule.retry;
+    let permitted = batch.metadata.iter().any(|path| tree.is_refused(path));
+    let retry = permitted || (tree.can_retry() && start >= schedule.retry);
+    // The end of a watch that has been replaced since is no loss.
+    if batch.closed == Some(tree.generation()) {
+        batch.lost = Some("watching broke off".to_owned());
+    }
     if let Some(reason) = batch.lost.take() {
         tree.reset();
         schedule.postpone(tree);
@@ -222,7 +208,7 @@ fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Ch
     if let Some(reason) = tree.root_changed(&batch.moved) {
         tree.reset();
         schedule.postpone(tree);
-        return reason.map(|reason| Change::Everything { reason });
+        return Some(Change::Everything { reason });
     }
     if retry {
         tree.reset();

@@ -1,6 +1,6 @@
-//! Gathers notifications into one change: which paths to report, and after which of them folders must be watched anew.
+//! Notifications as one change: which paths to report, and after which of them folders must be watched anew.
 //!
-//! What becomes of the watches is `tree.rs`; when a batch is complete is the thread's business.
+//! When a batch is complete is `inbox.rs`, what becomes of the watches is `tree.rs`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,32 +8,43 @@ use std::path::PathBuf;
 use notify::event::{Event, EventKind, ModifyKind};
 
 use super::Change;
-use super::native::Message;
 use super::tree::Tree;
+
+/// More paths than this at once are everything.
+const PATHS: usize = 50_000;
 
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Something else than its name or existence changed.
+    /// Written to.
     pub(super) touched: BTreeSet<PathBuf>,
     /// Created, removed, renamed, or nobody knows.
     pub(super) moved: BTreeSet<PathBuf>,
     /// Why notifications are missing.
     pub(super) lost: Option<String>,
-    metadata: BTreeSet<PathBuf>,
+    /// The generation of a watch that has ended, wanted or not.
+    pub(super) closed: Option<u64>,
+    /// Times or permissions changed.
+    pub(super) metadata: BTreeSet<PathBuf>,
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, message: Message, generation: u64) {
-        match message {
-            Message::Event(event) if event.need_rescan() => {
-                self.lost = Some("the operating system dropped notifications: there were too many at once".to_owned());
+    pub(super) fn add(&mut self, event: notify::Result<Event>) {
+        match event {
+            Ok(event) if event.need_rescan() => {
+                self.lose("the operating system dropped notifications: there were too many at once".to_owned());
             }
-            Message::Event(event) => self.event(event),
-            Message::Error(error) => self.lost = Some(format!("the operating system reports: {error}")),
-            // The end of a watch that has been replaced since is no loss.
-            Message::Closed(of) if of == generation => self.lost = Some("watching broke off".to_owned()),
-            Message::Closed(_) | Message::Stop => {}
+            Ok(event) if self.lost.is_none() => self.event(event),
+            // Everything is reported anyway.
+            Ok(_) => {}
+            Err(error) => self.lose(format!("the operating system reports: {error}")),
         }
+        if self.touched.len() + self.moved.len() + self.metadata.len() > PATHS {
+            self.lose(format!("more than {PATHS} paths changed at once"));
+        }
+    }
+
+    fn lose(&mut self, reason: String) {
+        *self = Self { lost: Some(reason), closed: self.closed, ..Self::default() };
     }
 
     fn event(&mut self, event: Event) {
@@ -45,9 +56,6 @@ impl Batch {
                 self.touched.extend(event.paths.into_iter().filter(|path| !path.is_dir()));
             }
             _ => self.moved.extend(event.paths),
-        }
-        if event.attrs.flag().is_some() {
-            self.lost.get_or_insert_with(|| "notifications are incomplete".to_owned());
         }
     }
 

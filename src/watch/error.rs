@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Why a folder cannot be watched.
 #[derive(Debug)]
 pub(crate) struct WatchError {
+    #[cfg_attr(not(all(test, not(shuttle))), expect(dead_code, reason = "the tests ask; users read the message"))]
     kind: WatchErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -29,7 +30,7 @@ pub(crate) enum WatchErrorKind {
 
 impl WatchError {
     /// What went wrong.
-    #[allow(dead_code)]
+    #[cfg(all(test, not(shuttle)))]
     pub(crate) fn kind(&self) -> WatchErrorKind {
         self.kind
     }

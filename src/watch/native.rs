@@ -4,36 +4,30 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode, Event, EventKind};
 use notify::{Config, EventHandler, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::error::Refusal;
+use super::inbox::Inbox;
 
 /// Whether each folder gets a watch of its own. `notify` would add watches for new folders itself, but then nobody knows
 /// when a watch exists, new links are not followed, and a folder with two names is reported under one of them.
 pub(super) const EACH_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-pub(super) enum Message {
-    Event(Event),
-    Error(notify::Error),
-    /// The watch with this generation has ended, wanted or not.
-    Closed(u64),
-    Stop,
-}
-
 pub(super) struct Native {
     os: Option<RecommendedWatcher>,
-    tx: Sender<Message>,
+    inbox: Arc<Inbox>,
     generation: u64,
 }
 
 impl Native {
-    pub(super) fn new(tx: Sender<Message>) -> Self {
-        Self { os: None, tx, generation: 0 }
+    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+        Self { os: None, inbox, generation: 0 }
     }
 
+    /// Counts the watches in use one after another.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -43,7 +37,7 @@ impl Native {
             Some(os) => os,
             none => {
                 self.generation += 1;
-                let forward = Forward { tx: self.tx.clone(), generation: self.generation };
+                let forward = Forward { inbox: Arc::clone(&self.inbox), generation: self.generation };
                 // Folders are added by their resolved path, links by what they lead to.
                 let config = Config::default().with_follow_symlinks(false);
                 none.insert(RecommendedWatcher::new(forward, config)?)
@@ -69,19 +63,16 @@ impl Native {
 }
 
 struct Forward {
-    tx: Sender<Message>,
+    inbox: Arc<Inbox>,
     generation: u64,
 }
 
 impl EventHandler for Forward {
     fn handle_event(&mut self, event: notify::Result<Event>) {
-        let message = match event {
-            Ok(event) if !event.need_rescan() && is_reading(event.kind) => return,
-            Ok(event) => Message::Event(event),
-            Err(error) => Message::Error(error),
-        };
-        // An error means that nobody listens any more.
-        let _ = self.tx.send(message);
+        if event.as_ref().is_ok_and(|event| !event.need_rescan() && is_reading(event.kind)) {
+            return;
+        }
+        self.inbox.put(|batch| batch.add(event));
     }
 }
 
@@ -92,7 +83,8 @@ fn is_reading(kind: EventKind) -> bool {
 
 impl Drop for Forward {
     fn drop(&mut self) {
-        // An error means that nobody listens any more.
-        let _ = self.tx.send(Message::Closed(self.generation));
+        let ended = self.generation;
+        // The end of an earlier watch must not hide that of the one in use.
+        self.inbox.put(|batch| batch.closed = batch.closed.max(Some(ended)));
     }
 }

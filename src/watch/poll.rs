@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::native::Message;
 use super::tree::identity;
 use super::{Callback, Change};
 
 const SHORTEST: Duration = Duration::from_millis(10);
+
+/// A day: adding `Duration::MAX` to an instant would panic.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// The coarsest clock of a file system in use (FAT): a younger file may change again and keep its time.
 const GRAIN: Duration = Duration::from_secs(2);
@@ -46,37 +47,27 @@ impl Stamp {
     }
 }
 
-pub(super) fn follow<F: Fn(Change)>(
-    rx: &Receiver<Message>,
-    root: &Path,
-    first: Look,
-    interval: Duration,
-    callback: &Callback<F>,
-) {
+pub(super) fn follow<F: Fn(Change)>(root: &Path, first: Look, interval: Duration, callback: &Callback<F>) {
     let mut last = Ok(first);
-    while matches!(rx.recv_timeout(interval.max(SHORTEST)), Err(RecvTimeoutError::Timeout)) {
+    let interval = interval.clamp(SHORTEST, LONGEST);
+    while callback.inbox.take(Instant::now() + interval, Duration::ZERO).is_some() {
         let next = look(root);
         let change = match (&last, &next) {
             (Ok(last), Ok(next)) => {
                 let paths = difference(last, next);
                 (!paths.is_empty()).then_some(Change::Paths(paths))
             }
-            (Ok(_), Err(error)) => Some(format!("`{}` cannot be read: {error}", root.display())).map(everything),
-            (Err(_), Ok(_)) => Some(format!("`{}` can be read again", root.display())).map(everything),
+            (Ok(_), Err(error)) => {
+                Some(Change::Everything { reason: format!("`{}` cannot be read: {error}", root.display()) })
+            }
+            (Err(_), Ok(_)) => Some(Change::Everything { reason: format!("`{}` can be read again", root.display()) }),
             (Err(_), Err(_)) => None,
         };
         last = next;
         if let Some(change) = change {
             callback.call(change);
         }
-        if callback.stopping() {
-            return;
-        }
     }
-}
-
-fn everything(reason: String) -> Change {
-    Change::Everything { reason }
 }
 
 pub(super) fn look(root: &Path) -> io::Result<Look> {
@@ -98,6 +89,7 @@ fn look_into(folder: &Path, trail: &mut Vec<PathBuf>, now: SystemTime, found: &m
         // What vanishes between listing and looking is missing in the look, and that is the report.
         let Ok(meta) = fs::metadata(&path) else { continue };
         if meta.is_dir() {
+            // So is what is below a folder that cannot be read.
             let _ = look_into(&path, trail, now, found);
         } else {
             found.insert(path, Stamp::of(&meta, now));

@@ -1,1 +1,821 @@
+//! Real files in temporary folders: what is changed must be told of, in the caller's spelling.
+#![allow(clippy::print_stderr)]
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use notify::event::{Event, EventKind};
+use tempfile::TempDir;
+
+use super::batch::Batch;
+use super::error::{Refusal, Refusals};
+use super::native::Native;
+use super::tree::Tree;
+use super::{Change, Schedule, WatchError, WatchErrorKind, WatchMode, Watcher, turn, watch};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: WatchMode = WatchMode::Poll(Duration::from_millis(20));
+
+struct Seen {
+    _watcher: Watcher,
+    rx: Receiver<Change>,
+    root: PathBuf,
+}
+
+impl Seen {
+    fn new(root: &Path, mode: WatchMode) -> Self {
+        let (tx, rx) = channel();
+        let watcher = watch(root, mode, move |change| drop(tx.send(change))).unwrap();
+        Self { _watcher: watcher, rx, root: root.to_owned() }
+    }
+
+    /// Waits until all these names were told of, as themselves or by a folder above them.
+    #[track_caller]
+    fn tells_of(&self, names: &[&str]) {
+        let mut missing: BTreeSet<PathBuf> = names.iter().map(|name| self.root.join(name)).collect();
+        let end = Instant::now() + PATIENCE;
+        while !missing.is_empty() {
+            match self.rx.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Change::Paths(paths)) => {
+                    assert!(paths.iter().all(|path| path.starts_with(&self.root)), "{paths:?}");
+                    missing.retain(|path| !paths.iter().any(|told| path.starts_with(told)));
+                }
+                Ok(Change::Everything { reason }) => panic!("everything: {reason}"),
+                Err(_) => panic!("not told of: {missing:?}"),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn tells_everything(&self) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.rx.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Change::Everything { reason }) => return reason,
+                Ok(Change::Paths(_)) => {}
+                Err(_) => panic!("not told of everything"),
+            }
+        }
+    }
+
+    /// Lets what was written before pass, lest a report of it is taken for one of the next change. Polling repeats itself
+    /// for two seconds.
+    fn settle(&self) {
+        while self.rx.recv_timeout(Duration::from_millis(250)).is_ok() {}
+    }
+}
+
+type Save = fn(&Path, &str);
+
+const SAVES: [(&str, Save); 6] = [
+    ("in place", |path, text| {
+        use std::io::Write as _;
+        fs::OpenOptions::new().write(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }),
+    ("truncate and write", |path, text| fs::write(path, text).unwrap()),
+    ("append", |path, text| {
+        use std::io::Write as _;
+        fs::OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }),
+    ("write aside and rename", |path, text| {
+        let aside = path.with_extension("tmp");
+        fs::write(&aside, text).unwrap();
+        fs::rename(&aside, path).unwrap();
+    }),
+    ("back up by renaming and create", |path, text| {
+        fs::rename(path, path.with_extension("bak")).unwrap();
+        fs::write(path, text).unwrap();
+    }),
+    ("remove and create", |path, text| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, text).unwrap();
+    }),
+];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn put(root: &Path, name: &str, text: &str) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[cfg(unix)]
+fn link(to: impl AsRef<Path>, at: impl AsRef<Path>) {
+    std::os::unix::fs::symlink(to, at).unwrap();
+}
+
+/// Replaces a link the way Kubernetes and deployment tools do.
+#[cfg(unix)]
+fn swap(to: impl AsRef<Path>, at: &Path) {
+    let aside = at.with_file_name("swap_tmp");
+    link(to, &aside);
+    fs::rename(aside, at).unwrap();
+}
+
+fn each_save_is_told_of(mode: WatchMode) {
+    thread::scope(|scope| {
+        for (how, save) in SAVES {
+            scope.spawn(move || a_save_is_told_of(mode, how, save));
+        }
+    });
+}
+
+fn a_save_is_told_of(mode: WatchMode, how: &str, save: Save) {
+    for name in ["a.html", "deep/er/a.html"] {
+        let dir = folder();
+        put(dir.path(), name, "old");
+        let seen = Seen::new(dir.path(), mode);
+        save(&dir.path().join(name), how);
+        seen.tells_of(&[name]);
+    }
+    let dir = folder();
+    let seen = Seen::new(dir.path(), mode);
+    put(dir.path(), "fresh/folder/a.html", "old");
+    seen.tells_of(&["fresh/folder/a.html"]);
+    seen.settle();
+    save(&dir.path().join("fresh/folder/a.html"), how);
+    seen.tells_of(&["fresh/folder/a.html"]);
+}
+
+#[test]
+fn each_way_of_saving_is_told_of() {
+    each_save_is_told_of(WatchMode::Native);
+}
+
+#[test]
+fn polling_tells_of_each_way_of_saving() {
+    each_save_is_told_of(POLL);
+}
+
+fn coming_and_going_is_told_of(mode: WatchMode) {
+    let dir = folder();
+    put(dir.path(), "here.html", "1");
+    put(dir.path(), "a/x.html", "1");
+    put(dir.path(), "a/b/y.html", "1");
+    let seen = Seen::new(dir.path(), mode);
+    put(dir.path(), "new.html", "1");
+    seen.tells_of(&["new.html"]);
+    fs::remove_file(dir.path().join("new.html")).unwrap();
+    seen.tells_of(&["new.html"]);
+    fs::rename(dir.path().join("here.html"), dir.path().join("a/there.html")).unwrap();
+    seen.tells_of(&["here.html", "a/there.html"]);
+    seen.settle();
+    fs::rename(dir.path().join("a"), dir.path().join("z")).unwrap();
+    seen.tells_of(&["a/x.html", "a/b/y.html", "z/x.html", "z/b/y.html", "z/there.html"]);
+    seen.settle();
+    fs::write(dir.path().join("z/b/y.html"), "2").unwrap();
+    seen.tells_of(&["z/b/y.html"]);
+    seen.settle();
+    fs::remove_dir_all(dir.path().join("z")).unwrap();
+    seen.tells_of(&["z/x.html", "z/b/y.html"]);
+    put(dir.path(), "z/b/y.html", "3");
+    seen.tells_of(&["z/b/y.html"]);
+    seen.settle();
+    put(dir.path(), "z/b/y.html", "4");
+    seen.tells_of(&["z/b/y.html"]);
+}
+
+#[test]
+fn creating_removing_and_renaming_is_told_of() {
+    coming_and_going_is_told_of(WatchMode::Native);
+}
+
+#[test]
+fn polling_tells_of_creating_removing_and_renaming() {
+    coming_and_going_is_told_of(POLL);
+}
+
+#[test]
+fn a_folder_moved_in_is_watched_and_one_moved_out_is_told_of() {
+    let (dir, other) = (folder(), folder());
+    put(other.path(), "set/deep/x.html", "1");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    fs::rename(other.path().join("set"), dir.path().join("set")).unwrap();
+    seen.tells_of(&["set/deep/x.html"]);
+    seen.settle();
+    put(dir.path(), "set/deep/x.html", "2");
+    seen.tells_of(&["set/deep/x.html"]);
+    seen.settle();
+    fs::rename(dir.path().join("set"), other.path().join("set")).unwrap();
+    seen.tells_of(&["set/deep/x.html"]);
+    seen.settle();
+    put(other.path(), "set/deep/x.html", "3");
+    assert!(seen.rx.recv_timeout(Duration::from_millis(200)).is_err());
+}
+
+#[test]
+fn folders_created_and_replaced_in_quick_succession_end_up_watched() {
+    let dir = folder();
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    for round in 0..50 {
+        put(dir.path(), "d/e/x.html", &round.to_string());
+        put(dir.path(), "f/x.html", &round.to_string());
+        fs::rename(dir.path().join("f"), dir.path().join("g")).unwrap();
+        fs::remove_dir_all(dir.path().join("g")).unwrap();
+        fs::remove_dir_all(dir.path().join("d")).unwrap();
+    }
+    put(dir.path(), "d/e/x.html", "last");
+    seen.tells_of(&["d/e/x.html"]);
+    seen.settle();
+    put(dir.path(), "d/e/x.html", "very last");
+    seen.tells_of(&["d/e/x.html"]);
+}
+
+#[test]
+fn files_written_before_their_folder_is_watched_are_told_of_after_they_can_be_read() {
+    let dir = folder();
+    let (tx, rx) = channel();
+    let root = dir.path().to_owned();
+    let last = root.join("new/deep/er/499.html");
+    let reader = last.clone();
+    let _watcher = watch(&root, WatchMode::Native, move |_| drop(tx.send(fs::read_to_string(&reader).ok()))).unwrap();
+    for n in 0..500 {
+        put(&root, &format!("new/deep/er/{n}.html"), "text");
+    }
+    let mut read = None;
+    while read.as_deref() != Some("text") {
+        read = rx.recv_timeout(PATIENCE).expect("a report after the last file was written");
+    }
+}
+
+#[test]
+fn reading_is_no_change() {
+    let dir = folder();
+    put(dir.path(), "a/x.html", "1");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    for _ in 0..10 {
+        fs::read(dir.path().join("a/x.html")).unwrap();
+        fs::read_dir(dir.path().join("a")).unwrap().count();
+    }
+    assert_eq!(seen.rx.recv_timeout(Duration::from_millis(300)).ok(), None);
+}
+
+#[test]
+fn permissions_and_times_count_as_changes() {
+    let dir = folder();
+    put(dir.path(), "x.html", "1");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let file = fs::File::options().write(true).open(dir.path().join("x.html")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    seen.tells_of(&["x.html"]);
+}
+
+#[test]
+fn a_relative_root_is_reported_absolute() {
+    let here = std::env::current_dir().unwrap();
+    let dir = tempfile::tempdir_in(&here).unwrap();
+    let seen = Seen::new(dir.path().strip_prefix(&here).unwrap(), WatchMode::Native);
+    put(dir.path(), "x.html", "1");
+    let Ok(Change::Paths(paths)) = seen.rx.recv_timeout(PATIENCE) else { panic!("no paths") };
+    assert_eq!(paths, [dir.path().join("x.html")]);
+}
+
+#[cfg(unix)]
+fn linked_root_is_told_of(mode: WatchMode) {
+    let dir = folder();
+    put(dir.path(), "v1/a/x.html", "1");
+    put(dir.path(), "v2/a/x.html", "2");
+    link(dir.path().join("v1"), dir.path().join("current"));
+    let seen = Seen::new(&dir.path().join("current"), mode);
+    put(dir.path(), "v1/a/x.html", "1b");
+    seen.tells_of(&["a/x.html"]);
+    seen.settle();
+    swap("v2", &dir.path().join("current"));
+    if mode == WatchMode::Native {
+        seen.tells_everything();
+    } else {
+        seen.tells_of(&["a/x.html"]);
+    }
+    seen.settle();
+    put(dir.path(), "v2/a/x.html", "2b");
+    seen.tells_of(&["a/x.html"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_root_that_is_a_link_is_watched_where_it_leads() {
+    linked_root_is_told_of(WatchMode::Native);
+    linked_root_is_told_of(POLL);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_swapped_above_the_root_tells_everything() {
+    let dir = folder();
+    put(dir.path(), "v1/templates/x.html", "1");
+    put(dir.path(), "v2/templates/x.html", "2");
+    link("v1", dir.path().join("current"));
+    let seen = Seen::new(&dir.path().join("current/templates"), WatchMode::Native);
+    swap("v2", &dir.path().join("current"));
+    assert!(seen.tells_everything().contains("replaced"));
+    put(dir.path(), "v2/templates/x.html", "2b");
+    seen.tells_of(&["x.html"]);
+}
+
+#[cfg(unix)]
+fn links_are_told_of(mode: WatchMode) {
+    let (dir, other) = (folder(), folder());
+    put(other.path(), "set/deep/x.html", "1");
+    put(other.path(), "single.html", "1");
+    put(dir.path(), "real/y.html", "1");
+    link(other.path().join("set"), dir.path().join("set"));
+    link(other.path().join("single.html"), dir.path().join("single.html"));
+    link("real", dir.path().join("alias"));
+    link(".", dir.path().join("loop"));
+    let seen = Seen::new(dir.path(), mode);
+    put(other.path(), "set/deep/x.html", "2");
+    seen.tells_of(&["set/deep/x.html"]);
+    put(other.path(), "single.html", "2");
+    seen.tells_of(&["single.html"]);
+    fs::write(other.path().join("aside"), "3").unwrap();
+    fs::rename(other.path().join("aside"), other.path().join("single.html")).unwrap();
+    seen.tells_of(&["single.html"]);
+    put(dir.path(), "real/y.html", "2");
+    seen.tells_of(&["real/y.html", "alias/y.html"]);
+    put(other.path(), "set/new/z.html", "1");
+    seen.tells_of(&["set/new/z.html"]);
+    seen.settle();
+    put(other.path(), "set/new/z.html", "2");
+    seen.tells_of(&["set/new/z.html"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_links_lead_to_is_told_of_under_each_name() {
+    links_are_told_of(WatchMode::Native);
+    links_are_told_of(POLL);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_made_replaced_and_removed_later_are_followed() {
+    let (dir, other) = (folder(), folder());
+    put(other.path(), "one/x.html", "1");
+    put(other.path(), "two/x.html", "2");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    link(other.path().join("one"), dir.path().join("set"));
+    seen.tells_of(&["set/x.html"]);
+    seen.settle();
+    put(other.path(), "one/x.html", "1b");
+    seen.tells_of(&["set/x.html"]);
+    seen.settle();
+    swap(other.path().join("two"), &dir.path().join("set"));
+    seen.tells_of(&["set/x.html"]);
+    seen.settle();
+    put(other.path(), "one/x.html", "1c");
+    assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
+    put(other.path(), "two/x.html", "2b");
+    seen.tells_of(&["set/x.html"]);
+    seen.settle();
+    fs::remove_file(dir.path().join("set")).unwrap();
+    seen.tells_of(&["set/x.html"]);
+    seen.settle();
+    put(other.path(), "two/x.html", "2c");
+    assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn retargeting_a_link_to_a_file_keeps_its_folder_watched() {
+    let dir = folder();
+    put(dir.path(), "one.html", "1");
+    put(dir.path(), "two.html", "2");
+    put(dir.path(), "sub/x.html", "1");
+    link("one.html", dir.path().join("it.html"));
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    swap("two.html", &dir.path().join("it.html"));
+    seen.tells_of(&["it.html"]);
+    seen.settle();
+    put(dir.path(), "sub/x.html", "2");
+    put(dir.path(), "two.html", "2b");
+    seen.tells_of(&["sub/x.html", "it.html", "two.html"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_followed_once_they_lead_somewhere() {
+    let (dir, other) = (folder(), folder());
+    link(other.path().join("later/set"), dir.path().join("set"));
+    link(other.path().join("later.html"), dir.path().join("later.html"));
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    put(other.path(), "later/set/x.html", "1");
+    put(other.path(), "later.html", "1");
+    seen.tells_of(&["set/x.html", "later.html"]);
+    seen.settle();
+    put(other.path(), "later/set/x.html", "2");
+    put(other.path(), "later.html", "2");
+    seen.tells_of(&["set/x.html", "later.html"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_replaced_behind_two_links_is_watched_under_both() {
+    let (dir, other) = (folder(), folder());
+    put(other.path(), "up/d/x.html", "1");
+    link(other.path().join("up/d/x.html"), dir.path().join("a.html"));
+    link(other.path().join("up/d"), dir.path().join("set"));
+    link(other.path().join("up/d/x.html"), dir.path().join("z.html"));
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    put(other.path(), "next/d/x.html", "2");
+    put(other.path(), "next/d/deep/y.html", "2");
+    fs::rename(other.path().join("up"), other.path().join("old")).unwrap();
+    fs::rename(other.path().join("next"), other.path().join("up")).unwrap();
+    seen.tells_of(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
+    seen.settle();
+    put(other.path(), "up/d/x.html", "3");
+    put(other.path(), "up/d/deep/y.html", "3");
+    seen.tells_of(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
+}
+
+#[cfg(unix)]
+fn config_map_update_is_told_of(mode: WatchMode) {
+    let dir = folder();
+    put(dir.path(), "..v1/a.html", "1");
+    put(dir.path(), "..v1/sub/b.html", "1");
+    link("..v1", dir.path().join("..data"));
+    link("..data/a.html", dir.path().join("a.html"));
+    link("..data/sub", dir.path().join("sub"));
+    let seen = Seen::new(dir.path(), mode);
+    let versions = if mode == WatchMode::Native { 2..5 } else { 2..3 };
+    for version in versions {
+        put(dir.path(), &format!("..v{version}/a.html"), "next");
+        put(dir.path(), &format!("..v{version}/sub/b.html"), "next");
+        seen.settle();
+        swap(format!("..v{version}"), &dir.path().join("..data"));
+        seen.tells_of(&["a.html", "sub/b.html", "..data/a.html"]);
+        fs::remove_dir_all(dir.path().join(format!("..v{}", version - 1))).unwrap();
+        seen.settle();
+        put(dir.path(), &format!("..v{version}/a.html"), "again");
+        put(dir.path(), &format!("..v{version}/sub/b.html"), "again");
+        seen.tells_of(&["a.html", "sub/b.html"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_config_map_update_is_told_of() {
+    config_map_update_is_told_of(WatchMode::Native);
+}
+
+#[cfg(unix)]
+#[test]
+fn polling_tells_of_a_config_map_update() {
+    config_map_update_is_told_of(POLL);
+}
+
+fn a_root_that_vanishes_is_told_of(mode: WatchMode) {
+    let dir = folder();
+    let root = dir.path().join("templates");
+    put(&root, "sub/x.html", "1");
+    let seen = Seen::new(&root, mode);
+    let rounds = if mode == WatchMode::Native { 3 } else { 1 };
+    for round in 0..rounds {
+        fs::remove_dir_all(&root).unwrap();
+        seen.tells_everything();
+        seen.settle();
+        put(&root, "sub/x.html", "2");
+        seen.tells_everything();
+        seen.settle();
+        put(&root, "sub/x.html", &round.to_string());
+        seen.tells_of(&["sub/x.html"]);
+    }
+}
+
+#[test]
+fn a_root_that_vanishes_and_comes_back_is_watched_again() {
+    a_root_that_vanishes_is_told_of(WatchMode::Native);
+}
+
+#[test]
+fn polling_watches_a_root_that_comes_back() {
+    a_root_that_vanishes_is_told_of(POLL);
+}
+
+#[test]
+fn a_root_replaced_at_once_is_watched_again() {
+    let dir = folder();
+    let root = dir.path().join("templates");
+    put(&root, "sub/x.html", "1");
+    put(dir.path(), "next/sub/x.html", "2");
+    let seen = Seen::new(&root, WatchMode::Native);
+    fs::rename(&root, dir.path().join("old")).unwrap();
+    fs::rename(dir.path().join("next"), &root).unwrap();
+    seen.tells_everything();
+    seen.settle();
+    put(&root, "sub/x.html", "3");
+    seen.tells_of(&["sub/x.html"]);
+    seen.settle();
+    put(dir.path(), "old/sub/x.html", "4");
+    assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
+}
+
+#[test]
+fn a_thousand_files_are_few_reports() {
+    let dir = folder();
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let names: Vec<String> = (0..1_000).map(|n| format!("{n}.html")).collect();
+    let start = Instant::now();
+    for name in &names {
+        put(dir.path(), name, "text");
+    }
+    let took = start.elapsed();
+    let mut missing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut reports = 0;
+    while !missing.is_empty() {
+        match seen.rx.recv_timeout(PATIENCE).expect("all files are told of") {
+            Change::Paths(paths) => paths.iter().for_each(|path| {
+                missing.remove(path.file_name().unwrap().to_str().unwrap());
+            }),
+            Change::Everything { .. } => missing.clear(),
+        }
+        reports += 1;
+    }
+    let most = 5 + took.as_millis() / 20;
+    assert!(reports <= most, "{reports} reports in {took:?}");
+}
+
+#[test]
+fn a_constant_stream_of_changes_starves_nobody() {
+    let dir = folder();
+    put(dir.path(), "x.html", "1");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let done = Arc::new(AtomicBool::new(false));
+    let stream = {
+        let (done, noise) = (Arc::clone(&done), dir.path().join("noise"));
+        thread::spawn(move || {
+            for n in 0.. {
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+                fs::write(&noise, n.to_string()).unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+        })
+    };
+    // The quickest of several: on a busy machine any single one may have to wait for a processor.
+    let mut quickest = Duration::MAX;
+    for n in 0..10 {
+        let start = Instant::now();
+        put(dir.path(), "x.html", &n.to_string());
+        seen.tells_of(&["x.html"]);
+        quickest = quickest.min(start.elapsed());
+        thread::sleep(Duration::from_millis(60));
+        while seen.rx.try_recv().is_ok() {}
+    }
+    done.store(true, Ordering::Relaxed);
+    stream.join().unwrap();
+    assert!(quickest < Duration::from_millis(250), "{quickest:?}");
+}
+
+#[test]
+fn nothing_is_called_after_stopping() {
+    for mode in [WatchMode::Native, POLL] {
+        let dir = folder();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let watcher = watch(dir.path(), mode, move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        let watcher = watcher.unwrap();
+        put(dir.path(), "x.html", "1");
+        watcher.stop();
+        watcher.stop();
+        let before = calls.load(Ordering::SeqCst);
+        put(dir.path(), "x.html", "2");
+        drop(watcher);
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(calls.load(Ordering::SeqCst), before);
+        assert_eq!(Arc::strong_count(&calls), 1, "the thread has dropped the callback");
+    }
+}
+
+#[test]
+fn stopping_waits_for_no_interval() {
+    let dir = folder();
+    let start = Instant::now();
+    drop(watch(dir.path(), WatchMode::Poll(Duration::from_secs(3_600)), |_| {}).unwrap());
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_watcher_dropped_inside_its_callback_stops() {
+    let dir = folder();
+    let slot: Arc<Mutex<Option<Watcher>>> = Arc::default();
+    let (tx, rx) = channel();
+    let inside = Arc::clone(&slot);
+    let watcher = watch(dir.path(), WatchMode::Native, move |_| {
+        drop(inside.lock().unwrap().take());
+        tx.send(()).unwrap();
+    });
+    *slot.lock().unwrap() = Some(watcher.unwrap());
+    put(dir.path(), "x.html", "1");
+    rx.recv_timeout(PATIENCE).unwrap();
+    put(dir.path(), "x.html", "2");
+    let end = rx.recv_timeout(PATIENCE);
+    assert_eq!(end, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "the callback is gone");
+}
+
+#[test]
+fn two_watchers_on_one_folder_both_tell_and_stop_apart() {
+    let dir = folder();
+    let first = Seen::new(dir.path(), WatchMode::Native);
+    let second = Seen::new(dir.path(), WatchMode::Native);
+    put(dir.path(), "x.html", "1");
+    first.tells_of(&["x.html"]);
+    second.tells_of(&["x.html"]);
+    drop(first);
+    second.settle();
+    put(dir.path(), "x.html", "2");
+    second.tells_of(&["x.html"]);
+}
+
+#[test]
+fn a_panic_in_the_callback_is_followed_by_everything() {
+    let dir = folder();
+    let (tx, rx) = channel();
+    let watcher = watch(dir.path(), WatchMode::Native, move |change| match change {
+        Change::Paths(_) => panic!("on purpose"),
+        Change::Everything { reason } => drop(tx.send(reason)),
+    });
+    let _watcher = watcher.unwrap();
+    for n in 0..2 {
+        put(dir.path(), "x.html", &n.to_string());
+        assert!(rx.recv_timeout(PATIENCE).unwrap().contains("panicked"));
+    }
+}
+
+#[test]
+fn what_cannot_be_watched_is_an_error_in_words() {
+    let dir = folder();
+    put(dir.path(), "file", "");
+    for mode in [WatchMode::Native, POLL] {
+        let missing = watch(&dir.path().join("none"), mode, |_| {}).unwrap_err();
+        assert_eq!(missing.kind(), WatchErrorKind::Missing);
+        assert!(missing.to_string().contains("none`: there is no such folder"), "{missing}");
+        let file = watch(&dir.path().join("file"), mode, |_| {}).unwrap_err();
+        assert_eq!(file.kind(), WatchErrorKind::NotAFolder);
+        assert_eq!(watch(Path::new(""), mode, |_| {}).unwrap_err().kind(), WatchErrorKind::Unreadable);
+    }
+}
+
+#[test]
+fn a_refusal_says_how_many_which_and_what_to_do() {
+    let why = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+    let refusals = Refusals { count: 3, folders: 8, first: Some((PathBuf::from("t/a"), why)), passing: true };
+    let error = WatchError::refused(Path::new("t"), &refusals).unwrap();
+    assert_eq!(error.kind(), WatchErrorKind::Refused);
+    let expected = "watch `t`: 3 of 8 folders cannot be watched, the first is `t/a`: the limit of watched folders is reached; \
+                    raise fs.inotify.max_user_watches or use WatchMode::Poll";
+    assert_eq!(error.to_string(), expected);
+}
+
+/// Runs `test` again in a user namespace of its own, where the limit of watches can be lowered; false if there is none.
+#[cfg(target_os = "linux")]
+fn with_few_watches(test: &str, watches: usize) -> bool {
+    let script = format!("echo {watches} > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"");
+    let namespace = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script, program]);
+        command
+    };
+    if !namespace("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("{test} is skipped: no user namespaces here");
+        return false;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = namespace(program.to_str().unwrap());
+    let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    let output = command.args(["--exact", &name, "--nocapture"]).env("FEW_WATCHES", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    true
+}
+
+#[cfg(target_os = "linux")]
+fn few_watches() -> bool {
+    std::env::var_os("FEW_WATCHES").is_some()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn too_many_folders_are_refused_but_can_be_polled() {
+    if !few_watches() {
+        with_few_watches("too_many_folders_are_refused_but_can_be_polled", 3);
+        return;
+    }
+    let dir = folder();
+    (0..6).for_each(|n| put(dir.path(), &format!("{n}/x.html"), ""));
+    let error = watch(dir.path(), WatchMode::Native, |_| {}).unwrap_err();
+    assert_eq!(error.kind(), WatchErrorKind::Refused);
+    assert!(error.to_string().contains("4 of 7 folders cannot be watched"), "{error}");
+    let seen = Seen::new(dir.path(), POLL);
+    put(dir.path(), "5/x.html", "2");
+    seen.tells_of(&["5/x.html"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_refused_later_tells_everything_until_it_can_be_watched() {
+    if !few_watches() {
+        with_few_watches("a_folder_refused_later_tells_everything_until_it_can_be_watched", 3);
+        return;
+    }
+    let dir = folder();
+    put(dir.path(), "a/x.html", "");
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    put(dir.path(), "b/x.html", "");
+    put(dir.path(), "c/x.html", "");
+    assert!(seen.tells_everything().contains("cannot be watched"));
+    assert!(seen.tells_everything().contains("cannot be watched"), "a retry tells too");
+    fs::remove_dir_all(dir.path().join("a")).unwrap();
+    while !seen.tells_everything().contains("watched again") {}
+    seen.settle();
+    put(dir.path(), "c/x.html", "2");
+    put(dir.path(), "b/x.html", "2");
+    seen.tells_of(&["b/x.html", "c/x.html"]);
+}
+
+/// Changes come quicker than they can be fetched, until the system drops some. Where it never does, all are told of.
+#[test]
+fn an_overflow_tells_everything_and_watching_goes_on() {
+    let dir = folder();
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let done = AtomicBool::new(false);
+    let overflow = thread::scope(|scope| {
+        for worker in 0..4 {
+            let files = [0, 1].map(|n| fs::File::create(dir.path().join(format!("{worker}-{n}"))).unwrap());
+            let done = &done;
+            scope.spawn(move || {
+                let times = (0..).map(|n| std::time::UNIX_EPOCH + Duration::from_secs(n));
+                for time in times.take_while(|_| !done.load(Ordering::Relaxed)) {
+                    // Taking turns: the system merges equal notifications that follow each other.
+                    files.iter().for_each(|file| file.set_modified(time).unwrap());
+                }
+            });
+        }
+        let start = Instant::now();
+        let mut reports = seen.rx.iter().take_while(|_| start.elapsed() < Duration::from_secs(5));
+        let overflow = reports.find(|change| matches!(change, Change::Everything { .. }));
+        done.store(true, Ordering::Relaxed);
+        overflow
+    });
+    match overflow {
+        Some(Change::Everything { reason }) => assert!(reason.contains("too many at once"), "{reason}"),
+        _ => eprintln!("no overflow here"),
+    }
+    put(dir.path(), "made/just/after.html", "1");
+    let told = |change: Change| match change {
+        Change::Paths(paths) => paths.iter().any(|path| dir.path().join("made/just/after.html").starts_with(path)),
+        Change::Everything { .. } => true,
+    };
+    while !told(seen.rx.recv_timeout(PATIENCE).unwrap()) {}
+    seen.settle();
+    put(dir.path(), "made/just/after.html", "2");
+    seen.tells_of(&["made/just/after.html"]);
+}
+
+#[test]
+fn a_watcher_can_be_shared() {
+    fn check<T: Send + Sync>() {}
+    check::<Watcher>();
+    check::<WatchError>();
+}
+
+#[test]
+fn an_error_is_a_loss() {
+    let mut batch = Batch::default();
+    batch.add(Err(notify::Error::generic("bad")));
+    assert!(batch.lost.unwrap().contains("bad"));
+}
+
+#[test]
+fn more_paths_than_can_be_kept_are_a_loss() {
+    let mut batch = Batch::default();
+    for n in 0..50_001 {
+        batch.add(Ok(Event::new(EventKind::Any).add_path(PathBuf::from(n.to_string()))));
+    }
+    assert!(batch.moved.is_empty() && batch.lost.unwrap().contains("more than"));
+}
+
+#[test]
+fn only_the_end_of_the_watch_in_use_is_a_loss() {
+    let dir = folder();
+    let mut tree = Tree::new(dir.path().to_owned(), Native::new(Arc::default()));
+    tree.reset();
+    let now = Instant::now();
+    let mut schedule = Schedule { check: now, retry: now, delay: Duration::ZERO };
+    let mut closed =
+        |generation| turn(&mut tree, Batch { closed: Some(generation), ..Batch::default() }, &mut schedule);
+    assert_eq!(closed(0), None);
+    assert!(matches!(closed(1), Some(Change::Everything { .. })));
+}

@@ -71,6 +71,11 @@ impl Tree {
         WatchError::refused(&self.root, &self.refusals)
     }
 
+    /// Whether this is a folder that could not be watched.
+    pub(super) fn is_refused(&self, path: &Path) -> bool {
+        self.folders.get(path).is_some_and(|known| !known.watched)
+    }
+
     pub(super) fn can_retry(&self) -> bool {
         self.refusals.passing
     }
@@ -90,17 +95,14 @@ impl Tree {
         self.refusals.folders = self.folders.len();
     }
 
-    /// Whether the watches must be reset because the root is another folder, or gone; the reason is missing if it is
-    /// to be reset without anything to report.
-    pub(super) fn root_changed(&self, moved: &BTreeSet<PathBuf>) -> Option<Option<String>> {
+    /// Why the watches must be reset, if the root is another folder than before, or gone, or back.
+    pub(super) fn root_changed(&self, moved: &BTreeSet<PathBuf>) -> Option<String> {
         let now = Place::of(&self.root).filter(Place::is_folder);
         let root = self.root.display();
         match (&self.home, &now) {
-            (Some(_), None) => Some(Some(format!("`{root}` vanished"))),
-            (None, Some(_)) => Some(Some(format!("`{root}` is back"))),
-            (Some(old), Some(new)) if old != new || moved.contains(&old.path) => {
-                Some(Some(format!("`{root}` was replaced")))
-            }
+            (Some(_), None) => Some(format!("`{root}` vanished")),
+            (None, Some(_)) => Some(format!("`{root}` is back")),
+            (Some(old), Some(new)) if old != new || moved.contains(&old.path) => Some(format!("`{root}` was replaced")),
             _ => None,
         }
     }
@@ -125,32 +127,33 @@ impl Tree {
 
     /// Resolves all links again, watches where they lead, and returns those that lead elsewhere than before.
     pub(super) fn settle(&mut self) -> Vec<PathBuf> {
-        let mut changed = Vec::new();
-        for link in self.links.keys().cloned().collect::<Vec<_>>() {
-            let now = Place::of(&link);
-            let was = self.links.get(&link).cloned().flatten();
-            if was != now {
-                self.litter |= was.is_some();
-                // Its folder may have been replaced under the same path: then the watch is the old one's.
-                if let Some(place) = &now
-                    && was.is_some_and(|was| was.folder == place.folder)
-                {
-                    self.forget_folders(&place.folder.clone());
-                }
-                self.links.insert(link.clone(), now.clone());
-                changed.push(link.clone());
+        let resolved: Vec<_> = self.links.keys().map(|link| (link.clone(), Place::of(link))).collect();
+        let mut changed = BTreeSet::new();
+        // First what is to be forgotten, for two links may lead to one folder.
+        for (link, now) in &resolved {
+            let was = self.links.insert(link.clone(), now.clone()).flatten();
+            if was == *now {
+                continue;
             }
-            if let Some(place) = now
-                && self.enter(&place)
-                && changed.last() != Some(&link)
+            changed.insert(link.clone());
+            self.litter |= was.is_some();
+            // A folder replaced under its path: the watch is the old one's.
+            if let (Some(was), Some(now)) = (&was, now)
+                && was.folder == now.folder
+                && was.identity != now.identity
             {
-                changed.push(link);
+                self.forget_folders(&now.folder);
+            }
+        }
+        for (link, now) in resolved {
+            if now.is_some_and(|place| self.enter(&place)) {
+                changed.insert(link);
             }
         }
         if mem::take(&mut self.litter) {
             self.tidy();
         }
-        changed
+        changed.into_iter().collect()
     }
 
     /// Adds every name the caller may know the resolved `path` by; false if there are too many.
@@ -228,16 +231,16 @@ impl Tree {
         }
         let above = || folder.ancestors().skip(1).any(|above| self.folders.get(above).is_some_and(|f| f.watched));
         let added = if !EACH_FOLDER && above() { Ok(()) } else { self.native.add(folder) };
+        // Its removal is told of by the watch above it, or found when links are resolved again.
+        if matches!(added, Err(Refusal::Gone)) {
+            return;
+        }
         self.folders.insert(folder.to_owned(), Folder { watched: added.is_ok(), walked });
-        match added {
-            // Its removal is told of by the watch above it, or found when links are resolved again.
-            Ok(()) | Err(Refusal::Gone) => {}
-            Err(refusal) => {
-                self.refusals.count += 1;
-                self.refusals.folders = self.folders.len();
-                self.refusals.passing |= !matches!(refusal, Refusal::NoPermission);
-                self.refusals.first.get_or_insert_with(|| (folder.to_owned(), refusal));
-            }
+        if let Err(refusal) = added {
+            self.refusals.count += 1;
+            self.refusals.folders = self.folders.len();
+            self.refusals.passing |= !matches!(refusal, Refusal::NoPermission);
+            self.refusals.first.get_or_insert_with(|| (folder.to_owned(), refusal));
         }
     }
 
