@@ -1,8 +1,11 @@
 //! All integration tests, in one binary.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
 mod block;
+mod data;
+mod environments;
 mod flights;
+mod futures;
 mod handler;
 mod keys;
 mod lifetimes;
@@ -11,6 +14,7 @@ mod partial;
 mod properties;
 mod races;
 mod scoping;
+mod storms;
 mod support;
 mod syntax;
 mod templates;

@@ -61,6 +61,16 @@ impl Key {
         }
     }
 
+    /// Whether `none` is in it: as a template value that serializes as what is undefined does, which no handler takes.
+    fn holds_none(&self) -> bool {
+        match self {
+            Key::None => true,
+            Key::List(items) => items.iter().any(Key::holds_none),
+            Key::Map(entries) => entries.values().any(Key::holds_none),
+            _ => false,
+        }
+    }
+
     /// Whether it may stand alone.
     fn alone(&self) -> bool {
         !matches!(self, Key::None) && !matches!(self, Key::Text(text) if text.is_empty())
@@ -136,7 +146,7 @@ proptest! {
 
     #[test]
     fn a_template_value_as_a_handlers_key_is_the_same_key((a, b) in pairs()) {
-        prop_assume!(a.alone() && b.alone());
+        prop_assume!(a.alone() && b.alone() && !a.holds_none());
         let cache = FragmentCache::builder().floor_slots(64).build().unwrap();
         let first = runs(&cache, &a.value(), Options::default());
         prop_assert_eq!(runs(&cache, &b, Options::default()) == first, a == b);
@@ -155,7 +165,7 @@ proptest! {
     fn where_a_key_ends_and_its_variants_begin_cannot_be_moved(a in keys(), b in keys(), c in keys()) {
         let cache = FragmentCache::builder().floor_slots(64).build().unwrap();
         let split = |key: &[&Key], vary: &[&Key]| {
-            let options = vary.iter().fold(Options::default(), |options, value| options.vary(value));
+            let options = vary.iter().fold(Options::default(), Options::vary);
             runs(&cache, &key.to_vec(), options)
         };
         let all = [split(&[&a, &b, &c], &[]), split(&[&a, &b], &[&c]), split(&[&a], &[&b, &c]), split(&[], &[&a, &b, &c])];
