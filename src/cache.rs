@@ -19,12 +19,12 @@ use crate::flight::Flights;
 use crate::floors::{Floors, Slot};
 use crate::identity::{TagClass, tag_hash};
 use crate::janitor::Janitor;
+use crate::jitter::Jitter;
 use crate::key;
 use crate::record::{Begin, Tag};
 use crate::stats::{Counter, Counters, Stats};
 use crate::store::memory::Memory;
 use crate::templates::Templates;
-use crate::work::Jitter;
 
 /// A fragment cache: a cheap handle, cloned freely, shared by all threads.
 ///

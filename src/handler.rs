@@ -18,13 +18,14 @@ use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 use crate::key::KeyError;
+use crate::lookup::Lookup;
 use crate::options::Options;
 use crate::question::Question;
 use crate::record::{Dependency, Seen};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::SourceId;
-use crate::work::{Lookup, Work};
+use crate::work::Work;
 
 /// The source of templates known by name only: what `render` was told to render.
 const BY_NAME: SourceId = 0;

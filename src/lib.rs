@@ -3,7 +3,7 @@
 //! # Reading the code
 //!
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates call,
-//! and `handler` what handlers call; both ask `work`, which asks `front`, `store` and `flight`, and checks with `floors`.
+//! and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with `floors`; `work` is a computation under way.
 //! `context` knows what encloses the work on a thread, `record` what a result depends on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -23,9 +23,11 @@ mod front;
 mod handler;
 mod identity;
 mod janitor;
+mod jitter;
 mod key;
 mod lazy;
 mod loader;
+mod lookup;
 mod names;
 mod options;
 mod question;

@@ -14,8 +14,8 @@ use crate::builder::Settings;
 use crate::clock::Nanos;
 use crate::identity::{Identity, Kind};
 use crate::key::{self, KeyError};
+use crate::lookup::Wanted;
 use crate::options::Options;
-use crate::work::Wanted;
 
 thread_local! {
     /// The buffer of the last question, so that a hit allocates nothing.

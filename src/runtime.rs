@@ -1,31 +1,32 @@
-//! What lowered templates call: the tests and filters behind a cache block, the functions inside one, and
-//! `cache_partial`. The one place where the compile side's output meets the cache.
+//! What lowered templates call: the tests and filters behind a cache block. The one place where the compile side's
+//! output meets the cache. The functions templates call by themselves are in `runtime/functions.rs`, and how arguments
+//! are read in `runtime/arguments.rs`.
 //!
 //! A block runs in three steps (see `lower.rs` for the text): the test `fragment.miss` looks up; on a hit
 //! `fragment.hit` prints; on a miss `fragment.open` starts gathering and gives a ticket, the body renders into a
 //! capture, and `fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
 //! an error reaches the caller, so nobody who waits is left waiting.
 
-use std::sync::Arc;
+mod arguments;
+mod functions;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use minijinja::value::{Kwargs, Value, ValueKind, from_args};
+use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
+use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::{Nanos, nanos};
+use crate::clock::Nanos;
 use crate::compile::Extends;
 use crate::context::{self, RenderId};
 use crate::entry::Body;
-use crate::handler::render_partial;
 use crate::identity::{Kind, TagClass, tag_hash};
 use crate::loader;
+use crate::lookup::Lookup;
 use crate::names;
-use crate::options::Options;
 use crate::question::Question;
-use crate::record::FOREVER;
-use crate::ttl::{Ttl, parse_ttl_value};
-use crate::work::{Lookup, Work};
+use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
 const ENVIRONMENT: &str = "fragment.environment";
@@ -302,87 +303,7 @@ impl Binding {
         }
         false
     }
-
-    fn cache_tag(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let tags = tag_names(args.iter().cloned()).map_err(|error| in_call("cache_tag", error))?;
-        context::gather(|record| tags.into_iter().for_each(|tag| record.tag(self.cache.tag(tag))));
-        Ok(nothing())
-    }
-
-    fn cache_ttl(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let (ttl,) = from_args::<(&Value,)>(args)?;
-        let ttl = computed_ttl(ttl).map_err(|message| in_call("cache_ttl", message))?;
-        context::gather(|record| match ttl {
-            Some(0) => record.uncacheable = true,
-            Some(FOREVER) | None => {}
-            Some(ttl) => record.expires = record.expires.min(record.begin.at.saturating_add(ttl)),
-        });
-        Ok(nothing())
-    }
-
-    fn cache_skip(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let () = from_args::<()>(args)?;
-        context::gather(|record| record.uncacheable = true);
-        Ok(nothing())
-    }
-
-    /// `cache_partial(name, key, ttl, context=…, tags=…, vary=…, version=…, if=…, unless=…, stale=…, name=…)`.
-    fn partial(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
-        // By hand: MiniJinja takes an undefined argument for one that was not given.
-        let (wanted, key, ttl) = match args {
-            [wanted, key] => (wanted, key, None),
-            [wanted, key, ttl] => (wanted, key, Some(ttl)),
-            _ => return Err(in_call("cache_partial", "give a template, a key and, if you like, a lifetime")),
-        };
-        let Some(wanted) = wanted.as_str() else {
-            return Err(in_call("cache_partial", format!("the template is {}, but must be a name", wanted.kind())));
-        };
-        let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
-        self.cache.inner.check_auto_reload(state.env())?;
-        Rendering::see_end(state);
-        let ttl = match (ttl, given(options, "ttl")?) {
-            (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
-            (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,
-            (None, Some(ttl)) => computed_ttl(&ttl).map_err(refuse)?,
-            (None, None) => None,
-        };
-        let condition = given(options, "if")?.is_none_or(|yes| yes.is_true())
-            && !given(options, "unless")?.is_some_and(|no| no.is_true());
-        let context = given(options, "context")?.unwrap_or_else(|| Value::from_pairs(NO_CONTEXT));
-        let (vary, version) = (given(options, "vary")?, given(options, "version")?);
-        let prepared = block_options(options).map_err(refuse)?;
-        options.assert_all_used()?;
-
-        // The template's own name, with relative names resolved: one partial, one identity.
-        let template = state.get_template(wanted)?.name().to_owned();
-        let mut question = Question::new(Kind::Partial, self.cache.namespace.id);
-        question.partial(self.environment, &template);
-        question.template_key(key).map_err(|reason| refuse(format!("the key {reason}")))?;
-        if let Some(vary) = vary {
-            question.vary(&vary).map_err(|reason| refuse(format!("vary {reason}")))?;
-        }
-        if let Some(version) = version {
-            question.version(&version).map_err(|reason| refuse(format!("the version {reason}")))?;
-        }
-        if self.cache.bypassed(ttl == Some(0) || !condition) {
-            return render_partial(state.env(), &template, context);
-        }
-        question.lifetime(ttl, &self.cache.inner.settings);
-        match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
-            Lookup::Hit(Body::Text(text)) => Ok(text),
-            Lookup::Hit(Body::Data(_)) => render_partial(state.env(), &template, context),
-            Lookup::Compute(mut work) => {
-                self.cache.prepare(&mut work, &prepared);
-                self.cache.depend_by_name(&mut work, self.environment, &template);
-                work.enter();
-                let text = render_partial(state.env(), &template, context)?;
-                Ok(work.finish_text(text).into())
-            }
-        }
-    }
 }
-
-const NO_CONTEXT: [(&str, Value); 0] = [];
 
 impl Rendering {
     /// Has the end of this render noticed, where a beginning was noted that ends with it.
@@ -450,91 +371,4 @@ fn defined(args: &[Value]) -> Result<Value, Error> {
         return Err(Error::new(ErrorKind::UndefinedError, message));
     }
     Ok(operand.clone())
-}
-
-/// A lifetime literal, as lowered: nanoseconds, -1 without expiry, `none` for the default. `None` if it is neither.
-fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
-    if value.is_none() {
-        return Some(None);
-    }
-    match value.as_i64() {
-        Some(-1) => Some(Some(FOREVER)),
-        Some(literal) => u64::try_from(literal).ok().map(Some),
-        None => None,
-    }
-}
-
-/// A lifetime as a template computes it; `None` for the default.
-fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
-    match parse_ttl_value(value) {
-        Ok(Ttl::Default) => Ok(None),
-        Ok(Ttl::Forever) => Ok(Some(FOREVER)),
-        Ok(Ttl::Bypass) => Ok(Some(0)),
-        Ok(Ttl::For(ttl)) => Ok(Some(nanos(ttl))),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The options that only a miss needs.
-fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
-    let read = |name| given(kwargs, name).map_err(|error| error.to_string());
-    let mut options = Options::default();
-    if kwargs.args().next().is_none() {
-        return Ok(options);
-    }
-    if let Some(tags) = read("tags")? {
-        options.tags = if tags.as_str().is_some() {
-            return Err(format!("tags is the string {tags:?}; give a list, as in tags=[{tags:?}]"));
-        } else {
-            let names = tags.try_iter().map_err(|_| format!("tags is {}, but must be a list of names", tags.kind()))?;
-            tag_names(names)?
-        };
-    }
-    if let Some(stale) = read("stale")? {
-        options.stale = computed_ttl(&stale)?.unwrap_or(0);
-    }
-    options.label = read("name")?.map(|label| label.to_string().into());
-    Ok(options)
-}
-
-/// An option as it was given; `none` and undefined are values too.
-fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
-    if kwargs.has(name) { kwargs.get(name).map(Some) } else { Ok(None) }
-}
-
-/// Tags are strings or numbers; a list is the tags in it.
-fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
-    let mut names = Vec::new();
-    for value in values {
-        match value.kind() {
-            ValueKind::String | ValueKind::Number if value.as_str() != Some("") => names.push(value.to_string().into()),
-            ValueKind::Seq => {
-                let inner = value.try_iter().map_err(|error| error.to_string())?;
-                names.extend(tag_names(inner)?);
-            }
-            ValueKind::String => return Err("a tag is empty".into()),
-            kind => return Err(format!("a tag is {kind}, but must be a string or a number")),
-        }
-    }
-    Ok(names)
-}
-
-/// Prints as nothing under every kind of escaping.
-fn nothing() -> Value {
-    Value::from_safe_string(String::new())
-}
-
-fn in_call(call: &str, message: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidOperation, format!("{call}: {message}"))
-}
-
-fn in_block(source: &str, message: impl std::fmt::Display) -> Error {
-    in_call(&format!("cache `{source}`"), message)
-}
-
-fn foreign_call(name: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidOperation,
-        format!("{name} is what cache blocks are lowered to, and cannot be called by itself"),
-    )
 }

@@ -1,0 +1,95 @@
+//! What templates pass: lifetimes, options and tags, read and refused in words.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{Error, ErrorKind};
+
+use crate::clock::{Nanos, nanos};
+use crate::options::Options;
+use crate::record::FOREVER;
+use crate::ttl::{Ttl, parse_ttl_value};
+
+/// A lifetime literal, as lowered: nanoseconds, -1 without expiry, `none` for the default. `None` if it is neither.
+pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
+    if value.is_none() {
+        return Some(None);
+    }
+    match value.as_i64() {
+        Some(-1) => Some(Some(FOREVER)),
+        Some(literal) => u64::try_from(literal).ok().map(Some),
+        None => None,
+    }
+}
+
+/// A lifetime as a template computes it; `None` for the default.
+pub(super) fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
+    match parse_ttl_value(value) {
+        Ok(Ttl::Default) => Ok(None),
+        Ok(Ttl::Forever) => Ok(Some(FOREVER)),
+        Ok(Ttl::Bypass) => Ok(Some(0)),
+        Ok(Ttl::For(ttl)) => Ok(Some(nanos(ttl))),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The options that only a miss needs.
+pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
+    let read = |name| given(kwargs, name).map_err(|error| error.to_string());
+    let mut options = Options::default();
+    if kwargs.args().next().is_none() {
+        return Ok(options);
+    }
+    if let Some(tags) = read("tags")?.filter(|tags| !tags.is_none()) {
+        options.tags = match tags.kind() {
+            ValueKind::Seq | ValueKind::Iterable => tag_names(tags.try_iter().map_err(|error| error.to_string())?)?,
+            ValueKind::String => {
+                return Err(format!("tags is the string {tags:?}; give a list, as in tags=[{tags:?}]"));
+            }
+            kind => return Err(format!("tags is {kind}, but must be a list of names")),
+        };
+    }
+    if let Some(stale) = read("stale")? {
+        options.stale = computed_ttl(&stale)?.unwrap_or(0);
+    }
+    options.label = read("name")?.map(|label| label.to_string().into());
+    Ok(options)
+}
+
+/// An option as it was given; `none` and undefined are values too.
+pub(super) fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
+    if kwargs.has(name) { kwargs.get(name).map(Some) } else { Ok(None) }
+}
+
+/// Tags are strings or numbers; a list is the tags in it.
+pub(super) fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
+    let mut names = Vec::new();
+    for value in values {
+        match value.kind() {
+            ValueKind::String | ValueKind::Number if value.as_str() != Some("") => names.push(value.to_string().into()),
+            ValueKind::Seq => {
+                let inner = value.try_iter().map_err(|error| error.to_string())?;
+                names.extend(tag_names(inner)?);
+            }
+            ValueKind::String => return Err("a tag is empty".into()),
+            kind => return Err(format!("a tag is {kind}, but must be a string or a number")),
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn in_call(call: &str, message: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("{call}: {message}"))
+}
+
+pub(super) fn in_block(source: &str, message: impl fmt::Display) -> Error {
+    in_call(&format!("cache `{source}`"), message)
+}
+
+pub(super) fn foreign_call(name: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        format!("{name} is what cache blocks are lowered to, and cannot be called by itself"),
+    )
+}

@@ -1,0 +1,101 @@
+//! The functions of templates: `cache_tag`, `cache_ttl` and `cache_skip` inside a cached body, and `cache_partial`.
+
+use minijinja::value::{Kwargs, Value, from_args};
+use minijinja::{Error, State};
+
+use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
+use super::{Binding, Rendering};
+use crate::context;
+use crate::entry::Body;
+use crate::handler::render_partial;
+use crate::identity::Kind;
+use crate::lookup::Lookup;
+use crate::question::Question;
+use crate::record::FOREVER;
+
+const NO_CONTEXT: [(&str, Value); 0] = [];
+
+impl Binding {
+    pub(super) fn cache_tag(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let tags = tag_names(args.iter().cloned()).map_err(|error| in_call("cache_tag", error))?;
+        context::gather(|record| tags.into_iter().for_each(|tag| record.tag(self.cache.tag(tag))));
+        Ok(nothing())
+    }
+
+    pub(super) fn cache_ttl(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let (ttl,) = from_args::<(&Value,)>(args)?;
+        let ttl = computed_ttl(ttl).map_err(|message| in_call("cache_ttl", message))?;
+        context::gather(|record| match ttl {
+            Some(0) => record.uncacheable = true,
+            Some(FOREVER) | None => {}
+            Some(ttl) => record.expires = record.expires.min(record.begin.at.saturating_add(ttl)),
+        });
+        Ok(nothing())
+    }
+
+    pub(super) fn cache_skip(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let () = from_args::<()>(args)?;
+        context::gather(|record| record.uncacheable = true);
+        Ok(nothing())
+    }
+
+    /// `cache_partial(name, key, ttl, context=…, tags=…, vary=…, version=…, if=…, unless=…, stale=…, name=…)`.
+    pub(super) fn partial(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
+        // By hand: MiniJinja takes an undefined argument for one that was not given.
+        let (wanted, key, ttl) = match args {
+            [wanted, key] => (wanted, key, None),
+            [wanted, key, ttl] => (wanted, key, Some(ttl)),
+            _ => return Err(in_call("cache_partial", "give a template, a key and, if you like, a lifetime")),
+        };
+        let Some(wanted) = wanted.as_str() else {
+            return Err(in_call("cache_partial", format!("the template is {}, but must be a name", wanted.kind())));
+        };
+        let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
+        self.cache.inner.check_auto_reload(state.env())?;
+        Rendering::see_end(state);
+        let ttl = match (ttl, given(options, "ttl")?) {
+            (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
+            (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,
+            (None, Some(ttl)) => computed_ttl(&ttl).map_err(refuse)?,
+            (None, None) => None,
+        };
+        let condition = given(options, "if")?.is_none_or(|yes| yes.is_true())
+            && !given(options, "unless")?.is_some_and(|no| no.is_true());
+        let context = given(options, "context")?.unwrap_or_else(|| Value::from_pairs(NO_CONTEXT));
+        let (vary, version) = (given(options, "vary")?, given(options, "version")?);
+        let prepared = block_options(options).map_err(refuse)?;
+        options.assert_all_used()?;
+
+        // The template's own name, with relative names resolved: one partial, one identity.
+        let template = state.get_template(wanted)?.name().to_owned();
+        let mut question = Question::new(Kind::Partial, self.cache.namespace.id);
+        question.partial(self.environment, &template);
+        question.template_key(key).map_err(|reason| refuse(format!("the key {reason}")))?;
+        if let Some(vary) = vary {
+            question.vary(&vary).map_err(|reason| refuse(format!("vary {reason}")))?;
+        }
+        if let Some(version) = version {
+            question.version(&version).map_err(|reason| refuse(format!("the version {reason}")))?;
+        }
+        if self.cache.bypassed(ttl == Some(0) || !condition) {
+            return render_partial(state.env(), &template, context);
+        }
+        question.lifetime(ttl, &self.cache.inner.settings);
+        match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
+            Lookup::Hit(Body::Text(text)) => Ok(text),
+            Lookup::Hit(Body::Data(_)) => render_partial(state.env(), &template, context),
+            Lookup::Compute(mut work) => {
+                self.cache.prepare(&mut work, &prepared);
+                self.cache.depend_by_name(&mut work, self.environment, &template);
+                work.enter();
+                let text = render_partial(state.env(), &template, context)?;
+                Ok(work.finish_text(text).into())
+            }
+        }
+    }
+}
+
+/// Prints as nothing under every kind of escaping.
+fn nothing() -> Value {
+    Value::from_safe_string(String::new())
+}
