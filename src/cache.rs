@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "watch")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -69,6 +71,9 @@ pub(crate) struct Inner {
     pub(crate) reloads: AtomicU64,
     /// Loaders made.
     pub(crate) loaders: AtomicU64,
+    /// Whether a folder is watched by polling.
+    #[cfg(feature = "watch")]
+    pub(crate) polling: AtomicBool,
     janitor: OnceLock<Janitor>,
 }
 
@@ -100,10 +105,12 @@ impl FragmentCache {
             jitter: Jitter::new(settings.jitter),
             reloads: AtomicU64::new(0),
             loaders: AtomicU64::new(0),
+            #[cfg(feature = "watch")]
+            polling: AtomicBool::new(false),
             janitor: OnceLock::new(),
             settings,
         });
-        let janitor = Janitor::start(Arc::downgrade(&inner), |inner: &Inner| inner.memory.maintain())?;
+        let janitor = Janitor::start(Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
         let namespace = Arc::new(Namespace { path: String::new(), id: 0, slots: Vec::new() });
@@ -175,7 +182,7 @@ impl FragmentCache {
     /// Frees at once what has expired or been invalidated by [`clear`](FragmentCache::clear), and brings
     /// [`Stats::entries`] and [`Stats::bytes`] up to date; otherwise this happens every second.
     pub fn run_maintenance(&self) {
-        self.inner.memory.maintain();
+        self.inner.maintain();
     }
 
     pub(crate) fn key_slot(&self, encoded: &[u8]) -> Slot {
@@ -224,7 +231,14 @@ impl Inner {
 
     /// When work of a template here began: with what encloses it, else with the render.
     pub(crate) fn render_begin(&self) -> Begin {
-        context::scope_begin(self.id).or_else(|| context::render_begin(self.id)).unwrap_or_else(|| self.begin())
+        context::scope_begin(self.id).unwrap_or_else(|| context::render_begin(self.id, self.begin()))
+    }
+
+    /// What the janitor does every second.
+    fn maintain(&self) {
+        self.memory.maintain();
+        #[cfg(feature = "watch")]
+        self.recheck_loaded();
     }
 
     pub(crate) fn raise(&self, slot: Slot) -> Invalidation {

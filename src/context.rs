@@ -104,6 +104,13 @@ impl Began {
         self.all().find(|(of, _)| *of == cache).map(|(_, begin)| begin)
     }
 
+    fn set(&mut self, cache: u64, begin: Begin) {
+        match self.first.iter_mut().chain(&mut self.others).find(|(of, _)| *of == cache) {
+            Some((_, known)) => *known = begin,
+            None => self.note(cache, begin),
+        }
+    }
+
     fn note(&mut self, cache: u64, begin: Begin) {
         match self.first {
             None => self.first = Some((cache, begin)),
@@ -118,13 +125,16 @@ struct Context {
     /// Per cache, the first template look-up since the last render known to have ended: what a render without a
     /// scope began with, or something earlier, which only ever refuses more.
     began: Began,
+    /// When the last render that was seen to end did so. One of a template that was looked up earlier and kept begins
+    /// without a look-up, but not before that.
+    ended: Began,
     /// What the hit just looked up prints.
     hit: Option<Value>,
 }
 
 impl Context {
     const fn new() -> Context {
-        Context { frames: Vec::new(), renders: Vec::new(), began: Began::none(), hit: None }
+        Context { frames: Vec::new(), renders: Vec::new(), began: Began::none(), ended: Began::none(), hit: None }
     }
 
     fn scope_of(&mut self, cache: u64) -> Option<Begin> {
@@ -190,6 +200,12 @@ impl Context {
         }
     }
 
+    /// When the render here began, or a little before.
+    fn render_began(&self, cache: u64, now: Begin) -> Begin {
+        let last_end = || self.ended.of(cache).filter(|ended| now.at.saturating_sub(ended.at) <= LONGEST_RENDER);
+        self.began_in(cache).or_else(last_end).unwrap_or(now)
+    }
+
     fn began_in(&self, cache: u64) -> Option<Begin> {
         self.renders.last().map_or(&self.began, |render| &render.began).of(cache)
     }
@@ -234,8 +250,8 @@ pub(crate) fn scope_begin(cache: u64) -> Option<Begin> {
 }
 
 /// When the render on this thread began, for a render without a scope.
-pub(crate) fn render_begin(cache: u64) -> Option<Begin> {
-    with(|context| context.began_in(cache)).flatten()
+pub(crate) fn render_begin(cache: u64, now: Begin) -> Begin {
+    with(|context| context.render_began(cache, now)).unwrap_or(now)
 }
 
 /// Notes that the render looked a template up. `now` is asked only outside of any scope.
@@ -345,23 +361,29 @@ pub(crate) fn render_end_unseen() -> bool {
 }
 
 /// Notes that a render goes on inside this one, or begins.
-pub(crate) fn enter_render() -> RenderId {
+pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
     let id = RenderId(next_id());
     with(|context| {
-        let began = context.renders.last().map_or(&context.began, |render| &render.began).clone();
+        let mut began = context.renders.last().map_or(&context.began, |render| &render.began).clone();
+        if began.of(cache).is_none() {
+            began.note(cache, context.render_began(cache, now));
+        }
         context.renders.push(Render { id, began, imported: Vec::new(), importing: false });
     });
     id
 }
 
 /// Notes that a render ended, with all that it left open inside.
-pub(crate) fn leave_render(id: RenderId) {
+pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) {
     with(|context| {
         if let Some(at) = context.renders.iter().rposition(|render| render.id == id) {
             context.renders.truncate(at);
         }
         if context.renders.is_empty() {
             context.began = Began::none();
+            if let Some(ended) = ended {
+                context.ended.set(cache, ended);
+            }
         }
     });
 }

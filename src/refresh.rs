@@ -1,7 +1,9 @@
 //! What a change on disk means for the templates known to a cache: `watch.rs` tells the paths, this raises the floors.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
@@ -26,18 +28,40 @@ impl FragmentCache {
         self.watch_with(folder, WatchMode::Native)
     }
 
-    /// The same with a choice of how to learn of changes.
+    /// The same with a choice of how to learn of changes. Polling shows a change after its interval, and within some
+    /// seconds what came and went between two looks.
     ///
     /// # Errors
     ///
     /// As [`watch`](FragmentCache::watch).
     pub fn watch_with(&self, folder: impl AsRef<Path>, mode: WatchMode) -> Result<Watcher, Error> {
         let folder = template_folder(folder.as_ref())?;
+        if let WatchMode::Poll(_) = mode {
+            self.inner.polling.store(true, Ordering::Relaxed);
+        }
         let refresh = Refresh { cache: Arc::downgrade(&self.inner), folder: folder.clone() };
         watch(&folder, mode, move |change| refresh.apply(&change)).map_err(|error| {
             let message = format!("cannot watch the template folder {}: {error}", folder.display());
             Error::new(ErrorKind::Templates, message).with_source(error)
         })
+    }
+}
+
+/// How long after a load polling may not have seen what was loaded.
+const UNSEEN: Duration = Duration::from_secs(3);
+
+impl Inner {
+    /// Polling compares one look with the one before: a file that came and went in between was loaded, and is in no
+    /// look. So what was loaded lately is held against its file once more.
+    pub(crate) fn recheck_loaded(&self) {
+        if !self.polling.load(Ordering::Relaxed) {
+            return;
+        }
+        for template in self.templates.all() {
+            if template.path().is_some() && template.loaded_within(UNSEEN) {
+                reread(self, &template);
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 mod arguments;
 mod functions;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use minijinja::value::{Kwargs, Value};
@@ -40,6 +41,7 @@ struct Binding {
 
 /// What a render has under way; lives as long as MiniJinja's `State`.
 struct Rendering {
+    cache: Arc<Inner>,
     render: RenderId,
     /// What the last look-up left to be opened.
     next: Option<Next>,
@@ -179,7 +181,7 @@ impl Binding {
             match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
                 Lookup::Hit(Body::Text(text)) => {
                     context::set_hit(text);
-                    Rendering::see_end(state);
+                    Rendering::see_end(state, &self.cache.inner);
                     return false;
                 }
                 // Blocks hold texts; an identity of theirs is never a value's.
@@ -187,13 +189,13 @@ impl Binding {
                 Lookup::Compute(work) => Next::Compute(work),
             }
         };
-        Rendering::of(state).next = Some(next);
+        Rendering::of(state, &self.cache.inner).next = Some(next);
         true
     }
 
     /// Leaves a refusal for `fragment.open`, which knows what the author wrote.
     fn refuse(&self, state: &mut State<'_, '_>, message: String) -> bool {
-        Rendering::of(state).next = Some(Next::Refused(message));
+        Rendering::of(state, &self.cache.inner).next = Some(Next::Refused(message));
         true
     }
 
@@ -224,7 +226,7 @@ impl Binding {
         let [_, _line, source, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
         let source = source.as_str().unwrap_or_default();
         let flags = flags.as_usize().unwrap_or_default();
-        let rendering = Rendering::of(state);
+        let rendering = Rendering::of(state, &self.cache.inner);
         let mut work = match rendering.next.take() {
             Some(Next::Compute(work)) => work,
             Some(Next::Bypass) => return Ok(Value::from(NO_TICKET)),
@@ -240,7 +242,7 @@ impl Binding {
         self.cache.prepare(&mut work, &options);
         self.depend_on_render(&mut work);
         work.enter();
-        let rendering = Rendering::of(state);
+        let rendering = Rendering::of(state, &self.cache.inner);
         rendering.tickets += 1;
         rendering.open.push((rendering.tickets, work));
         Ok(Value::from(rendering.tickets))
@@ -281,7 +283,7 @@ impl Binding {
     /// fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
-        Rendering::of(state);
+        Rendering::of(state, &self.cache.inner);
         if let Some(wanted) = name.as_str() {
             context::import(|| {
                 // A failure is the import's own to report.
@@ -307,16 +309,17 @@ impl Binding {
 
 impl Rendering {
     /// Has the end of this render noticed, where a beginning was noted that ends with it.
-    fn see_end(state: &mut State<'_, '_>) {
+    fn see_end(state: &mut State<'_, '_>, cache: &Arc<Inner>) {
         if context::render_end_unseen() {
-            Rendering::of(state);
+            Rendering::of(state, cache);
         }
     }
 
     /// What this render has under way; noted on first use.
-    fn of<'a>(state: &'a mut State<'_, '_>) -> &'a mut Rendering {
+    fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Inner>) -> &'a mut Rendering {
         state.get_or_insert_extension_with(|| Rendering {
-            render: context::enter_render(),
+            render: context::enter_render(cache.id, cache.begin()),
+            cache: Arc::clone(cache),
             next: None,
             open: Vec::new(),
             tickets: NO_TICKET,
@@ -331,7 +334,9 @@ impl Drop for Rendering {
             drop(left_open);
         }
         self.next = None;
-        context::leave_render(self.render);
+        // Only a loader of ours shows the look-ups that other renders begin with.
+        let ended = (self.cache.loaders.load(Ordering::Relaxed) > 0).then(|| self.cache.begin());
+        context::leave_render(self.render, self.cache.id, ended);
     }
 }
 
@@ -342,7 +347,7 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     if ticket == NO_TICKET {
         return Ok(body.clone());
     }
-    let rendering = Rendering::of(state);
+    let Some(rendering) = state.get_extension_mut::<Rendering>() else { return Err(foreign_call(names::STORE)) };
     let at = rendering.open.iter().rposition(|(open, _)| *open == ticket);
     let Some(at) = at else { return Err(foreign_call(names::STORE)) };
     // Whatever stands above was left open by an error that a function of the application swallowed.

@@ -22,8 +22,7 @@ impl FragmentCache {
     ///
     /// A handler that loads data first and renders afterwards opens a scope before it loads. If the data is
     /// invalidated in between, what is rendered from it is shown once and not stored. A render without a scope counts as
-    /// begun with its first template look-up; one of a `Template` that was looked up earlier and kept has none, and its
-    /// blocks count as begun where they open.
+    /// begun with its first template look-up.
     ///
     /// ```
     /// use minijinja::{Environment, context};

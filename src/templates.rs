@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+#[cfg(feature = "watch")]
+use std::time::Duration;
+use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -74,6 +77,7 @@ struct Content {
     /// What the first load of the current generation found.
     digest: Option<u128>,
     extends: Option<Extends>,
+    loaded: Option<Instant>,
 }
 
 impl Template {
@@ -120,6 +124,7 @@ impl Template {
         let digest = digest_of(text);
         let mut content = self.content();
         content.extends = Some(extends);
+        content.loaded = Some(Instant::now());
         match content.digest {
             Some(known) if known != digest => {
                 let generation = self.raise(floors);
@@ -158,6 +163,12 @@ impl Template {
             self.change(floors);
         }
         !same
+    }
+
+    /// Whether it was loaded, or looked for in vain, in the last so many seconds.
+    #[cfg(feature = "watch")]
+    pub(crate) fn loaded_within(&self, span: Duration) -> bool {
+        self.content().loaded.is_some_and(|loaded| loaded.elapsed() < span)
     }
 
     pub(crate) fn extends(&self) -> Option<Extends> {

@@ -52,7 +52,7 @@ impl Binding {
         };
         let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
         self.cache.inner.check_auto_reload(state.env())?;
-        Rendering::see_end(state);
+        Rendering::see_end(state, &self.cache.inner);
         let ttl = match (ttl, given(options, "ttl")?) {
             (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
             (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,

@@ -3,8 +3,8 @@
 //! The storms share one shape: a writer raises a version, invalidates, and publishes the version as a floor; readers
 //! read the floor, then a page, and must find nothing older. They run for about a second each.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
