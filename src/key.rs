@@ -108,15 +108,12 @@ pub(crate) fn encode_handler_qualifier<K: Serialize + ?Sized>(value: &K, out: &m
 }
 
 fn join(operand: &Value, escape: bool, out: &mut Vec<u8>) {
-    match operand.as_str() {
-        Some(text) if !escape => out.extend_from_slice(text.as_bytes()),
-        _ => {
-            let text = operand.to_string();
-            let written =
-                if escape { write!(Utf8(out), "{}", minijinja::HtmlEscape(&text)) } else { Utf8(out).write_str(&text) };
-            debug_assert!(written.is_ok(), "writing to memory");
-        }
-    }
+    let written = match operand.as_str() {
+        Some(text) if !escape => Utf8(out).write_str(text),
+        _ if escape => write!(Utf8(out), "{}", minijinja::HtmlEscape(&operand.to_string())),
+        _ => write!(Utf8(out), "{operand}"),
+    };
+    debug_assert!(written.is_ok(), "writing to memory");
 }
 
 fn value_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), KeyError> {

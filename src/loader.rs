@@ -81,6 +81,9 @@ impl FragmentCache {
         self.inner.templates.add(id_of(environment, name), &template);
         template.change(&self.inner.floors);
         template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
+        if replaced {
+            self.inner.counters.count(Counter::invalidations);
+        }
         self.refresh_others(&template, environment, replaced);
         Ok(())
     }
@@ -105,7 +108,6 @@ impl FragmentCache {
     /// name; without one nobody did, so all the environment's fragments are refreshed.
     fn refresh_others(&self, template: &Arc<Template>, environment: u64, replaced: bool) {
         let inner = &self.inner;
-        inner.counters.count(Counter::invalidations);
         for other in inner.templates.named(template.name()) {
             if !Arc::ptr_eq(&other, template) {
                 other.invalidate(&inner.floors);

@@ -45,12 +45,13 @@ struct Rendering {
     render: RenderId,
     /// What the last look-up left to be opened.
     next: Option<Next>,
-    open: Vec<(u64, Work)>,
+    open: Vec<(u64, Box<Work>)>,
     tickets: u64,
 }
 
 enum Next {
-    Compute(Work),
+    /// Boxed: every render that hits makes room for it and moves it about.
+    Compute(Box<Work>),
     Bypass,
     Refused(String),
 }
@@ -186,7 +187,7 @@ impl Binding {
                 }
                 // Blocks hold texts; an identity of theirs is never a value's.
                 Lookup::Hit(Body::Data(_)) => Next::Bypass,
-                Lookup::Compute(work) => Next::Compute(work),
+                Lookup::Compute(work) => Next::Compute(Box::new(work)),
             }
         };
         Rendering::of(state, &self.cache.inner).next = Some(next);

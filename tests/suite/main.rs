@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
 mod block;
+mod contract;
 mod data;
 mod environments;
 mod flights;
