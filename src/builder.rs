@@ -73,7 +73,8 @@ impl Default for Builder {
 
 impl Builder {
     /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used
-    /// least recently goes first.
+    /// least recently goes first. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB, most of
+    /// which the bound counts too.
     pub fn max_bytes(mut self, bytes: u64) -> Builder {
         self.max_bytes = bytes;
         self

@@ -388,6 +388,15 @@ pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) {
     });
 }
 
+/// Notes that a render ended in which nothing was computed.
+pub(crate) fn leave_hits() {
+    with(|context| {
+        if context.renders.is_empty() {
+            context.began = Began::none();
+        }
+    });
+}
+
 /// Leaves the text of a hit for the filter that prints it.
 pub(crate) fn set_hit(text: Value) {
     with(|context| context.hit = Some(text));

@@ -13,13 +13,13 @@ use crate::entry::Entry;
 use crate::floors::Stamp;
 
 /// Entries per thread and cache.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 
 /// Caches a thread keeps entries of.
 const CACHES: usize = 4;
 
-/// The largest entry kept, in bytes: 1 MiB per thread at the most.
-const LARGEST: u32 = 16 << 10;
+/// The largest entry kept, in bytes: 2 MiB per thread at the most.
+const LARGEST: u32 = 8 << 10;
 
 /// Hits in front until the store is told of one.
 const HITS_PER_TOUCH: u8 = 64;

@@ -1,23 +1,24 @@
-//! The reserved names that lowered templates use; the run side registers them.
+//! The reserved names that lowered templates use; the run side registers them. They start with what sorts before the
+//! names of MiniJinja's own tests and filters, so that looking them up compares little.
 
 /// Test: whether the fragment has to be rendered.
-pub(crate) const MISS: &str = "fragment.miss";
+pub(crate) const MISS: &str = "_fragment.miss";
 /// Test: the same, with a computed lifetime, a condition, a version or variants.
-pub(crate) const MISS_WITH: &str = "fragment.miss_with";
+pub(crate) const MISS_WITH: &str = "_fragment.miss_with";
 /// Filter: opens the fragment whose body is rendered next.
-pub(crate) const OPEN: &str = "fragment.open";
+pub(crate) const OPEN: &str = "_fragment.open";
 /// Filter: takes the rendered body.
-pub(crate) const STORE: &str = "fragment.store";
+pub(crate) const STORE: &str = "_fragment.store";
 /// Filter: gives the fragment that was found.
-pub(crate) const HIT: &str = "fragment.hit";
+pub(crate) const HIT: &str = "_fragment.hit";
 /// Filter: refuses an undefined operand of a key.
-pub(crate) const DEFINED: &str = "fragment.defined";
+pub(crate) const DEFINED: &str = "_fragment.defined";
 /// Filter: notes that a template is about to be imported or extended.
-pub(crate) const LOAD: &str = "fragment.load";
+pub(crate) const LOAD: &str = "_fragment.load";
 /// Variable: the open fragment. Templates may not use the name.
 pub(crate) const TICKET: &str = "__fragment";
 
 /// Flag of [`OPEN`]: the body calls `super()`.
 pub(crate) const FLAG_SUPER: u32 = 1;
 /// Test: notes that a template added in memory was used.
-pub(crate) const USED: &str = "fragment.used";
+pub(crate) const USED: &str = "_fragment.used";

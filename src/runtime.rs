@@ -2,9 +2,9 @@
 //! output meets the cache. The functions templates call by themselves are in `runtime/functions.rs`, and how arguments
 //! are read in `runtime/arguments.rs`.
 //!
-//! A block runs in three steps (see `lower.rs` for the text): the test `fragment.miss` looks up; on a hit
-//! `fragment.hit` prints; on a miss `fragment.open` starts gathering and gives a ticket, the body renders into a
-//! capture, and `fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
+//! A block runs in three steps (see `lower.rs` for the text): the test `_fragment.miss` looks up; on a hit
+//! `_fragment.hit` prints; on a miss `_fragment.open` starts gathering and gives a ticket, the body renders into a
+//! capture, and `_fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
 //! an error reaches the caller, so nobody who waits is left waiting.
 
 mod arguments;
@@ -30,7 +30,7 @@ use crate::question::Question;
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
-const ENVIRONMENT: &str = "fragment.environment";
+const ENVIRONMENT: &str = "_fragment.environment";
 
 /// An environment's tie to a cache.
 #[derive(Clone)]
@@ -127,7 +127,7 @@ pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64
 }
 
 impl Binding {
-    /// `KEY is fragment.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
+    /// `KEY is _fragment.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
     /// lifetime, and the key's other operands.
     fn miss(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, rest @ ..] = args else { return Err(foreign_call(names::MISS)) };
@@ -182,7 +182,7 @@ impl Binding {
             match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
                 Lookup::Hit(Body::Text(text)) => {
                     context::set_hit(text);
-                    Rendering::see_end(state, &self.cache.inner);
+                    RenderEnd::see(state);
                     return false;
                 }
                 // Blocks hold texts; an identity of theirs is never a value's.
@@ -194,7 +194,7 @@ impl Binding {
         true
     }
 
-    /// Leaves a refusal for `fragment.open`, which knows what the author wrote.
+    /// Leaves a refusal for `_fragment.open`, which knows what the author wrote.
     fn refuse(&self, state: &mut State<'_, '_>, message: String) -> bool {
         Rendering::of(state, &self.cache.inner).next = Some(Next::Refused(message));
         true
@@ -222,7 +222,7 @@ impl Binding {
         }
     }
 
-    /// `none|fragment.open(LINE, KEY TEXT, FLAGS, PARENT, tags=…, stale=…, name=…)`.
+    /// `none|_fragment.open(LINE, KEY TEXT, FLAGS, PARENT, tags=…, stale=…, name=…)`.
     fn open(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
         let [_, _line, source, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
         let source = source.as_str().unwrap_or_default();
@@ -280,7 +280,7 @@ impl Binding {
         }
     }
 
-    /// `NAME|fragment.load`, around the name of an import or an `extends`: looks the template up once more, so that
+    /// `NAME|_fragment.load`, around the name of an import or an `extends`: looks the template up once more, so that
     /// fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
@@ -298,7 +298,7 @@ impl Binding {
         Ok(name.clone())
     }
 
-    /// `none is fragment.used(ID, GENERATION)`, at the end of each template added in memory.
+    /// `none is _fragment.used(ID, GENERATION)`, at the end of each template added in memory.
     fn used(&self, id: u64, generation: u64) -> bool {
         let inner = &self.cache.inner;
         if let Some(dependency) = inner.added(id, generation) {
@@ -308,14 +308,25 @@ impl Binding {
     }
 }
 
-impl Rendering {
+/// Notices the end of a render in which nothing was computed; a value without size costs no allocation.
+struct RenderEnd;
+
+impl RenderEnd {
     /// Has the end of this render noticed, where a beginning was noted that ends with it.
-    fn see_end(state: &mut State<'_, '_>, cache: &Arc<Inner>) {
+    fn see(state: &mut State<'_, '_>) {
         if context::render_end_unseen() {
-            Rendering::of(state, cache);
+            state.get_or_insert_extension_with(|| RenderEnd);
         }
     }
+}
 
+impl Drop for RenderEnd {
+    fn drop(&mut self) {
+        context::leave_hits();
+    }
+}
+
+impl Rendering {
     /// What this render has under way; noted on first use.
     fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Inner>) -> &'a mut Rendering {
         state.get_or_insert_extension_with(|| Rendering {
@@ -341,7 +352,7 @@ impl Drop for Rendering {
     }
 }
 
-/// `BODY|fragment.store(TICKET)`.
+/// `BODY|_fragment.store(TICKET)`.
 fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let [body, ticket] = args else { return Err(foreign_call(names::STORE)) };
     let ticket = u64::try_from(ticket.clone()).map_err(|_| foreign_call(names::STORE))?;
@@ -364,12 +375,12 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     Ok(body.clone())
 }
 
-/// `none|fragment.hit`.
+/// `none|_fragment.hit`.
 fn hit(_: &Value) -> Result<Value, Error> {
     context::take_hit().ok_or_else(|| foreign_call(names::HIT))
 }
 
-/// `OPERAND|fragment.defined(TEXT)`.
+/// `OPERAND|_fragment.defined(TEXT)`.
 fn defined(args: &[Value]) -> Result<Value, Error> {
     let [operand, source] = args else { return Err(foreign_call(names::DEFINED)) };
     if operand.is_undefined() {

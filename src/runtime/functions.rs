@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Value, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
-use super::{Binding, Rendering};
+use super::{Binding, RenderEnd};
 use crate::context;
 use crate::entry::Body;
 use crate::handler::render_partial;
@@ -52,7 +52,7 @@ impl Binding {
         };
         let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
         self.cache.inner.check_auto_reload(state.env())?;
-        Rendering::see_end(state, &self.cache.inner);
+        RenderEnd::see(state);
         let ttl = match (ttl, given(options, "ttl")?) {
             (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
             (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,

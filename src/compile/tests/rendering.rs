@@ -25,7 +25,7 @@ fn accepts(source: &str) {
 #[test]
 fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
     let mut env = env(&syntax(""), false);
-    env.add_filter("fragment.hit", |_: &minijinja::Value| "HIT");
+    env.add_filter("_fragment.hit", |_: &minijinja::Value| "HIT");
     let text = lower("a {%- cache 'k' 60 %} body {{ boom() }} {% endcache -%}  b", &syntax("")).unwrap();
     env.add_template_owned("p", text).unwrap();
     assert_eq!(env.get_template("p").unwrap().render(()).unwrap(), "aHITb");
@@ -151,13 +151,13 @@ fn minijinja_reports_its_own_errors() {
 #[test]
 fn imports_and_extends_are_marked() {
     let lowered = |source: &str| lower(source, &syntax("line_statement=#")).unwrap();
-    assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|fragment.load as b %}");
+    assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|_fragment.load as b %}");
     assert_eq!(
         lowered("{%- from 'a' if x else 'c' import b as d, e -%}"),
-        "{%- from ('a' if x else 'c')|fragment.load import b as d, e -%}"
+        "{%- from ('a' if x else 'c')|_fragment.load import b as d, e -%}"
     );
-    assert_eq!(lowered("{% extends name~'.html' %}"), "{% extends (name~'.html')|fragment.load %}");
-    assert_eq!(lowered("# import 'a' as b\nx"), "# import ('a')|fragment.load as b\nx");
+    assert_eq!(lowered("{% extends name~'.html' %}"), "{% extends (name~'.html')|_fragment.load %}");
+    assert_eq!(lowered("# import 'a' as b\nx"), "# import ('a')|_fragment.load as b\nx");
     let mut env = env(&syntax(""), true);
     env.add_template("lib", "{% macro m() %}M{% endmacro %}").unwrap();
     env.add_template_owned("p", lowered("{% from 'lib' if true else 'x' import m %}{{ m() }}")).unwrap();
@@ -176,7 +176,7 @@ fn what_a_template_extends_is_told() {
 
 fn site(source: &str) -> String {
     let lowered = lower(source, &syntax("")).unwrap();
-    let start = lowered.find("fragment.miss(").unwrap() + "fragment.miss(".len();
+    let start = lowered.find("_fragment.miss(").unwrap() + "_fragment.miss(".len();
     lowered[start..].chars().take_while(char::is_ascii_digit).collect()
 }
 

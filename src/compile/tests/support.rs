@@ -7,23 +7,23 @@ use minijinja::{Environment, Error, ErrorKind, context};
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_syntax(syntax.clone());
-    env.add_test("fragment.miss", move |_: &Value, _: Rest<Value>| miss);
-    env.add_test("fragment.miss_with", move |_: &Value, _: Rest<Value>| miss);
-    env.add_filter("fragment.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
+    env.add_test("_fragment.miss", move |_: &Value, _: Rest<Value>| miss);
+    env.add_test("_fragment.miss_with", move |_: &Value, _: Rest<Value>| miss);
+    env.add_filter("_fragment.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
         assert_eq!(args.len(), 4, "line, key, flags and parent");
         let _ = kwargs.args().filter(|name| kwargs.get::<Value>(name).is_ok()).count();
         Value::from(())
     });
-    env.add_filter("fragment.store", |body: Value, _: Value| body);
-    env.add_filter("fragment.hit", |_: &Value| "");
-    env.add_filter("fragment.load", |name: Value| name);
-    env.add_filter("fragment.defined", |value: Value, source: String| {
+    env.add_filter("_fragment.store", |body: Value, _: Value| body);
+    env.add_filter("_fragment.hit", |_: &Value| "");
+    env.add_filter("_fragment.load", |name: Value| name);
+    env.add_filter("_fragment.defined", |value: Value, source: String| {
         if value.kind() == ValueKind::Undefined {
             return Err(Error::new(ErrorKind::UndefinedError, format!("`{source}` is undefined")));
         }
         Ok(value)
     });
-    env.add_filter("fragment.hit", |_: &Value| Value::from(""));
+    env.add_filter("_fragment.hit", |_: &Value| Value::from(""));
     env.add_global("xs", Value::from(vec![1, 2, 3]));
     env.add_global("user", context! { id => 7, name => "Jörg" });
     env.add_global("k", "key");
