@@ -17,7 +17,7 @@ use crate::flight::{Boarding, Follower, Landing, Passenger};
 use crate::floors::{Slot, Stamp};
 use crate::front;
 use crate::identity::Identity;
-use crate::record::{Begin, Record};
+use crate::record::Begin;
 use crate::stats::Counter;
 use crate::work::Work;
 
@@ -55,6 +55,14 @@ impl Wanted<'_> {
         *entry.identity == *self.identity.bytes
             && entry.version == self.version
             && entry.fresh(clock.latest(), self.ttl)
+    }
+
+    /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here.
+    fn tell_enclosing(&self, entry: &Entry) {
+        context::gather(|record| {
+            record.absorb(&entry.record);
+            record.expires = record.expires.min(entry.record.begin.at.saturating_add(self.ttl));
+        });
     }
 }
 
@@ -149,7 +157,7 @@ impl FragmentCache {
                 Step::Done(match stored.then(|| inner.find(wanted)).flatten() {
                     Some(entry) => {
                         lead.land(Arc::clone(&entry));
-                        inner.joined(&entry)
+                        inner.joined(wanted, &entry)
                     }
                     None => Lookup::Compute(Work::new(inner, wanted, origin, Some(lead))),
                 })
@@ -161,7 +169,7 @@ impl FragmentCache {
     fn landed(&self, landing: Landing<Arc<Entry>>, wanted: &Wanted<'_>, origin: &Origin) -> Option<Lookup> {
         match landing {
             // The flight's tags are known only now, so only now can they be checked.
-            Landing::Shared(entry) if self.inner.usable(&entry, wanted) => Some(self.inner.joined(&entry)),
+            Landing::Shared(entry) if self.inner.usable(&entry, wanted) => Some(self.inner.joined(wanted, &entry)),
             Landing::Shared(_) | Landing::Aborted => None,
             Landing::TimedOut => {
                 self.inner.counters.count(Counter::wait_timeouts);
@@ -177,7 +185,7 @@ impl Inner {
     fn hit(&self, wanted: &Wanted<'_>) -> Option<Body> {
         let answer = |entry: &Entry| {
             self.counters.hit(entry.cost);
-            gather_from(&entry.record);
+            wanted.tell_enclosing(entry);
             entry.body.clone()
         };
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
@@ -216,7 +224,7 @@ impl Inner {
         match value {
             Some(_) => {
                 self.counters.hit(entry.cost);
-                gather_from(&entry.record);
+                wanted.tell_enclosing(&entry);
             }
             None => self.memory.remove(wanted.identity.hash),
         }
@@ -234,9 +242,9 @@ impl Inner {
     }
 
     /// Counts a miss that somebody else's work answered.
-    fn joined(&self, entry: &Entry) -> Lookup {
+    fn joined(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
         self.counters.count(Counter::waits);
-        gather_from(&entry.record);
+        wanted.tell_enclosing(entry);
         Lookup::Hit(entry.body.clone())
     }
 
@@ -255,9 +263,4 @@ impl Inner {
         })
         .await
     }
-}
-
-/// Tells what encloses this place what is inside.
-pub(crate) fn gather_from(inner: &Record) {
-    context::gather(|record| record.absorb(inner));
 }

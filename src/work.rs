@@ -12,7 +12,7 @@ use crate::clock::{Nanos, nanos};
 use crate::context::{self, Frame, FrameId};
 use crate::entry::{Body, Entry, Fragment};
 use crate::flight::Lead;
-use crate::lookup::{Origin, Wanted, gather_from};
+use crate::lookup::{Origin, Wanted};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::stats::Counter;
 
@@ -105,7 +105,7 @@ impl Work {
             stale: self.stale,
             cost: nanos(self.started.elapsed()),
         });
-        gather_from(&entry.record);
+        context::gather(|enclosing| enclosing.absorb(&entry.record));
         self.publish(&entry);
     }
 
@@ -162,6 +162,6 @@ impl Drop for Work {
         // outage must not be served for a lifetime.
         let mut record = self.take_record();
         record.uncacheable = true;
-        gather_from(&record);
+        context::gather(|enclosing| enclosing.absorb(&record));
     }
 }

@@ -342,3 +342,16 @@ fn an_enclosing_fragment_takes_in_what_a_lazy_value_read_elsewhere_depends_on() 
     cache.invalidate_tag("t");
     assert_eq!(render(3), "33");
 }
+
+#[test]
+fn what_encloses_a_hit_lives_no_longer_than_is_asked_of_the_hit() {
+    let (cache, clock) = timed();
+    let mut env =
+        env_of(&cache, &[("p", "{% cache o 600 %}{% cache 'inner' t %}{{ tick() }}{% endcache %}{% endcache %}")]);
+    Ticks::add_to(&mut env);
+    let at = |outer: &str, ttl: u32| show(&env, "p", context! { o => outer, t => ttl });
+    assert_eq!(at("a", 600), "1");
+    assert_eq!(at("b", 60), "1");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!([at("a", 600), at("b", 60)], ["1", "2"]);
+}
