@@ -155,7 +155,7 @@ impl Context {
                 Gathered::Here(_) => {
                     let left_open = inner.with(|record| record.clone());
                     frame.with(|record| {
-                        record.absorb(&left_open);
+                        record.enclose(&left_open);
                         record.uncacheable = true;
                     });
                 }
@@ -200,10 +200,11 @@ impl Context {
         }
     }
 
-    /// When the render here began, or a little before.
+    /// When the render here began, or a little before; what is long past was another render's.
     fn render_began(&self, cache: u64, now: Begin) -> Begin {
-        let last_end = || self.ended.of(cache).filter(|ended| now.at.saturating_sub(ended.at) <= LONGEST_RENDER);
-        self.began_in(cache).or_else(last_end).unwrap_or(now)
+        let recent = |begin: &Begin| now.at.saturating_sub(begin.at) <= LONGEST_RENDER;
+        let began = self.began_in(cache).filter(recent);
+        began.or_else(|| self.ended.of(cache).filter(recent)).unwrap_or(now)
     }
 
     fn began_in(&self, cache: u64) -> Option<Begin> {
@@ -341,7 +342,7 @@ impl Evaluated {
             None => reader.uncacheable = true,
         }
         if let Some(record) = &self.record {
-            reader.absorb(record);
+            reader.enclose(record);
         }
     }
 }
@@ -365,6 +366,10 @@ pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
     let id = RenderId(next_id());
     with(|context| {
         let mut began = context.renders.last().map_or(&context.began, |render| &render.began).clone();
+        if began.of(cache).is_some_and(|began| now.at.saturating_sub(began.at) > LONGEST_RENDER) {
+            // Not inside that render: its state was kept after its end.
+            began = Began::none();
+        }
         if began.of(cache).is_none() {
             began.note(cache, context.render_began(cache, now));
         }

@@ -85,7 +85,9 @@ struct Flight<T> {
 
 struct Progress<T> {
     landing: Option<Landing<T>>,
-    wakers: Vec<Waker>,
+    /// Of the futures that wait, by follower.
+    wakers: Vec<(u64, Waker)>,
+    followers: u64,
 }
 
 impl<T: Clone> Flights<T> {
@@ -111,7 +113,7 @@ impl<T: Clone> Flights<T> {
                 if caller.leads || (flight.asynchronous && !caller.asynchronous) {
                     return Boarding::Apart;
                 }
-                return Boarding::Follow(Follower { flight: Arc::clone(flight) });
+                return Boarding::Follow(Follower { flight: Arc::clone(flight), id: None });
             }
             _ => {}
         }
@@ -124,7 +126,7 @@ impl<T: Clone> Flights<T> {
             version: caller.version,
             stamp: caller.stamp,
             asynchronous: caller.asynchronous,
-            progress: Mutex::new(Progress { landing: None, wakers: Vec::new() }),
+            progress: Mutex::new(Progress { landing: None, wakers: Vec::new(), followers: 0 }),
             ended: Condvar::new(),
         });
         flights.insert(flight.hash, Arc::clone(&flight));
@@ -178,7 +180,7 @@ impl<T: Clone> Lead<T> {
             std::mem::take(&mut progress.wakers)
         };
         self.flight.ended.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -191,6 +193,8 @@ impl<T: Clone> Drop for Lead<T> {
 /// A place in somebody else's flight; as a future, or waited for.
 pub(crate) struct Follower<T> {
     flight: Arc<Flight<T>>,
+    /// Its name among those that wait, as a future.
+    id: Option<u64>,
 }
 
 impl<T: Clone> Follower<T> {
@@ -216,15 +220,30 @@ impl<T: Clone> Follower<T> {
 impl<T: Clone> Future for Follower<T> {
     type Output = Landing<T>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing<T>> {
-        let mut progress = lock(&self.flight.progress);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing<T>> {
+        let flight = Arc::clone(&self.flight);
+        let mut progress = lock(&flight.progress);
         if let Some(landing) = &progress.landing {
             return Poll::Ready(landing.clone());
         }
-        if !progress.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            progress.wakers.push(context.waker().clone());
+        let id = *self.id.get_or_insert_with(|| {
+            progress.followers += 1;
+            progress.followers
+        });
+        match progress.wakers.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, waker)) => waker.clone_from(context.waker()),
+            None => progress.wakers.push((id, context.waker().clone())),
         }
         Poll::Pending
+    }
+}
+
+impl<T> Drop for Follower<T> {
+    /// One who gave up waiting is not kept alive by his waker until the flight ends.
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            lock(&self.flight.progress).wakers.retain(|(of, _)| *of != id);
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl FragmentCache {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted),
+                None => self.replace(&wanted, false),
             },
         };
         self.prepare(&mut work, &options);
@@ -157,7 +157,7 @@ impl FragmentCache {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted),
+                None => self.replace(&wanted, true),
             },
         };
         self.prepare(&mut work, &options);

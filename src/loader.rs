@@ -74,12 +74,17 @@ impl FragmentCache {
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
-        let seen = Seen { generation: template.generation() + 1, load: None };
+        // Another environment of this name may hold the same text: its mark stays true.
+        let same = template.is_added_as(source);
+        let generation = template.generation() + u64::from(!same);
+        let seen = Seen { generation, load: None };
         let mut text = rewritten.text.unwrap_or_else(|| source.to_owned());
         mark(&mut text, env.syntax(), id_of(environment, name), seen.generation);
         env.add_template_owned(name.to_owned(), text)?;
         self.inner.templates.add(id_of(environment, name), &template);
-        template.change(&self.inner.floors);
+        if !same {
+            template.change(&self.inner.floors);
+        }
         template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
         if replaced {
             self.inner.counters.count(Counter::invalidations);

@@ -120,11 +120,11 @@ impl FragmentCache {
     }
 
     /// The work of computing an entry anew, the one there being no use; nobody waits for it.
-    pub(crate) fn replace(&self, wanted: &Wanted<'_>) -> Work {
+    pub(crate) fn replace(&self, wanted: &Wanted<'_>, asynchronous: bool) -> Work {
         self.inner.memory.remove(wanted.identity.hash);
         let ended = self.inner.flights.ended(wanted.identity.hash);
         let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
-        match self.board(wanted, &origin, false) {
+        match self.board(wanted, &origin, asynchronous) {
             Step::Done(Lookup::Compute(work)) => work,
             Step::Done(Lookup::Hit(_)) | Step::Wait(_) => Work::new(&self.inner, wanted, &origin, None),
         }

@@ -1,8 +1,8 @@
 //! What a computation learns while it runs, and what its result therefore depends on: when it began, its tags,
 //! the templates it used, how long it may live, and whether it may be stored at all.
 //!
-//! One type serves an open fragment, a stored entry and a scope; [`Record::absorb`] is how everything inside
-//! reaches what encloses it, on hits as on misses.
+//! One type serves an open fragment, a stored entry and a scope; [`Record::absorb`] and [`Record::enclose`] are how
+//! everything inside reaches what encloses it, on hits as on misses.
 
 use std::sync::Arc;
 
@@ -84,6 +84,15 @@ impl Record {
         }
         inner.tags.iter().for_each(|tag| self.tag(tag.clone()));
         inner.dependencies.iter().for_each(|dependency| self.depend(dependency.clone()));
+    }
+
+    /// Takes over what a computation inside depends on, and how far back its work reaches: a lazy value read in there
+    /// may be older than what encloses it. (What was found in the cache was valid when it was taken.)
+    pub(crate) fn enclose(&mut self, inner: &Record) {
+        self.absorb(inner);
+        if self.cache == inner.cache {
+            self.begin = self.begin.earliest(inner.begin);
+        }
     }
 
     pub(crate) fn tag(&mut self, tag: Tag) {

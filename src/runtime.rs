@@ -175,6 +175,10 @@ impl Binding {
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
     fn ask(&self, state: &mut State<'_, '_>, mut question: Question, ttl: Option<Nanos>) -> bool {
+        if let Some(rendering) = state.get_extension_mut::<Rendering>() {
+            // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
+            rendering.next = None;
+        }
         let next = if self.cache.bypassed(ttl == Some(0)) {
             Next::Bypass
         } else {

@@ -86,7 +86,7 @@ impl Scope {
 
     fn tell_enclosing(&self) {
         let inner = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        context::gather(|record| record.absorb(&inner));
+        context::gather(|record| record.enclose(&inner));
     }
 }
 

@@ -123,6 +123,10 @@ impl Template {
     pub(crate) fn note_content(&self, text: Option<&str>, extends: Extends, seen: Seen, floors: &Floors) -> Seen {
         let digest = digest_of(text);
         let mut content = self.content();
+        if seen.generation != self.generation() {
+            // A slow load: the change since has been noted, and what it found is not what the file holds now.
+            return seen;
+        }
         content.extends = Some(extends);
         content.loaded = Some(Instant::now());
         match content.digest {
@@ -143,6 +147,11 @@ impl Template {
         let mut content = self.content();
         content.digest = None;
         self.raise(floors);
+    }
+
+    /// Whether it is a template added in memory with this text.
+    pub(crate) fn is_added_as(&self, text: &str) -> bool {
+        self.added.load(Ordering::Acquire) && self.content().digest == Some(digest_of(Some(text)))
     }
 
     /// Refreshes everything made from this template, and has it loaded again if it comes from a loader.

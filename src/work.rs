@@ -105,7 +105,7 @@ impl Work {
             stale: self.stale,
             cost: nanos(self.started.elapsed()),
         });
-        context::gather(|enclosing| enclosing.absorb(&entry.record));
+        context::gather(|enclosing| enclosing.enclose(&entry.record));
         self.publish(&entry);
     }
 
@@ -162,6 +162,6 @@ impl Drop for Work {
         // outage must not be served for a lifetime.
         let mut record = self.take_record();
         record.uncacheable = true;
-        context::gather(|enclosing| enclosing.absorb(&record));
+        context::gather(|enclosing| enclosing.enclose(&record));
     }
 }

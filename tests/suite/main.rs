@@ -8,6 +8,7 @@ mod environments;
 mod flights;
 mod futures;
 mod handler;
+mod hostile;
 mod keys;
 mod lifetimes;
 mod nesting;
