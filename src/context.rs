@@ -11,11 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Value;
 
-use crate::clock::Nanos;
+use crate::began::Began;
 use crate::record::{Begin, Dependency, Record};
-
-/// How long a render without a scope may take from its first look-up to its first block, in nanoseconds.
-const LONGEST_RENDER: Nanos = 10_000_000_000;
 
 thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
@@ -84,41 +81,6 @@ struct Render {
     importing: bool,
 }
 
-/// When something began, by cache. Nearly always there is one.
-#[derive(Debug, Clone)]
-struct Began {
-    first: Option<(u64, Begin)>,
-    others: Vec<(u64, Begin)>,
-}
-
-impl Began {
-    const fn none() -> Began {
-        Began { first: None, others: Vec::new() }
-    }
-
-    fn all(&self) -> impl Iterator<Item = (u64, Begin)> + '_ {
-        self.first.iter().chain(&self.others).copied()
-    }
-
-    fn of(&self, cache: u64) -> Option<Begin> {
-        self.all().find(|(of, _)| *of == cache).map(|(_, begin)| begin)
-    }
-
-    fn set(&mut self, cache: u64, begin: Begin) {
-        match self.first.iter_mut().chain(&mut self.others).find(|(of, _)| *of == cache) {
-            Some((_, known)) => *known = begin,
-            None => self.note(cache, begin),
-        }
-    }
-
-    fn note(&mut self, cache: u64, begin: Begin) {
-        match self.first {
-            None => self.first = Some((cache, begin)),
-            Some(_) => self.others.push((cache, begin)),
-        }
-    }
-}
-
 struct Context {
     frames: Vec<Frame>,
     renders: Vec<Render>,
@@ -173,8 +135,7 @@ impl Context {
                 began.push((cache, begin));
             }
         }
-        let renders = self.renders.last().map_or(&self.began, |render| &render.began);
-        for (cache, begin) in renders.all() {
+        for (cache, begin) in self.innermost_began().all() {
             if !began.iter().any(|(known, _)| *known == cache) {
                 began.push((cache, begin));
             }
@@ -188,10 +149,7 @@ impl Context {
         let began = match self.renders.last_mut() {
             Some(render) => &mut render.began,
             None => {
-                let known = self.began.of(cache);
-                if known.is_some_and(|began| now.at.saturating_sub(began.at) > LONGEST_RENDER) {
-                    self.began = Began::none();
-                }
+                self.began.forget_if_long_past(cache, now);
                 &mut self.began
             }
         };
@@ -202,13 +160,12 @@ impl Context {
 
     /// When the render here began, or a little before; what is long past was another render's.
     fn render_began(&self, cache: u64, now: Begin) -> Begin {
-        let recent = |begin: &Begin| now.at.saturating_sub(begin.at) <= LONGEST_RENDER;
-        let began = self.began_in(cache).filter(recent);
-        began.or_else(|| self.ended.of(cache).filter(recent)).unwrap_or(now)
+        let began = self.innermost_began().recent(cache, now);
+        began.or_else(|| self.ended.recent(cache, now)).unwrap_or(now)
     }
 
-    fn began_in(&self, cache: u64) -> Option<Begin> {
-        self.renders.last().map_or(&self.began, |render| &render.began).of(cache)
+    fn innermost_began(&self) -> &Began {
+        self.renders.last().map_or(&self.began, |render| &render.began)
     }
 }
 
@@ -358,18 +315,16 @@ pub(crate) fn imported(cache: u64) -> Vec<Dependency> {
 
 /// Whether a render has begun here whose end nobody would see.
 pub(crate) fn render_end_unseen() -> bool {
-    with(|context| context.renders.is_empty() && context.began.first.is_some()).unwrap_or(false)
+    with(|context| context.renders.is_empty() && context.began.all().next().is_some()).unwrap_or(false)
 }
 
 /// Notes that a render goes on inside this one, or begins.
 pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
     let id = RenderId(next_id());
     with(|context| {
-        let mut began = context.renders.last().map_or(&context.began, |render| &render.began).clone();
-        if began.of(cache).is_some_and(|began| now.at.saturating_sub(began.at) > LONGEST_RENDER) {
-            // Not inside that render: its state was kept after its end.
-            began = Began::none();
-        }
+        let mut began = context.innermost_began().clone();
+        // Not inside that render, if its state was kept after its end.
+        began.forget_if_long_past(cache, now);
         if began.of(cache).is_none() {
             began.note(cache, context.render_began(cache, now));
         }

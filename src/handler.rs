@@ -225,7 +225,7 @@ impl FragmentCache {
         });
     }
 
-    /// Whether the cache is not to be asked: switched off, or by `refused` by the caller.
+    /// Whether the cache is not to be asked: switched off, or `refused` by the caller.
     pub(crate) fn bypassed(&self, refused: bool) -> bool {
         if self.inner.settings.enabled && !refused {
             return false;
