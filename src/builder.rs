@@ -9,8 +9,8 @@ use minijinja::syntax::SyntaxConfig;
 use crate::cache::FragmentCache;
 use crate::clock::{Clock, ManualClock, Nanos, nanos};
 use crate::error::{Error, ErrorKind};
-
-type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
+use crate::report::OnError;
+use crate::shared::SharedTier;
 
 /// How a cache behaves, once built.
 pub(crate) struct Settings {
@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) syntax: SyntaxConfig,
     pub(crate) clock: Clock,
     pub(crate) on_error: Option<OnError>,
+    /// Whether entries are kept in memory.
+    pub(crate) memory: bool,
+    pub(crate) shared: Option<SharedTier>,
 }
 
 /// Builds a [`FragmentCache`]; see [`FragmentCache::builder`].
@@ -39,6 +42,8 @@ pub struct Builder {
     syntax: SyntaxConfig,
     clock: Clock,
     on_error: Option<OnError>,
+    memory: bool,
+    shared: Option<SharedTier>,
 }
 
 impl fmt::Debug for Builder {
@@ -50,6 +55,8 @@ impl fmt::Debug for Builder {
             .field("wait_timeout", &self.wait_timeout)
             .field("jitter", &self.jitter)
             .field("enabled", &self.enabled)
+            .field("memory", &self.memory)
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }
@@ -67,6 +74,8 @@ impl Default for Builder {
             syntax: SyntaxConfig::default(),
             clock: Clock::System,
             on_error: None,
+            memory: true,
+            shared: None,
         }
     }
 }
@@ -142,6 +151,27 @@ impl Builder {
         self
     }
 
+    /// Adds a store that several processes share, behind memory: what memory does not hold is looked for there, results
+    /// are written there, and an invalidation on one node is one on all. Takes a store, or a [`SharedTier`] where its
+    /// settings are to be changed. It can only help: whatever it does, no page fails or waits beyond its budget.
+    ///
+    /// Fragments of templates are shared between environments registered with
+    /// [`add_to_environment_as`](FragmentCache::add_to_environment_as): only a name says which environments of two
+    /// processes are the same.
+    #[cfg(feature = "shared")]
+    pub fn shared(mut self, tier: impl Into<SharedTier>) -> Builder {
+        self.shared = Some(tier.into());
+        self
+    }
+
+    /// Whether entries are kept in this process's memory; yes by default. Without, each look-up asks the shared tier,
+    /// which there must be.
+    #[cfg(feature = "shared")]
+    pub fn memory(mut self, yes: bool) -> Builder {
+        self.memory = yes;
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -169,6 +199,11 @@ impl Builder {
         if self.max_entry_bytes.is_some_and(|bytes| bytes > self.max_bytes) {
             return refuse("max_entry_bytes is larger than max_bytes".into());
         }
+        if let Some(shared) = &self.shared {
+            shared.check()?;
+        } else if !self.memory {
+            return refuse("memory is off and there is no shared tier; to switch caching off, use enabled(false)".into());
+        }
         FragmentCache::from_settings(Settings {
             max_bytes: self.max_bytes,
             max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),
@@ -180,6 +215,8 @@ impl Builder {
             syntax: self.syntax,
             clock: self.clock,
             on_error: self.on_error,
+            memory: self.memory,
+            shared: self.shared,
         })
     }
 }

@@ -4,11 +4,14 @@
 //! `handler.rs`; templates come in through `runtime.rs` and `loader.rs`.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::Future;
+use std::pin::Pin;
 #[cfg(feature = "watch")]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -18,12 +21,16 @@ use crate::context;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::flight::Flights;
-use crate::floors::{Floors, Slot};
-use crate::identity::{TagClass, tag_hash};
-use crate::janitor::Janitor;
+use crate::floors::{EVERYTHING, Floors, TagHash};
+use crate::identity::{TagClass, tag_hash, template_tag};
+use crate::janitor::{Janitor, Sleep};
 use crate::jitter::Jitter;
 use crate::key;
-use crate::record::{Begin, Tag};
+use crate::record::{Begin, Dependency, Tag};
+use crate::report::Reporter;
+#[cfg(feature = "shared")]
+use crate::shared::SharedStatus;
+use crate::shared::{Confirmation, Local, Shared, Ticket};
 use crate::stats::{Counter, Counters, Stats};
 use crate::store::memory::Memory;
 use crate::templates::Templates;
@@ -65,25 +72,32 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights<Arc<Entry>>>,
     pub(crate) memory: Memory,
     pub(crate) templates: Templates,
-    pub(crate) counters: Counters,
+    pub(crate) shared: Option<Shared>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) reporter: Arc<Reporter>,
     pub(crate) jitter: Jitter,
     /// Template loads that replaced an earlier one; what MiniJinja keeps of the old ones grows with it.
     pub(crate) reloads: AtomicU64,
     /// Loaders made.
     pub(crate) loaders: AtomicU64,
+    /// What each loader knows of a name, without compiling anything.
+    pub(crate) looks: Mutex<Vec<Weak<Look>>>,
     /// Whether a folder is watched by polling.
     #[cfg(feature = "watch")]
     pub(crate) polling: AtomicBool,
     janitor: OnceLock<Janitor>,
 }
 
+/// Looks a template up in what a loader loads from.
+pub(crate) type Look = dyn Fn(&str) -> Option<Dependency> + Send + Sync;
+
 /// A part of the cache whose keys and tags are its own.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     path: String,
     pub(crate) id: u64,
-    /// The floors of this namespace and of those around it; none for the whole cache.
-    pub(crate) slots: Vec<Slot>,
+    /// The tags of this namespace and of those around it; none for the whole cache.
+    pub(crate) tags: Vec<TagHash>,
 }
 
 impl FragmentCache {
@@ -94,6 +108,10 @@ impl FragmentCache {
 
     pub(crate) fn from_settings(settings: Settings) -> Result<FragmentCache, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let counters = Arc::new(Counters::new());
+        let reporter = Arc::new(Reporter::new(&counters, settings.on_error.clone()));
+        let shared = settings.shared.as_ref();
+        let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
         let inner = Arc::new(Inner {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             clock: settings.clock.clone(),
@@ -101,10 +119,13 @@ impl FragmentCache {
             flights: Arc::new(Flights::new()),
             memory: Memory::new(settings.max_bytes, settings.clock.clone()),
             templates: Templates::default(),
-            counters: Counters::new(),
+            shared,
+            counters,
+            reporter,
             jitter: Jitter::new(settings.jitter),
             reloads: AtomicU64::new(0),
             loaders: AtomicU64::new(0),
+            looks: Mutex::default(),
             #[cfg(feature = "watch")]
             polling: AtomicBool::new(false),
             janitor: OnceLock::new(),
@@ -113,7 +134,10 @@ impl FragmentCache {
         let janitor = Janitor::start(Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
-        let namespace = Arc::new(Namespace { path: String::new(), id: 0, slots: Vec::new() });
+        if let Some(shared) = &inner.shared {
+            shared.start(&Arc::downgrade(&inner), &inner.clock)?;
+        }
+        let namespace = Arc::new(Namespace { path: String::new(), id: 0, tags: Vec::new() });
         Ok(FragmentCache { inner, namespace })
     }
 
@@ -123,9 +147,9 @@ impl FragmentCache {
     pub fn namespace(&self, name: &str) -> FragmentCache {
         let path = format!("{}{}:{name}", self.namespace.path, name.len());
         let id = tag_hash(TagClass::Namespace, 0, path.as_bytes());
-        let mut slots = self.namespace.slots.clone();
-        slots.push(self.inner.floors.slot(id));
-        FragmentCache { inner: Arc::clone(&self.inner), namespace: Arc::new(Namespace { path, id, slots }) }
+        let mut tags = self.namespace.tags.clone();
+        tags.push(id);
+        FragmentCache { inner: Arc::clone(&self.inner), namespace: Arc::new(Namespace { path, id, tags }) }
     }
 
     /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values,
@@ -136,10 +160,10 @@ impl FragmentCache {
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {
-            Ok(()) => self.inner.raise(self.key_slot(&bytes)),
+            Ok(()) => self.inner.raise(self.key_tag(&bytes)),
             Err(reason) => {
                 self.inner.report(&Error::new(ErrorKind::Key, format!("cannot invalidate: the key {reason}")));
-                Invalidation(())
+                Invalidation(None)
             }
         }
     }
@@ -147,29 +171,22 @@ impl FragmentCache {
     /// Invalidates every result with this tag in this namespace, and whatever contains one. As
     /// [`invalidate`](FragmentCache::invalidate) otherwise.
     pub fn invalidate_tag(&self, tag: &str) -> Invalidation {
-        self.inner.raise(self.tag_slot(tag))
+        self.inner.raise(self.declared_tag(tag))
     }
 
     /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes
     /// the loaders of this cache load them again: for templates that do not come from a watched folder.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
-        self.inner.counters.count(Counter::invalidations);
-        for template in self.inner.templates.named(name) {
-            template.invalidate(&self.inner.floors);
-        }
-        Invalidation(())
+        self.inner.invalidate(template_tag(name), |inner| {
+            inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
+        })
     }
 
     /// Invalidates everything in this namespace and those inside it; everything at all on the cache's first handle.
     pub fn clear(&self) -> Invalidation {
-        match self.namespace.slots.last() {
+        match self.namespace.tags.last() {
             Some(own) => self.inner.raise(*own),
-            None => {
-                self.inner.counters.count(Counter::invalidations);
-                self.inner.floors.raise_everything();
-                self.inner.memory.clear();
-                Invalidation(())
-            }
+            None => self.inner.invalidate(EVERYTHING, Local::raise_everything),
         }
     }
 
@@ -185,21 +202,29 @@ impl FragmentCache {
         self.inner.maintain();
     }
 
-    pub(crate) fn key_slot(&self, encoded: &[u8]) -> Slot {
-        self.inner.floors.slot(tag_hash(TagClass::Key, self.namespace.id, encoded))
+    /// How the shared tier is doing: for a readiness check, or a page that operators read. `None` without one.
+    #[cfg(feature = "shared")]
+    pub fn shared_status(&self) -> Option<SharedStatus> {
+        self.inner.shared.as_ref().map(Shared::status)
+    }
+
+    /// Blocks until the shared tier has all results and invalidations of this process, at most for `patience`; whether
+    /// it has. For the end of a process: what is not written is computed again somewhere, but an invalidation that was
+    /// not told is lost with the process. `true` at once without a shared tier.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.inner.shared.as_ref().is_none_or(|shared| shared.flush(patience))
+    }
+
+    pub(crate) fn key_tag(&self, encoded: &[u8]) -> TagHash {
+        tag_hash(TagClass::Key, self.namespace.id, encoded)
     }
 
     pub(crate) fn tag(&self, name: Arc<str>) -> Tag {
-        Tag { slot: self.tag_slot(&name), name: Some(name) }
+        Tag { hash: self.declared_tag(&name), name: Some(name) }
     }
 
-    /// The tag of an environment, by its id.
-    pub(crate) fn environment_tag(&self, environment: u64) -> Tag {
-        Tag { slot: self.inner.floors.slot(environment), name: None }
-    }
-
-    fn tag_slot(&self, name: &str) -> Slot {
-        self.inner.floors.slot(tag_hash(TagClass::Declared, self.namespace.id, name.as_bytes()))
+    fn declared_tag(&self, name: &str) -> TagHash {
+        tag_hash(TagClass::Declared, self.namespace.id, name.as_bytes())
     }
 }
 
@@ -213,15 +238,72 @@ impl fmt::Debug for FragmentCache {
 }
 
 /// An invalidation that has taken effect on this node. Ignore it freely: nothing remains to be done.
+///
+/// With a shared tier it is on its way to the store, and from there to the other nodes. Wait for it, or `.await` it,
+/// where that matters: what cannot be told yet is kept and told as soon as the store is back, unless this process ends
+/// before. Without a shared tier it is ready at once.
 #[derive(Debug)]
-pub struct Invalidation(());
+pub struct Invalidation(Option<Telling>);
+
+/// An invalidation on its way.
+#[derive(Debug)]
+struct Telling {
+    confirmation: Confirmation,
+    patience: Duration,
+    deadline: Instant,
+    sleep: Option<Sleep>,
+}
+
+impl Invalidation {
+    /// Blocks until the shared store has it, at most for the cache's wait timeout counted from the invalidation. Other
+    /// nodes know of it within their staleness bound from then on at the latest, as a rule within milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`]: the store did not confirm it in time. It has taken effect on this node, and is still told
+    /// once the store answers.
+    pub fn wait(self) -> Result<(), Error> {
+        match self.0 {
+            Some(telling) if !telling.confirmation.wait(telling.deadline) => Err(telling.late()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Future for Invalidation {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(telling) = &mut self.0 else { return Poll::Ready(Ok(())) };
+        if telling.confirmation.poll(context.waker()) {
+            return Poll::Ready(Ok(()));
+        }
+        let late = match &mut telling.sleep {
+            Some(sleep) => Pin::new(sleep).poll(context).is_ready(),
+            None => true,
+        };
+        if late { Poll::Ready(Err(telling.late())) } else { Poll::Pending }
+    }
+}
+
+impl Telling {
+    fn late(&self) -> Error {
+        let message = format!(
+            "shared store, {}: the invalidation was not confirmed within {:?}; it is in force here, and kept to be told",
+            self.confirmation.place(),
+            self.patience
+        );
+        Error::new(ErrorKind::Store, message)
+    }
+}
 
 impl Inner {
     /// Work that begins here.
     pub(crate) fn begin(&self) -> Begin {
         // The stamp first: what is read after it is covered by it.
         let stamp = self.floors.stamp();
-        Begin { stamp, at: self.clock.now() }
+        let shared = self.shared.as_ref().map_or(0, Shared::stamp);
+        Begin { stamp, shared, at: self.clock.now() }
     }
 
     /// When work here began: with what encloses it, else here.
@@ -241,24 +323,52 @@ impl Inner {
         self.recheck_loaded();
     }
 
-    pub(crate) fn raise(&self, slot: Slot) -> Invalidation {
+    fn raise(&self, tag: TagHash) -> Invalidation {
+        self.invalidate(tag, |inner| inner.floors.raise(tag))
+    }
+
+    /// An invalidation made here, and by whom it is known beside this node. The order is the replica's.
+    fn invalidate(&self, tag: TagHash, raise: impl FnOnce(&Inner)) -> Invalidation {
         self.counters.count(Counter::invalidations);
-        self.floors.raise(slot);
-        Invalidation(())
+        let told = self.shared.as_ref().map(|shared| (shared, shared.invalidate(tag)));
+        raise(self);
+        Invalidation(told.map(|(shared, ticket)| self.telling(shared, ticket)))
+    }
+
+    fn telling(&self, shared: &Shared, ticket: Ticket) -> Telling {
+        let confirmation = shared.tell(ticket);
+        let deadline = self.deadline();
+        let sleep = self.janitor().map(|janitor| janitor.sleep_until(deadline));
+        Telling { confirmation, patience: self.settings.wait_timeout, deadline, sleep }
     }
 
     /// Counts a failure of the cache and tells the application.
     pub(crate) fn report(&self, error: &Error) {
-        self.counters.count(Counter::errors);
-        if let Some(on_error) = &self.settings.on_error {
-            // A panic in here must not fail the page the report is about; it is counted as a second error.
-            if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
-                self.counters.count(Counter::errors);
-            }
+        self.reporter.report(error);
+    }
+
+    /// Waits that long, as a future.
+    #[cfg(feature = "shared")]
+    pub(crate) async fn sleep(&self, span: Duration) {
+        if let Some(janitor) = self.janitor() {
+            janitor.sleep_until(Instant::now() + span).await;
         }
     }
 
     pub(crate) fn janitor(&self) -> Option<&Janitor> {
         self.janitor.get()
+    }
+}
+
+/// What another node's invalidation does here.
+impl Local for Inner {
+    fn raise(&self, tag: TagHash) {
+        self.floors.raise(tag);
+        self.templates.tagged(tag).iter().for_each(|template| template.invalidate(&self.floors));
+    }
+
+    fn raise_everything(&self) {
+        self.floors.raise_everything();
+        self.memory.clear();
     }
 }

@@ -247,6 +247,19 @@ pub(crate) fn import(look_up: impl Fn()) {
     set_importing(false);
 }
 
+/// What `look` shows of the template of a name; looked up once more if the first time loaded it, as in [`import`].
+pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> Option<Dependency> {
+    let observed = || {
+        let frame = push(Frame::new(Record::new(cache, begin), false));
+        let guard = PopOnDrop(frame);
+        look();
+        let record = pop(frame).and_then(Frame::into_record);
+        drop(guard);
+        record?.dependencies().iter().find(|known| known.template.name() == name).cloned()
+    };
+    observed().and_then(|found| if found.seen.load.is_some() { observed() } else { Some(found) })
+}
+
 /// Forgets imports that were answered by loading; whether there were any.
 fn forget_loads() -> bool {
     with(|context| {
@@ -333,8 +346,8 @@ pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
     id
 }
 
-/// Notes that a render ended, with all that it left open inside.
-pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) {
+/// Notes that a render ended, with all that it left open inside; whether it was the outermost one.
+pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) -> bool {
     with(|context| {
         if let Some(at) = context.renders.iter().rposition(|render| render.id == id) {
             context.renders.truncate(at);
@@ -345,7 +358,9 @@ pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) {
                 context.ended.set(cache, ended);
             }
         }
-    });
+        context.renders.is_empty()
+    })
+    .unwrap_or(true)
 }
 
 /// Notes that a render ended in which nothing was computed.

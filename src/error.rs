@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Templates,
     /// A value that could not be encoded for the cache, or decoded from it.
     Codec,
+    /// The store that several processes share: not reachable, too slow, refusing, or holding what is not ours.
+    Store,
     /// Something the cache was told by an application's own code failed (a panic in a callback).
     Callback,
 }

@@ -25,8 +25,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::floors::Stamp;
 use crate::identity::{Identity, Passthrough};
+use crate::record::Begin;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 const SHARDS: usize = 16;
@@ -60,7 +60,7 @@ pub(crate) struct Passenger<'a> {
     pub(crate) identity: Identity<'a>,
     pub(crate) version: Option<u128>,
     /// When the caller's work began.
-    pub(crate) stamp: Stamp,
+    pub(crate) begin: Begin,
     pub(crate) asynchronous: bool,
     /// Whether the caller leads a flight already.
     pub(crate) leads: bool,
@@ -77,7 +77,7 @@ struct Flight<T> {
     hash: u128,
     identity: Arc<[u8]>,
     version: Option<u128>,
-    stamp: Stamp,
+    begin: Begin,
     asynchronous: bool,
     progress: Mutex<Progress<T>>,
     ended: Condvar,
@@ -101,15 +101,15 @@ impl<T: Clone> Flights<T> {
         self.shard(hash).ended.load(Ordering::Acquire)
     }
 
-    /// Joins the flight of an identity or starts one. `admits` tells whether work with a stamp could still be
-    /// valid for this caller.
-    pub(crate) fn board(self: &Arc<Self>, caller: &Passenger<'_>, admits: impl Fn(Stamp) -> bool) -> Boarding<T> {
+    /// Joins the flight of an identity or starts one. `admits` tells whether work that began then could
+    /// still be valid for this caller.
+    pub(crate) fn board(self: &Arc<Self>, caller: &Passenger<'_>, admits: impl Fn(Begin) -> bool) -> Boarding<T> {
         let shard = self.shard(caller.identity.hash);
         let mut flights = lock(&shard.flights);
         match flights.get(&caller.identity.hash) {
             // Two identities with one hash: neither may wait for the other.
             Some(flight) if *flight.identity != *caller.identity.bytes => return Boarding::Apart,
-            Some(flight) if flight.version == caller.version && admits(flight.stamp) => {
+            Some(flight) if flight.version == caller.version && admits(flight.begin) => {
                 if caller.leads || (flight.asynchronous && !caller.asynchronous) {
                     return Boarding::Apart;
                 }
@@ -117,14 +117,14 @@ impl<T: Clone> Flights<T> {
             }
             _ => {}
         }
-        if !admits(caller.stamp) {
+        if !admits(caller.begin) {
             return Boarding::Apart;
         }
         let flight = Arc::new(Flight {
             hash: caller.identity.hash,
             identity: caller.identity.bytes.into(),
             version: caller.version,
-            stamp: caller.stamp,
+            begin: caller.begin,
             asynchronous: caller.asynchronous,
             progress: Mutex::new(Progress { landing: None, wakers: Vec::new(), followers: 0 }),
             ended: Condvar::new(),
@@ -255,7 +255,7 @@ mod model {
     use shuttle::{check_random, thread};
 
     use super::*;
-    use crate::floors::Floors;
+    use crate::floors::{Floors, Stamp};
 
     const SCHEDULES: usize = 5_000;
 
@@ -293,8 +293,8 @@ mod model {
             }
             let stamp = self.floors.stamp();
             loop {
-                let caller = Passenger { identity, version: None, stamp, asynchronous: false, leads: false };
-                match self.flights.board(&caller, |stamp| self.floors.admit(stamp, [0])) {
+                let caller = passenger(identity, stamp);
+                match self.flights.board(&caller, |begin| self.floors.admit(begin.stamp, [0])) {
                     Boarding::Apart => return self.render(),
                     Boarding::Lead(lead) => {
                         if let Some(found) = (self.flights.ended(identity.hash) != ended).then(|| self.find()).flatten()
@@ -324,6 +324,11 @@ mod model {
             thread::yield_now();
             seen
         }
+    }
+
+    fn passenger(identity: Identity<'_>, stamp: Stamp) -> Passenger<'_> {
+        let begin = Begin { stamp, shared: 0, at: 0 };
+        Passenger { identity, version: None, begin, asynchronous: false, leads: false }
     }
 
     #[test]
@@ -395,7 +400,7 @@ mod model {
             || {
                 let cache = Miniature::new();
                 let identity = Identity::new(b"k");
-                let caller = Passenger { identity, version: None, stamp: 1, asynchronous: false, leads: false };
+                let caller = passenger(identity, 1);
                 let Boarding::Lead(lead) = cache.flights.board(&caller, |_| true) else {
                     panic!("nobody else is here")
                 };

@@ -25,8 +25,11 @@ const CHUNK: usize = 1024;
 /// When some work began, in the order of invalidations.
 pub(crate) type Stamp = u64;
 
-/// An index into the table: the hash of a tag, cut to the table's size.
-pub(crate) type Slot = u32;
+/// A tag, hashed. Cut to the table's size it is the place of a floor; whole, it is what nodes tell each other.
+pub(crate) type TagHash = u64;
+
+/// Stands for everything where tags are listed.
+pub(crate) const EVERYTHING: TagHash = TagHash::MAX;
 
 /// A floor of its own, for what must not share a slot: a template, everything.
 #[derive(Debug, Default)]
@@ -58,24 +61,18 @@ impl Floors {
         }
     }
 
-    /// The slot of a hashed tag.
-    pub(crate) fn slot(&self, hash: u64) -> Slot {
-        (hash as usize & (self.chunks.len() * CHUNK - 1)) as Slot
-    }
-
     /// The stamp of work that begins here. What the work reads, it must read afterwards.
     pub(crate) fn stamp(&self) -> Stamp {
         self.seq.load(Ordering::Acquire)
     }
 
-    /// Whether work with this stamp survived every invalidation of `slots` and of everything.
-    pub(crate) fn admit(&self, stamp: Stamp, slots: impl IntoIterator<Item = Slot>) -> bool {
-        self.everything.admits(stamp) && slots.into_iter().all(|slot| stamp >= self.floor(slot))
+    /// Whether work with this stamp survived every invalidation of `tags` and of everything.
+    pub(crate) fn admit(&self, stamp: Stamp, tags: impl IntoIterator<Item = TagHash>) -> bool {
+        self.everything.admits(stamp) && tags.into_iter().all(|tag| stamp >= self.floor(tag))
     }
 
-    pub(crate) fn raise(&self, slot: Slot) {
-        let chunk = self.chunks[slot as usize / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
-        self.raise_to_next(&chunk[slot as usize % CHUNK]);
+    pub(crate) fn raise(&self, tag: TagHash) {
+        self.raise_to_next(self.allocated(tag));
     }
 
     pub(crate) fn raise_floor(&self, floor: &Floor) {
@@ -86,6 +83,18 @@ impl Floors {
         self.raise_to_next(&self.everything.0);
     }
 
+    /// Raises a floor to a number given elsewhere, unless it stands higher.
+    #[cfg(feature = "shared")]
+    pub(crate) fn raise_to(&self, tag: TagHash, number: u64) {
+        self.allocated(tag).fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// The same for everything.
+    #[cfg(feature = "shared")]
+    pub(crate) fn raise_everything_to(&self, number: u64) {
+        self.everything.0.fetch_max(number, Ordering::AcqRel);
+    }
+
     fn raise_to_next(&self, floor: &AtomicU64) {
         let _raising = lock(&self.raising);
         let next = self.seq.load(Ordering::Relaxed) + 1;
@@ -94,11 +103,22 @@ impl Floors {
         self.seq.store(next, Ordering::Release);
     }
 
-    fn floor(&self, slot: Slot) -> u64 {
-        match self.chunks[slot as usize / CHUNK].get() {
-            Some(chunk) => chunk[slot as usize % CHUNK].load(Ordering::Acquire),
+    fn floor(&self, tag: TagHash) -> u64 {
+        let slot = self.slot(tag);
+        match self.chunks[slot / CHUNK].get() {
+            Some(chunk) => chunk[slot % CHUNK].load(Ordering::Acquire),
             None => 0,
         }
+    }
+
+    fn allocated(&self, tag: TagHash) -> &AtomicU64 {
+        let slot = self.slot(tag);
+        let chunk = self.chunks[slot / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        &chunk[slot % CHUNK]
+    }
+
+    fn slot(&self, tag: TagHash) -> usize {
+        tag as usize & (self.chunks.len() * CHUNK - 1)
     }
 }
 
@@ -131,7 +151,8 @@ mod tests {
     fn slots_stay_inside_the_table_whatever_the_hash() {
         let floors = Floors::new(5000);
         for hash in [0, 1, 4999, 8191, 8192, u64::MAX] {
-            floors.raise(floors.slot(hash));
+            floors.raise(hash);
+            assert!(!floors.admit(1, [hash]));
         }
     }
 }

@@ -12,16 +12,20 @@ use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::FragmentCache;
+use crate::cache::{FragmentCache, Inner};
 use crate::context;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 use crate::key::KeyError;
-use crate::lookup::Lookup;
+use crate::lookup::{Asker, Lookup};
+#[cfg(feature = "shared")]
+use crate::lookup::Wanted;
 use crate::options::Options;
 use crate::question::Question;
-use crate::record::{Dependency, Seen};
+#[cfg(feature = "shared")]
+use crate::record::FOREVER;
+use crate::record::{Begin, Dependency, Seen, Tag};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::SourceId;
@@ -61,7 +65,7 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+        match self.lookup(&question.wanted(), &mut Handler(&self.inner)) {
             Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
@@ -88,7 +92,7 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
             return Ok(Fragment::new(text_value(load.await?.into(), markup)));
         };
-        match self.lookup_async(&question.wanted()).await {
+        match self.lookup_async(&question.wanted(), &mut Handler(&self.inner)).await {
             Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
@@ -122,11 +126,11 @@ impl FragmentCache {
         if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
             return Ok(value);
         }
-        let mut work = match self.join(&wanted, || self.inner.scope_begin(), ended) {
+        let mut work = match self.join(&wanted, &mut Handler(&self.inner), ended) {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted, false),
+                None => self.replace(&wanted, &mut Handler(&self.inner), false),
             },
         };
         self.prepare(&mut work, &options);
@@ -153,11 +157,11 @@ impl FragmentCache {
         if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
             return Ok(value);
         }
-        let mut work = match self.join_async(&wanted, ended).await {
+        let mut work = match self.join_async(&wanted, &mut Handler(&self.inner), ended).await {
             Lookup::Compute(work) => work,
             Lookup::Hit(body) => match self.decode(&body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted, true),
+                None => self.replace(&wanted, &mut Handler(&self.inner), true),
             },
         };
         self.prepare(&mut work, &options);
@@ -191,7 +195,7 @@ impl FragmentCache {
             return render_partial(env, template, context.into()).map(Fragment::new);
         }
         question.lifetime(options.ttl, &self.inner.settings);
-        match self.lookup(&question.wanted(), || self.inner.scope_begin()) {
+        match self.lookup(&question.wanted(), &mut InEnvironment { cache: &self.inner, env }) {
             Lookup::Hit(body) => Ok(text_of(body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
@@ -201,6 +205,37 @@ impl FragmentCache {
                 Ok(work.finish_text(text))
             }
         }
+    }
+
+    /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup and
+    /// values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is there
+    /// or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
+    ///
+    /// ```
+    /// # async fn page() -> Result<(), Box<dyn std::error::Error>> {
+    /// use minijinja_cache::{FragmentCache, LocalStore};
+    ///
+    /// let cache = FragmentCache::builder().shared(LocalStore::new()).build()?;
+    /// cache.prefetch([("film", 1), ("film", 2)]).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "shared")]
+    pub async fn prefetch<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> usize {
+        let Some(shared) = self.inner.shared.as_ref().filter(|_| self.inner.settings.enabled) else { return 0 };
+        let mut questions = Vec::new();
+        for key in keys {
+            for kind in [Kind::Text, Kind::Markup, Kind::Value] {
+                let mut question = Question::new(kind, self.namespace.id);
+                // A key that is none is reported by the call that caches under it.
+                if question.handler_key(&key, &Options::default()).is_ok() {
+                    question.lifetime(Some(FOREVER), &self.inner.settings);
+                    questions.push(question);
+                }
+            }
+        }
+        let wanted: Vec<Wanted<'_>> = questions.iter().map(Question::wanted).collect();
+        shared.prefetch(&self.inner, &wanted, &mut Handler(&self.inner)).await
     }
 
     /// What every computation depends on by its options.
@@ -216,7 +251,7 @@ impl FragmentCache {
     /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of
     /// ours has seen.
     pub(crate) fn depend_by_name(&self, work: &mut Work, environment: u64, template: &str) {
-        let environment = self.environment_tag(environment);
+        let environment = Tag::environment(environment);
         let template = self.inner.templates.get(BY_NAME, template, None);
         let seen = Seen { generation: template.generation(), load: None };
         work.note(|record| {
@@ -281,6 +316,43 @@ impl FragmentCache {
     fn report_codec(&self, what: &str, type_name: &str) {
         let message = format!("get_or_set_value: cannot {what} {type_name}");
         self.inner.report(&Error::new(ErrorKind::Codec, message));
+    }
+}
+
+/// A handler that asks: it renders nothing yet, and names no environment.
+struct Handler<'a>(&'a Inner);
+
+impl Asker for Handler<'_> {
+    fn begin(&mut self) -> Begin {
+        self.0.scope_begin()
+    }
+
+    fn template(&mut self, name: &str) -> Option<Dependency> {
+        self.0.only_template(name)
+    }
+
+    fn page(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+/// A handler that has a template rendered.
+struct InEnvironment<'a> {
+    cache: &'a Inner,
+    env: &'a Environment<'a>,
+}
+
+impl Asker for InEnvironment<'_> {
+    fn begin(&mut self) -> Begin {
+        self.cache.scope_begin()
+    }
+
+    fn template(&mut self, name: &str) -> Option<Dependency> {
+        runtime::template_in(self.env, self.cache, name)
+    }
+
+    fn page(&mut self) -> Option<u64> {
+        None
     }
 }
 

@@ -39,11 +39,32 @@ pub(crate) enum TagClass {
     Declared = 2,
     Namespace = 3,
     Environment = 4,
+    Template = 5,
 }
 
 /// The hash of a tag within a namespace.
 pub(crate) fn tag_hash(class: TagClass, namespace: u64, tag: &[u8]) -> u64 {
     xxh3_64_with_seed(tag, namespace ^ (class as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// The tag by which nodes tell each other of a template.
+pub(crate) fn template_tag(name: &str) -> u64 {
+    tag_hash(TagClass::Template, 0, name.as_bytes())
+}
+
+/// The id of an environment registered under a name: the same in every process, and odd.
+pub(crate) fn named_environment(name: &str) -> u64 {
+    tag_hash(TagClass::Environment, 0, name.as_bytes()) | 1
+}
+
+/// The id of an environment without a name: of this process only, and even.
+pub(crate) fn private_environment() -> u64 {
+    ahash::RandomState::new().hash_one(()) & !1
+}
+
+/// Whether other processes can have this environment.
+pub(crate) fn is_named(environment: u64) -> bool {
+    environment & 1 == 1
 }
 
 /// For maps whose keys are hashes already.

@@ -87,6 +87,7 @@ impl Alarms {
     }
 }
 
+#[derive(Debug)]
 pub(crate) struct Sleep {
     alarms: Arc<Alarms>,
     thread: Thread,

@@ -8,6 +8,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
+// What only a shared tier asks for is not taken out piece by piece; with the feature nothing may be unused.
+#![cfg_attr(not(feature = "shared"), allow(dead_code, unreachable_code, unused_variables))]
 
 mod began;
 mod builder;
@@ -35,8 +37,14 @@ mod question;
 mod record;
 #[cfg(feature = "watch")]
 mod refresh;
+mod report;
 mod runtime;
 mod scope;
+#[cfg(feature = "shared")]
+mod shared;
+#[cfg(not(feature = "shared"))]
+#[path = "shared/disabled.rs"]
+mod shared;
 mod stats;
 mod store;
 mod sync;
@@ -55,6 +63,14 @@ pub use error::{Error, ErrorKind};
 pub use lazy::lazy;
 pub use options::Options;
 pub use scope::{Attached, Scope};
+#[cfg(feature = "shared")]
+pub use shared::{SharedStatus, SharedTier};
 pub use stats::Stats;
+#[cfg(feature = "shared")]
+pub use store::LocalStore;
+#[cfg(feature = "memcached")]
+pub use store::MemcachedStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 #[cfg(feature = "watch")]
 pub use watch::{WatchMode, Watcher};

@@ -6,14 +6,15 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, TemplateSource};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{FragmentCache, Inner, Look};
 use crate::compile::{Extends, rewrite};
 use crate::context;
 use crate::error;
@@ -41,7 +42,17 @@ impl FragmentCache {
     ) -> Result<impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static, error::Error> {
         let folder = template_folder(folder.as_ref())?;
         let (source, inner) = self.new_source();
+        let look = self.look_with({
+            let (inner, folder) = (Arc::downgrade(&inner), folder.clone());
+            move |name| {
+                let path = inside(&folder, name)?;
+                let template = inner.upgrade()?.templates.get(source, name, Some(&path));
+                look_at(template, || read(&path))
+            }
+        });
         Ok(move |name: &str| {
+            // Lives as long as the loader does.
+            let _look = &look;
             let Some(path) = inside(&folder, name) else { return Ok(None) };
             let template = inner.templates.get(source, name, Some(&path));
             serve(&inner, &template, || read(&path))
@@ -56,7 +67,13 @@ impl FragmentCache {
         F: Fn(&str) -> Result<Option<String>, Error> + Send + Sync + 'static,
     {
         let (source, inner) = self.new_source();
+        let load = Arc::new(load);
+        let look = self.look_with({
+            let (inner, load) = (Arc::downgrade(&inner), Arc::clone(&load));
+            move |name| look_at(inner.upgrade()?.templates.get(source, name, None), || load(name))
+        });
         move |name: &str| {
+            let _look = &look;
             let template = inner.templates.get(source, name, None);
             serve(&inner, &template, || load(name))
         }
@@ -86,6 +103,10 @@ impl FragmentCache {
             template.change(&self.inner.floors);
         }
         template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
+        if let Some(shared) = &self.inner.shared {
+            let share = xxh3_128(format!("{}:{name}{source}", name.len()).as_bytes());
+            shared.note_added(share.wrapping_sub(template.set_share(share)));
+        }
         if replaced {
             self.inner.counters.count(Counter::invalidations);
         }
@@ -101,6 +122,15 @@ impl FragmentCache {
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         Ok(rewrite(source, name, syntax)?.text.map_or(Cow::Borrowed(source), Cow::Owned))
+    }
+
+    /// Notes how to look into what a loader loads from; forgotten with the loader.
+    fn look_with(&self, look: impl Fn(&str) -> Option<Dependency> + Send + Sync + 'static) -> Arc<Look> {
+        let look: Arc<Look> = Arc::new(look);
+        let mut looks = self.inner.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|known| known.strong_count() > 0);
+        looks.push(Arc::downgrade(&look));
+        look
     }
 
     fn new_source(&self) -> (SourceId, Arc<Inner>) {
@@ -119,7 +149,7 @@ impl FragmentCache {
             }
         }
         if !replaced && inner.loaders.load(Ordering::Relaxed) == 0 {
-            inner.floors.raise(self.environment_tag(environment).slot);
+            inner.floors.raise(environment);
         }
     }
 }
@@ -135,6 +165,21 @@ impl Inner {
             "set_auto_reload(false) hides from the fragment cache which templates are used; leave it on, an unchanged \
              template costs no file access",
         ))
+    }
+
+    /// The template that a name stands for outside of any environment: the only one there is.
+    pub(crate) fn only_template(&self, name: &str) -> Option<Dependency> {
+        let looks: Vec<Arc<Look>> = {
+            let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            looks.iter().filter_map(Weak::upgrade).collect()
+        };
+        let loaded = looks.iter().filter_map(|look| look(name));
+        let (found, missing): (Vec<Dependency>, Vec<Dependency>) =
+            loaded.chain(self.templates.added_as(name)).partition(|known| known.template.exists());
+        match (&found[..], &missing[..]) {
+            ([only], _) | ([], [only]) => Some(only.clone()),
+            _ => None,
+        }
     }
 
     /// The template added in memory under an id.
@@ -191,6 +236,12 @@ fn needs_line_start(text: &str, syntax: &SyntaxConfig) -> bool {
 fn line_prefixes(syntax: &SyntaxConfig) -> impl Iterator<Item = &str> {
     let prefixes = [syntax.line_statement_prefix(), syntax.line_comment_prefix()];
     prefixes.into_iter().flatten().filter(|prefix| !prefix.is_empty())
+}
+
+/// A template as it is, without loading it into anything.
+fn look_at(template: Arc<Template>, read: impl FnOnce() -> Result<Option<String>, Error>) -> Option<Dependency> {
+    let seen = template.look(read)?;
+    Some(Dependency { template, seen })
 }
 
 /// Loads a template, lowers it, and notes the look-up in whatever is open.

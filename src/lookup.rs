@@ -1,23 +1,24 @@
 //! One look-up, from the question to a hit or to the work there is to do.
 //!
-//! Owns the order in which front, store, flights and floors are asked. Template blocks, closures and futures all go
-//! through here; how the work is done and stored is `work.rs`.
+//! Owns the order in which front, memory, flights, the shared tier and floors are asked. Template blocks, closures and
+//! futures all go through here; how the work is done and stored is `work.rs`.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::{Clock, Nanos};
+use crate::clock::Nanos;
 use crate::context;
 use crate::entry::{Body, Entry};
-use crate::flight::{Boarding, Follower, Landing, Passenger};
-use crate::floors::{Slot, Stamp};
+use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
+use crate::floors::TagHash;
 use crate::front;
 use crate::identity::Identity;
-use crate::record::Begin;
+use crate::record::{Begin, Dependency};
+use crate::shared::Fetched;
 use crate::stats::Counter;
 use crate::work::Work;
 
@@ -29,6 +30,22 @@ pub(crate) struct Wanted<'a> {
     pub(crate) version: Option<u128>,
     /// The oldest the caller accepts.
     pub(crate) ttl: Nanos,
+    /// Whether another process can ask the same.
+    pub(crate) shareable: bool,
+    /// How long one of all nodes may compute it while the others wait.
+    pub(crate) lease: Option<Duration>,
+}
+
+/// Who asks: what a look-up that misses has to know of the place it is made at.
+pub(crate) trait Asker {
+    /// When the work here began.
+    fn begin(&mut self) -> Begin;
+
+    /// The template that a name stands for here, in its current state.
+    fn template(&mut self, name: &str) -> Option<Dependency>;
+
+    /// The page being rendered, if one is.
+    fn page(&mut self) -> Option<u64>;
 }
 
 pub(crate) enum Lookup {
@@ -36,25 +53,27 @@ pub(crate) enum Lookup {
     Compute(Work),
 }
 
-/// What a miss knows before it computes: when its work began, and the floors of its key and namespaces.
+/// What a miss knows before it computes: when its work began, and the tags of its key and namespaces.
 pub(crate) struct Origin {
     pub(crate) begin: Begin,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) tags: Vec<TagHash>,
     /// Flights ended when the store was last known not to hold it.
     ended: u64,
+    /// When the caller came.
+    arrived: Nanos,
 }
 
 enum Step {
     Done(Lookup),
     Wait(Follower<Arc<Entry>>),
+    /// Nobody else is at it, and memory does not hold it.
+    Lead(Lead<Arc<Entry>>),
 }
 
 impl Wanted<'_> {
     /// Whether an entry is of this identity and version, and young enough.
-    fn fits(&self, entry: &Entry, clock: &Clock) -> bool {
-        *entry.identity == *self.identity.bytes
-            && entry.version == self.version
-            && entry.fresh(clock.latest(), self.ttl)
+    fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
+        *entry.identity == *self.identity.bytes && entry.version == self.version && entry.fresh(latest, self.ttl)
     }
 
     /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here.
@@ -68,26 +87,26 @@ impl Wanted<'_> {
 
 impl FragmentCache {
     /// Finds the entry, waits for whoever computes it, or returns the work to do.
-    pub(crate) fn lookup(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin) -> Lookup {
+    pub(crate) fn lookup(&self, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Lookup {
         let ended = self.inner.flights.ended(wanted.identity.hash);
         match self.inner.hit(wanted) {
             Some(body) => Lookup::Hit(body),
-            None => self.join(wanted, begin, ended),
+            None => self.join(wanted, asker, ended),
         }
     }
 
     /// The same without blocking the thread.
-    pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>) -> Lookup {
+    pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Lookup {
         let ended = self.inner.flights.ended(wanted.identity.hash);
         match self.inner.hit(wanted) {
             Some(body) => Lookup::Hit(body),
-            None => self.join_async(wanted, ended).await,
+            None => self.join_async(wanted, asker, ended).await,
         }
     }
 
-    /// What a look-up does when the store holds nothing of use; `ended` was read before the store was.
-    pub(crate) fn join(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin, ended: u64) -> Lookup {
-        let origin = self.origin(wanted, begin, ended);
+    /// What a look-up does when memory holds nothing of use; `ended` was read before memory was.
+    pub(crate) fn join(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
+        let origin = self.origin(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, false) {
@@ -98,12 +117,19 @@ impl FragmentCache {
                         return lookup;
                     }
                 }
+                Step::Lead(lead) => {
+                    let fetched = match &self.inner.shared {
+                        Some(shared) => shared.fetch(&self.inner, wanted, asker),
+                        None => Fetched::Nothing(None),
+                    };
+                    return self.led(wanted, &origin, lead, fetched);
+                }
             }
         }
     }
 
-    pub(crate) async fn join_async(&self, wanted: &Wanted<'_>, ended: u64) -> Lookup {
-        let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
+    pub(crate) async fn join_async(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
+        let origin = self.origin(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, true) {
@@ -115,27 +141,36 @@ impl FragmentCache {
                         return lookup;
                     }
                 }
+                Step::Lead(lead) => {
+                    let fetched = match &self.inner.shared {
+                        Some(shared) => shared.fetch_async(&self.inner, wanted, asker).await,
+                        None => Fetched::Nothing(None),
+                    };
+                    return self.led(wanted, &origin, lead, fetched);
+                }
             }
         }
     }
 
     /// The work of computing an entry anew, the one there being no use; nobody waits for it.
-    pub(crate) fn replace(&self, wanted: &Wanted<'_>, asynchronous: bool) -> Work {
+    pub(crate) fn replace(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, asynchronous: bool) -> Work {
         self.inner.memory.remove(wanted.identity.hash);
         let ended = self.inner.flights.ended(wanted.identity.hash);
-        let origin = self.origin(wanted, || self.inner.scope_begin(), ended);
+        let origin = self.origin(wanted, asker, ended);
+        let place = self.inner.shared.as_ref().and_then(|shared| shared.place(wanted));
         match self.board(wanted, &origin, asynchronous) {
             Step::Done(Lookup::Compute(work)) => work,
-            Step::Done(Lookup::Hit(_)) | Step::Wait(_) => Work::new(&self.inner, wanted, &origin, None),
+            Step::Lead(lead) => Work::new(&self.inner, wanted, &origin, Some(lead), place),
+            Step::Done(Lookup::Hit(_)) | Step::Wait(_) => Work::new(&self.inner, wanted, &origin, None, None),
         }
     }
 
-    fn origin(&self, wanted: &Wanted<'_>, begin: impl FnOnce() -> Begin, ended: u64) -> Origin {
+    fn origin(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Origin {
         self.inner.counters.count(Counter::misses);
-        let mut slots = Vec::with_capacity(self.namespace.slots.len() + 1);
-        slots.extend_from_slice(&self.namespace.slots);
-        slots.push(self.key_slot(wanted.key));
-        Origin { begin: begin(), slots, ended }
+        let mut tags = Vec::with_capacity(self.namespace.tags.len() + 1);
+        tags.extend_from_slice(&self.namespace.tags);
+        tags.push(self.key_tag(wanted.key));
+        Origin { begin: asker.begin(), tags, ended, arrived: self.inner.clock.latest() }
     }
 
     fn board(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Step {
@@ -143,25 +178,40 @@ impl FragmentCache {
         let passenger = Passenger {
             identity: wanted.identity,
             version: wanted.version,
-            stamp: origin.begin.stamp,
+            begin: origin.begin,
             asynchronous,
             leads: context::leads(),
         };
-        let admits = |stamp: Stamp| inner.floors.admit(stamp, origin.slots.iter().copied());
+        let admits = |begin: Begin| {
+            inner.floors.admit(begin.stamp, origin.tags.iter().copied()) && inner.vouches(Some(begin.at), origin.arrived)
+        };
         match inner.flights.board(&passenger, admits) {
             Boarding::Follow(follower) => Step::Wait(follower),
-            Boarding::Apart => Step::Done(Lookup::Compute(Work::new(inner, wanted, origin, None))),
+            Boarding::Apart => Step::Done(Lookup::Compute(Work::new(inner, wanted, origin, None, None))),
             // Whoever led before may have stored between our look and our winning.
             Boarding::Lead(lead) => {
                 let stored = inner.flights.ended(wanted.identity.hash) != origin.ended;
-                Step::Done(match stored.then(|| inner.find(wanted)).flatten() {
+                match stored.then(|| inner.find(wanted)).flatten() {
                     Some(entry) => {
                         lead.land(Arc::clone(&entry));
-                        inner.joined(wanted, &entry)
+                        inner.counters.count(Counter::waits);
+                        Step::Done(inner.spared(wanted, &entry))
                     }
-                    None => Lookup::Compute(Work::new(inner, wanted, origin, Some(lead))),
-                })
+                    None => Step::Lead(lead),
+                }
             }
+        }
+    }
+
+    /// What one who leads does with what the shared tier had to say.
+    fn led(&self, wanted: &Wanted<'_>, origin: &Origin, lead: Lead<Arc<Entry>>, fetched: Fetched) -> Lookup {
+        match fetched {
+            Fetched::Found(entry) => {
+                self.inner.keep(wanted.identity.hash, &entry);
+                lead.land(Arc::clone(&entry));
+                self.inner.spared(wanted, &entry)
+            }
+            Fetched::Nothing(place) => Lookup::Compute(Work::new(&self.inner, wanted, origin, Some(lead), place)),
         }
     }
 
@@ -169,19 +219,22 @@ impl FragmentCache {
     fn landed(&self, landing: Landing<Arc<Entry>>, wanted: &Wanted<'_>, origin: &Origin) -> Option<Lookup> {
         match landing {
             // The flight's tags are known only now, so only now can they be checked.
-            Landing::Shared(entry) if self.inner.usable(&entry, wanted) => Some(self.inner.joined(wanted, &entry)),
+            Landing::Shared(entry) if self.inner.usable(&entry, wanted, origin.arrived) => {
+                self.inner.counters.count(Counter::waits);
+                Some(self.inner.spared(wanted, &entry))
+            }
             Landing::Shared(_) | Landing::Aborted => None,
             Landing::TimedOut => {
                 self.inner.counters.count(Counter::wait_timeouts);
-                Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None)))
+                Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None)))
             }
-            Landing::Private => Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None))),
+            Landing::Private => Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None))),
         }
     }
 }
 
 impl Inner {
-    /// Answers from the cache: counts the hit and tells what encloses it.
+    /// Answers from memory: counts the hit and tells what encloses it.
     fn hit(&self, wanted: &Wanted<'_>) -> Option<Body> {
         let answer = |entry: &Entry| {
             self.counters.hit(entry.cost);
@@ -190,10 +243,12 @@ impl Inner {
         };
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
         let now = self.floors.stamp();
+        let latest = self.clock.latest();
         let hash = wanted.identity.hash;
         let in_front = front::look(self.id, hash, |slot| {
-            let usable = wanted.fits(&slot.entry, &self.clock)
-                && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors));
+            let usable = wanted.fits(&slot.entry, latest)
+                && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors))
+                && self.vouches_for(&slot.entry, latest);
             slot.admitted_at = now;
             usable.then(|| answer(&slot.entry))
         });
@@ -217,6 +272,13 @@ impl Inner {
         }
     }
 
+    /// Keeps an entry in memory, where there is any.
+    pub(crate) fn keep(&self, hash: u128, entry: &Arc<Entry>) {
+        if self.settings.memory && u64::from(entry.weight()) <= self.settings.max_entry_bytes {
+            self.memory.put(hash, Arc::clone(entry));
+        }
+    }
+
     /// A stored value, decoded; what does not decode is no hit, and is removed.
     pub(crate) fn decoded<T>(&self, wanted: &Wanted<'_>, decode: impl FnOnce(&Body) -> Option<T>) -> Option<T> {
         let entry = self.find(wanted)?;
@@ -234,22 +296,42 @@ impl Inner {
     /// The valid, fresh entry of an identity.
     fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(wanted.identity.hash)?;
-        self.usable(&entry, wanted).then_some(entry)
+        self.usable(&entry, wanted, self.clock.latest()).then_some(entry)
     }
 
-    fn usable(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
-        wanted.fits(entry, &self.clock) && entry.record.admitted(&self.floors)
+    /// Whether memory holds a valid entry under a hash, of whatever identity.
+    #[cfg(feature = "shared")]
+    pub(crate) fn holds(&self, hash: u128) -> bool {
+        let latest = self.clock.latest();
+        self.memory.get(hash).is_some_and(|entry| entry.fresh(latest, Nanos::MAX) && entry.record.admitted(&self.floors))
     }
 
-    /// Counts a miss that somebody else's work answered.
-    fn joined(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
-        self.counters.count(Counter::waits);
+    /// Whether an entry answers a caller who came at `arrived`.
+    pub(crate) fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool {
+        wanted.fits(entry, self.clock.latest())
+            && entry.record.admitted(&self.floors)
+            && self.vouches_for(entry, arrived)
+    }
+
+    fn vouches_for(&self, entry: &Entry, arrived: Nanos) -> bool {
+        self.vouches((!entry.from_shared).then_some(entry.record.begin.at), arrived)
+    }
+
+    /// Whether all is known that may have invalidated work begun here at `begun`, as far as a caller who came at
+    /// `arrived` may expect.
+    fn vouches(&self, begun: Option<Nanos>, arrived: Nanos) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.vouches(begun, arrived, &self.clock))
+    }
+
+    /// A miss that somebody else's work answered.
+    fn spared(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+        self.counters.saved(entry.cost);
         wanted.tell_enclosing(entry);
         Lookup::Hit(entry.body.clone())
     }
 
     /// When a wait that begins here has been too long.
-    fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.wait_timeout
     }
 

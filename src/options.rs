@@ -29,6 +29,7 @@ pub struct Options {
     pub(crate) vary: Vec<u8>,
     pub(crate) version: Option<u128>,
     pub(crate) label: Option<Arc<str>>,
+    pub(crate) lease: Option<Duration>,
     pub(crate) refused: Option<KeyError>,
 }
 
@@ -91,6 +92,15 @@ impl Options {
         self
     }
 
+    /// Lets one of all nodes that share a store compute this, and the others wait for it at most so long; see
+    /// [`SharedTier::lease`](crate::SharedTier::lease).
+    #[cfg(feature = "shared")]
+    #[must_use]
+    pub fn lease(mut self, span: Duration) -> Options {
+        self.lease = (!span.is_zero()).then_some(span);
+        self
+    }
+
     /// A name for reports, instead of the key's hash.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
@@ -115,6 +125,7 @@ impl fmt::Debug for Options {
             .field("tags", &self.tags)
             .field("varies", &!self.vary.is_empty())
             .field("versioned", &self.version.is_some())
+            .field("lease", &self.lease)
             .field("label", &self.label)
             .finish()
     }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::time::Duration;
 
 use minijinja::{AutoEscape, Value};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::builder::Settings;
 use crate::clock::Nanos;
-use crate::identity::{Identity, Kind};
+use crate::identity::{Identity, Kind, is_named};
 use crate::key::{self, KeyError};
 use crate::lookup::Wanted;
 use crate::options::Options;
@@ -30,6 +31,9 @@ pub(crate) struct Question {
     key: Range<usize>,
     version: Option<u128>,
     ttl: Nanos,
+    /// Whether another process can ask the same.
+    shareable: bool,
+    lease: Option<Duration>,
 }
 
 impl Question {
@@ -38,11 +42,12 @@ impl Question {
         bytes.clear();
         bytes.push(kind as u8);
         bytes.extend_from_slice(&namespace.to_le_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0 }
+        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None }
     }
 
     /// The part of a partial's identity before its key.
     pub(crate) fn partial(&mut self, environment: u64, template: &str) {
+        self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
         self.bytes.extend_from_slice(&(template.len() as u64).to_le_bytes());
         self.bytes.extend_from_slice(template.as_bytes());
@@ -50,6 +55,7 @@ impl Question {
 
     /// The part of a block's identity before its key.
     pub(crate) fn block(&mut self, environment: u64, site: u128, escape: &AutoEscape) {
+        self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
         self.bytes.extend_from_slice(&site.to_le_bytes());
         let (mode, custom) = match escape {
@@ -70,6 +76,7 @@ impl Question {
         }
         self.bytes.extend_from_slice(&options.vary);
         self.version = options.version;
+        self.lease = options.lease;
         Ok(())
     }
 
@@ -103,6 +110,8 @@ impl Question {
             key: &self.bytes[self.key.clone()],
             version: self.version,
             ttl: self.ttl,
+            shareable: self.shareable,
+            lease: self.lease,
         }
     }
 

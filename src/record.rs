@@ -7,30 +7,43 @@
 use std::sync::Arc;
 
 use crate::clock::Nanos;
-use crate::floors::{Floors, Slot, Stamp};
+use crate::floors::{Floors, Stamp, TagHash};
 use crate::templates::Template;
 
 /// No expiry by time.
 pub(crate) const FOREVER: Nanos = Nanos::MAX;
 
-/// When work began: in the order of invalidations, and on the clock.
+/// When work began: in the order of invalidations on this node, in the order that nodes share, and on the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Begin {
     pub(crate) stamp: Stamp,
+    /// The highest shared number received by then; 0 without a shared tier.
+    pub(crate) shared: Stamp,
     pub(crate) at: Nanos,
 }
 
 impl Begin {
     pub(crate) fn earliest(self, other: Begin) -> Begin {
-        Begin { stamp: self.stamp.min(other.stamp), at: self.at.min(other.at) }
+        Begin {
+            stamp: self.stamp.min(other.stamp),
+            shared: self.shared.min(other.shared),
+            at: self.at.min(other.at),
+        }
     }
 }
 
-/// Something that can invalidate a result: a slot of the floor table, and the name where the application gave one.
+/// Something that can invalidate a result: its hash, and the name where the application gave one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tag {
-    pub(crate) slot: Slot,
+    pub(crate) hash: TagHash,
     pub(crate) name: Option<Arc<str>>,
+}
+
+impl Tag {
+    /// The tag of an environment, by its id.
+    pub(crate) fn environment(id: u64) -> Tag {
+        Tag { hash: id, name: None }
+    }
 }
 
 /// A template used, or looked for in vain, and which state of it was seen.
@@ -111,9 +124,17 @@ impl Record {
         }
     }
 
+    pub(crate) fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    pub(crate) fn dependencies(&self) -> &[Dependency] {
+        &self.dependencies
+    }
+
     /// Whether no invalidation since it began concerns it.
     pub(crate) fn admitted(&self, floors: &Floors) -> bool {
-        floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.slot))
+        floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.hash))
             && self.dependencies.iter().all(|dependency| dependency.template.floor().admits(self.begin.stamp))
     }
 

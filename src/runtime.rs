@@ -11,7 +11,7 @@ mod arguments;
 mod functions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
@@ -22,11 +22,12 @@ use crate::clock::Nanos;
 use crate::compile::Extends;
 use crate::context::{self, RenderId};
 use crate::entry::Body;
-use crate::identity::{Kind, TagClass, tag_hash};
+use crate::identity::{Kind, TagClass, named_environment, private_environment, tag_hash};
 use crate::loader;
-use crate::lookup::Lookup;
+use crate::lookup::{Asker, Lookup};
 use crate::names;
 use crate::question::Question;
+use crate::record::{Begin, Dependency, Tag};
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
@@ -63,18 +64,21 @@ impl FragmentCache {
     /// Registers the cache with an environment: what cache blocks are lowered to, `cache_partial` and the
     /// functions `cache_tag`, `cache_ttl` and `cache_skip`.
     ///
-    /// Each call makes the environment one of its own: it shares no fragment with another. Clones made afterwards
-    /// count as the same.
+    /// Each call makes the environment one of its own: it shares no fragment with another, in another process neither.
+    /// Clones made afterwards count as the same.
     pub fn add_to_environment(&self, env: &mut Environment<'_>) {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.register(env, tag_hash(TagClass::Environment, 1, &unique.to_le_bytes()));
+        self.register(env, private_environment());
+        if self.inner.shared.is_some() {
+            let message = "add_to_environment: fragments of an environment without a name stay in this process; \
+                           add_to_environment_as gives it one that other processes know it by";
+            self.inner.report(&crate::error::Error::new(crate::error::ErrorKind::Config, message));
+        }
     }
 
     /// The same with a name: environments registered under one name share fragments, in this process and, with a
     /// shared store, with others.
     pub fn add_to_environment_as(&self, name: &str, env: &mut Environment<'_>) {
-        self.register(env, tag_hash(TagClass::Environment, 0, name.as_bytes()));
+        self.register(env, named_environment(name));
     }
 
     fn register(&self, env: &mut Environment<'_>, environment: u64) {
@@ -123,6 +127,41 @@ pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64
             Ok(environment)
         }
         _ => refuse("the environment is registered with another fragment cache"),
+    }
+}
+
+/// The template that a name stands for in an environment, in its current state.
+pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
+    context::observe(cache.id, cache.begin(), name, || {
+        // A missing one is observed as well, by the loader that was asked for it.
+        if let Ok(template) = env.get_template(name)
+            && let Some((id, generation)) = loader::added_mark(template.source())
+            && let Some(dependency) = cache.added(id, generation)
+        {
+            context::looked_up(cache.id, dependency, || cache.begin());
+        }
+    })
+}
+
+/// A template that asks.
+struct InTemplate<'a, 'b, 'vm, 'env> {
+    binding: &'a Binding,
+    state: &'b mut State<'vm, 'env>,
+}
+
+impl Asker for InTemplate<'_, '_, '_, '_> {
+    fn begin(&mut self) -> Begin {
+        self.binding.cache.inner.render_begin()
+    }
+
+    fn template(&mut self, name: &str) -> Option<Dependency> {
+        template_in(self.state.env(), &self.binding.cache.inner, name)
+    }
+
+    fn page(&mut self) -> Option<u64> {
+        // Has the end of the render noticed.
+        Rendering::of(self.state, &self.binding.cache.inner);
+        Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }
 }
 
@@ -183,7 +222,7 @@ impl Binding {
             Next::Bypass
         } else {
             question.lifetime(ttl, &self.cache.inner.settings);
-            match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
+            match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
                 Lookup::Hit(Body::Text(text)) => {
                     context::set_hit(text);
                     RenderEnd::see(state);
@@ -256,7 +295,7 @@ impl Binding {
     /// A fragment depends on what its render imported or extended before it, and on its environment.
     fn depend_on_render(&self, work: &mut Work) {
         let imported = context::imported(self.cache.inner.id);
-        let environment = self.cache.environment_tag(self.environment);
+        let environment = Tag::environment(self.environment);
         work.note(|record| {
             record.tag(environment);
             imported.into_iter().for_each(|dependency| record.depend(dependency));
@@ -352,7 +391,10 @@ impl Drop for Rendering {
         self.next = None;
         // Only a loader of ours shows the look-ups that other renders begin with.
         let ended = (self.cache.loaders.load(Ordering::Relaxed) > 0).then(|| self.cache.begin());
-        context::leave_render(self.render, self.cache.id, ended);
+        let outermost = context::leave_render(self.render, self.cache.id, ended);
+        if let Some(shared) = self.cache.shared.as_ref().filter(|_| outermost) {
+            shared.render_ended(self.cache.id);
+        }
     }
 }
 

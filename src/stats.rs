@@ -18,7 +18,7 @@ macro_rules! counters {
 
         /// What the cache did since it was built; see [`FragmentCache::stats`](crate::FragmentCache::stats).
         ///
-        /// `hits + misses + bypasses` is the number of look-ups. Counts are exact when nothing is under way;
+        /// `hits + misses + bypasses` is the number of look-ups; what the shared tier answers is a miss of memory first. Counts are exact when nothing is under way;
         /// `entries` and `bytes` are as of the last maintenance, at most a second ago.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         #[non_exhaustive]
@@ -67,8 +67,24 @@ counters! {
     stores,
     /// Calls to `invalidate*` and `clear`, and template changes.
     invalidations,
-    /// Failures of the cache itself, none of which failed a page.
+    /// Failures of the cache itself that were told, none of which failed a page.
     errors,
+    /// Misses answered by the shared tier.
+    shared_hits,
+    /// Misses the shared tier was asked about in vain.
+    shared_misses,
+    /// Misses it was not asked about: the breaker open, the budget spent, out of touch with the store.
+    shared_skips,
+    /// Values found in it that are none of this cache's: another format, another secret, damaged.
+    shared_rejects,
+    /// Calls to it that failed, or answered with what is no entry.
+    shared_failures,
+    /// Results written to it.
+    shared_stores,
+    /// Results not written: the queue full, the store failing, larger than the limit, of use to this process only.
+    shared_drops,
+    /// Floors heard of through it, this node's own included.
+    shared_invalidations,
 }
 
 #[repr(align(128))]
@@ -95,6 +111,18 @@ impl Counters {
 
     pub(crate) fn count(&self, counter: Counter) {
         self.shard().counts[counter as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "shared")]
+    pub(crate) fn add(&self, counter: Counter, count: u64) {
+        if count > 0 {
+            self.shard().counts[counter as usize].fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts what a miss was saved that did not compute.
+    pub(crate) fn saved(&self, cost: u64) {
+        self.shard().counts[COUNTERS].fetch_add(cost, Ordering::Relaxed);
     }
 
     /// Counts a hit on an entry that took `cost` nanoseconds to compute.

@@ -15,8 +15,9 @@ use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compile::Extends;
-use crate::floors::{Floor, Floors};
-use crate::record::Seen;
+use crate::floors::{Floor, Floors, TagHash};
+use crate::identity::template_tag;
+use crate::record::{Dependency, Seen};
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
@@ -78,6 +79,8 @@ struct Content {
     digest: Option<u128>,
     extends: Option<Extends>,
     loaded: Option<Instant>,
+    /// Its part in the digest of all templates added in memory.
+    share: u128,
 }
 
 impl Template {
@@ -111,6 +114,39 @@ impl Template {
         let load = if alone { before + 1 } else { NEVER_ALONE };
         let seen = Seen { generation, load: Some(load) };
         (Load { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
+    }
+
+    /// The digest of the state that was seen, if it is the current one and its text is known; that of a name looked
+    /// for in vain is a number no text has.
+    pub(crate) fn digest(&self, seen: Seen) -> Option<u128> {
+        let content = self.content();
+        content.digest.filter(|_| seen.generation == self.generation())
+    }
+
+    /// The current state, if its text is known; else what `read` finds is noted as its text. For those who want to know
+    /// what a template is without having it compiled.
+    pub(crate) fn look<E>(&self, read: impl FnOnce() -> Result<Option<String>, E>) -> Option<Seen> {
+        let generation = self.generation();
+        let seen = Seen { generation, load: None };
+        if self.digest(seen).is_none() {
+            let digest = digest_of(read().ok()?.as_deref());
+            let mut content = self.content();
+            if generation != self.generation() {
+                return None;
+            }
+            content.digest.get_or_insert(digest);
+        }
+        Some(seen)
+    }
+
+    /// Whether there is a template of this name, as far as is known.
+    pub(crate) fn exists(&self) -> bool {
+        self.content().digest.is_some_and(|digest| digest != MISSING)
+    }
+
+    /// Notes what this template, added in memory, adds to the digest of all such; what it added before.
+    pub(crate) fn set_share(&self, share: u128) -> u128 {
+        std::mem::replace(&mut self.content().share, share)
     }
 
     /// Whether the template is still in the state that was seen.
@@ -245,6 +281,13 @@ impl Templates {
         self.known().live(name).collect()
     }
 
+    /// The templates whose names have a tag.
+    pub(crate) fn tagged(&self, tag: TagHash) -> Vec<Arc<Template>> {
+        let known = self.known();
+        let names = known.names.iter().filter(|(name, _)| template_tag(name) == tag);
+        names.flat_map(|(_, templates)| templates.iter().filter_map(Weak::upgrade)).collect()
+    }
+
     #[cfg(feature = "watch")]
     pub(crate) fn all(&self) -> Vec<Arc<Template>> {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
@@ -255,6 +298,14 @@ impl Templates {
         template.added.store(true, Ordering::Release);
         let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
         added.insert(id, Arc::clone(template));
+    }
+
+    /// The templates added in memory under a name, in whichever environment.
+    pub(crate) fn added_as(&self, name: &str) -> Vec<Dependency> {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = added.values().filter(|template| template.name() == name);
+        let current = |template: &Arc<Template>| Seen { generation: template.generation(), load: None };
+        named.map(|template| Dependency { seen: current(template), template: Arc::clone(template) }).collect()
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {

@@ -14,6 +14,7 @@ use crate::entry::{Body, Entry, Fragment};
 use crate::flight::Lead;
 use crate::lookup::{Origin, Wanted};
 use crate::record::{Begin, FOREVER, Record, Tag};
+use crate::shared::Place;
 use crate::stats::Counter;
 
 /// A computation under way. While it runs its frame gathers what the result depends on; dropped unfinished, it
@@ -30,6 +31,8 @@ pub(crate) struct Work {
     stale: Nanos,
     started: Instant,
     lead: Option<Lead<Arc<Entry>>>,
+    /// Where the shared tier keeps the result.
+    place: Option<Place>,
     finished: bool,
 }
 
@@ -39,9 +42,10 @@ impl Work {
         wanted: &Wanted<'_>,
         origin: &Origin,
         lead: Option<Lead<Arc<Entry>>>,
+        place: Option<Place>,
     ) -> Work {
         let mut record = Record::new(inner.id, origin.begin);
-        origin.slots.iter().for_each(|slot| record.tag(Tag { slot: *slot, name: None }));
+        origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
         let frame = Frame::new(record, lead.is_some());
         Work {
             inner: Arc::clone(inner),
@@ -54,6 +58,7 @@ impl Work {
             stale: 0,
             started: Instant::now(),
             lead,
+            place,
             finished: false,
         }
     }
@@ -104,6 +109,7 @@ impl Work {
             record,
             stale: self.stale,
             cost: nanos(self.started.elapsed()),
+            from_shared: false,
         });
         context::gather(|enclosing| enclosing.enclose(&entry.record));
         self.publish(&entry);
@@ -128,8 +134,12 @@ impl Work {
             lead.land(Arc::clone(entry));
         } else {
             inner.counters.count(Counter::stores);
-            inner.memory.put(self.hash, Arc::clone(entry));
+            inner.keep(self.hash, entry);
             lead.land(Arc::clone(entry));
+            // After those who wait were released.
+            if let Some((shared, place)) = inner.shared.as_ref().zip(self.place.take()) {
+                shared.put(place, entry);
+            }
         }
     }
 
@@ -155,6 +165,9 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
+        if let Some((shared, place)) = self.inner.shared.as_ref().zip(self.place.take()) {
+            shared.give_up(place);
+        }
         if self.finished {
             return;
         }

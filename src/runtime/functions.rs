@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Value, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
-use super::{Binding, RenderEnd};
+use super::{Binding, InTemplate, RenderEnd};
 use crate::context;
 use crate::entry::Body;
 use crate::handler::render_partial;
@@ -81,7 +81,7 @@ impl Binding {
             return render_partial(state.env(), &template, context);
         }
         question.lifetime(ttl, &self.cache.inner.settings);
-        match self.cache.lookup(&question.wanted(), || self.cache.inner.render_begin()) {
+        match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
             Lookup::Hit(Body::Text(text)) => Ok(text),
             Lookup::Hit(Body::Data(_)) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {

@@ -16,6 +16,8 @@ mod partial;
 mod properties;
 mod races;
 mod scoping;
+#[cfg(feature = "shared")]
+mod shared;
 mod storms;
 mod support;
 mod syntax;

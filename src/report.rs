@@ -1,0 +1,32 @@
+//! Telling the application of failures that fail no page.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::stats::{Counter, Counters};
+
+/// What the application gave to be told with.
+pub(crate) type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// Counts failures and tells of them.
+pub(crate) struct Reporter {
+    counters: Arc<Counters>,
+    on_error: Option<OnError>,
+}
+
+impl Reporter {
+    pub(crate) fn new(counters: &Arc<Counters>, on_error: Option<OnError>) -> Reporter {
+        Reporter { counters: Arc::clone(counters), on_error }
+    }
+
+    pub(crate) fn report(&self, error: &Error) {
+        self.counters.count(Counter::errors);
+        if let Some(on_error) = &self.on_error {
+            // A panic in here must not fail the page the report is about; it is counted as a second error.
+            if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
+                self.counters.count(Counter::errors);
+            }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The second tier: a store that several processes share, behind memory.
+//!
+//! Owns its configuration and how its parts hang together. `read.rs` asks it on a miss, `write.rs` tells it results,
+//! `convert.rs` turns entries into envelopes and back, `replica.rs` and `backplane.rs` keep the floors of all nodes,
+//! `trail.rs` remembers what a page asks for. What a store is, is in `store.rs`.
+//!
+//! Without the feature `disabled.rs` stands in: a tier that cannot be made.
+
+mod backplane;
+mod convert;
+mod read;
+mod replica;
+mod trail;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use self::backplane::Bell;
+pub(crate) use self::read::Fetched;
+pub(crate) use self::replica::{Local, Ticket};
+use self::replica::Replica;
+use self::write::{Job, Writer};
+use crate::cache::Inner;
+use crate::clock::{Clock, Nanos, nanos};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind};
+use crate::floors::{Stamp, TagHash};
+use crate::lookup::Wanted;
+use crate::report::Reporter;
+use crate::stats::{Counter, Counters};
+use crate::store::breaker::Breaker;
+use crate::store::envelope::{Defect, Key, Seal};
+use crate::store::{Failure, FailureKind, Lease, LocalStore, Name, Remote};
+
+/// A store that several processes share, and how it is used: what
+/// [`Builder::shared`](crate::Builder::shared) takes. A store alone will do where the defaults are right.
+///
+/// ```
+/// use std::time::Duration;
+/// use minijinja_cache::{FragmentCache, LocalStore, SharedTier};
+///
+/// let tier = SharedTier::new(LocalStore::new())
+///     .budget(Duration::from_millis(10))
+///     .sign_with("a secret that all nodes know");
+/// let cache = FragmentCache::builder().shared(tier).build()?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct SharedTier {
+    remote: Arc<dyn Remote>,
+    budget: Duration,
+    bound: Duration,
+    lease: Option<Duration>,
+    compress_above: usize,
+    max_value_bytes: usize,
+    secret: Option<Vec<u8>>,
+}
+
+impl SharedTier {
+    /// A store with the default settings.
+    pub fn new(store: impl Into<SharedTier>) -> SharedTier {
+        store.into()
+    }
+
+    fn over(remote: Arc<dyn Remote>) -> SharedTier {
+        SharedTier {
+            remote,
+            budget: Duration::from_millis(20),
+            bound: Duration::from_secs(1),
+            lease: None,
+            compress_above: 4096,
+            max_value_bytes: 1_000_000,
+            secret: None,
+        }
+    }
+
+    /// How long a page waits for the store at the most, all its fragments together; a handler's call by itself. 20 ms by
+    /// default. What is not there by then is computed.
+    pub fn budget(mut self, budget: Duration) -> SharedTier {
+        self.budget = budget;
+        self
+    }
+
+    /// How old an answer may be for which another node's invalidation was not heard yet; 1 s by default. A node that
+    /// did not hear from the store for that long serves nothing older, from memory neither, until it hears again.
+    pub fn staleness_bound(mut self, bound: Duration) -> SharedTier {
+        self.bound = bound;
+        self
+    }
+
+    /// Lets one node compute what all nodes miss: it takes a lease in the store, and the others wait for its result, at
+    /// most this long. Off by default; for fragments that cost more than some round trips. A node that dies while it
+    /// computes costs the others the rest of its lease. [`Options::lease`](crate::Options::lease) switches it on for
+    /// single calls.
+    pub fn lease(mut self, span: Duration) -> SharedTier {
+        self.lease = Some(span);
+        self
+    }
+
+    /// Bodies larger than this many bytes are compressed (LZ4); 4,096 by default, `usize::MAX` for none.
+    pub fn compress_above(mut self, bytes: usize) -> SharedTier {
+        self.compress_above = bytes;
+        self
+    }
+
+    /// The largest body that is shared, in bytes before compression; 1,000,000 by default, which Memcached takes. What
+    /// is larger stays in memory.
+    pub fn max_value_bytes(mut self, bytes: usize) -> SharedTier {
+        self.max_value_bytes = bytes;
+        self
+    }
+
+    /// Signs what is stored (HMAC-SHA-256) and believes nothing else: somebody who can write to the store, but does not
+    /// know the secret, can make fragments disappear and cannot put markup into a page. All nodes need the same secret;
+    /// with another one they neither read nor believe each other's fragments.
+    pub fn sign_with(mut self, secret: impl Into<Vec<u8>>) -> SharedTier {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |message: &str| Err(Error::new(ErrorKind::Config, message.to_owned()));
+        if self.budget.is_zero() {
+            return refuse("the shared tier's budget is 0, so it could never answer");
+        }
+        if self.bound < Duration::from_millis(100) || self.bound > Duration::from_secs(3600) {
+            return refuse("the shared tier's staleness_bound must be from 100 ms to 1 hour");
+        }
+        if self.lease.is_some_and(|span| span.is_zero()) {
+            return refuse("the shared tier's lease is 0; leave it out to have none");
+        }
+        if self.max_value_bytes == 0 || self.max_value_bytes > 1 << 30 {
+            return refuse("the shared tier's max_value_bytes must be from 1 byte to 1 GiB");
+        }
+        if self.secret.as_ref().is_some_and(Vec::is_empty) {
+            return refuse("the secret of sign_with is empty");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SharedTier {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTier")
+            .field("store", &self.remote.place())
+            .field("budget", &self.budget)
+            .field("staleness_bound", &self.bound)
+            .field("lease", &self.lease)
+            .field("signed", &self.secret.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<LocalStore> for SharedTier {
+    fn from(store: LocalStore) -> SharedTier {
+        SharedTier::over(Arc::new(store))
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<crate::store::RedisStore> for SharedTier {
+    fn from(store: crate::store::RedisStore) -> SharedTier {
+        SharedTier::over(Arc::new(store))
+    }
+}
+
+#[cfg(feature = "memcached")]
+impl From<crate::store::MemcachedStore> for SharedTier {
+    fn from(store: crate::store::MemcachedStore) -> SharedTier {
+        SharedTier::over(Arc::new(store))
+    }
+}
+
+/// How the shared tier is doing; see [`FragmentCache::shared_status`](crate::FragmentCache::shared_status).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStatus {
+    /// Which store, and where; without a password.
+    pub store: String,
+    /// Whether this node has heard from the store within the staleness bound. If not, it computes what it serves.
+    pub in_touch: bool,
+    /// Whether pages leave the store alone because it kept failing.
+    pub breaker_open: bool,
+    /// Invalidations made here that the store does not have yet.
+    pub untold: usize,
+}
+
+/// The tier at work; stops when dropped.
+pub(crate) struct Shared {
+    core: Arc<Core>,
+}
+
+/// What its threads share.
+struct Core {
+    remote: Arc<dyn Remote>,
+    budget: Duration,
+    bound: Duration,
+    lease: Option<Duration>,
+    seal: Seal,
+    replica: Replica,
+    breaker: Breaker,
+    writer: Writer,
+    bell: Bell,
+    events: Arc<Counters>,
+    reporter: Arc<Reporter>,
+    /// When each kind of failure was last told.
+    told: Mutex<[Option<Instant>; 5]>,
+    /// The digest of all templates added in memory: part of every name, since a look-up in vain for one is not seen.
+    added: Mutex<u128>,
+}
+
+/// Where a result goes: its name in the store, and the lease that ends with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    name: Name,
+    lease: Option<Lease>,
+}
+
+/// The same failure is told once in so long.
+const QUIET: Duration = Duration::from_secs(1);
+
+impl Shared {
+    pub(crate) fn new(tier: &SharedTier, slots: usize, events: &Arc<Counters>, reporter: &Arc<Reporter>) -> Shared {
+        let seal = Seal {
+            compress_from: tier.compress_above.saturating_add(1),
+            largest: tier.max_value_bytes,
+            key: tier.secret.as_deref().and_then(Key::new),
+        };
+        let core = Core {
+            remote: Arc::clone(&tier.remote),
+            budget: tier.budget,
+            bound: tier.bound,
+            lease: tier.lease,
+            seal,
+            replica: Replica::new(slots),
+            breaker: Breaker::new(),
+            writer: Writer::default(),
+            bell: Bell::default(),
+            events: Arc::clone(events),
+            reporter: Arc::clone(reporter),
+            told: Mutex::new([None; 5]),
+            added: Mutex::new(0),
+        };
+        Shared { core: Arc::new(core) }
+    }
+
+    /// Starts the threads that ask, listen and write.
+    pub(crate) fn start(&self, cache: &Weak<Inner>, clock: &Clock) -> Result<(), Error> {
+        backplane::start(&self.core, cache, clock)
+    }
+
+    /// The shared stamp of work that begins here.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.core.replica.stamp()
+    }
+
+    /// Notes an invalidation made here: before its floor is raised.
+    pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
+        self.core.replica.invalidate(tag)
+    }
+
+    /// Has the store told of invalidations noted: after their floors are raised.
+    pub(crate) fn tell(&self, ticket: Ticket) -> Confirmation {
+        self.core.bell.ring();
+        Confirmation { core: Arc::clone(&self.core), ticket }
+    }
+
+    /// Whether something whose work on this node began at `begun` may be served to a caller who came at `arrived`: no
+    /// invalidation that was to be heard by then can be unknown here. True of what is younger than the bound, whatever
+    /// was heard.
+    pub(crate) fn vouches(&self, begun: Option<Nanos>, arrived: Nanos, clock: &Clock) -> bool {
+        let latest = if clock.is_manual() { Clock::System.latest() } else { arrived };
+        self.core.replica.believed(latest)
+            || (!clock.is_manual() && begun.is_some_and(|begun| arrived < begun.saturating_add(nanos(self.core.bound))))
+    }
+
+    /// Where a result goes of which the store was not asked.
+    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Option<Place> {
+        wanted.shareable.then(|| Place { name: self.core.name(wanted.identity.hash), lease: None })
+    }
+
+    /// Has a result written, some time soon.
+    pub(crate) fn put(&self, place: Place, entry: &Arc<Entry>) {
+        self.core.writer.push(Job::Store { name: place.name, entry: Arc::clone(entry), lease: place.lease });
+    }
+
+    /// Lets go of a place nothing is put into.
+    pub(crate) fn give_up(&self, place: Place) {
+        if let Some(lease) = place.lease {
+            self.core.writer.push(Job::Release { name: place.name, lease });
+        }
+    }
+
+    /// Notes a template added in memory, or one replaced by another: the sum of both digests.
+    pub(crate) fn note_added(&self, change: u128) {
+        let mut added = self.core.added.lock().unwrap_or_else(PoisonError::into_inner);
+        *added = added.wrapping_add(change);
+    }
+
+    /// Blocks until the store has all that is to be written and told, or given up; whether it has.
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let (_, last) = self.core.replica.untold();
+        self.core.writer.flush(patience) && self.core.replica.wait(last, deadline)
+    }
+
+    pub(crate) fn status(&self) -> SharedStatus {
+        SharedStatus {
+            store: self.core.remote.place(),
+            in_touch: self.core.replica.believed(replica::now()),
+            breaker_open: self.core.breaker.is_open(),
+            untold: self.core.replica.pending_count(),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.core.bell.stop();
+        self.core.writer.stop();
+    }
+}
+
+impl Core {
+    /// What an identity is stored under.
+    fn name(&self, hash: u128) -> Name {
+        let added = *self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&hash.to_le_bytes());
+        bytes[16..].copy_from_slice(&added.to_le_bytes());
+        xxh3_128(&bytes)
+    }
+
+    /// Counts a failure of the store, and tells it unless its like was told just now.
+    fn complain(&self, failure: &Failure) {
+        let at = match failure.kind {
+            FailureKind::Timeout => 0,
+            FailureKind::Unreachable => 1,
+            FailureKind::Refused => 2,
+            FailureKind::Nonsense => 3,
+        };
+        self.tell_rarely(at, || format!("shared store, {}: {failure}", self.remote.place()));
+    }
+
+    /// The same of a value that is no entry.
+    fn complain_of(&self, defect: Defect) {
+        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.place()));
+    }
+
+    fn tell_rarely(&self, at: usize, message: impl FnOnce() -> String) {
+        self.events.count(Counter::shared_failures);
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told[at].is_none_or(|last| now.duration_since(last) >= QUIET) {
+            told[at] = Some(now);
+            drop(told);
+            self.reporter.report(&Error::new(ErrorKind::Store, message()));
+        }
+    }
+}
+
+/// An invalidation on its way to the store.
+pub(crate) struct Confirmation {
+    core: Arc<Core>,
+    ticket: Ticket,
+}
+
+impl Confirmation {
+    /// Blocks until the store has it, or until the deadline; whether it has.
+    pub(crate) fn wait(&self, deadline: Instant) -> bool {
+        self.core.replica.wait(self.ticket, deadline)
+    }
+
+    /// Whether the store has it; if not, the waker is called when it has.
+    pub(crate) fn poll(&self, waker: &Waker) -> bool {
+        self.core.replica.poll(self.ticket, waker)
+    }
+
+    pub(crate) fn place(&self) -> String {
+        self.core.remote.place()
+    }
+}
+
+impl fmt::Debug for Confirmation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirmation").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}

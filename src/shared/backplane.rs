@@ -1,0 +1,137 @@
+//! The threads that keep this node's copy of the floors up to date: one asks the store, one listens for a reason to.
+//!
+//! All goes through one question, "here is what was invalidated here, what is new since …?". It tells, it learns, and its
+//! answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one that
+//! is lost costs time and nothing else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Core;
+use super::replica::{self, Local};
+use crate::cache::Inner;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::stats::Counter;
+
+/// Between two questions that others' invalidations cause: what comes in meanwhile is one answer.
+const GATHER: Duration = Duration::from_millis(2);
+/// After a failure, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// How long the whole table may take a node that knows nothing.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// Wakes the asking thread.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+    stopped: AtomicBool,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Blocks until rung, at most so long.
+    fn wait(&self, span: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(rung, span, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// Starts the threads; they end with the cache.
+pub(super) fn start(core: &Arc<Core>, cache: &Weak<Inner>, clock: &Clock) -> Result<(), Error> {
+    let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name(format!("minijinja-cache {name}")).spawn(work).map(drop).map_err(|error| {
+            Error::new(ErrorKind::Config, format!("cannot start the cache's thread that {name}")).with_source(error)
+        })
+    };
+    let (asking, listening, writing) = (Arc::clone(core), Arc::clone(core), Arc::clone(core));
+    let (cache, asking_clock, writing_clock) = (Weak::clone(cache), clock.clone(), clock.clone());
+    spawn("asks", Box::new(move || ask(&asking, &cache, &asking_clock)))?;
+    spawn("listens", Box::new(move || listen(&listening)))?;
+    spawn("writes", Box::new(move || writing.write_jobs(&writing_clock)))
+}
+
+fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
+    let mut pause = FIRST_PAUSE;
+    while !core.bell.stopped() {
+        let Some(inner) = cache.upgrade() else { return };
+        let answered = core.ask_once(&*inner, clock);
+        drop(inner);
+        if answered {
+            pause = FIRST_PAUSE;
+            if !core.bell.stopped() {
+                thread::sleep(GATHER);
+            }
+            core.bell.wait(core.remote.interval().min(core.bound / 4));
+        } else {
+            thread::sleep(pause);
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+    // What was invalidated last is still to be told.
+    if core.replica.pending_count() > 0 && let Some(inner) = cache.upgrade() {
+        core.ask_once(&*inner, clock);
+    }
+}
+
+fn listen(core: &Core) {
+    let mut pause = FIRST_PAUSE;
+    while !core.bell.stopped() {
+        match core.remote.listen(&|| core.bell.ring(), &|| core.bell.stopped()) {
+            Ok(()) => return,
+            Err(failure) => core.complain(&failure),
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+impl Core {
+    /// One question and what its answer changes; whether there was one.
+    fn ask_once(&self, local: &impl Local, clock: &Clock) -> bool {
+        let (untold, last) = self.replica.untold();
+        let known = self.replica.known();
+        let patience = if known.epoch == 0 { FIRST_ANSWER } else { self.bound / 2 };
+        let (sent, sent_here) = (replica::now(), clock.now());
+        let news = match self.remote.sync(known, &untold, Instant::now() + patience) {
+            Ok(news) => news,
+            Err(failure) => {
+                self.complain(&failure);
+                return false;
+            }
+        };
+        match clock {
+            Clock::System => self.replica.set_clock(news.now, sent_here, clock.latest()),
+            // Nodes of a test share its clock.
+            Clock::Manual(_) => self.replica.set_clock(MANUAL_START + sent_here, sent_here, sent_here),
+        }
+        if !self.replica.receive(&news, local) {
+            return false;
+        }
+        self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
+        self.replica.confirm(last);
+        self.replica.believe_until(sent.saturating_add(crate::clock::nanos(self.bound)));
+        true
+    }
+}
+
+/// What a clock moved by hand starts at, for the store: late enough that nothing was born before.
+const MANUAL_START: u64 = 1 << 60;

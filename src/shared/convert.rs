@@ -1,0 +1,142 @@
+//! Between an entry in memory and its envelope in the store.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::Value;
+use serde_bytes::Bytes;
+
+use super::Core;
+use crate::entry::{Body, Entry};
+use crate::floors::{Stamp, TagHash};
+use crate::identity::template_tag;
+use crate::lookup::Asker;
+use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
+use crate::store::Known;
+use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
+
+/// Why an envelope is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Another identity's: two have one hash, or somebody moved values about.
+    Foreign,
+    /// Of another state of the floors, or a type this look-up does not take.
+    Invalid,
+    /// Made from other templates than are here: another deployment's. The names it was made from.
+    Templates(Vec<Box<str>>),
+}
+
+impl Core {
+    /// The envelope of an entry. `None` if nobody else could use it: its work began before the floors were last lost,
+    /// or it was made from a template whose source this cache has not seen.
+    pub(super) fn seal(&self, entry: &Entry) -> Option<Vec<u8>> {
+        let Known { epoch, seq } = self.replica.sent(entry.record.begin.shared)?;
+        let templates = digests(entry.record.dependencies())?;
+        let (kind, body) = match &entry.body {
+            Body::Text(text) => {
+                (if text.is_safe() { Kind::Markup } else { Kind::Text }, text.as_str().unwrap_or_default().as_bytes())
+            }
+            Body::Data(bytes) => (Kind::Data, &**bytes),
+        };
+        if body.len() > self.seal.largest {
+            return None;
+        }
+        let begin = entry.record.begin.at;
+        let head = Head {
+            identity: Bytes::new(&entry.identity),
+            version: entry.version.map(Into::into),
+            epoch: epoch.into(),
+            seq,
+            born: self.replica.to_store(begin),
+            lifetime: match entry.record.expires {
+                FOREVER => FOREVER,
+                expires => expires.saturating_sub(begin),
+            },
+            stale: entry.stale,
+            cost: entry.cost,
+            length: u32::try_from(body.len()).ok()?,
+            tags: entry.record.tags().iter().map(|tag| TagHead(tag.hash, tag.name.as_deref())).collect(),
+            templates: templates.iter().map(|(name, digest)| TemplateHead(name, (*digest).into())).collect(),
+        };
+        Envelope { head, kind, body: Cow::Borrowed(body) }.encode(&self.seal)
+    }
+
+    /// The entry of an envelope, if it is of this identity, of valid work, and made from the templates that are here.
+    /// `local` was sampled before the store was asked.
+    pub(super) fn open(
+        &self,
+        cache: u64,
+        envelope: &Envelope<'_>,
+        identity: &[u8],
+        local: Stamp,
+        now: u64,
+        asker: &mut dyn Asker,
+    ) -> Result<Entry, Unfit> {
+        let head = &envelope.head;
+        if **head.identity != *identity {
+            return Err(Unfit::Foreign);
+        }
+        let known = Known { epoch: head.epoch.into(), seq: head.seq };
+        let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
+        let of_templates = head.templates.iter().map(|TemplateHead(name, _)| template_tag(name));
+        let tags: Vec<TagHash> = head.tags.iter().map(|TagHead(hash, _)| *hash).chain(of_templates).collect();
+        if !self.replica.admits(shared, tags.iter().copied()) {
+            return Err(Unfit::Invalid);
+        }
+        let at = now.saturating_sub(self.replica.age(head.born, now));
+        let mut record = Record::new(cache, Begin { stamp: local, shared, at });
+        for dependency in self.same_templates(head, asker)? {
+            record.depend(dependency);
+        }
+        for TagHead(hash, name) in &head.tags {
+            record.tag(Tag { hash: *hash, name: name.map(Arc::from) });
+        }
+        if head.lifetime != FOREVER {
+            record.expires = at.saturating_add(head.lifetime);
+        }
+        Ok(Entry {
+            identity: identity.into(),
+            version: head.version.map(Into::into),
+            body: body(envelope).ok_or(Unfit::Invalid)?,
+            record,
+            stale: head.stale,
+            cost: head.cost,
+            from_shared: true,
+        })
+    }
+
+    /// The templates an entry was made from, as they are here, if they are the same.
+    fn same_templates(&self, head: &Head<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
+        let same = |TemplateHead(name, digest): &TemplateHead<'_>| {
+            let here = asker.template(name)?;
+            (here.template.digest(here.seen)? == u128::from(*digest)).then_some(here)
+        };
+        let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
+        found.ok_or_else(|| Unfit::Templates(head.templates.iter().map(|TemplateHead(name, _)| (*name).into()).collect()))
+    }
+}
+
+/// Name and digest of each template. One may be known twice: by its name alone (what a handler asked for) and by what
+/// its loader read.
+fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
+    let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
+    for Dependency { template, seen } in dependencies {
+        if let Some(digest) = template.digest(*seen)
+            && !digests.contains(&(template.name(), digest))
+        {
+            digests.push((template.name(), digest));
+        }
+    }
+    let seen = |template: &str| digests.iter().filter(|(name, _)| *name == template).count() == 1;
+    // Twice would be two sources with different texts under one name: no reader could tell which is his.
+    dependencies.iter().all(|dependency| seen(dependency.template.name())).then_some(digests)
+}
+
+fn body(envelope: &Envelope<'_>) -> Option<Body> {
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    Some(match envelope.kind {
+        Kind::Text => Body::Text(Value::from(text(&envelope.body)?)),
+        Kind::Markup => Body::Text(Value::from_safe_string(text(&envelope.body)?)),
+        Kind::Data => Body::Data((&*envelope.body).into()),
+    })
+}

@@ -1,0 +1,305 @@
+//! Asking the store: one round trip within a budget, and what its answer is worth.
+//!
+//! A look-up comes here once per flight, when memory holds nothing of use. Whatever goes wrong is a miss.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::convert::Unfit;
+use super::trail;
+use super::{Core, Place, Shared, replica};
+use crate::cache::Inner;
+use crate::context;
+use crate::entry::Entry;
+use crate::floors::Stamp;
+use crate::lookup::{Asker, Wanted};
+use crate::stats::Counter;
+use crate::store::envelope::Envelope;
+use crate::store::{Failure, Leased, Name, Remote};
+
+/// How often one who waits for another node's lease looks again, at first and at last.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// Values in one read.
+const READ_AT_ONCE: usize = 256;
+
+/// What the store had to say.
+pub(crate) enum Fetched {
+    Found(Arc<Entry>),
+    /// Nothing of use; where the result is to be put once it is computed, if anywhere.
+    Nothing(Option<Place>),
+}
+
+/// What a value from the store is worth.
+enum Judged {
+    Usable(Arc<Entry>),
+    Nothing,
+    /// Another deployment's; one's own, if there is one, is under this name.
+    Elsewhere(Option<Name>),
+}
+
+/// A look-up on its way to the store and back.
+struct Trip<'a, 'w> {
+    core: &'a Core,
+    inner: &'a Inner,
+    wanted: &'a Wanted<'w>,
+    /// Sampled before anything is asked.
+    local: Stamp,
+}
+
+/// Where the store is asked from: this thread, or one that may block.
+trait Io {
+    fn run<T: Send + 'static>(
+        &self,
+        core: &Arc<Core>,
+        call: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> impl Future<Output = T>;
+
+    fn pause(&self, inner: &Inner, span: Duration) -> impl Future<Output = ()>;
+}
+
+/// Blocks; its futures are ready at once.
+struct Here;
+
+impl Io for Here {
+    async fn run<T: Send + 'static>(&self, core: &Arc<Core>, call: impl FnOnce(&Core) -> T + Send + 'static) -> T {
+        call(core)
+    }
+
+    async fn pause(&self, _: &Inner, span: Duration) {
+        std::thread::sleep(span);
+    }
+}
+
+/// Leaves the thread to others meanwhile.
+struct Aside;
+
+impl Io for Aside {
+    async fn run<T: Send + 'static>(&self, core: &Arc<Core>, call: impl FnOnce(&Core) -> T + Send + 'static) -> T {
+        let core = Arc::clone(core);
+        blocking::unblock(move || call(&core)).await
+    }
+
+    async fn pause(&self, inner: &Inner, span: Duration) {
+        inner.sleep(span).await;
+    }
+}
+
+impl Shared {
+    /// Asks on this thread, at most for what is left of the render's budget.
+    pub(crate) fn fetch(&self, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
+        let asked = pin!(self.fetch_by(&Here, inner, wanted, asker));
+        match asked.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(fetched) => fetched,
+            // Not reached: nothing in there waits for anything but this thread.
+            Poll::Pending => Fetched::Nothing(None),
+        }
+    }
+
+    /// Asks without blocking the thread.
+    pub(crate) async fn fetch_async(
+        &self,
+        inner: &Arc<Inner>,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+    ) -> Fetched {
+        self.fetch_by(&Aside, inner, wanted, asker).await
+    }
+
+    /// Reads what these look-ups would ask for into memory, in as few round trips as may be; how many were found.
+    pub(crate) async fn prefetch(&self, inner: &Arc<Inner>, wanted: &[Wanted<'_>], asker: &mut impl Asker) -> usize {
+        let missing: Vec<&Wanted<'_>> = wanted.iter().filter(|wanted| !inner.holds(wanted.identity.hash)).collect();
+        let mut found = 0;
+        for wanted in missing.chunks(READ_AT_ONCE) {
+            if !self.core.replica.believed(replica::now()) {
+                inner.counters.add(Counter::shared_skips, wanted.len() as u64);
+                break;
+            }
+            let local = inner.floors.stamp();
+            let names: Vec<Name> = wanted.iter().map(|wanted| self.core.name(wanted.identity.hash)).collect();
+            let Some(values) = Aside.run(&self.core, move |core| core.read(&names, core.budget)).await else { break };
+            for (wanted, value) in wanted.iter().zip(values) {
+                let trip = Trip { core: &self.core, inner, wanted, local };
+                if let Judged::Usable(entry) = trip.judge(value.as_deref(), asker) {
+                    inner.counters.count(Counter::shared_hits);
+                    inner.keep(wanted.identity.hash, &entry);
+                    found += 1;
+                }
+            }
+        }
+        found
+    }
+
+    async fn fetch_by(
+        &self,
+        io: &impl Io,
+        inner: &Arc<Inner>,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+    ) -> Fetched {
+        if !wanted.shareable {
+            return Fetched::Nothing(None);
+        }
+        let trip = Trip { core: &self.core, inner, wanted, local: inner.floors.stamp() };
+        if !self.core.replica.believed(replica::now()) {
+            inner.counters.count(Counter::shared_skips);
+            return Fetched::Nothing(Some(Place { name: trip.name(), lease: None }));
+        }
+        if let Some(span) = trip.leased() {
+            return trip.fetch_leased(io, &self.core, span, asker).await;
+        }
+        let (name, hash) = (trip.name(), wanted.identity.hash);
+        let found = match asker.page() {
+            Some(page) => {
+                let inner = Arc::clone(inner);
+                io.run(&self.core, move |core| trail::read(core, &inner, page, hash)).await
+            }
+            None => io.run(&self.core, move |core| core.read_one(name)).await,
+        };
+        trip.settle(io, &self.core, trip.judge(found.as_deref(), asker), asker).await
+    }
+}
+
+impl Trip<'_, '_> {
+    fn name(&self) -> Name {
+        self.core.name(self.wanted.identity.hash)
+    }
+
+    /// How long to lease what is to be computed. One who leads a flight waits for nobody, on another node neither.
+    fn leased(&self) -> Option<Duration> {
+        self.wanted.lease.or(self.core.lease).filter(|_| !context::leads())
+    }
+
+    /// Asks for the entry or the lease to compute it, again and again while another node holds that.
+    async fn fetch_leased(&self, io: &impl Io, core: &Arc<Core>, span: Duration, asker: &mut impl Asker) -> Fetched {
+        let name = self.name();
+        let until = Instant::now() + span.min(self.inner.settings.wait_timeout);
+        let mut pause = FIRST_LOOK;
+        loop {
+            let mut answer = io.run(core, move |core| core.read_or_lease(name, span)).await;
+            if let Some(Leased::Found(bytes)) = &answer {
+                match self.judge(Some(bytes), asker) {
+                    // Still there, and of no use: what was invalidated is computed by one node as well.
+                    Judged::Nothing => answer = io.run(core, move |core| core.lease(name, span)).await,
+                    judged => return self.settle(io, core, judged, asker).await,
+                }
+            }
+            match answer {
+                Some(Leased::Taken(lease)) => {
+                    self.missed();
+                    return Fetched::Nothing(Some(Place { name, lease: Some(lease) }));
+                }
+                Some(Leased::Held) if Instant::now() < until => io.pause(self.inner, pause).await,
+                _ => return self.concluded(Judged::Nothing, name),
+            }
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// Looks in the other place where there is one.
+    async fn settle(&self, io: &impl Io, core: &Arc<Core>, judged: Judged, asker: &mut impl Asker) -> Fetched {
+        let Judged::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
+        let found = io.run(core, move |core| core.read_one(name)).await;
+        self.concluded(self.judge(found.as_deref(), asker), name)
+    }
+
+    fn judge(&self, bytes: Option<&[u8]>, asker: &mut impl Asker) -> Judged {
+        let Some(bytes) = bytes else { return Judged::Nothing };
+        let envelope = match Envelope::decode(bytes, &self.core.seal) {
+            Ok(envelope) => envelope,
+            Err(defect) => {
+                self.inner.counters.count(Counter::shared_rejects);
+                self.core.complain_of(defect);
+                return Judged::Nothing;
+            }
+        };
+        let now = self.inner.clock.latest();
+        let identity = self.wanted.identity.bytes;
+        match self.core.open(self.inner.id, &envelope, identity, self.local, now, asker) {
+            Ok(entry) if self.inner.usable(&entry, self.wanted, now) && entry.record.templates_current() => {
+                Judged::Usable(Arc::new(entry))
+            }
+            Ok(_) | Err(Unfit::Invalid) => Judged::Nothing,
+            Err(Unfit::Foreign) => {
+                self.inner.counters.count(Counter::shared_rejects);
+                Judged::Nothing
+            }
+            Err(Unfit::Templates(names)) => Judged::Elsewhere(self.alternate(&names, asker)),
+        }
+    }
+
+    /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
+    /// these templates have here.
+    fn alternate(&self, templates: &[Box<str>], asker: &mut impl Asker) -> Option<Name> {
+        let mut hasher = Xxh3::new();
+        hasher.update(&self.name().to_le_bytes());
+        for name in templates {
+            let here = asker.template(name)?;
+            hasher.update(&here.template.digest(here.seen)?.to_le_bytes());
+        }
+        Some(hasher.digest128())
+    }
+
+    fn concluded(&self, judged: Judged, name: Name) -> Fetched {
+        match judged {
+            Judged::Usable(entry) => {
+                self.inner.counters.count(Counter::shared_hits);
+                Fetched::Found(entry)
+            }
+            Judged::Nothing => {
+                self.missed();
+                Fetched::Nothing(Some(Place { name, lease: None }))
+            }
+            // Held by another deployment, and by which templates one's own would be found is not known yet.
+            Judged::Elsewhere(_) => {
+                self.missed();
+                Fetched::Nothing(None)
+            }
+        }
+    }
+
+    fn missed(&self) {
+        self.inner.counters.count(Counter::shared_misses);
+    }
+}
+
+impl Core {
+    fn read_one(&self, name: Name) -> Option<Vec<u8>> {
+        self.read(&[name], self.budget)?.pop().flatten()
+    }
+
+    /// Reads within a budget, if the breaker lets it.
+    pub(super) fn read(&self, names: &[Name], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
+        self.guarded(|remote, now| remote.read(names, now + budget))
+    }
+
+    fn read_or_lease(&self, name: Name, span: Duration) -> Option<Leased> {
+        self.guarded(|remote, now| remote.read_or_lease(name, span, now + self.budget))
+    }
+
+    fn lease(&self, name: Name, span: Duration) -> Option<Leased> {
+        self.guarded(|remote, now| remote.lease(name, span, now + self.budget))
+            .map(|lease| lease.map_or(Leased::Held, Leased::Taken))
+    }
+
+    /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.
+    pub(super) fn guarded<T>(
+        &self,
+        call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>,
+    ) -> Option<T> {
+        let now = Instant::now();
+        if !self.breaker.admits(now) {
+            self.events.count(Counter::shared_skips);
+            return None;
+        }
+        let outcome = call(&*self.remote, now);
+        self.breaker.report(outcome.is_ok(), Instant::now());
+        outcome.inspect_err(|failure| self.complain(failure)).ok()
+    }
+}

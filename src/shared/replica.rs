@@ -1,0 +1,263 @@
+//! This node's copy of the floors that all nodes share: how far it has come, what of this node's own is not known to
+//! the others yet, and until when the copy may be believed.
+//!
+//! Owns the shared numbers. Raising this node's own floors, which decide about what is in memory, is for the caller;
+//! so is asking the store, see `backplane.rs`.
+//!
+//! There are two clocks. The local sequence (`floors.rs`) orders what happens on this node; the shared number is
+//! given by the store, and here it is only ever *received*: the shared stamp of work is the highest number received
+//! when it began. Advancing it locally would let an entry stamped 15 survive a remote floor of 11.
+//!
+//! Numbers start over when the store lost its floors. Each such *epoch* is counted, and a stamp is the count and the
+//! number in one integer, so that all that is of an older epoch is below every floor of a newer one.
+//!
+//! Orders that matter:
+//!
+//! 1. *Receiving.* Floors are raised (here, then locally), then the stamp is published. The other order lets a parent
+//!    begin with the new stamp and take in a fragment whose floor is not raised yet.
+//! 2. *Invalidating here.* (1) the tag becomes pending; (2) the local floor is raised; (3) the call returns. An entry
+//!    read from the store by a caller who arrives later is held against the pending tags, and a pending tag goes only
+//!    after its floor was received. So a reader looks at pending first and at the floors second.
+//! 3. *Believing.* The copy is believed until a bound after the last answered question was *sent*: whatever was
+//!    invalidated before that is in the answer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::clock::{Clock, Nanos};
+use crate::floors::{EVERYTHING, Floors, Stamp, TagHash};
+use crate::store::{Known, News};
+
+/// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
+const SEQ_BITS: u32 = 44;
+
+/// Invalidations kept while the store cannot be told; what is more becomes one of everything.
+const MOST_PENDING: usize = 4096;
+
+/// The number of an invalidation made here, in this process's order.
+pub(crate) type Ticket = u64;
+
+/// What a received invalidation does on this node.
+pub(crate) trait Local {
+    fn raise(&self, tag: TagHash);
+    fn raise_everything(&self);
+}
+
+pub(crate) struct Replica {
+    floors: Floors,
+    /// The highest number received, in the current epoch.
+    stamp: AtomicU64,
+    epoch: Mutex<Epoch>,
+    pending: Mutex<Pending>,
+    confirmed: Condvar,
+    /// On the system's clock, whatever the cache's is.
+    believed_until: AtomicU64,
+    /// Between this node's clock and the store's, in nanoseconds to add: at the least and at the most.
+    ahead: [AtomicI64; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Epoch {
+    known: Known,
+    count: u64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    tags: HashMap<TagHash, Ticket, ahash::RandomState>,
+    last: Ticket,
+    confirmed: Ticket,
+    wakers: Vec<(Ticket, Waker)>,
+}
+
+impl Replica {
+    pub(crate) fn new(slots: usize) -> Replica {
+        Replica {
+            floors: Floors::new(slots),
+            stamp: AtomicU64::new(0),
+            epoch: Mutex::default(),
+            pending: Mutex::default(),
+            confirmed: Condvar::new(),
+            believed_until: AtomicU64::new(0),
+            ahead: [AtomicI64::new(0), AtomicI64::new(0)],
+        }
+    }
+
+    /// The shared stamp of work that begins here.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// The epoch and number of a stamp, for an entry that leaves the process; `None` if it is of an older epoch.
+    pub(crate) fn sent(&self, stamp: Stamp) -> Option<Known> {
+        let epoch = *self.epoch();
+        let current = epoch.known.epoch != 0 && stamp >> SEQ_BITS == epoch.count;
+        current.then(|| Known { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
+    }
+
+    /// The stamp of an entry that came from the store; `None` if it is of another epoch.
+    pub(crate) fn received(&self, of: Known) -> Option<Stamp> {
+        let epoch = *self.epoch();
+        (of.epoch == epoch.known.epoch && of.epoch != 0).then(|| pack(epoch.count, of.seq))
+    }
+
+    /// Whether an entry from the store survived every invalidation known here, those only made here included.
+    pub(crate) fn admits(&self, stamp: Stamp, tags: impl IntoIterator<Item = TagHash> + Clone) -> bool {
+        // Pending first: see the header.
+        let pending = {
+            let pending = self.pending();
+            let is_pending = |tag: TagHash| pending.tags.contains_key(&tag);
+            !pending.tags.is_empty() && (is_pending(EVERYTHING) || tags.clone().into_iter().any(is_pending))
+        };
+        !pending && self.floors.admit(stamp, tags)
+    }
+
+    /// Whether this copy may be believed; `latest` is the system clock's.
+    pub(crate) fn believed(&self, latest: Nanos) -> bool {
+        latest < self.believed_until.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn believe_until(&self, until: Nanos) {
+        self.believed_until.store(until, Ordering::Release);
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        self.epoch().known
+    }
+
+    /// Notes an invalidation made here, before its local floor is raised.
+    pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
+        let mut pending = self.pending();
+        pending.last += 1;
+        let ticket = pending.last;
+        if pending.tags.len() >= MOST_PENDING && !pending.tags.contains_key(&tag) {
+            pending.tags.clear();
+            pending.tags.insert(EVERYTHING, ticket);
+        } else {
+            pending.tags.insert(tag, ticket);
+        }
+        ticket
+    }
+
+    /// What the store is to be told, and the last invalidation among it.
+    pub(crate) fn untold(&self) -> (Vec<TagHash>, Ticket) {
+        let pending = self.pending();
+        (pending.tags.keys().copied().collect(), pending.last)
+    }
+
+    /// How many invalidations the store has not confirmed.
+    pub(crate) fn pending_count(&self) -> usize {
+        self.pending().tags.len()
+    }
+
+    /// Takes in what the store told. `false` if it cannot be made sense of but by asking for everything again.
+    pub(crate) fn receive(&self, news: &News, local: &impl Local) -> bool {
+        let mut epoch = self.epoch();
+        let same = news.epoch == epoch.known.epoch;
+        if same && news.seq < epoch.known.seq {
+            // Numbers went back under the same name: nothing known is worth anything.
+            epoch.known = Known::default();
+            local.raise_everything();
+            return false;
+        }
+        let missed = !same || news.base > epoch.known.seq;
+        if !same {
+            epoch.count += 1;
+        }
+        let count = epoch.count;
+        if missed {
+            self.floors.raise_everything_to(pack(count, news.base));
+        }
+        for (tag, seq) in &news.floors {
+            match *tag {
+                EVERYTHING => self.floors.raise_everything_to(pack(count, *seq)),
+                tag => self.floors.raise_to(tag, pack(count, *seq)),
+            }
+        }
+        if missed {
+            local.raise_everything();
+        } else {
+            news.floors.iter().for_each(|(tag, _)| local.raise(*tag));
+        }
+        epoch.known = Known { epoch: news.epoch, seq: news.seq };
+        self.stamp.store(pack(count, news.seq), Ordering::Release);
+        true
+    }
+
+    /// Notes that the store has all invalidations up to one, and that their floors were received.
+    pub(crate) fn confirm(&self, up_to: Ticket) {
+        let mut pending = self.pending();
+        pending.tags.retain(|_, ticket| *ticket > up_to);
+        pending.confirmed = pending.confirmed.max(up_to);
+        let (ready, waiting) = std::mem::take(&mut pending.wakers).into_iter().partition(|(of, _)| *of <= up_to);
+        pending.wakers = waiting;
+        drop(pending);
+        self.confirmed.notify_all();
+        let ready: Vec<(Ticket, Waker)> = ready;
+        ready.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Blocks until an invalidation is confirmed, or until the deadline; whether it is.
+    pub(crate) fn wait(&self, ticket: Ticket, deadline: Instant) -> bool {
+        let mut pending = self.pending();
+        loop {
+            if pending.confirmed >= ticket {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return false;
+            }
+            pending = self.confirmed.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Whether an invalidation is confirmed; if not, the waker is called when it is.
+    pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> bool {
+        let mut pending = self.pending();
+        if pending.confirmed >= ticket {
+            return true;
+        }
+        if !pending.wakers.iter().any(|(of, known)| *of == ticket && known.will_wake(waker)) {
+            pending.wakers.push((ticket, waker.clone()));
+        }
+        false
+    }
+
+    /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
+    pub(crate) fn set_clock(&self, store: u64, sent: Nanos, received: Nanos) {
+        let ahead = |here: Nanos| (store as i64).saturating_sub(here as i64);
+        self.ahead[0].store(ahead(received), Ordering::Release);
+        self.ahead[1].store(ahead(sent), Ordering::Release);
+    }
+
+    /// A moment of this node on the store's clock, at the earliest: when something was made is rather too early.
+    pub(crate) fn to_store(&self, here: Nanos) -> u64 {
+        here.saturating_add_signed(self.ahead[0].load(Ordering::Acquire))
+    }
+
+    /// How old something from the store is at a moment of this node, at the most.
+    pub(crate) fn age(&self, born: u64, here: Nanos) -> Nanos {
+        here.saturating_add_signed(self.ahead[1].load(Ordering::Acquire)).saturating_sub(born)
+    }
+
+    fn epoch(&self) -> MutexGuard<'_, Epoch> {
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The clock by which the copy is believed: the system's, also where a test moves the cache's own.
+pub(crate) fn now() -> Nanos {
+    Clock::System.now()
+}
+
+fn pack(epoch: u64, seq: u64) -> Stamp {
+    epoch << SEQ_BITS | seq.min((1 << SEQ_BITS) - 1)
+}

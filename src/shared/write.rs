@@ -1,0 +1,151 @@
+//! Writing to the store, from a thread of its own: nobody who waits for a page waits for this.
+//!
+//! What is to be written waits in a queue of bounded length. When it is full, or the store does not answer, writes are
+//! dropped and counted: they can only help.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Core, trail};
+use crate::clock::{Clock, Nanos};
+use crate::entry::Entry;
+use crate::record::FOREVER;
+use crate::stats::Counter;
+use crate::store::{Lease, Name, Write};
+
+const LONGEST_QUEUE: usize = 4096;
+/// Writes in one round trip, and how long that may take.
+const BATCH: usize = 64;
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Something to do at the store.
+pub(super) enum Job {
+    Store { name: Name, entry: Arc<Entry>, lease: Option<Lease> },
+    /// A lease whose holder stored nothing.
+    Release { name: Name, lease: Lease },
+    /// What a page asks for.
+    List { name: Name, bytes: Vec<u8> },
+}
+
+#[derive(Default)]
+pub(super) struct Writer {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Jobs taken and not done.
+    under_way: usize,
+    dropped: u64,
+    stopped: bool,
+}
+
+impl Writer {
+    pub(super) fn push(&self, job: Job) {
+        let mut queue = self.queue();
+        if queue.jobs.len() < LONGEST_QUEUE {
+            queue.jobs.push_back(job);
+            drop(queue);
+            self.changed.notify_all();
+        } else {
+            queue.dropped += 1;
+        }
+    }
+
+    /// Blocks until all that was pushed is done, or given up.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        let busy = |queue: &mut Queue| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
+        let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    pub(super) fn stop(&self) {
+        self.queue().stopped = true;
+        self.changed.notify_all();
+    }
+
+    fn take(&self) -> Option<(Vec<Job>, u64)> {
+        let idle = |queue: &mut Queue| !queue.stopped && queue.jobs.is_empty();
+        let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+        if queue.stopped {
+            return None;
+        }
+        let count = queue.jobs.len().min(BATCH);
+        queue.under_way = count;
+        let dropped = std::mem::take(&mut queue.dropped);
+        Some((queue.jobs.drain(..count).collect(), dropped))
+    }
+
+    fn done(&self) {
+        self.queue().under_way = 0;
+        self.changed.notify_all();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// What the writing thread does until it is stopped.
+    pub(super) fn write_jobs(&self, clock: &Clock) {
+        while let Some((jobs, dropped)) = self.writer.take() {
+            self.events.add(Counter::shared_drops, dropped);
+            self.write_batch(&jobs, clock.latest());
+            self.writer.done();
+        }
+    }
+
+    fn write_batch(&self, jobs: &[Job], now: Nanos) {
+        let sealed: Vec<(&Job, Option<Vec<u8>>)> = jobs.iter().map(|job| (job, self.sealed(job))).collect();
+        let writes: Vec<Write<'_>> = sealed.iter().filter_map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
+        if !writes.is_empty() {
+            let count = writes.len() as u64;
+            let written = self.guarded(|remote, start| remote.write(&writes, start + PATIENCE));
+            self.events.add(if written.is_some() { Counter::shared_stores } else { Counter::shared_drops }, count);
+        }
+        for (job, bytes) in &sealed {
+            // A lease ends with the write; where nothing is written it ends by itself.
+            let lost = match job {
+                Job::Release { name, lease } => Some((*name, *lease)),
+                Job::Store { name, lease: Some(lease), .. } if bytes.is_none() => Some((*name, *lease)),
+                _ => None,
+            };
+            if let Some((name, lease)) = lost {
+                self.guarded(|remote, start| remote.release(name, lease, start + PATIENCE));
+            }
+        }
+    }
+
+    fn sealed(&self, job: &Job) -> Option<Vec<u8>> {
+        match job {
+            Job::Store { entry, .. } => {
+                let sealed = self.seal(entry);
+                if sealed.is_none() {
+                    self.events.count(Counter::shared_drops);
+                }
+                sealed
+            }
+            Job::List { bytes, .. } => Some(bytes.clone()),
+            Job::Release { .. } => None,
+        }
+    }
+}
+
+fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<Write<'a>> {
+    let value = value?;
+    match job {
+        Job::Store { name, entry, lease } => {
+            let ttl = match entry.record.expires {
+                FOREVER => None,
+                expires => Some(Duration::from_nanos(expires.saturating_add(entry.stale).checked_sub(now)?)),
+            };
+            Some(Write { name: *name, value, ttl, lease: *lease })
+        }
+        Job::List { name, .. } => Some(Write { name: *name, value, ttl: Some(trail::KEPT), lease: None }),
+        Job::Release { .. } => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! A shared store without a server: several caches of one process share it as processes would share a real one.
+//!
+//! For tests of applications (and of this crate): two caches on one [`LocalStore`] behave like two nodes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+
+/// A shared store in this process's memory, unbounded, for tests. Clones are handles to the same store.
+///
+/// ```
+/// use minijinja_cache::{FragmentCache, LocalStore, Options};
+///
+/// let store = LocalStore::new();
+/// let node = || FragmentCache::builder().shared(store.clone()).build();
+/// let (here, there) = (node()?, node()?);
+/// here.invalidate_tag("films").wait()?; // `there` has it too, a moment later
+/// # let _ = there;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct LocalStore(Arc<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    state: Mutex<State>,
+    raised: Condvar,
+    down: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    values: HashMap<Name, (Vec<u8>, Option<Instant>)>,
+    leases: HashMap<Name, (Lease, Instant)>,
+    last_lease: u64,
+    epoch: u128,
+    seq: u64,
+    floors: HashMap<u64, u64>,
+    /// Entries and floors that were asked for, in round trips.
+    trips: u64,
+}
+
+impl LocalStore {
+    /// An empty store.
+    pub fn new() -> LocalStore {
+        LocalStore::default()
+    }
+
+    /// Makes every call fail at once, or work again: what happens to an application whose store is down.
+    pub fn set_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+        self.0.raised.notify_all();
+    }
+
+    /// Forgets everything, as a server does that restarts without its data.
+    pub fn lose_everything(&self) {
+        let mut state = self.0.lock();
+        *state = State { epoch: state.epoch, trips: state.trips, ..State::default() };
+        state.epoch = state.epoch.wrapping_add(1).max(1);
+        drop(state);
+        self.0.raised.notify_all();
+    }
+
+    /// How many entries are kept, expired ones included.
+    pub fn len(&self) -> usize {
+        self.0.lock().values.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads made of entries so far; a read of many at once is one.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().trips
+    }
+
+    /// Changes every stored value: what a corrupted store, or somebody who can write to it, may do.
+    pub fn tamper(&self, mut change: impl FnMut(&mut Vec<u8>)) {
+        self.0.lock().values.values_mut().for_each(|(value, _)| change(value));
+    }
+
+    fn up(&self) -> Result<MutexGuard<'_, State>, Failure> {
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err(Failure::new(FailureKind::Unreachable, "the local store was set down"));
+        }
+        Ok(self.0.lock())
+    }
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn value(&self, name: Name) -> Option<Vec<u8>> {
+        let (value, until) = self.values.get(&name)?;
+        until.is_none_or(|until| Instant::now() < until).then(|| value.clone())
+    }
+
+    fn take_lease(&mut self, name: Name, span: Duration) -> Option<Lease> {
+        let now = Instant::now();
+        if self.leases.get(&name).is_some_and(|(_, until)| now < *until) {
+            return None;
+        }
+        self.last_lease += 1;
+        let lease = Lease(self.last_lease);
+        self.leases.insert(name, (lease, now + span));
+        Some(lease)
+    }
+
+    fn end_lease(&mut self, name: Name, lease: Lease) {
+        if self.leases.get(&name).is_some_and(|(held, _)| *held == lease) {
+            self.leases.remove(&name);
+        }
+    }
+}
+
+impl Remote for LocalStore {
+    fn place(&self) -> String {
+        "a local store".to_owned()
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
+    fn read(&self, names: &[Name], _: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+        let mut state = self.up()?;
+        state.trips += 1;
+        Ok(names.iter().map(|name| state.value(*name)).collect())
+    }
+
+    fn read_or_lease(&self, name: Name, span: Duration, _: Instant) -> Result<Leased, Failure> {
+        let mut state = self.up()?;
+        state.trips += 1;
+        Ok(match state.value(name) {
+            Some(value) => Leased::Found(value),
+            None => state.take_lease(name, span).map_or(Leased::Held, Leased::Taken),
+        })
+    }
+
+    fn lease(&self, name: Name, span: Duration, _: Instant) -> Result<Option<Lease>, Failure> {
+        Ok(self.up()?.take_lease(name, span))
+    }
+
+    fn write(&self, values: &[Write<'_>], _: Instant) -> Result<(), Failure> {
+        let mut state = self.up()?;
+        for write in values {
+            let until = write.ttl.map(|ttl| Instant::now() + ttl);
+            state.values.insert(write.name, (write.value.to_vec(), until));
+            if let Some(lease) = write.lease {
+                state.end_lease(write.name, lease);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, name: Name, lease: Lease, _: Instant) -> Result<(), Failure> {
+        self.up()?.end_lease(name, lease);
+        Ok(())
+    }
+
+    fn sync(&self, known: Known, raise: &[u64], _: Instant) -> Result<News, Failure> {
+        let mut state = self.up()?;
+        state.epoch = state.epoch.max(1);
+        if !raise.is_empty() {
+            state.seq += 1;
+            let seq = state.seq;
+            state.floors.extend(raise.iter().map(|tag| (*tag, seq)));
+            self.0.raised.notify_all();
+        }
+        let since = if known.epoch == state.epoch { known.seq } else { 0 };
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+        Ok(News {
+            epoch: state.epoch,
+            seq: state.seq,
+            base: 0,
+            floors: state.floors.iter().filter(|(_, seq)| **seq > since).map(|(tag, seq)| (*tag, *seq)).collect(),
+            now: u64::try_from(now).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        while !stopped() {
+            let state = self.up()?;
+            if seen.insert((state.epoch, state.seq)) {
+                seen.retain(|known| *known == (state.epoch, state.seq));
+                drop(state);
+                changed();
+                continue;
+            }
+            drop(self.0.raised.wait_timeout(state, Duration::from_millis(100)));
+        }
+        Ok(())
+    }
+}
