@@ -22,14 +22,13 @@
 //!    invalidated before that is in the answer.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Nanos};
 use crate::floors::{EVERYTHING, Floors, Stamp, TagHash};
 use crate::store::{Known, News};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
 
 /// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
 const SEQ_BITS: u32 = 44;
@@ -55,8 +54,8 @@ pub(crate) struct Replica {
     confirmed: Condvar,
     /// On the system's clock, whatever the cache's is.
     believed_until: AtomicU64,
-    /// Between this node's clock and the store's, in nanoseconds to add: at the least and at the most.
-    ahead: [AtomicI64; 2],
+    /// What to add to this node's clock to have the store's, in nanoseconds: at the least and at the most.
+    ahead: [AtomicU64; 2],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,7 +81,7 @@ impl Replica {
             pending: Mutex::default(),
             confirmed: Condvar::new(),
             believed_until: AtomicU64::new(0),
-            ahead: [AtomicI64::new(0), AtomicI64::new(0)],
+            ahead: [AtomicU64::new(0), AtomicU64::new(0)],
         }
     }
 
@@ -163,6 +162,7 @@ impl Replica {
             local.raise_everything();
             return false;
         }
+        let everything = news.floors.iter().any(|(tag, _)| *tag == EVERYTHING);
         let missed = !same || news.base > epoch.known.seq;
         if !same {
             epoch.count += 1;
@@ -177,7 +177,7 @@ impl Replica {
                 tag => self.floors.raise_to(tag, pack(count, *seq)),
             }
         }
-        if missed {
+        if missed || everything {
             local.raise_everything();
         } else {
             news.floors.iter().for_each(|(tag, _)| local.raise(*tag));
@@ -192,11 +192,11 @@ impl Replica {
         let mut pending = self.pending();
         pending.tags.retain(|_, ticket| *ticket > up_to);
         pending.confirmed = pending.confirmed.max(up_to);
-        let (ready, waiting) = std::mem::take(&mut pending.wakers).into_iter().partition(|(of, _)| *of <= up_to);
+        let wakers = std::mem::take(&mut pending.wakers);
+        let (ready, waiting): (Vec<_>, Vec<_>) = wakers.into_iter().partition(|(of, _)| *of <= up_to);
         pending.wakers = waiting;
         drop(pending);
         self.confirmed.notify_all();
-        let ready: Vec<(Ticket, Waker)> = ready;
         ready.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
@@ -211,7 +211,10 @@ impl Replica {
             if left == Duration::ZERO {
                 return false;
             }
-            pending = self.confirmed.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0;
+            pending = match self.confirmed.wait_timeout(pending, left) {
+                Ok((pending, _)) => pending,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
         }
     }
 
@@ -229,27 +232,26 @@ impl Replica {
 
     /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
     pub(crate) fn set_clock(&self, store: u64, sent: Nanos, received: Nanos) {
-        let ahead = |here: Nanos| (store as i64).saturating_sub(here as i64);
-        self.ahead[0].store(ahead(received), Ordering::Release);
-        self.ahead[1].store(ahead(sent), Ordering::Release);
+        self.ahead[0].store(store.saturating_sub(received), Ordering::Release);
+        self.ahead[1].store(store.saturating_sub(sent), Ordering::Release);
     }
 
     /// A moment of this node on the store's clock, at the earliest: when something was made is rather too early.
     pub(crate) fn to_store(&self, here: Nanos) -> u64 {
-        here.saturating_add_signed(self.ahead[0].load(Ordering::Acquire))
+        here.saturating_add(self.ahead[0].load(Ordering::Acquire))
     }
 
     /// How old something from the store is at a moment of this node, at the most.
     pub(crate) fn age(&self, born: u64, here: Nanos) -> Nanos {
-        here.saturating_add_signed(self.ahead[1].load(Ordering::Acquire)).saturating_sub(born)
+        here.saturating_add(self.ahead[1].load(Ordering::Acquire)).saturating_sub(born)
     }
 
     fn epoch(&self) -> MutexGuard<'_, Epoch> {
-        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.epoch)
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 }
 
@@ -261,3 +263,8 @@ pub(crate) fn now() -> Nanos {
 fn pack(epoch: u64, seq: u64) -> Stamp {
     epoch << SEQ_BITS | seq.min((1 << SEQ_BITS) - 1)
 }
+
+#[cfg(all(test, shuttle))]
+mod model;
+#[cfg(all(test, not(shuttle)))]
+mod tests;

@@ -242,3 +242,6 @@ impl Key {
         mac
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

@@ -1,0 +1,173 @@
+//! What a replica believes, step by step.
+
+use std::sync::Mutex as StdMutex;
+use std::task::Wake;
+
+use super::*;
+
+/// Writes down what was raised on this node.
+#[derive(Default)]
+struct Raised(StdMutex<Vec<TagHash>>);
+
+impl Local for Raised {
+    fn raise(&self, tag: TagHash) {
+        self.0.lock().unwrap().push(tag);
+    }
+
+    fn raise_everything(&self) {
+        self.raise(EVERYTHING);
+    }
+}
+
+impl Raised {
+    fn take(&self) -> Vec<TagHash> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn news(epoch: u128, seq: u64, floors: &[(TagHash, u64)]) -> News {
+    News { epoch, seq, base: 0, floors: floors.to_vec(), now: 0 }
+}
+
+fn at(epoch: u128, seq: u64) -> Known {
+    Known { epoch, seq }
+}
+
+/// A replica that knows epoch 1 up to number 10.
+fn replica() -> (Replica, Raised) {
+    let (replica, raised) = (Replica::new(1 << 12), Raised::default());
+    assert!(replica.receive(&news(1, 10, &[(7, 8)]), &raised));
+    assert_eq!(raised.take(), [EVERYTHING], "what was cached before is of unknown worth");
+    (replica, raised)
+}
+
+fn valid(replica: &Replica, known: Known, tags: &[TagHash]) -> bool {
+    replica.received(known).is_some_and(|stamp| replica.admits(stamp, tags.iter().copied()))
+}
+
+#[test]
+fn entries_are_held_against_the_floors_received() {
+    let (replica, raised) = replica();
+    assert!(valid(&replica, at(1, 8), &[7]) && !valid(&replica, at(1, 7), &[7]) && valid(&replica, at(1, 0), &[9]));
+    assert!(replica.receive(&news(1, 11, &[(9, 11)]), &raised));
+    assert_eq!(raised.take(), [9]);
+    assert!(!valid(&replica, at(1, 10), &[9]) && valid(&replica, at(1, 11), &[9]) && valid(&replica, at(1, 10), &[7]));
+}
+
+#[test]
+fn a_stamp_is_the_highest_number_received_and_comes_back_as_it_went() {
+    let (replica, raised) = replica();
+    assert_eq!(replica.sent(replica.stamp()), Some(at(1, 10)));
+    let before = replica.stamp();
+    replica.invalidate(3);
+    assert_eq!(replica.stamp(), before, "an invalidation made here has no number yet");
+    replica.receive(&news(1, 11, &[(3, 11)]), &raised);
+    assert_eq!(replica.sent(replica.stamp()), Some(at(1, 11)));
+    assert!(before < replica.stamp());
+}
+
+#[test]
+fn of_another_epoch_nothing_is_valid_whatever_its_number() {
+    let (replica, raised) = replica();
+    let before = replica.stamp();
+    assert!(replica.receive(&news(2, 1, &[]), &raised));
+    assert_eq!(raised.take(), [EVERYTHING]);
+    assert!(!valid(&replica, at(1, 10), &[]) && !valid(&replica, at(3, 99), &[]) && !valid(&replica, at(0, 99), &[]));
+    assert!(valid(&replica, at(2, 0), &[]));
+    assert_eq!(replica.sent(before), None, "work begun before leaves no entry in the new epoch");
+    assert!(!replica.admits(before, []));
+}
+
+#[test]
+fn numbers_that_went_back_make_everything_unknown() {
+    let (replica, raised) = replica();
+    assert!(!replica.receive(&news(1, 9, &[]), &raised));
+    assert_eq!((raised.take(), replica.known()), (vec![EVERYTHING], Known::default()));
+    assert!(!valid(&replica, at(1, 10), &[]));
+    assert!(replica.receive(&news(1, 9, &[(7, 9)]), &raised));
+    assert!(valid(&replica, at(1, 9), &[7]) && !valid(&replica, at(1, 8), &[7]));
+}
+
+#[test]
+fn floors_that_were_dropped_before_they_came_count_for_all() {
+    let (replica, raised) = replica();
+    let mut gap = news(1, 30, &[(5, 25)]);
+    gap.base = 20;
+    assert!(replica.receive(&gap, &raised));
+    assert_eq!(raised.take(), [EVERYTHING]);
+    assert!(!valid(&replica, at(1, 19), &[1]) && valid(&replica, at(1, 20), &[1]) && !valid(&replica, at(1, 24), &[5]));
+    gap.seq = 31;
+    assert!(replica.receive(&gap, &raised));
+    assert_eq!(raised.take(), [5], "a base that was passed says nothing new");
+}
+
+#[test]
+fn what_was_invalidated_here_holds_until_its_floor_has_come() {
+    let (replica, raised) = replica();
+    let ticket = replica.invalidate(3);
+    assert!(!valid(&replica, at(1, 10), &[3]) && valid(&replica, at(1, 10), &[4]));
+    let (untold, last) = replica.untold();
+    assert_eq!((untold, last), (vec![3], ticket));
+    // Again, while the first one is on its way.
+    let again = replica.invalidate(3);
+    replica.receive(&news(1, 11, &[(3, 11)]), &raised);
+    replica.confirm(last);
+    assert!(!valid(&replica, at(1, 99), &[3]), "the second one has no number yet");
+    replica.confirm(again);
+    assert!(valid(&replica, at(1, 11), &[3]) && !valid(&replica, at(1, 10), &[3]));
+    assert_eq!(replica.pending_count(), 0);
+}
+
+#[test]
+fn everything_is_one_of_the_tags() {
+    let (replica, raised) = replica();
+    replica.invalidate(EVERYTHING);
+    assert!(!valid(&replica, at(1, 10), &[]));
+    replica.receive(&news(1, 11, &[(EVERYTHING, 11), (2, 4)]), &raised);
+    assert_eq!(raised.take(), [EVERYTHING]);
+    replica.confirm(replica.untold().1);
+    assert!(!valid(&replica, at(1, 10), &[]) && valid(&replica, at(1, 11), &[]));
+}
+
+#[test]
+fn too_many_to_keep_become_one_of_everything() {
+    let (replica, _) = replica();
+    for tag in 0..MOST_PENDING as u64 + 1 {
+        replica.invalidate(tag);
+    }
+    let (untold, last) = replica.untold();
+    assert_eq!((untold, last), (vec![EVERYTHING], MOST_PENDING as u64 + 1));
+    assert!(!valid(&replica, at(1, 10), &[u64::MAX - 1]));
+}
+
+#[test]
+fn one_who_waits_is_woken_by_the_confirmation_of_his_own() {
+    struct Woken(AtomicU64);
+    impl Wake for Woken {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (replica, _) = replica();
+    let woken = std::sync::Arc::new(Woken(AtomicU64::new(0)));
+    let waker = Waker::from(std::sync::Arc::clone(&woken));
+    let (first, second) = (replica.invalidate(1), replica.invalidate(2));
+    assert!(!replica.poll(second, &waker) && !replica.poll(second, &waker));
+    replica.confirm(first);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    assert!(replica.poll(first, &waker) && !replica.wait(second, Instant::now()));
+    replica.confirm(second);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(replica.poll(second, &waker) && replica.wait(second, Instant::now()));
+}
+
+#[test]
+fn ages_by_the_stores_clock_are_never_too_young() {
+    let (replica, _) = replica();
+    // Asked at 100, answered at 140; the store's clock showed 5,000 at some moment in between.
+    replica.set_clock(5_000, 100, 140);
+    assert_eq!(replica.to_store(140), 5_000);
+    assert_eq!(replica.age(5_000, 150), 50);
+    let born = replica.to_store(120);
+    assert!(replica.age(born, 200) >= 80);
+}
