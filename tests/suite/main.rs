@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
 mod block;
+mod config;
 mod contract;
 mod data;
 mod environments;
@@ -12,6 +13,8 @@ mod hostile;
 mod keys;
 mod lifetimes;
 mod nesting;
+#[cfg(feature = "shared")]
+mod outages;
 mod partial;
 mod properties;
 mod races;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minijinja::{Environment, context};
-use minijinja_cache::{FragmentCache, LocalStore, Options, SharedTier};
+use minijinja_cache::{FragmentCache, LocalStore, ManualClock, Options, SharedTier};
 
 use crate::support::{Ticks, ok, show, until};
 
@@ -122,5 +122,140 @@ fn what_is_prefetched_is_in_memory() {
     assert_eq!(store.reads() - before, 1);
     assert_eq!([read(&b, "x", "-"), read(&b, "y", "-")], ["x", "y"]);
     assert_eq!((store.reads() - before, b.stats().hits), (1, 2));
-    let _ = Duration::ZERO;
+}
+
+#[test]
+fn environments_without_a_name_share_nothing_and_say_so() {
+    let store = LocalStore::new();
+    let (reports, sink) = crate::support::Reports::collect();
+    let cache = FragmentCache::builder().shared(store.clone()).on_error(sink).build().unwrap();
+    in_touch(&cache);
+    let (env, _) = crate::support::page(&cache, "{% cache 'k' %}{{ tick() }}{% endcache %}");
+    assert_eq!(crate::support::p(&env), "1");
+    written(&cache);
+    assert_eq!(store.len(), 0);
+    assert!(reports.all()[0].contains("add_to_environment_as"), "{:?}", reports.all());
+}
+
+#[test]
+fn a_lifetime_counts_from_when_the_work_began_on_whichever_node() {
+    let (store, clock) = (LocalStore::new(), ManualClock::new());
+    let node = || {
+        let cache = FragmentCache::builder().shared(store.clone()).clock(&clock).build().unwrap();
+        in_touch(&cache);
+        cache
+    };
+    let ttl = || Options::ttl(Duration::from_secs(10));
+    let (a, b) = (node(), node());
+    a.get_or_set("k", ttl(), || ok("old")).unwrap();
+    written(&a);
+    clock.advance(Duration::from_secs(6));
+    let long = || Options::ttl(Duration::from_secs(3600));
+    assert_eq!(b.get_or_set("k", long(), || ok("new")).unwrap(), "old");
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(b.get_or_set("k", long(), || ok("new")).unwrap(), "new", "its remaining life, not a new one");
+    // One who asks for younger than what is there computes.
+    written(&b);
+    clock.advance(Duration::from_secs(2));
+    let c = node();
+    assert_eq!(c.get_or_set("k", Options::ttl(Duration::from_secs(1)), || ok("newer")).unwrap(), "newer");
+}
+
+#[test]
+fn nesting_is_as_right_on_a_hit_of_the_store() {
+    let store = LocalStore::new();
+    let templates = [("p.html", "{% cache 'outer' %}{{ tick() }}{% cache 'inner' tags=['t'] %}i{% endcache %}{% endcache %}")];
+    let (a, b) = (node(store.clone()), node(store));
+    let ((here, _), (there, ticks)) = (environment(&a, &templates), environment(&b, &templates));
+    show(&here, "p.html", context! {});
+    written(&a);
+    assert_eq!(show(&there, "p.html", context! {}), "1i");
+    assert_eq!(ticks.count(), 0);
+    // The inner one's tag came along with the outer.
+    b.invalidate_tag("t");
+    show(&there, "p.html", context! {});
+    assert_eq!(ticks.count(), 1);
+    // And to what encloses a hit of the store.
+    let closure = |cache: &FragmentCache, env: &Environment<'_>| {
+        cache.get_or_set("page", Options::default(), || env.get_template("p.html")?.render(context! {})).unwrap()
+    };
+    written(&b);
+    told(&b, &a);
+    let old = closure(&a, &here);
+    a.invalidate_tag("t");
+    assert_ne!(closure(&a, &here), old);
+}
+
+#[test]
+fn values_texts_and_markup_come_out_as_they_went_in() {
+    let store = LocalStore::new();
+    let (a, b) = (node(store.clone()), node(store));
+    let value = vec![Some((1_u8, "x\0y".to_owned())), None];
+    let nothing: Option<u32> = None;
+    a.get_or_set_value("v", Options::default(), || ok(value.clone())).unwrap();
+    a.get_or_set_value("none", Options::default(), || ok(nothing)).unwrap();
+    a.get_or_set("m", Options::default().markup(), || ok("<b>")).unwrap();
+    a.get_or_set("t", Options::default().vary("de").version(2), || ok("")).unwrap();
+    written(&a);
+    assert_eq!(b.get_or_set_value("v", Options::default(), || Err(())), Ok(value));
+    assert_eq!(b.get_or_set_value("none", Options::default(), || Err(())), Ok(nothing), "none is a value");
+    assert!(b.get_or_set("m", Options::default().markup(), || Err::<String, _>(())).unwrap().is_markup());
+    assert_eq!(b.get_or_set("t", Options::default().vary("de").version(2), || Err::<String, _>(())).unwrap(), "");
+    assert_eq!(b.get_or_set("t", Options::default().vary("de").version(3), || ok("three")).unwrap(), "three");
+    assert_eq!(b.get_or_set("t", Options::default().vary("fr").version(2), || ok("fr")).unwrap(), "fr");
+    let wrong: Result<u32, _> = b.get_or_set_value("v", Options::default(), || ok(7));
+    assert_eq!(wrong, Ok(7), "what does not fit the type is a miss");
+}
+
+#[test]
+fn without_memory_every_look_up_asks_the_store() {
+    let store = LocalStore::new();
+    let cache = FragmentCache::builder().memory(false).shared(store.clone()).build().unwrap();
+    in_touch(&cache);
+    read(&cache, "k", "1");
+    written(&cache);
+    let before = store.reads();
+    assert_eq!([read(&cache, "k", "2"), read(&cache, "k", "3")], ["1", "1"]);
+    assert_eq!((store.reads() - before, cache.stats().hits, cache.stats().shared_hits), (2, 0, 2));
+    assert!(FragmentCache::builder().memory(false).build().unwrap_err().to_string().contains("no shared tier"));
+}
+
+#[test]
+fn an_async_caller_asks_the_store_too() {
+    let store = LocalStore::new();
+    let (a, b) = (node(store.clone()), node(store));
+    read(&a, "k", "a");
+    written(&a);
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let asked = async move {
+        let ask = |cache: FragmentCache| async move {
+            cache.get_or_set_async("k", Options::default(), async { ok("b") }).await.unwrap().to_string()
+        };
+        let both = [tokio::spawn(ask(b.clone())), tokio::spawn(ask(b.clone()))];
+        for one in both {
+            assert_eq!(one.await.unwrap(), "a");
+        }
+        b.invalidate("k").await.unwrap();
+        ask(b).await
+    };
+    assert_eq!(runtime.block_on(asked), "b");
+}
+
+#[test]
+fn many_who_miss_at_once_ask_the_store_once() {
+    let store = LocalStore::new();
+    let (a, b) = (node(store.clone()), node(store.clone()));
+    read(&a, "k", "a");
+    written(&a);
+    let before = store.reads();
+    let (start, b) = (&std::sync::Barrier::new(8), &b);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || {
+                start.wait();
+                assert_eq!(read(b, "k", "b"), "a");
+            });
+        }
+    });
+    assert_eq!(store.reads() - before, 1);
 }
