@@ -202,7 +202,9 @@ impl Builder {
         if let Some(shared) = &self.shared {
             shared.check()?;
         } else if !self.memory {
-            return refuse("memory is off and there is no shared tier; to switch caching off, use enabled(false)".into());
+            return refuse(
+                "memory is off and there is no shared tier; to switch caching off, use enabled(false)".into(),
+            );
         }
         FragmentCache::from_settings(Settings {
             max_bytes: self.max_bytes,

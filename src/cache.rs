@@ -362,9 +362,11 @@ impl Inner {
 
 /// What another node's invalidation does here.
 impl Local for Inner {
-    fn raise(&self, tag: TagHash) {
-        self.floors.raise(tag);
-        self.templates.tagged(tag).iter().for_each(|template| template.invalidate(&self.floors));
+    fn raise(&self, tags: &[TagHash]) {
+        self.floors.raise_all(tags);
+        for template in self.templates.tagged(tags) {
+            template.invalidate(&self.floors);
+        }
     }
 
     fn raise_everything(&self) {

@@ -75,6 +75,16 @@ impl Floors {
         self.raise_to_next(self.allocated(tag));
     }
 
+    /// Raises the floors of several tags as one: no work can begin between two of them, take in what the second one
+    /// invalidates, and count as begun after the first. That is how another node's invalidations arrive, whose order
+    /// is not known.
+    pub(crate) fn raise_all(&self, tags: &[TagHash]) {
+        let _raising = lock(&self.raising);
+        let next = self.seq.load(Ordering::Relaxed) + 1;
+        tags.iter().for_each(|tag| self.allocated(*tag).store(next, Ordering::Release));
+        self.seq.store(next, Ordering::Release);
+    }
+
     pub(crate) fn raise_floor(&self, floor: &Floor) {
         self.raise_to_next(&floor.0);
     }

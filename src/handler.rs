@@ -18,9 +18,9 @@ use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 use crate::key::KeyError;
-use crate::lookup::{Asker, Lookup};
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
+use crate::lookup::{Asker, Lookup};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]

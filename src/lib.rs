@@ -41,6 +41,9 @@ mod refresh;
 mod report;
 mod runtime;
 mod scope;
+#[cfg(all(test, unix, not(shuttle), feature = "shared"))]
+#[path = "../tests/servers/mod.rs"]
+mod servers;
 #[cfg(feature = "shared")]
 mod shared;
 #[cfg(not(feature = "shared"))]

@@ -183,7 +183,8 @@ impl FragmentCache {
             leads: context::leads(),
         };
         let admits = |begin: Begin| {
-            inner.floors.admit(begin.stamp, origin.tags.iter().copied()) && inner.vouches(Some(begin.at), origin.arrived)
+            inner.floors.admit(begin.stamp, origin.tags.iter().copied())
+                && inner.vouches(Some(begin.at), origin.arrived)
         };
         match inner.flights.board(&passenger, admits) {
             Boarding::Follow(follower) => Step::Wait(follower),
@@ -303,7 +304,9 @@ impl Inner {
     #[cfg(feature = "shared")]
     pub(crate) fn holds(&self, hash: u128) -> bool {
         let latest = self.clock.latest();
-        self.memory.get(hash).is_some_and(|entry| entry.fresh(latest, Nanos::MAX) && entry.record.admitted(&self.floors))
+        self.memory
+            .get(hash)
+            .is_some_and(|entry| entry.fresh(latest, Nanos::MAX) && entry.record.admitted(&self.floors))
     }
 
     /// Whether an entry answers a caller who came at `arrived`.

@@ -24,11 +24,7 @@ pub(crate) struct Begin {
 
 impl Begin {
     pub(crate) fn earliest(self, other: Begin) -> Begin {
-        Begin {
-            stamp: self.stamp.min(other.stamp),
-            shared: self.shared.min(other.shared),
-            at: self.at.min(other.at),
-        }
+        Begin { stamp: self.stamp.min(other.stamp), shared: self.shared.min(other.shared), at: self.at.min(other.at) }
     }
 }
 

@@ -22,8 +22,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::backplane::Bell;
 pub(crate) use self::read::Fetched;
-pub(crate) use self::replica::{Local, Ticket};
 use self::replica::Replica;
+pub(crate) use self::replica::{Local, Ticket};
 use self::write::{Job, Writer};
 use crate::cache::Inner;
 use crate::clock::{Clock, Nanos, nanos};

@@ -10,7 +10,6 @@ pub(crate) mod envelope;
 #[cfg(feature = "shared")]
 mod local;
 #[cfg(feature = "memcached")]
-#[cfg(any())]
 mod memcached;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
@@ -39,7 +38,8 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// How often to [`sync`](Remote::sync) without a reason: often, where nothing tells of others' invalidations.
     fn interval(&self) -> Duration;
 
-    /// Reads values, one for each name and in that order, in one round trip.
+    /// Reads values, one for each name and in that order, in one round trip. Where some of several servers do not answer,
+    /// theirs may be `None`.
     fn read(&self, names: &[Name], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure>;
 
     /// Reads a value; where there is none, takes the lease to compute it, unless somebody holds that. A lease ends by
@@ -49,14 +49,15 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// Takes the lease of a name under which there is a value of no use, unless somebody holds it.
     fn lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Option<Lease>, Failure>;
 
-    /// Stores values, replacing what was there and ending the leases given along. A value that is refused leaves no
-    /// older one behind; value and expiry are set in one step.
+    /// Stores values, replacing what was there and ending the leases given along. A value that the store refuses leaves no
+    /// older one behind; value and expiry are set in one step. A lease that was lost meanwhile may keep its value from being
+    /// stored. No value is empty.
     fn write(&self, values: &[Write<'_>], deadline: Instant) -> Result<(), Failure>;
 
     /// Ends a lease without storing, so that the next one may try.
     fn release(&self, name: Name, lease: Lease, deadline: Instant) -> Result<(), Failure>;
 
-    /// Raises the floors of `raise` under one new number, and tells all that was raised since `known`. Applied again
+    /// Raises the floors of `raise` under new numbers, and tells all that was raised since `known`. Applied again
     /// after a reply was lost, it raises again, which does no harm.
     fn sync(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure>;
 
@@ -71,7 +72,7 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
 pub(crate) struct Write<'a> {
     pub(crate) name: Name,
     pub(crate) value: &'a [u8],
-    /// How long to keep it; for ever if `None`. Rounded up to what the store can tell apart.
+    /// How long to keep it at the least, some seconds more at the most; for ever if `None`.
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Option<Lease>,
 }

@@ -281,10 +281,10 @@ impl Templates {
         self.known().live(name).collect()
     }
 
-    /// The templates whose names have a tag.
-    pub(crate) fn tagged(&self, tag: TagHash) -> Vec<Arc<Template>> {
+    /// The templates whose names' tags are among these.
+    pub(crate) fn tagged(&self, tags: &[TagHash]) -> Vec<Arc<Template>> {
         let known = self.known();
-        let names = known.names.iter().filter(|(name, _)| template_tag(name) == tag);
+        let names = known.names.iter().filter(|(name, _)| tags.contains(&template_tag(name)));
         names.flat_map(|(_, templates)| templates.iter().filter_map(Weak::upgrade)).collect()
     }
 

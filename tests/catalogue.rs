@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use app::App;
 use app::config::Config;
+use minijinja_cache::{CacheConfig, CacheType};
 
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
 
@@ -24,7 +25,10 @@ struct Server {
 
 impl Server {
     fn start(database: &Path, templates: &Path, cache: bool) -> Server {
-        let config = Config { port: 0, database: database.into(), templates: templates.into(), cache };
+        let kind = if cache { CacheType::Memory } else { CacheType::Null };
+        let mut settings = CacheConfig::default();
+        settings.kind = kind;
+        let config = Config { port: 0, database: database.into(), templates: templates.into(), cache: settings };
         let app = App::open(&config).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -316,8 +320,13 @@ fn other_sites_cannot_act_for_a_visitor() {
 #[test]
 fn settings_that_make_no_sense_are_errors_that_name_them() {
     let with = |name: &'static str, value: &'static str| {
-        Config::from_env(move |asked| (asked == name).then(|| OsString::from(value))).err().unwrap_or_default()
+        Config::read([], [(OsString::from(name), OsString::from(value))]).err().unwrap_or_default()
     };
+    let given = |arguments: &[&str]| Config::read(arguments.iter().map(OsString::from), []).err().unwrap_or_default();
+    assert!(given(&["--rediss", "x"]).contains("unknown argument \"--rediss\""));
+    assert!(given(&["--redis"]).contains("--redis needs a value"));
+    assert!(given(&["--port", "x"]).contains("--port is \"x\""));
+    assert!(with("CACHE_TPYE", "redis").contains("CACHE_TPYE"));
     assert!(with("PORT", "http").contains("PORT is \"http\""));
     assert!(with("PORT", "70000").contains("PORT is \"70000\""));
     assert!(with("CATALOGUE_CACHE", "maybe").contains("CATALOGUE_CACHE is \"maybe\""));
@@ -326,7 +335,7 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
         port: 0,
         database: folder.path().join("a.sqlite"),
         templates: folder.path().join("none"),
-        cache: true,
+        cache: CacheConfig::default(),
     };
     let error = App::open(&missing).err().unwrap().to_string();
     assert!(error.contains("none does not exist"), "{error}");

@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::{App, config::Config};
+use app::App;
+use app::config::{Config, USAGE};
 use tokio::net::TcpListener;
 
 /// How long the end waits for answers under way.
@@ -27,16 +28,24 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
-    let config = Config::from_env(|name| std::env::var_os(name))?;
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return Ok(());
+    }
+    let config = Config::read(arguments, std::env::vars_os())?;
     let listener = listen(config.port).await?;
     let app = App::open(&config).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
     println!("the catalogue is at http://{address}/ (database {}, Ctrl-C ends it)", config.database.display());
+    let cache = app.cache.clone();
     let server = axum::serve(listener, app::router(app)).with_graceful_shutdown(interrupted());
     tokio::select! {
         ended = server => ended.map_err(|error| format!("the server stopped: {error}"))?,
         () = overdue() => println!("somebody was still waiting for an answer"),
     }
+    // What was invalidated last is told to the other processes before this one ends.
+    tokio::task::block_in_place(|| cache.flush(PATIENCE));
     println!("the catalogue is closed");
     Ok(())
 }

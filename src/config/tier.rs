@@ -120,7 +120,9 @@ fn credentials(user: Option<&str>, password: Option<&str>) -> String {
     }
     let encoded = |part: Option<&str>| -> String {
         let bytes = part.unwrap_or_default().bytes();
-        bytes.map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
+        bytes
+            .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { format!("%{byte:02X}") })
+            .collect()
     };
     format!("{}:{}@", encoded(user), encoded(password))
 }

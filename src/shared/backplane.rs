@@ -87,7 +87,9 @@ fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
         }
     }
     // What was invalidated last is still to be told.
-    if core.replica.pending_count() > 0 && let Some(inner) = cache.upgrade() {
+    if core.replica.pending_count() > 0
+        && let Some(inner) = cache.upgrade()
+    {
         core.ask_once(&*inner, clock);
     }
 }

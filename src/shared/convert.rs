@@ -112,7 +112,9 @@ impl Core {
             (here.template.digest(here.seen)? == u128::from(*digest)).then_some(here)
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
-        found.ok_or_else(|| Unfit::Templates(head.templates.iter().map(|TemplateHead(name, _)| (*name).into()).collect()))
+        found.ok_or_else(|| {
+            Unfit::Templates(head.templates.iter().map(|TemplateHead(name, _)| (*name).into()).collect())
+        })
     }
 }
 

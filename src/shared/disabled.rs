@@ -18,7 +18,7 @@ pub(crate) type Ticket = u64;
 
 /// What a received invalidation does on this node.
 pub(crate) trait Local {
-    fn raise(&self, tag: TagHash);
+    fn raise(&self, tags: &[TagHash]);
     fn raise_everything(&self);
 }
 

@@ -103,12 +103,7 @@ impl Shared {
     }
 
     /// Asks without blocking the thread.
-    pub(crate) async fn fetch_async(
-        &self,
-        inner: &Arc<Inner>,
-        wanted: &Wanted<'_>,
-        asker: &mut impl Asker,
-    ) -> Fetched {
+    pub(crate) async fn fetch_async(&self, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
         self.fetch_by(&Aside, inner, wanted, asker).await
     }
 
@@ -136,13 +131,7 @@ impl Shared {
         found
     }
 
-    async fn fetch_by(
-        &self,
-        io: &impl Io,
-        inner: &Arc<Inner>,
-        wanted: &Wanted<'_>,
-        asker: &mut impl Asker,
-    ) -> Fetched {
+    async fn fetch_by(&self, io: &impl Io, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
         if !wanted.shareable {
             return Fetched::Nothing(None);
         }
@@ -289,10 +278,7 @@ impl Core {
     }
 
     /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.
-    pub(super) fn guarded<T>(
-        &self,
-        call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>,
-    ) -> Option<T> {
+    pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
         let now = Instant::now();
         if !self.breaker.admits(now) {
             self.events.count(Counter::shared_skips);

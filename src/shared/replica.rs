@@ -41,7 +41,8 @@ pub(crate) type Ticket = u64;
 
 /// What a received invalidation does on this node.
 pub(crate) trait Local {
-    fn raise(&self, tag: TagHash);
+    /// Raises the floors of these tags as one.
+    fn raise(&self, tags: &[TagHash]);
     fn raise_everything(&self);
 }
 
@@ -94,7 +95,7 @@ impl Replica {
     pub(crate) fn sent(&self, stamp: Stamp) -> Option<Known> {
         let epoch = *self.epoch();
         let current = epoch.known.epoch != 0 && stamp >> SEQ_BITS == epoch.count;
-        current.then(|| Known { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
+        current.then_some(Known { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
     }
 
     /// The stamp of an entry that came from the store; `None` if it is of another epoch.
@@ -179,8 +180,9 @@ impl Replica {
         }
         if missed || everything {
             local.raise_everything();
-        } else {
-            news.floors.iter().for_each(|(tag, _)| local.raise(*tag));
+        } else if !news.floors.is_empty() {
+            let tags: Vec<TagHash> = news.floors.iter().map(|(tag, _)| *tag).collect();
+            local.raise(&tags);
         }
         epoch.known = Known { epoch: news.epoch, seq: news.seq };
         self.stamp.store(pack(count, news.seq), Ordering::Release);

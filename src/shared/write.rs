@@ -21,11 +21,21 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Something to do at the store.
 pub(super) enum Job {
-    Store { name: Name, entry: Arc<Entry>, lease: Option<Lease> },
+    Store {
+        name: Name,
+        entry: Arc<Entry>,
+        lease: Option<Lease>,
+    },
     /// A lease whose holder stored nothing.
-    Release { name: Name, lease: Lease },
+    Release {
+        name: Name,
+        lease: Lease,
+    },
     /// What a page asks for.
-    List { name: Name, bytes: Vec<u8> },
+    List {
+        name: Name,
+        bytes: Vec<u8>,
+    },
 }
 
 #[derive(Default)]
@@ -101,7 +111,8 @@ impl Core {
 
     fn write_batch(&self, jobs: &[Job], now: Nanos) {
         let sealed: Vec<(&Job, Option<Vec<u8>>)> = jobs.iter().map(|job| (job, self.sealed(job))).collect();
-        let writes: Vec<Write<'_>> = sealed.iter().filter_map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
+        let writes: Vec<Write<'_>> =
+            sealed.iter().filter_map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
         if !writes.is_empty() {
             let count = writes.len() as u64;
             let written = self.guarded(|remote, start| remote.write(&writes, start + PATIENCE));

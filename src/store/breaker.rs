@@ -51,9 +51,7 @@ impl Breaker {
         let mut state = self.state();
         *state = match (*state, succeeded) {
             (_, true) => State::Closed { failures: 0 },
-            (State::Closed { failures }, false) if failures + 1 < TOLERATED => {
-                State::Closed { failures: failures + 1 }
-            }
+            (State::Closed { failures }, false) if failures + 1 < TOLERATED => State::Closed { failures: failures + 1 },
             (State::Closed { .. }, false) => State::Open { until: now + FIRST_PAUSE, pause: FIRST_PAUSE },
             (State::HalfOpen { pause, .. }, false) => {
                 let pause = (pause * 2).min(LONGEST_PAUSE);

@@ -43,11 +43,7 @@ fn a_store_that_is_down_fails_no_call_and_is_told_of_when_it_is_back() {
 #[test]
 fn an_invalidation_that_is_not_confirmed_in_time_says_so() {
     let store = LocalStore::new();
-    let cache = FragmentCache::builder()
-        .shared(store.clone())
-        .wait_timeout(Duration::from_millis(50))
-        .build()
-        .unwrap();
+    let cache = FragmentCache::builder().shared(store.clone()).wait_timeout(Duration::from_millis(50)).build().unwrap();
     in_touch(&cache);
     cache.invalidate("k").wait().unwrap();
     store.set_down(true);
@@ -204,10 +200,12 @@ fn a_leader_that_died_costs_its_lease_and_no_more() {
     let (nodes, _) = leased(&store, Duration::from_millis(80));
     let (dead, other) = (nodes[0].clone(), nodes[1].clone());
     // It never comes back.
-    std::thread::spawn(move || dead.get_or_set("k", Options::default(), || {
-        std::thread::park();
-        ok("never")
-    }));
+    std::thread::spawn(move || {
+        dead.get_or_set("k", Options::default(), || {
+            std::thread::park();
+            ok("never")
+        })
+    });
     until("the lease is taken", || nodes[0].stats().shared_misses == 1);
     assert_eq!(must_end(move || read(&other, "k", "next")), "next");
 }

@@ -80,8 +80,12 @@ fn environment<'a>(cache: &FragmentCache, templates: &[(&str, &str)]) -> (Enviro
 #[test]
 fn fragments_of_named_environments_are_shared_with_what_they_include() {
     let store = LocalStore::new();
-    let templates = [("p.html", "{% cache 'k' tags=['t'] %}{% include 'x.html' %}{{ tick() }}{% endcache %}"), ("x.html", "<b>x</b>")];
-    let nodes: Vec<_> = (0..2).map(|_| node(store.clone())).map(|cache| (environment(&cache, &templates), cache)).collect();
+    let templates = [
+        ("p.html", "{% cache 'k' tags=['t'] %}{% include 'x.html' %}{{ tick() }}{% endcache %}"),
+        ("x.html", "<b>x</b>"),
+    ];
+    let nodes: Vec<_> =
+        (0..2).map(|_| node(store.clone())).map(|cache| (environment(&cache, &templates), cache)).collect();
     let [((env, _), a), ((other, ticks), b)] = &nodes[..] else { unreachable!() };
     assert_eq!(show(env, "p.html", context! {}), "<b>x</b>1");
     written(a);
@@ -164,7 +168,8 @@ fn a_lifetime_counts_from_when_the_work_began_on_whichever_node() {
 #[test]
 fn nesting_is_as_right_on_a_hit_of_the_store() {
     let store = LocalStore::new();
-    let templates = [("p.html", "{% cache 'outer' %}{{ tick() }}{% cache 'inner' tags=['t'] %}i{% endcache %}{% endcache %}")];
+    let templates =
+        [("p.html", "{% cache 'outer' %}{{ tick() }}{% cache 'inner' tags=['t'] %}i{% endcache %}{% endcache %}")];
     let (a, b) = (node(store.clone()), node(store));
     let ((here, _), (there, ticks)) = (environment(&a, &templates), environment(&b, &templates));
     show(&here, "p.html", context! {});

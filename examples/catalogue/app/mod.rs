@@ -41,15 +41,14 @@ impl App {
     /// Opens the database, the cache and the template folder.
     pub(crate) fn open(config: &Config) -> Result<App, Error> {
         let db = Arc::new(Db::open(&config.database)?);
-        let cache = FragmentCache::builder()
-            .default_ttl(Duration::from_secs(600))
-            .enabled(config.cache)
-            .on_error(|error| eprintln!("catalogue: {error}"))
-            .build()?;
+        let mut settings = config.cache.clone();
+        settings.default_ttl.get_or_insert(Duration::from_secs(600));
+        let cache = settings.builder()?.on_error(|error| eprintln!("catalogue: {error}")).build()?;
         let watcher = cache.watch(&config.templates)?;
 
         let mut env = Environment::new();
-        cache.add_to_environment(&mut env);
+        // A name, so that other processes know the environment too where a store is shared.
+        cache.add_to_environment_as("catalogue", &mut env);
         env.set_loader(cache.path_loader(&config.templates)?);
         env.add_filter("date", pages::date);
         env.add_filter("money", pages::money);

@@ -21,8 +21,8 @@ struct Node {
 }
 
 impl Local for Node {
-    fn raise(&self, tag: TagHash) {
-        self.floors.raise(tag);
+    fn raise(&self, tags: &[TagHash]) {
+        self.floors.raise_all(tags);
     }
 
     fn raise_everything(&self) {
@@ -155,6 +155,34 @@ fn two_nodes_lose_neither_of_their_invalidations() {
                 node.sync(&store);
                 assert!(!node.takes(old).0 && node.takes(Known { epoch: 1, seq: 2 }).0);
             }
+        },
+        SCHEDULES,
+    );
+}
+
+/// Data is cached under one tag and pages made from it under another, and the data's tag is raised first. Elsewhere both
+/// arrive at once, in no order.
+#[test]
+fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
+    const DATA: TagHash = 1;
+    const PAGE: TagHash = 2;
+    check_random(
+        || {
+            let here = Arc::new(Node { floors: Floors::new(1), replica: Replica::new(1) });
+            let data = here.floors.stamp();
+            let render = {
+                let here = Arc::clone(&here);
+                thread::spawn(move || {
+                    let begin = here.floors.stamp();
+                    let old = here.floors.admit(data, [DATA]);
+                    (begin, old)
+                })
+            };
+            let floors = vec![(PAGE, 1), (DATA, 1)];
+            here.replica.receive(&News { epoch: 1, seq: 0, base: 0, floors: vec![], now: 0 }, &*here);
+            here.replica.receive(&News { epoch: 1, seq: 1, base: 0, floors, now: 0 }, &*here);
+            let (begin, old) = render.join().unwrap();
+            assert!(!old || !here.floors.admit(begin, [PAGE]), "a page with old data inside");
         },
         SCHEDULES,
     );

@@ -10,12 +10,12 @@ use super::*;
 struct Raised(StdMutex<Vec<TagHash>>);
 
 impl Local for Raised {
-    fn raise(&self, tag: TagHash) {
-        self.0.lock().unwrap().push(tag);
+    fn raise(&self, tags: &[TagHash]) {
+        self.0.lock().unwrap().extend(tags);
     }
 
     fn raise_everything(&self) {
-        self.raise(EVERYTHING);
+        self.raise(&[EVERYTHING]);
     }
 }
 

@@ -37,8 +37,17 @@ fn bare(length: u32) -> Head<'static> {
     let wide = Wide::from(0);
     let identity = Bytes::new(b"");
     Head {
-        identity, version: None, epoch: wide, seq: 0, born: 0, lifetime: u64::MAX, stale: 0, cost: 0, length,
-        tags: vec![], templates: vec![],
+        identity,
+        version: None,
+        epoch: wide,
+        seq: 0,
+        born: 0,
+        lifetime: u64::MAX,
+        stale: 0,
+        cost: 0,
+        length,
+        tags: vec![],
+        templates: vec![],
     }
 }
 
@@ -108,7 +117,9 @@ fn a_body_that_claims_to_be_huge_allocates_nothing() {
 
 #[test]
 fn compression_shrinks_what_is_large_and_leaves_alone_what_is_small_or_does_not_shrink() {
-    let size = |body: &[u8]| Envelope { head: bare(body.len() as u32), kind: Kind::Data, body: body.into() }.encode(&seal()).unwrap().len();
+    let size = |body: &[u8]| {
+        Envelope { head: bare(body.len() as u32), kind: Kind::Data, body: body.into() }.encode(&seal()).unwrap().len()
+    };
     let noise: Vec<u8> = (0..4096_u64).map(|n| (xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()) & 255) as u8).collect();
     let head = size(b"");
     assert!(size(&[b'x'; 4096]) < 200);

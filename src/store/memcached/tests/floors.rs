@@ -1,0 +1,202 @@
+//! The log of invalidations.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::super::log::{Log, records};
+use super::support::{Memcached, soon, store};
+use crate::MemcachedStore;
+use crate::store::{FailureKind, Known, News, Remote};
+
+fn sync(store: &MemcachedStore, known: Known, raise: &[u64]) -> News {
+    store.sync(known, raise, soon()).unwrap()
+}
+
+fn known(news: &News) -> Known {
+    Known { epoch: news.epoch, seq: news.seq }
+}
+
+#[test]
+fn a_fresh_log_is_empty_and_stays_the_same() {
+    let server = Memcached::start(&[]);
+    let store = store(&[&server]);
+    let first = sync(&store, Known::default(), &[]);
+    assert_ne!(first.epoch, 0);
+    assert_eq!((first.seq, first.base, first.floors.len()), (0, 0, 0));
+    let again = sync(&store, known(&first), &[]);
+    assert_eq!((again.epoch, again.seq, again.base, again.floors.len()), (first.epoch, 0, 0, 0));
+    assert!(again.now >= first.now && first.now > 1_600_000_000_000_000_000);
+}
+
+#[test]
+fn each_hears_of_what_the_others_raise_and_only_of_that() {
+    let server = Memcached::start(&[]);
+    let (ours, theirs) = (store(&[&server]), store(&[&server]));
+    let a = sync(&ours, Known::default(), &[10, 11]);
+    assert_eq!(a.floors, [(10, 1), (11, 2)]);
+    let b = sync(&theirs, Known::default(), &[12]);
+    assert_eq!((b.epoch, &b.floors[..]), (a.epoch, &[(10, 1), (11, 2), (12, 3)][..]));
+    let c = sync(&ours, known(&a), &[]);
+    assert_eq!((c.seq, &c.floors[..]), (3, &[(12, 3)][..]));
+    assert_eq!(sync(&ours, known(&c), &[]).floors, []);
+    // What is known may be older than what this store saw last.
+    assert_eq!(sync(&ours, known(&a), &[]).floors, [(12, 3)]);
+    assert_eq!(sync(&ours, Known::default(), &[]).floors, [(10, 1), (11, 2), (12, 3)]);
+    let d = sync(&theirs, known(&b), &[10]);
+    assert_eq!(d.floors, [(10, 4)]);
+    assert_eq!(sync(&ours, Known { epoch: a.epoch, seq: 0 }, &[]).floors, [(11, 2), (12, 3), (10, 4)]);
+}
+
+#[test]
+fn nothing_of_what_four_threads_raise_is_lost() {
+    const EACH: u64 = 200;
+    let server = Memcached::start(&[]);
+    let watcher = store(&[&server]);
+    let stores: Vec<_> = (0..4).map(|_| store(&[&server])).collect();
+    let mut seen: HashMap<u64, u64> = HashMap::new();
+    std::thread::scope(|scope| {
+        for (thread, store) in (0u64..).zip(&stores) {
+            scope.spawn(move || {
+                let mut at = Known::default();
+                for n in 0..EACH {
+                    let hash = thread * 1000 + n;
+                    let news = sync(store, at, &[hash]);
+                    assert!(news.floors.iter().any(|(floor, number)| *floor == hash && *number > at.seq));
+                    assert!(at.epoch == 0 || at.epoch == news.epoch);
+                    at = known(&news);
+                }
+            });
+        }
+        let mut at = Known::default();
+        let end = soon();
+        while seen.len() < 4 * EACH as usize {
+            assert!(Instant::now() < end, "{} arrived", seen.len());
+            let news = sync(&watcher, at, &[]);
+            let mut last = at.seq;
+            for (hash, number) in &news.floors {
+                assert!(*number > last && *number <= news.seq, "numbers grow");
+                last = *number;
+                seen.insert(*hash, *number);
+            }
+            at = known(&news);
+        }
+    });
+    let numbers: HashSet<u64> = seen.values().copied().collect();
+    assert_eq!(numbers.len(), 4 * EACH as usize);
+}
+
+#[test]
+fn a_long_log_drops_its_oldest_records() {
+    let server = Memcached::start(&[]);
+    let (ours, theirs) = (store(&[&server]), store(&[&server]));
+    let start = sync(&ours, Known::default(), &[]);
+    let hashes: Vec<u64> = (1..=8192).collect();
+    let full = sync(&ours, known(&start), &hashes);
+    assert_eq!((full.seq, full.base, full.floors.len()), (8192, 0, 8192));
+    let over = sync(&ours, known(&full), &[9000]);
+    assert_eq!(over.floors, [(9000, 8193)]);
+    let after = sync(&theirs, known(&start), &[]);
+    assert_eq!((after.epoch, after.seq, after.base), (start.epoch, 8193, 8193 - 4096));
+    assert_eq!(after.floors.len(), 4096);
+    assert_eq!(after.floors[0], (4098, 4098));
+    // Who had come far enough misses nothing, and numbers go on.
+    assert_eq!(sync(&theirs, Known { seq: 8192, ..known(&full) }, &[7]).floors, [(9000, 8193), (7, 8194)]);
+    assert_eq!(sync(&ours, known(&over), &[]).floors, [(7, 8194)]);
+}
+
+#[test]
+fn many_at_once_are_no_problem() {
+    let server = Memcached::start(&[]);
+    let store = store(&[&server]);
+    let hashes: Vec<u64> = (1..=20_000).collect();
+    let news = sync(&store, Known::default(), &hashes);
+    assert_eq!(news.seq, 20_000);
+    assert_eq!(*news.floors.last().unwrap(), (20_000, 20_000));
+    assert!(news.base > 0 && news.floors.len() >= 4096);
+}
+
+#[test]
+fn a_log_that_finds_no_room_is_cut() {
+    let server = Memcached::start(&[]);
+    let store = store(&[&server]);
+    let hashes: Vec<u64> = (1..=130_900).collect();
+    let mut bytes = Log::fresh().encode();
+    bytes.extend(records(&hashes));
+    let full = Log::parse(&bytes).unwrap();
+    store.put(&full, "MS", soon()).unwrap();
+    let at = Known { epoch: full.epoch, seq: 130_900 };
+    let news = sync(&store, at, &[7; 200]);
+    assert_eq!((news.epoch, news.seq, news.base), (full.epoch, 131_100, 65_450));
+    assert_eq!(news.floors, [(7, 131_100)]);
+    let news = sync(&store, at, &[]);
+    assert_eq!((news.epoch, news.seq, news.base), (full.epoch, 131_100, 131_100 - 4096));
+}
+
+#[test]
+fn a_log_that_is_gone_is_another_epoch() {
+    let mut server = Memcached::start(&[]);
+    let (ours, theirs) = (store(&[&server]), store(&[&server]));
+    let before = sync(&ours, Known::default(), &[1]);
+    assert_eq!(server.say("flush_all\r\n"), "OK\r\n");
+    let after = sync(&ours, known(&before), &[]);
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!((after.seq, after.base), (0, 0));
+    assert_eq!(sync(&theirs, known(&before), &[2]).floors, [(2, 1)]);
+    let before = sync(&ours, known(&after), &[]);
+    server.stop();
+    let failure = ours.sync(known(&before), &[], soon()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    server.start_again();
+    let after = sync(&ours, known(&before), &[3]);
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(after.floors, [(3, 1)]);
+}
+
+#[test]
+fn a_restart_is_noticed_though_all_numbers_are_as_before() {
+    let mut server = Memcached::start(&[]);
+    let (ours, theirs) = (store(&[&server]), store(&[&server]));
+    let before = sync(&ours, Known::default(), &[1]);
+    server.stop();
+    server.start_again();
+    // The same changes again: the same compare-and-swap number, the same length.
+    let other = sync(&theirs, Known::default(), &[2]);
+    assert_eq!(other.seq, before.seq);
+    let after = sync(&ours, known(&before), &[]);
+    assert_eq!((after.epoch, &after.floors[..]), (other.epoch, &[(2, 1)][..]));
+}
+
+#[test]
+fn what_is_no_log_is_another_epoch() {
+    let server = Memcached::start(&[]);
+    let store = store(&[&server]);
+    let mut last = sync(&store, Known::default(), &[1]);
+    let key = "mjc:floors";
+    for garbage in ["ms {key} 7 T0\r\ngarbage\r\n", "ms {key} 3 MA\r\nxyz\r\n", "ms {key} 0 T0\r\n\r\n"] {
+        assert_eq!(server.say(&garbage.replace("{key}", key)), "HD\r\n");
+        for raise in [&[][..], &[5]] {
+            let news = sync(&store, known(&last), raise);
+            assert_eq!(news.floors.len(), raise.len());
+            last = news;
+        }
+        let again = sync(&store, known(&last), &[]);
+        assert_eq!((again.epoch, again.seq), (last.epoch, 1));
+    }
+}
+
+#[test]
+fn a_log_that_knows_less_than_it_told_is_another_epoch() {
+    let server = Memcached::start(&[]);
+    let store = store(&[&server]);
+    let first = sync(&store, Known::default(), &[1]);
+    let after = sync(&store, Known { seq: 2, ..known(&first) }, &[]);
+    assert_ne!(after.epoch, first.epoch);
+    assert_eq!(after.seq, 0);
+}
+
+#[test]
+fn the_interval_is_short_and_listening_is_over_at_once() {
+    let store = MemcachedStore::connect(["127.0.0.1"]).unwrap();
+    assert_eq!(store.interval(), Duration::from_millis(25));
+    store.listen(&|| (), &|| false).unwrap();
+}

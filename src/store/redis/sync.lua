@@ -1,0 +1,73 @@
+#!lua flags=allow-oom
+-- One key: a sorted set of tag hashes, each scored with the number of its last raise, and a header scored +inf,
+-- `@<run id>:<epoch>:<base>:<seq>`. Numbers are below 2^53: as scores and in Lua they are exact.
+--
+-- Without the flag, invalidations would be refused just when memory is full. It does not say no-writes, so that a
+-- replica refuses: what is asked there may be behind.
+local key = KEYS[1]
+local fresh, limit, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local known_epoch, known_seq = ARGV[4], tonumber(ARGV[5])
+local FIRST = 6
+
+local function number(value)
+    return string.format('%.0f', value)
+end
+
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local headers = redis.call('ZRANGEBYSCORE', key, '+inf', '+inf')
+local header = headers[1]
+local epoch, base, seq
+if #headers == 1 then
+    local by
+    by, epoch, base, seq = string.match(header, '^@(%x+):(%x+):(%d+):(%d+)$')
+    -- Another run may have lost what this one's clients knew: a restart, a failover, a slot that moved.
+    if by ~= run or #epoch ~= 32 then
+        epoch = nil
+    end
+end
+
+local changed = false
+if epoch then
+    base, seq = tonumber(base), tonumber(seq)
+else
+    redis.call('DEL', key)
+    header, epoch, base, seq, changed = nil, fresh, 0, 0, true
+end
+
+if #ARGV >= FIRST then
+    seq, changed = seq + 1, true
+    -- A call takes only so many arguments.
+    for from = FIRST, #ARGV, 1000 do
+        local members = {}
+        for index = from, math.min(from + 999, #ARGV) do
+            members[#members + 1] = number(seq)
+            members[#members + 1] = ARGV[index]
+        end
+        redis.call('ZADD', key, unpack(members))
+    end
+    local excess = redis.call('ZCARD', key) - (header and 1 or 0) - limit
+    if excess > 0 then
+        base = tonumber(redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', number(base))
+    end
+end
+
+if changed then
+    if header then
+        redis.call('ZREM', key, header)
+    end
+    header = '@' .. run .. ':' .. epoch .. ':' .. number(base) .. ':' .. number(seq)
+    redis.call('ZADD', key, '+inf', header)
+end
+if #ARGV >= FIRST then
+    -- Only a hint: who may not publish has still invalidated, and the others ask again soon.
+    redis.pcall('PUBLISH', channel, number(seq))
+end
+
+local from = '-inf'
+if known_epoch == epoch and known_seq >= base then
+    from = '(' .. number(known_seq)
+end
+local now = redis.call('TIME')
+local floors = redis.call('ZRANGEBYSCORE', key, from, '(+inf', 'WITHSCORES')
+return { epoch, number(seq), number(base), now[1], now[2], floors }

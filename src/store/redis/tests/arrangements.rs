@@ -1,0 +1,278 @@
+//! Unix sockets, TLS, sentinels and clusters.
+
+use std::fs;
+#[cfg(feature = "redis-tls")]
+use std::io::{Read, Write as _};
+#[cfg(feature = "redis-tls")]
+use std::process::{Command as Process, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+
+use super::super::*;
+#[cfg(feature = "redis-tls")]
+use super::server::impostor;
+use super::server::{Server, free_port, soon, until};
+use super::{SPAN, write};
+
+/// One of everything.
+fn exercise(store: &RedisStore) {
+    let leased = Name::from(random());
+    let names: Vec<Name> = (1..50).map(|name| name << 90).collect();
+    let values: Vec<Vec<u8>> = names.iter().map(|name| name.to_be_bytes().to_vec()).collect();
+    let writes: Vec<_> = names.iter().zip(&values).map(|(&name, value)| write(name, value)).collect();
+    store.write(&writes, soon()).unwrap();
+    let expected: Vec<_> = values.iter().cloned().map(Some).collect();
+    assert_eq!(store.read(&names, soon()).unwrap(), expected);
+    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Held);
+    store.release(leased, lease, soon()).unwrap();
+    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    store.write(&[Write { lease: Some(lease), ..write(leased, b"x") }], soon()).unwrap();
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Found(b"x".to_vec()));
+    let heard = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let listener = scope
+            .spawn(|| store.listen(&|| _ = heard.fetch_add(1, Ordering::SeqCst), &|| heard.load(Ordering::SeqCst) > 1));
+        until("subscribed", Duration::from_secs(5), || heard.load(Ordering::SeqCst) > 0);
+        let news = store.sync(Known::default(), &[5], soon()).unwrap();
+        assert!(news.floors.contains(&(5, news.seq)), "{news:?}");
+        listener.join().unwrap().unwrap();
+    });
+}
+
+/// A connection that was idle is looked at, and used again.
+fn idle(store: &RedisStore, server: &Server) {
+    let connections = || {
+        let Value::BulkString(info) = server.call("INFO stats") else { panic!() };
+        let info = String::from_utf8(info).unwrap();
+        let count = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().parse::<u64>().unwrap()
+    };
+    // The spare one may still be under way.
+    store.read(&[1], soon()).unwrap();
+    thread::sleep(Duration::from_millis(1200));
+    let before = connections();
+    store.read(&[1], soon()).unwrap();
+    assert_eq!(connections(), before + 1, "the one that asks, and no other");
+}
+
+#[test]
+fn a_connection_that_was_idle_is_used_again() {
+    let server = Server::start(&[]);
+    idle(&server.store(), &server);
+}
+
+#[test]
+fn a_unix_socket_is_a_server_like_any_other() {
+    let server = Server::start(&["--unixsocket", "{dir}/redis.sock", "--requirepass", "secret"]);
+    let socket = server.path("redis.sock");
+    let store = RedisStore::connect(&format!("redis+unix://{}?db=1&pass=secret", socket.display())).unwrap();
+    assert_eq!(store.place(), format!("redis {}/1", socket.display()));
+    exercise(&store);
+}
+
+#[test]
+fn the_rights_that_are_documented_are_enough() {
+    let server = Server::start(&[]);
+    let rights = "+get +set +del +eval +evalsha +info +time +publish +subscribe +ping +select +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyscore";
+    let reply = server.call(&format!("ACL SETUSER app on >secret ~app:* &app:floors:* -@all {rights}"));
+    assert_eq!(reply, Value::Okay);
+    let store = RedisStore::connect(&format!("redis://app:secret@127.0.0.1:{}/1", server.port)).unwrap();
+    let failure = store.read(&[1], soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Refused && failure.message.contains("NOPERM"), "{failure:?}");
+    let store = store.prefix("app:");
+    exercise(&store);
+    // More than are kept, so that everything in the script is run.
+    let many: Vec<u64> = (0..70_000).collect();
+    assert_eq!(store.sync(Known::default(), &many, soon()).unwrap().floors, []);
+}
+
+#[cfg(feature = "redis-tls")]
+fn certificate(folder: &std::path::Path) -> String {
+    let status = Process::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(folder.join("key.pem"))
+        .arg("-out")
+        .arg(folder.join("cert.pem"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.expect("openssl").success());
+    fs::read_to_string(folder.join("cert.pem")).unwrap()
+}
+
+#[cfg(feature = "redis-tls")]
+#[test]
+fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = certificate(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let port = free_port().to_string();
+    let server = Server::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://localhost:{port}/2");
+    until("TLS", Duration::from_secs(5), || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    let store = RedisStore::connect(&url).unwrap().tls_root(&pem).unwrap();
+    exercise(&store);
+    idle(&store, &server);
+    exercise(&RedisStore::connect(&format!("{url}#insecure")).unwrap());
+    let failure = RedisStore::connect(&url).unwrap().read(&[1], soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Nonsense && failure.message.contains("certificate"), "{failure:?}");
+    // A name the certificate is not for; a server without TLS.
+    let store = RedisStore::connect(&url.replace("localhost", "127.0.0.1")).unwrap().tls_root(&pem).unwrap();
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    let plain = Server::start(&[]);
+    let store = RedisStore::connect(&plain.url().replace("redis", "rediss")).unwrap();
+    let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
+    assert_ne!(failure.kind, FailureKind::Refused, "{failure:?}");
+    let http = impostor(|mut stream| {
+        let _ = stream.read(&mut [0; 64]).and_then(|_| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    });
+    let store = RedisStore::connect(&http.replace("redis", "rediss")).unwrap();
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    // Without TLS where it is expected: the server may wait for more.
+    let store = RedisStore::connect(&url.replace("rediss", "redis")).unwrap();
+    let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
+    assert_ne!(failure.kind, FailureKind::Refused, "{failure:?}");
+    assert!(RedisStore::connect(&url).unwrap().tls_root("nonsense").is_err());
+}
+
+#[test]
+fn sentinels_name_the_master() {
+    let master = Server::start(&[]);
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sentinel.conf");
+    fs::write(&file, format!("sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n", master.port)).unwrap();
+    let sentinel = Server::start(&[file.to_str().unwrap(), "--sentinel"]);
+    let dead = format!("redis://127.0.0.1:{}", free_port());
+    let store = RedisStore::sentinel([dead, sentinel.url()], "main").unwrap();
+    exercise(&store);
+    assert!(matches!(master.call("DBSIZE"), Value::Int(50..)));
+    let failure = RedisStore::sentinel([sentinel.url()], "other").unwrap().read(&[1], soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Refused && failure.message.contains("`other`"), "{failure:?}");
+    // A server that is no sentinel; a replica is no place for invalidations.
+    let failure = RedisStore::sentinel([master.url()], "main").unwrap().read(&[1], soon()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+    let failure = replica.store().sync(Known::default(), &[1], soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Refused && failure.message.contains("READONLY"), "{failure:?}");
+    let before = store.sync(Known::default(), &[], soon()).unwrap();
+    until("replica known", Duration::from_secs(20), || {
+        matches!(sentinel.call("SENTINEL replicas main"), Value::Array(replicas) if !replicas.is_empty())
+            && sentinel.call("SENTINEL failover main") == Value::Okay
+    });
+    // The replica becomes master, with the entries and another epoch.
+    until("failed over", Duration::from_secs(30), || {
+        let Ok(news) = store.sync(Known::default(), &[1], Instant::now() + Duration::from_millis(500)) else {
+            return false;
+        };
+        news.epoch != before.epoch
+    });
+    assert!(matches!(replica.call("ROLE"), Value::Array(role) if role[0] == Value::BulkString(b"master".to_vec())));
+    exercise(&store);
+}
+
+fn cluster(nodes: usize) -> Vec<Server> {
+    let servers: Vec<Server> = (0..nodes)
+        .map(|_| Server::start(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]))
+        .collect();
+    for (index, server) in servers.iter().enumerate() {
+        let (from, to) = (16_384 * index / nodes, 16_384 * (index + 1) / nodes - 1);
+        assert_eq!(server.call(&format!("CLUSTER ADDSLOTSRANGE {from} {to}")), Value::Okay);
+        assert_eq!(server.call(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)), Value::Okay);
+    }
+    let bus = |server: &Server| {
+        let Value::BulkString(nodes) = server.call("CLUSTER NODES") else { panic!() };
+        let nodes = String::from_utf8(nodes).unwrap();
+        nodes.split('@').nth(1).unwrap().split([',', ' ']).next().unwrap().to_owned()
+    };
+    for server in &servers[1..] {
+        assert_eq!(servers[0].call(&format!("CLUSTER MEET 127.0.0.1 {} {}", server.port, bus(server))), Value::Okay);
+    }
+    for server in &servers {
+        until("cluster is up", Duration::from_secs(30), || {
+            let Value::BulkString(info) = server.call("CLUSTER INFO") else { return false };
+            let info = String::from_utf8(info).unwrap();
+            info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{nodes}"))
+        });
+    }
+    servers
+}
+
+#[test]
+fn a_cluster_of_one_is_a_server_like_any_other() {
+    let mut servers = cluster(1);
+    let store = RedisStore::cluster([servers[0].url()]).unwrap();
+    exercise(&store);
+    servers[0].stop();
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Unreachable);
+    servers[0].start_again();
+    until("works again", Duration::from_secs(20), || store.read(&[1], soon()).is_ok());
+    // Asked as a single server, it may answer, for it has all slots.
+    exercise(&servers[0].store());
+    let failure = RedisStore::cluster([Server::start(&[]).url()]).unwrap().read(&[1], soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Refused && failure.message.contains("cluster"), "{failure:?}");
+}
+
+#[test]
+fn a_cluster_of_three_is_one_store() {
+    let mut servers = cluster(3);
+    let dead = format!("redis://127.0.0.1:{}", free_port());
+    let store = RedisStore::cluster([dead, servers[0].url(), servers[1].url()]).unwrap();
+    exercise(&store);
+    for server in &servers {
+        assert!(matches!(server.call("DBSIZE"), Value::Int(5..)));
+    }
+    let failure = servers[0].store().read(&(0..9).collect::<Vec<_>>(), soon()).unwrap_err();
+    assert!(failure.kind == FailureKind::Refused && failure.message.contains("RedisStore::cluster"), "{failure:?}");
+    move_slot_under(&store, &servers);
+    // A node that goes takes its own entries along, and no others.
+    servers[2].stop();
+    let read = |name: Name| store.read(&[name], Instant::now() + Duration::from_millis(500));
+    let (gone, kept): (Vec<_>, Vec<_>) = (1..50).map(|name: Name| read(name << 90)).partition(Result::is_err);
+    assert!(gone.len() > 5 && kept.len() > 10, "{} {}", gone.len(), kept.len());
+    assert!(kept.into_iter().flatten().all(|values| values[0].is_some()));
+    servers[2].start_again();
+    until("works again", Duration::from_secs(20), || {
+        read(49 << 90).is_ok() && (1..50).all(|name| read(name << 90).is_ok())
+    });
+}
+
+/// Redirected by ASK while a slot is moving, and by MOVED after that.
+fn move_slot_under(store: &RedisStore, servers: &[Server]) {
+    let id = |server: &Server| {
+        let Value::BulkString(id) = server.call("CLUSTER MYID") else { panic!() };
+        String::from_utf8(id).unwrap()
+    };
+    let slot_of = |name: Name| {
+        let Value::Int(slot) = servers[0].call(&format!("CLUSTER KEYSLOT {}", store.key(name))) else { panic!() };
+        slot
+    };
+    let name = (1000..).find(|&name| slot_of(name) < 5000).unwrap();
+    let slot = slot_of(name);
+    servers[1].call(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(&servers[0])));
+    servers[0].call(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(&servers[1])));
+    store.write(&[write(name, b"moved"), write(1 << 90, b"stays")], soon()).unwrap();
+    assert_eq!(store.read(&[name], soon()).unwrap(), [Some(b"moved".to_vec())]);
+    for server in [&servers[1], &servers[0]] {
+        server.call(&format!("CLUSTER SETSLOT {slot} NODE {}", id(&servers[1])));
+    }
+    for _ in 0..3 {
+        let values = store.read(&[name, 1 << 90], soon()).unwrap();
+        assert_eq!(values, [Some(b"moved".to_vec()), Some(b"stays".to_vec())]);
+    }
+}

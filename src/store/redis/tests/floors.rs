@@ -1,0 +1,198 @@
+//! Invalidations: numbers, epochs, trimming, and hearing of them.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use redis::Value;
+
+use super::super::*;
+use super::server::{Server, soon, until};
+
+fn known(news: &News) -> Known {
+    Known { epoch: news.epoch, seq: news.seq }
+}
+
+fn sorted(news: &News) -> Vec<(u64, u64)> {
+    let mut floors = news.floors.clone();
+    floors.sort_unstable();
+    floors
+}
+
+#[test]
+fn what_was_raised_since_is_told() {
+    let server = Server::start(&[]);
+    let (store, other) = (server.store(), server.store());
+    let first = store.sync(Known::default(), &[], soon()).unwrap();
+    assert!(first.epoch != 0 && (first.seq, first.base) == (0, 0) && first.floors.is_empty(), "{first:?}");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    assert!(first.now.abs_diff(now) < 60_000_000_000, "{} {now}", first.now);
+    let one = store.sync(known(&first), &[u64::MAX, 0], soon()).unwrap();
+    assert_eq!((one.epoch, one.seq, sorted(&one)), (first.epoch, 1, vec![(0, 1), (u64::MAX, 1)]));
+    let two = other.sync(known(&one), &[0, 0x4000_0000_0000_0a0d], soon()).unwrap();
+    assert_eq!((two.seq, sorted(&two)), (2, vec![(0, 2), (0x4000_0000_0000_0a0d, 2)]));
+    // Nothing since; and all, for those who know nothing, or of another epoch.
+    assert_eq!(store.sync(known(&two), &[], soon()).unwrap().floors, []);
+    let all = vec![(0, 2), (0x4000_0000_0000_0a0d, 2), (u64::MAX, 1)];
+    assert_eq!(sorted(&store.sync(Known::default(), &[], soon()).unwrap()), all);
+    assert_eq!(sorted(&store.sync(Known { epoch: 1, seq: 2 }, &[], soon()).unwrap()), all);
+}
+
+#[test]
+fn a_record_that_is_lost_starts_another_epoch() {
+    let mut server = Server::start(&[]);
+    let store = server.store();
+    let before = store.sync(Known::default(), &[1, 2], soon()).unwrap();
+    for loss in
+        ["FLUSHALL SYNC", "DEL mjc:floors", "ZADD mjc:floors +inf @nonsense", "ZREMRANGEBYSCORE mjc:floors +inf +inf"]
+    {
+        let before = store.sync(Known::default(), &[1, 2], soon()).unwrap();
+        server.call(loss);
+        let after = store.sync(known(&before), &[3], soon()).unwrap();
+        assert!(after.epoch != 0 && after.epoch != before.epoch, "{loss}");
+        assert_eq!((after.seq, after.base, &after.floors[..]), (1, 0, &[(3, 1)][..]), "{loss}");
+    }
+    // Kept by a snapshot that may be older than what was invalidated since.
+    let kept = store.sync(Known::default(), &[], soon()).unwrap();
+    assert_ne!(kept.epoch, before.epoch);
+    server.call("SAVE");
+    server.stop();
+    server.start_again();
+    assert_eq!(server.call("EXISTS mjc:floors"), Value::Int(1));
+    let after = store.sync(known(&kept), &[], soon()).unwrap();
+    assert!(after.epoch != kept.epoch && after.seq == 0 && after.floors.is_empty(), "{after:?}");
+    assert_eq!(store.sync(known(&after), &[], soon()).unwrap().epoch, after.epoch);
+}
+
+#[test]
+fn the_oldest_floors_are_summed_up() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let mut news = store.sync(Known::default(), &[], soon()).unwrap();
+    let start = known(&news);
+    let hashes: Vec<u64> = (0..u64::from(MAX_FLOORS)).collect();
+    for chunk in hashes.chunks(20_000) {
+        news = store.sync(known(&news), chunk, soon()).unwrap();
+        assert_eq!(news.floors.len(), chunk.len());
+    }
+    assert_eq!((news.seq, news.base), (4, 0));
+    // One too many: those that were raised with the oldest number go together.
+    let last = store.sync(known(&news), &[u64::MAX], soon()).unwrap();
+    assert_eq!((last.epoch, last.seq, last.base, &last.floors[..]), (news.epoch, 5, 1, &[(u64::MAX, 5)][..]));
+    let all = store.sync(start, &[], soon()).unwrap();
+    assert_eq!(all.floors.len(), hashes.len() + 1 - 20_000);
+    assert!(all.floors.iter().all(|&(hash, seq)| seq > 1 && hash >= 20_000));
+    assert_eq!(store.sync(Known { seq: 1, ..start }, &[], soon()).unwrap().floors.len(), all.floors.len());
+    // More at once than are kept: nothing but the number is.
+    let many: Vec<u64> = (0..=u64::from(MAX_FLOORS)).collect();
+    let news = store.sync(known(&last), &many, soon()).unwrap();
+    assert_eq!((news.seq, news.base, news.floors.len()), (6, 6, 0));
+    let news = store.sync(known(&news), &[5], soon()).unwrap();
+    assert_eq!((news.seq, news.base, &news.floors[..]), (7, 6, &[(5, 7)][..]));
+}
+
+#[test]
+fn stores_that_raise_at_once_see_each_others() {
+    let server = Server::start(&[]);
+    let seen = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (server, seen) = (&server, &seen);
+            scope.spawn(move || {
+                let store = server.store();
+                let (mut at, mut floors) = (Known::default(), HashMap::new());
+                for round in 0..50 {
+                    let news = store.sync(at, &[thread << 32 | round], soon()).unwrap();
+                    assert!(news.seq > at.seq);
+                    floors.extend(news.floors.iter().copied());
+                    assert_eq!(floors.get(&(thread << 32 | round)), Some(&news.seq));
+                    at = known(&news);
+                }
+                seen.lock().unwrap().push((store, at, floors));
+            });
+        }
+    });
+    let mut all: Vec<HashMap<u64, u64>> = Vec::new();
+    for (store, at, mut floors) in seen.into_inner().unwrap() {
+        let news = store.sync(at, &[], soon()).unwrap();
+        assert_eq!(news.seq, 200);
+        floors.extend(news.floors);
+        assert_eq!(floors.len(), 200);
+        all.push(floors);
+    }
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn invalidations_are_recorded_when_memory_is_full() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let first = store.sync(Known::default(), &[], soon()).unwrap();
+    server.call("CONFIG SET maxmemory-policy noeviction");
+    server.call("CONFIG SET maxmemory 1");
+    let news = store.sync(known(&first), &[9], soon()).unwrap();
+    assert_eq!((news.epoch, news.seq, &news.floors[..]), (first.epoch, 1, &[(9, 1)][..]));
+}
+
+#[test]
+fn a_key_of_another_type_is_named() {
+    let server = Server::start(&[]);
+    server.call("SET mjc:floors x");
+    let failure = server.store().sync(Known::default(), &[1], soon()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Nonsense);
+    assert!(failure.message.contains("mjc:floors") && failure.message.contains("WRONGTYPE"), "{failure}");
+}
+
+#[test]
+fn large_numbers_stay_exact() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    store.sync(Known::default(), &[1], soon()).unwrap();
+    let Value::Array(header) = server.call("ZRANGEBYSCORE mjc:floors +inf +inf") else { panic!() };
+    let Value::BulkString(header) = &header[0] else { panic!() };
+    let header = String::from_utf8(header.clone()).unwrap();
+    let large = (1u64 << 53) - 3;
+    server.call(&format!("ZREM mjc:floors {header}"));
+    server.call(&format!("ZADD mjc:floors +inf {}", header.replace(":0:1", &format!(":{}:{large}", large - 1))));
+    let news = store.sync(Known::default(), &[2], soon()).unwrap();
+    assert_eq!((news.seq, news.base), (large + 1, large - 1));
+    assert!(news.floors.contains(&(2, large + 1)), "{news:?}");
+    assert_eq!(store.sync(Known { epoch: news.epoch, seq: large }, &[], soon()).unwrap().floors, [(2, large + 1)]);
+}
+
+#[test]
+fn listeners_hear_of_invalidations_of_their_database_only() {
+    let server = Server::start(&[]);
+    let (store, other) = (server.store(), RedisStore::connect(&format!("{}/1", server.url())).unwrap());
+    let (heard, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let listener = scope.spawn(|| {
+            let changed = || _ = heard.fetch_add(1, Ordering::SeqCst);
+            server.store().listen(&changed, &|| stopped.load(Ordering::SeqCst))
+        });
+        until("subscribed", Duration::from_secs(5), || heard.load(Ordering::SeqCst) == 1);
+        store.sync(Known::default(), &[], soon()).unwrap();
+        other.sync(Known::default(), &[1], soon()).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+        // Heard at once, also between pings; the best of some, for the machine may be busy.
+        let mut best = Duration::MAX;
+        for round in 2..12 {
+            let began = Instant::now();
+            store.sync(Known::default(), &[1], soon()).unwrap();
+            while heard.load(Ordering::SeqCst) < round {
+                assert!(began.elapsed() < Duration::from_secs(5), "not heard");
+                thread::yield_now();
+            }
+            best = best.min(began.elapsed());
+            thread::sleep(Duration::from_millis(130));
+        }
+        assert!(best < Duration::from_millis(50), "{best:?}");
+        let began = Instant::now();
+        stopped.store(true, Ordering::SeqCst);
+        listener.join().unwrap().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2));
+    });
+}

@@ -1,0 +1,138 @@
+//! TLS by rustls: Mozilla's roots, those the application adds, or none when the URL says `#insecure`.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+
+use super::super::socket::Socket;
+
+/// Whose certificates are believed.
+#[derive(Clone)]
+pub(in super::super) struct Trust {
+    roots: RootCertStore,
+    /// Made of `roots` when those change: making one for each connection would parse them again.
+    verified: Arc<ClientConfig>,
+    unverified: Arc<ClientConfig>,
+}
+
+impl Default for Trust {
+    fn default() -> Trust {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Trust { verified: config(Some(&roots)), unverified: config(None), roots }
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust").field("roots", &self.roots.len()).finish()
+    }
+}
+
+impl Trust {
+    /// Believes the certificates in `pem` too; the error says what is wrong with it.
+    pub(in super::super) fn add(&mut self, pem: &str) -> Result<(), String> {
+        let mut added = 0;
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            self.roots.add(certificate).map_err(|error| error.to_string())?;
+            added += 1;
+        }
+        if added == 0 {
+            return Err("it holds no certificate".into());
+        }
+        self.verified = config(Some(&self.roots));
+        Ok(())
+    }
+
+    pub(in super::super) fn session(&self, host: &str, insecure: bool, socket: Socket) -> io::Result<Session> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let config = if insecure { &self.unverified } else { &self.verified };
+        let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        Ok(Session(Box::new(StreamOwned::new(connection, socket))))
+    }
+}
+
+#[derive(Debug)]
+pub(in super::super) struct Session(Box<StreamOwned<ClientConnection, Socket>>);
+
+impl Session {
+    pub(in super::super) fn socket(&mut self) -> &mut Socket {
+        &mut self.0.sock
+    }
+}
+
+impl Read for Session {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Session {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The provider is named here, not the process's: the application may have installed another one, or none.
+fn config(roots: Option<&RootCertStore>) -> Arc<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks the TLS versions that are compiled in");
+    let config = match roots {
+        Some(roots) => builder.with_root_certificates(roots.clone()).with_no_client_auth(),
+        None => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))).with_no_client_auth()
+        }
+    };
+    Arc::new(config)
+}
+
+/// Takes any certificate, as the URL asked with `#insecure`; the handshake's signatures are still checked against it.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,7 @@
+//! The servers and the proxy that other tests rely on, tested by themselves, once.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod selftest;
+#[path = "mod.rs"]
+mod servers;
