@@ -3,25 +3,22 @@
 //! `cargo bench --bench ratios`; one measurement is the median of several rounds, the rounds of all subjects
 //! interleaved. `cargo bench --bench ratios -- --callgrind SUBJECT N` runs one subject N times and nothing else, for
 //! counting instructions.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
+
+mod measure;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use minijinja::{Environment, Value, context};
 use minijinja_cache::{FragmentCache, Options};
 
-const ROUNDS: usize = 15;
-const LIST: &str = "{% for film in films %}<li class=\"film\"><a href=\"/film/{{ film.id }}\">{{ film.title }}</a> <span>{{ film.year }}</span></li>\n{% endfor %}";
+use measure::{Subject, measure, median, only};
 
-/// Something to measure, under the name the table uses.
-struct Subject<'a> {
-    name: &'static str,
-    run: Box<dyn Fn() + 'a>,
-}
+const LIST: &str = "{% for film in films %}<li class=\"film\"><a href=\"/film/{{ film.id }}\">{{ film.title }}</a> <span>{{ film.year }}</span></li>\n{% endfor %}";
 
 struct Fixture {
     cache: FragmentCache,
@@ -142,38 +139,6 @@ impl Fixture {
     }
 }
 
-/// Nanoseconds per call of each subject: the median of rounds that are interleaved.
-fn measure(subjects: &[Subject<'_>]) -> Vec<f64> {
-    let calls: Vec<u32> = subjects.iter().map(|subject| calls_for(&subject.run)).collect();
-    let mut rounds = vec![Vec::new(); subjects.len()];
-    for _ in 0..ROUNDS {
-        for (at, subject) in subjects.iter().enumerate() {
-            let start = Instant::now();
-            (0..calls[at]).for_each(|_| (subject.run)());
-            rounds[at].push(start.elapsed().as_secs_f64() * 1e9 / f64::from(calls[at]));
-        }
-    }
-    rounds.into_iter().map(median).collect()
-}
-
-/// How many calls take about 20 ms, after as many to warm up.
-fn calls_for(run: &dyn Fn()) -> u32 {
-    let mut calls = 1;
-    loop {
-        let start = Instant::now();
-        (0..calls).for_each(|_| run());
-        if start.elapsed() > Duration::from_millis(10) {
-            return calls * 2;
-        }
-        calls *= 2;
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// How many times the calls of one thread two threads make.
 fn scaling(run: impl Fn() + Sync) -> f64 {
     const CALLS: u32 = 300_000;
@@ -280,12 +245,7 @@ fn report(fixture: &Fixture) {
 
 fn main() {
     let fixture = Fixture::new();
-    let args: Vec<String> = std::env::args().collect();
-    if let Some(at) = args.iter().position(|arg| arg == "--callgrind") {
-        let context = fixture.context();
-        let subjects = fixture.subjects(&context);
-        let subject = subjects.iter().find(|subject| subject.name == args[at + 1]).expect("the name of a subject");
-        (0..args[at + 2].parse().unwrap_or(1000_u32)).for_each(|_| (subject.run)());
+    if only(&fixture.subjects(&fixture.context())) {
         return;
     }
     report(&fixture);

@@ -4,7 +4,7 @@
 //! `handler.rs`; templates come in through `runtime.rs` and `loader.rs`.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 #[cfg(feature = "watch")]
 use std::sync::atomic::AtomicBool;
@@ -270,7 +270,21 @@ impl Invalidation {
     }
 }
 
-impl Future for Invalidation {
+impl IntoFuture for Invalidation {
+    type Output = Result<(), Error>;
+    type IntoFuture = Confirmed;
+
+    fn into_future(self) -> Confirmed {
+        Confirmed(self.0)
+    }
+}
+
+/// An [`Invalidation`] awaited; ends as [`Invalidation::wait`] does.
+#[derive(Debug)]
+#[must_use = "it is awaited, or it says nothing"]
+pub struct Confirmed(Option<Telling>);
+
+impl Future for Confirmed {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -59,7 +59,7 @@ mod watch;
 mod work;
 
 pub use builder::Builder;
-pub use cache::{FragmentCache, Invalidation};
+pub use cache::{Confirmed, FragmentCache, Invalidation};
 pub use clock::ManualClock;
 pub use config::{CacheConfig, CacheType};
 pub use entry::Fragment;

@@ -126,6 +126,7 @@ pub(crate) struct Failure {
 }
 
 #[cfg(feature = "shared")]
+#[cfg_attr(not(any(feature = "redis", feature = "memcached")), allow(dead_code, reason = "servers fail in more ways"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     /// Not within the deadline.

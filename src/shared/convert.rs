@@ -135,10 +135,10 @@ fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
 }
 
 fn body(envelope: &Envelope<'_>) -> Option<Body> {
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    let text = std::str::from_utf8(&envelope.body);
     Some(match envelope.kind {
-        Kind::Text => Body::Text(Value::from(text(&envelope.body)?)),
-        Kind::Markup => Body::Text(Value::from_safe_string(text(&envelope.body)?)),
+        Kind::Text => Body::Text(Value::from(text.ok()?)),
+        Kind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
         Kind::Data => Body::Data((&*envelope.body).into()),
     })
 }

@@ -285,7 +285,8 @@ impl Core {
             return None;
         }
         let outcome = call(&*self.remote, now);
-        self.breaker.report(outcome.is_ok(), Instant::now());
+        // A success needs no time of its own.
+        self.breaker.report(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
         outcome.inspect_err(|failure| self.complain(failure)).ok()
     }
 }

@@ -52,7 +52,7 @@ fn an_invalidation_that_is_not_confirmed_in_time_says_so() {
     assert!(late.to_string().contains("not confirmed within 50ms"), "{late}");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let awaited = cache.invalidate("k");
-    assert_eq!(runtime.block_on(awaited).unwrap_err().to_string(), late.to_string());
+    assert_eq!(runtime.block_on(async { awaited.await }).unwrap_err().to_string(), late.to_string());
     store.set_down(false);
     cache.invalidate("k").wait().unwrap();
 }
@@ -102,7 +102,8 @@ fn a_store_that_lost_its_floors_makes_entries_misses() {
 
 #[test]
 fn what_is_damaged_foreign_or_forged_is_a_miss_and_is_counted_and_replaced() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("cut", |value| value.truncate(value.len() - 1)),
         ("empty", Vec::clear),
         ("of another program", |value| *value = b"<b>foreign</b>".to_vec()),

@@ -85,7 +85,8 @@ impl Link {
         if !self.open {
             return Err(Failure::new(FailureKind::Unreachable, "the connection is closed"));
         }
-        let (mut packed, mut count) = (Vec::new(), 0);
+        self.used = Instant::now();
+        let (mut packed, mut count) = (Vec::with_capacity(128), 0);
         for command in commands {
             command.write_packed_command(&mut packed);
             count += 1;
@@ -111,7 +112,6 @@ impl Link {
         let nonsense = metered.nonsense;
         match reply {
             Ok(reply) => {
-                self.used = Instant::now();
                 self.proven = true;
                 Ok(reply)
             }

@@ -70,9 +70,10 @@ impl Pool {
     /// A session that is not known to be dead. If none is idle, one is made meanwhile; if that fails, it says why.
     fn checkout(&self, doubted: bool, deadline: Instant) -> Result<PooledConnection<Dialer>, Failure> {
         let began = Instant::now();
+        let mut now = began;
         let pool = self.pool.get_or_init(|| self.build());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(now);
             if left.is_zero() {
                 return Err(link::timeout());
             }
@@ -88,7 +89,7 @@ impl Pool {
                 Ok(_) if !*spent => return Ok(dialed),
                 // One from before this call is old news.
                 Err(failure) if *at >= began => return Err(failure.clone()),
-                _ => {}
+                _ => now = Instant::now(),
             }
         }
     }
