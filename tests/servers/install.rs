@@ -44,8 +44,8 @@ fn find_or_install() -> std::result::Result<(), String> {
     if missing().is_empty() {
         return Ok(());
     }
-    let advice = "the tests of the shared tier run real servers: install redis-server (or valkey) and memcached, on \
-                  Debian and Ubuntu with `apt-get install redis-server memcached`";
+    let advice = "the tests of the shared tier run real servers: install redis-server (or valkey), memcached and \
+                  openssl, on Debian and Ubuntu with `apt-get install redis-server memcached openssl`";
     if find("apt-get").is_none() || !root() {
         return Err(advice.into());
     }
@@ -58,7 +58,9 @@ fn find_or_install() -> std::result::Result<(), String> {
 fn missing() -> Vec<&'static str> {
     let redis = find_redis().is_none().then_some("redis-server");
     let memcached = find("memcached").is_none().then_some("memcached");
-    redis.into_iter().chain(memcached).collect()
+    // For a certificate to speak TLS with.
+    let openssl = find("openssl").is_none().then_some("openssl");
+    redis.into_iter().chain(memcached).chain(openssl).collect()
 }
 
 fn find_redis() -> Option<PathBuf> {

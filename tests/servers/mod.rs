@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use blackhole::Blackhole;
 pub use cluster::RedisCluster;
-pub use install::{Policy, ensure};
+pub use install::{Policy, ensure, redis_server};
 pub use memcached::Memcached;
 pub use ports::free as free_port;
 pub use proxy::{Proxy, Traffic};

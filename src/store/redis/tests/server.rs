@@ -79,7 +79,7 @@ impl Drop for Server {
 
 fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Option<Child> {
     crate::servers::ensure();
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(crate::servers::redis_server());
     // A configuration file comes before the options.
     let (file, options): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.ends_with(".conf"));
     command.args(file).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
