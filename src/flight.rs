@@ -53,6 +53,8 @@ pub(crate) enum Landing<T> {
     Aborted,
     /// The wait took too long.
     TimedOut,
+    /// The leader still asks elsewhere whether there is anything to compute, for longer than the follower has patience.
+    StillAsking,
 }
 
 /// What is wanted, by whom.
@@ -64,6 +66,8 @@ pub(crate) struct Passenger<'a> {
     pub(crate) asynchronous: bool,
     /// Whether the caller leads a flight already.
     pub(crate) leads: bool,
+    /// Whether it asks elsewhere before it computes.
+    pub(crate) asks: bool,
 }
 
 pub(crate) enum Boarding<T: Clone> {
@@ -85,6 +89,8 @@ struct Flight<T> {
 
 struct Progress<T> {
     landing: Option<Landing<T>>,
+    /// Whether the leader asks elsewhere before it computes.
+    asking: bool,
     /// Of the futures that wait, by follower.
     wakers: Vec<(u64, Waker)>,
     followers: u64,
@@ -126,7 +132,7 @@ impl<T: Clone> Flights<T> {
             version: caller.version,
             begin: caller.begin,
             asynchronous: caller.asynchronous,
-            progress: Mutex::new(Progress { landing: None, wakers: Vec::new(), followers: 0 }),
+            progress: Mutex::new(Progress { landing: None, asking: caller.asks, wakers: Vec::new(), followers: 0 }),
             ended: Condvar::new(),
         });
         flights.insert(flight.hash, Arc::clone(&flight));
@@ -157,6 +163,13 @@ impl<T: Clone> Lead<T> {
     /// Hands the result to all who wait. Store it first, or a newcomer in between computes again.
     pub(crate) fn land(self, result: T) {
         self.end(Landing::Shared(result));
+    }
+
+    /// Says that the leader has asked, and computes.
+    pub(crate) fn computes(&self) {
+        if std::mem::take(&mut lock(&self.flight.progress).asking) {
+            self.flight.ended.notify_all();
+        }
     }
 
     /// The canonical bytes of what is computed.
@@ -198,17 +211,29 @@ pub(crate) struct Follower<T> {
 }
 
 impl<T: Clone> Follower<T> {
-    /// Blocks until the flight ends, or until the deadline.
-    pub(crate) fn wait(self, deadline: Instant) -> Landing<T> {
+    /// Blocks until the flight ends, or until the deadline; while the leader only asks elsewhere, for no longer than
+    /// `patience`, of which what is left remains.
+    pub(crate) fn wait(self, deadline: Instant, patience: &mut Duration) -> Landing<T> {
+        let impatient = Instant::now() + *patience;
+        let mut asking = true;
         let mut progress = lock(&self.flight.progress);
         loop {
+            let now = Instant::now();
+            if asking {
+                *patience = impatient.saturating_duration_since(now);
+                asking = progress.asking;
+            }
             if let Some(landing) = &progress.landing {
                 return landing.clone();
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
+            if now >= deadline {
                 return Landing::TimedOut;
             }
+            if asking && patience.is_zero() {
+                return Landing::StillAsking;
+            }
+            let until = if asking { deadline.min(impatient) } else { deadline };
+            let left = until.saturating_duration_since(now);
             progress = match self.flight.ended.wait_timeout(progress, left) {
                 Ok((progress, _)) => progress,
                 Err(poisoned) => poisoned.into_inner().0,
@@ -258,6 +283,7 @@ mod model {
     use crate::floors::{Floors, Stamp};
 
     const SCHEDULES: usize = 5_000;
+    const DAY: Duration = Duration::from_secs(24 * 3600);
 
     /// A cache in miniature: one key, the real flights and floors, a store of one place.
     struct Miniature {
@@ -309,7 +335,7 @@ mod model {
                         }
                         return value;
                     }
-                    Boarding::Follow(follower) => match follower.wait(Instant::now() + Duration::from_secs(3600)) {
+                    Boarding::Follow(follower) => match follower.wait(Instant::now() + DAY, &mut { DAY }) {
                         Landing::Shared((stamp, value)) if self.floors.admit(stamp, [0]) => return value,
                         Landing::Private => return self.render(),
                         _ => {}
@@ -328,7 +354,7 @@ mod model {
 
     fn passenger(identity: Identity<'_>, stamp: Stamp) -> Passenger<'_> {
         let begin = Begin { stamp, shared: 0, at: 0 };
-        Passenger { identity, version: None, begin, asynchronous: false, leads: false }
+        Passenger { identity, version: None, begin, asynchronous: false, leads: false, asks: false }
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::shared::Fetched;
 use crate::stats::Counter;
 use crate::work::Work;
 
+/// The patience of one who has nobody but a leader to wait for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What is asked for.
 pub(crate) struct Wanted<'a> {
     pub(crate) identity: Identity<'a>,
@@ -113,7 +116,11 @@ impl FragmentCache {
                 Step::Done(lookup) => return lookup,
                 Step::Wait(follower) => {
                     let deadline = *deadline.get_or_insert_with(|| self.inner.deadline());
-                    if let Some(lookup) = self.landed(follower.wait(deadline), wanted, &origin) {
+                    let landing = match &self.inner.shared {
+                        Some(shared) => shared.wait(&self.inner, follower, deadline, asker.page()),
+                        None => follower.wait(deadline, &mut { FAR }),
+                    };
+                    if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
                     }
                 }
@@ -181,6 +188,7 @@ impl FragmentCache {
             begin: origin.begin,
             asynchronous,
             leads: context::leads(),
+            asks: inner.shared.is_some() && wanted.shareable,
         };
         let admits = |begin: Begin| {
             inner.floors.admit(begin.stamp, origin.tags.iter().copied())
@@ -229,7 +237,9 @@ impl FragmentCache {
                 self.inner.counters.count(Counter::wait_timeouts);
                 Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None)))
             }
-            Landing::Private => Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None))),
+            Landing::Private | Landing::StillAsking => {
+                Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None)))
+            }
         }
     }
 }

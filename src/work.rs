@@ -44,6 +44,9 @@ impl Work {
         lead: Option<Lead<Arc<Entry>>>,
         place: Option<Place>,
     ) -> Work {
+        if let Some(lead) = &lead {
+            lead.computes();
+        }
         let mut record = Record::new(inner.id, origin.begin);
         origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
         let frame = Frame::new(record, lead.is_some());

@@ -9,6 +9,7 @@ use crate::cache::Inner;
 use crate::clock::{Clock, Nanos};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::flight::{Follower, Landing};
 use crate::floors::{Stamp, TagHash};
 use crate::lookup::{Asker, Wanted};
 use crate::report::Reporter;
@@ -80,6 +81,10 @@ impl Shared {
     }
 
     pub(crate) fn vouches(&self, _: Option<Nanos>, _: Nanos, _: &Clock) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn wait<T: Clone>(&self, _: &Inner, _: Follower<T>, _: Instant, _: Option<u64>) -> Landing<T> {
         match *self {}
     }
 

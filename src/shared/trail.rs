@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::write::Job;
 use super::{Core, Shared};
 use crate::cache::Inner;
+use crate::flight::{Follower, Landing};
 use crate::identity::Passthrough;
 use crate::stats::Counter;
 use crate::store::Name;
@@ -52,7 +53,16 @@ struct Trail {
 /// Reads an entry of a page, and ahead what follows.
 pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Option<Vec<u8>> {
     // Taken out: what is read ahead is not borrowed while the store is asked.
-    let mut trail = TRAIL.take().filter(|trail| trail.is_of(inner.id, page)).unwrap_or_else(|| Trail {
+    let mut trail = take(core, inner, page);
+    let found = trail.read(core, inner, hash);
+    put_back(trail);
+    found
+}
+
+/// The trail of the render on this thread.
+fn take(core: &Core, inner: &Inner, page: u64) -> Trail {
+    let under_way = TRAIL.try_with(RefCell::take).ok().flatten();
+    under_way.filter(|trail| trail.is_of(inner.id)).unwrap_or_else(|| Trail {
         cache: inner.id,
         page,
         since: Instant::now(),
@@ -60,15 +70,18 @@ pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Op
         asked: Vec::new(),
         alone: Vec::new(),
         ahead: HashMap::default(),
-    });
-    let found = trail.read(core, inner, hash);
-    TRAIL.set(Some(trail));
-    found
+    })
+}
+
+/// On a thread that is ending there is nothing to come back to.
+fn put_back(trail: Trail) {
+    let _ = TRAIL.try_with(|here| here.replace(Some(trail)));
 }
 
 impl Trail {
-    fn is_of(&self, cache: u64, page: u64) -> bool {
-        self.cache == cache && self.page == page && self.since.elapsed() < LONGEST_RENDER
+    /// What is rendered inside a page is part of it.
+    fn is_of(&self, cache: u64) -> bool {
+        self.cache == cache && self.since.elapsed() < LONGEST_RENDER
     }
 
     fn read(&mut self, core: &Core, inner: &Inner, hash: u128) -> Option<Vec<u8>> {
@@ -130,6 +143,21 @@ impl Trail {
 }
 
 impl Shared {
+    /// Waits for somebody else's flight, and as long as that only asks the store, on what is left of the render's budget.
+    pub(crate) fn wait<T: Clone>(
+        &self,
+        inner: &Inner,
+        follower: Follower<T>,
+        deadline: Instant,
+        page: Option<u64>,
+    ) -> Landing<T> {
+        let Some(page) = page else { return follower.wait(deadline, &mut { self.core.budget }) };
+        let mut trail = take(&self.core, inner, page);
+        let landing = follower.wait(deadline, &mut trail.left);
+        put_back(trail);
+        landing
+    }
+
     /// Keeps what the render that ends on this thread asked for.
     pub(crate) fn render_ended(&self, cache: u64) {
         let ended = TRAIL.try_with(|trail| trail.borrow_mut().take_if(|trail| trail.cache == cache)).ok().flatten();
