@@ -92,6 +92,10 @@ impl Trail {
         if let Some(found) = self.ahead.remove(&hash) {
             return found;
         }
+        if self.asked[..at].contains(&hash) {
+            // Asked for twice on one page, and not kept in memory: the list has it.
+            return self.trip(core, inner, &[core.name(hash)])?.pop().flatten();
+        }
         let mut answers = self.trip(core, inner, &[core.name(hash), list_name(self.page, core.name(hash))])?;
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
         let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, inner)).collect();

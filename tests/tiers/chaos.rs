@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use crate::report::now;
-use crate::scene::{BOUND, KEYS, Scene, play, play_on};
+use crate::scene::{BOUND, Scene, play, play_on};
 use crate::server::Server;
-use crate::servers::{Memcached, Proxy, Redis, wait_for};
+use crate::servers::{Memcached, Proxy, Redis};
 
 /// Longer than the bound, by enough to see what comes after it.
 const WHILE: Duration = Duration::from_millis(1200);

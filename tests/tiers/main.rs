@@ -5,6 +5,7 @@
 
 mod chaos;
 mod fleet;
+mod particular;
 mod process;
 mod report;
 mod scene;
