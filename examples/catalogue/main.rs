@@ -37,9 +37,16 @@ async fn run() -> Result<(), String> {
     let listener = listen(config.port).await?;
     let app = App::open(&config).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+    // Asked for before anybody is told the address: from then on Ctrl-C ends it in order.
+    let mut interrupt = Box::pin(interrupted());
+    tokio::select! {
+        biased;
+        () = &mut interrupt => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
     println!("the catalogue is at http://{address}/ (database {}, Ctrl-C ends it)", config.database.display());
     let cache = app.cache.clone();
-    let server = axum::serve(listener, app::router(app)).with_graceful_shutdown(interrupted());
+    let server = axum::serve(listener, app::router(app)).with_graceful_shutdown(interrupt);
     tokio::select! {
         ended = server => ended.map_err(|error| format!("the server stopped: {error}"))?,
         () = overdue() => println!("somebody was still waiting for an answer"),
