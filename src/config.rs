@@ -235,7 +235,7 @@ impl CacheConfig {
     fn check_type(&self) -> Result<(), Error> {
         use CacheType::{Memcached, Redis, RedisCluster, RedisSentinel};
         let shared = [Redis, RedisCluster, RedisSentinel, Memcached];
-        let given: [(&str, bool, &[CacheType]); 18] = [
+        let given: [(&str, bool, &[CacheType]); 19] = [
             ("memory", self.memory.is_some(), &shared),
             ("key_prefix", self.key_prefix.is_some(), &shared),
             ("pool_size", self.pool_size.is_some(), &shared),
@@ -253,6 +253,7 @@ impl CacheConfig {
             ("redis_password", self.redis_password.is_some(), &[Redis]),
             ("redis_cluster", !self.redis_cluster.is_empty(), &[RedisCluster]),
             ("redis_sentinels", !self.redis_sentinels.is_empty(), &[RedisSentinel]),
+            ("redis_sentinel_master", self.redis_sentinel_master.is_some(), &[RedisSentinel]),
             ("memcached_servers", !self.memcached_servers.is_empty(), &[Memcached]),
         ];
         match given.iter().find(|(_, given, of)| *given && !of.contains(&self.kind)) {

@@ -71,9 +71,9 @@ counters! {
     errors,
     /// Misses answered by the shared tier.
     shared_hits,
-    /// Misses the shared tier was asked about in vain.
+    /// Misses the shared tier had no answer for, the failed calls and those the breaker left out among them.
     shared_misses,
-    /// Misses it was not asked about: the breaker open, the budget spent, out of touch with the store.
+    /// Calls to it that were left out: the breaker open, the budget spent, out of touch with the store.
     shared_skips,
     /// Values found in it that are none of this cache's: another format, another secret, damaged.
     shared_rejects,

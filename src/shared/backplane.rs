@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::stats::Counter;
 
-/// Between two questions that others' invalidations cause: what comes in meanwhile is one answer.
+/// Between two questions at the least: what comes in meanwhile is one answer.
 const GATHER: Duration = Duration::from_millis(2);
 /// After a failure, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -77,10 +77,9 @@ fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
         drop(inner);
         if answered {
             pause = FIRST_PAUSE;
-            if !core.bell.stopped() {
-                thread::sleep(GATHER);
-            }
+            let since = Instant::now();
             core.bell.wait(core.remote.interval().min(core.bound / 4));
+            thread::sleep(GATHER.saturating_sub(since.elapsed()));
         } else {
             thread::sleep(pause);
             pause = (pause * 2).min(LAST_PAUSE);

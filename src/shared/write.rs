@@ -15,6 +15,8 @@ use crate::stats::Counter;
 use crate::store::{Lease, Name, Write};
 
 const LONGEST_QUEUE: usize = 4096;
+/// What waits may weigh so much, in bytes: memory may have let go of it already.
+const HEAVIEST_QUEUE: usize = 32 << 20;
 /// Writes in one round trip, and how long that may take.
 const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -38,6 +40,16 @@ pub(super) enum Job {
     },
 }
 
+impl Job {
+    fn weight(&self) -> usize {
+        match self {
+            Job::Store { entry, .. } => entry.weight() as usize,
+            Job::List { bytes, .. } => bytes.len(),
+            Job::Release { .. } => 0,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Writer {
     queue: Mutex<Queue>,
@@ -47,6 +59,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    weight: usize,
     /// Jobs taken and not done.
     under_way: usize,
     dropped: u64,
@@ -56,7 +69,9 @@ struct Queue {
 impl Writer {
     pub(super) fn push(&self, job: Job) {
         let mut queue = self.queue();
-        if queue.jobs.len() < LONGEST_QUEUE {
+        let weight = queue.weight + job.weight();
+        if queue.jobs.len() < LONGEST_QUEUE && (weight <= HEAVIEST_QUEUE || queue.jobs.is_empty()) {
+            queue.weight = weight;
             queue.jobs.push_back(job);
             drop(queue);
             self.changed.notify_all();
@@ -86,7 +101,9 @@ impl Writer {
         let count = queue.jobs.len().min(BATCH);
         queue.under_way = count;
         let dropped = std::mem::take(&mut queue.dropped);
-        Some((queue.jobs.drain(..count).collect(), dropped))
+        let jobs: Vec<Job> = queue.jobs.drain(..count).collect();
+        queue.weight -= jobs.iter().map(Job::weight).sum::<usize>();
+        Some((jobs, dropped))
     }
 
     fn done(&self) {
