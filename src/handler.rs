@@ -12,20 +12,21 @@ use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::{FragmentCache, Inner};
+use crate::asker::{Handler, InEnvironment};
+use crate::cache::FragmentCache;
 use crate::context;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 use crate::key::KeyError;
+use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
-use crate::lookup::{Asker, Lookup};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
 use crate::record::FOREVER;
-use crate::record::{Begin, Dependency, Seen, Tag};
+use crate::record::{Dependency, Seen, Tag};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::SourceId;
@@ -316,43 +317,6 @@ impl FragmentCache {
     fn report_codec(&self, what: &str, type_name: &str) {
         let message = format!("get_or_set_value: cannot {what} {type_name}");
         self.inner.report(&Error::new(ErrorKind::Codec, message));
-    }
-}
-
-/// A handler that asks: it renders nothing yet, and names no environment.
-struct Handler<'a>(&'a Inner);
-
-impl Asker for Handler<'_> {
-    fn begin(&mut self) -> Begin {
-        self.0.scope_begin()
-    }
-
-    fn template(&mut self, name: &str) -> Option<Dependency> {
-        self.0.only_template(name)
-    }
-
-    fn page(&mut self) -> Option<u64> {
-        None
-    }
-}
-
-/// A handler that has a template rendered.
-struct InEnvironment<'a> {
-    cache: &'a Inner,
-    env: &'a Environment<'a>,
-}
-
-impl Asker for InEnvironment<'_> {
-    fn begin(&mut self) -> Begin {
-        self.cache.scope_begin()
-    }
-
-    fn template(&mut self, name: &str) -> Option<Dependency> {
-        runtime::template_in(self.env, self.cache, name)
-    }
-
-    fn page(&mut self) -> Option<u64> {
-        None
     }
 }
 

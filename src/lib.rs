@@ -11,6 +11,7 @@
 // What only a shared tier asks for is not taken out piece by piece; with the feature nothing may be unused.
 #![cfg_attr(not(feature = "shared"), allow(dead_code, unreachable_code, unused_variables))]
 
+mod asker;
 mod began;
 mod builder;
 mod cache;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
@@ -17,7 +18,7 @@ use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
 use crate::front;
 use crate::identity::Identity;
-use crate::record::{Begin, Dependency};
+use crate::record::Begin;
 use crate::shared::Fetched;
 use crate::stats::Counter;
 use crate::work::Work;
@@ -37,18 +38,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) shareable: bool,
     /// How long one of all nodes may compute it while the others wait.
     pub(crate) lease: Option<Duration>,
-}
-
-/// Who asks: what a look-up that misses has to know of the place it is made at.
-pub(crate) trait Asker {
-    /// When the work here began.
-    fn begin(&mut self) -> Begin;
-
-    /// The template that a name stands for here, in its current state.
-    fn template(&mut self, name: &str) -> Option<Dependency>;
-
-    /// The page being rendered, if one is.
-    fn page(&mut self) -> Option<u64>;
 }
 
 pub(crate) enum Lookup {

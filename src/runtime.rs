@@ -8,6 +8,7 @@
 //! an error reaches the caller, so nobody who waits is left waiting.
 
 mod arguments;
+mod asker;
 mod functions;
 
 use std::sync::Arc;
@@ -17,17 +18,18 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
+use self::asker::InTemplate;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::compile::Extends;
 use crate::context::{self, RenderId};
 use crate::entry::Body;
-use crate::identity::{Kind, TagClass, named_environment, private_environment, tag_hash};
+use crate::identity::{Kind, named_environment, private_environment};
 use crate::loader;
-use crate::lookup::{Asker, Lookup};
+use crate::lookup::Lookup;
 use crate::names;
 use crate::question::Question;
-use crate::record::{Begin, Dependency, Tag};
+use crate::record::Tag;
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
@@ -127,41 +129,6 @@ pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64
             Ok(environment)
         }
         _ => refuse("the environment is registered with another fragment cache"),
-    }
-}
-
-/// The template that a name stands for in an environment, in its current state.
-pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
-    context::observe(cache.id, cache.begin(), name, || {
-        // A missing one is observed as well, by the loader that was asked for it.
-        if let Ok(template) = env.get_template(name)
-            && let Some((id, generation)) = loader::added_mark(template.source())
-            && let Some(dependency) = cache.added(id, generation)
-        {
-            context::looked_up(cache.id, dependency, || cache.begin());
-        }
-    })
-}
-
-/// A template that asks.
-struct InTemplate<'a, 'b, 'vm, 'env> {
-    binding: &'a Binding,
-    state: &'b mut State<'vm, 'env>,
-}
-
-impl Asker for InTemplate<'_, '_, '_, '_> {
-    fn begin(&mut self) -> Begin {
-        self.binding.cache.inner.render_begin()
-    }
-
-    fn template(&mut self, name: &str) -> Option<Dependency> {
-        template_in(self.state.env(), &self.binding.cache.inner, name)
-    }
-
-    fn page(&mut self) -> Option<u64> {
-        // Has the end of the render noticed.
-        Rendering::of(self.state, &self.binding.cache.inner);
-        Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }
 }
 

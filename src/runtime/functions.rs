@@ -4,7 +4,8 @@ use minijinja::value::{Kwargs, Value, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
-use super::{Binding, InTemplate, RenderEnd};
+use super::asker::InTemplate;
+use super::{Binding, RenderEnd};
 use crate::context;
 use crate::entry::Body;
 use crate::handler::render_partial;

@@ -7,10 +7,10 @@ use minijinja::Value;
 use serde_bytes::Bytes;
 
 use super::Core;
+use crate::asker::Asker;
 use crate::entry::{Body, Entry};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::template_tag;
-use crate::lookup::Asker;
 use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};

@@ -5,13 +5,14 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::asker::Asker;
 use crate::cache::Inner;
 use crate::clock::{Clock, Nanos};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::flight::{Follower, Landing};
 use crate::floors::{Stamp, TagHash};
-use crate::lookup::{Asker, Wanted};
+use crate::lookup::Wanted;
 use crate::report::Reporter;
 use crate::stats::Counters;
 

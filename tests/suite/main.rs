@@ -25,6 +25,7 @@ mod storms;
 mod support;
 mod syntax;
 mod templates;
+mod tidy;
 mod values;
 #[cfg(feature = "watch")]
 mod watching;
