@@ -28,8 +28,6 @@ pub(crate) struct Entry {
     pub(crate) stale: Nanos,
     /// What it took to compute.
     pub(crate) cost: Nanos,
-    /// Whether another process may have computed it.
-    pub(crate) from_shared: bool,
 }
 
 impl Entry {

@@ -68,11 +68,13 @@ impl Wanted<'_> {
         *entry.identity == *self.identity.bytes && entry.version == self.version && entry.fresh(latest, self.ttl)
     }
 
-    /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here.
-    fn tell_enclosing(&self, entry: &Entry) {
+    /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
+    /// and other nodes' invalidations are accounted for only as far as the entry was known to have survived them.
+    fn tell_enclosing(&self, entry: &Entry, as_of: impl FnOnce() -> Nanos) {
         context::gather(|record| {
             record.absorb(&entry.record);
             record.expires = record.expires.min(entry.record.begin.at.saturating_add(self.ttl));
+            record.heard = record.heard.min(as_of());
         });
     }
 }
@@ -180,8 +182,7 @@ impl FragmentCache {
             asks: inner.shared.is_some() && wanted.shareable,
         };
         let admits = |begin: Begin| {
-            inner.floors.admit(begin.stamp, origin.tags.iter().copied())
-                && inner.vouches(Some(begin.at), origin.arrived)
+            inner.floors.admit(begin.stamp, origin.tags.iter().copied()) && inner.vouches(begin.at, origin.arrived)
         };
         match inner.flights.board(&passenger, admits) {
             Boarding::Follow(follower) => Step::Wait(follower),
@@ -236,14 +237,14 @@ impl FragmentCache {
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
     fn hit(&self, wanted: &Wanted<'_>) -> Option<Body> {
+        let latest = self.clock.latest();
         let answer = |entry: &Entry| {
             self.counters.hit(entry.cost);
-            wanted.tell_enclosing(entry);
+            wanted.tell_enclosing(entry, || self.as_of(entry, latest));
             entry.body.clone()
         };
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
         let now = self.floors.stamp();
-        let latest = self.clock.latest();
         let hash = wanted.identity.hash;
         let in_front = front::look(self.id, hash, |slot| {
             let usable = wanted.fits(&slot.entry, latest)
@@ -286,7 +287,7 @@ impl Inner {
         match value {
             Some(_) => {
                 self.counters.hit(entry.cost);
-                wanted.tell_enclosing(&entry);
+                wanted.tell_enclosing(&entry, || self.as_of(&entry, self.clock.latest()));
             }
             None => self.memory.remove(wanted.identity.hash),
         }
@@ -316,19 +317,25 @@ impl Inner {
     }
 
     fn vouches_for(&self, entry: &Entry, arrived: Nanos) -> bool {
-        self.vouches((!entry.from_shared).then_some(entry.record.begin.at), arrived)
+        self.vouches(entry.record.as_of(), arrived)
     }
 
-    /// Whether all is known that may have invalidated work begun here at `begun`, as far as a caller who came at
+    /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at
     /// `arrived` may expect.
-    fn vouches(&self, begun: Option<Nanos>, arrived: Nanos) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.vouches(begun, arrived, &self.clock))
+    fn vouches(&self, as_of: Nanos, arrived: Nanos) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.vouches(as_of, arrived, &self.clock))
+    }
+
+    /// As of when an entry is valid for a caller who came at `arrived`.
+    fn as_of(&self, entry: &Entry, arrived: Nanos) -> Nanos {
+        self.shared.as_ref().map_or(Nanos::MAX, |shared| shared.as_of(entry, arrived))
     }
 
     /// A miss that somebody else's work answered.
     fn spared(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
         self.counters.saved(entry.cost);
-        wanted.tell_enclosing(entry);
+        // Later than the caller came, so that nothing counts as heard that was not.
+        wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
         Lookup::Hit(entry.body.clone())
     }
 

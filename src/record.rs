@@ -64,6 +64,8 @@ pub(crate) struct Record {
     pub(crate) cache: u64,
     pub(crate) begin: Begin,
     pub(crate) expires: Nanos,
+    /// What was found in the cache is known to be valid as of here: other nodes' invalidations had been heard until then.
+    pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
     tags: Vec<Tag>,
     dependencies: Vec<Dependency>,
@@ -75,6 +77,7 @@ impl Record {
             cache,
             begin,
             expires: FOREVER,
+            heard: Nanos::MAX,
             uncacheable: false,
             // The key's, the environment's and two of the author's.
             tags: Vec::with_capacity(4),
@@ -101,6 +104,7 @@ impl Record {
         self.absorb(inner);
         if self.cache == inner.cache {
             self.begin = self.begin.earliest(inner.begin);
+            self.heard = self.heard.min(inner.heard);
         }
     }
 
@@ -118,6 +122,11 @@ impl Record {
             Some(_) => {}
             None => self.dependencies.push(dependency),
         }
+    }
+
+    /// As of when it is valid: when it began, or when the oldest of what it found was known to be.
+    pub(crate) fn as_of(&self) -> Nanos {
+        self.begin.at.min(self.heard)
     }
 
     pub(crate) fn tags(&self) -> &[Tag] {

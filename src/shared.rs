@@ -273,13 +273,19 @@ impl Shared {
         Confirmation { core: Arc::clone(&self.core), ticket }
     }
 
-    /// Whether something whose work on this node began at `begun` may be served to a caller who came at `arrived`: no
-    /// invalidation that was to be heard by then can be unknown here. True of what is younger than the bound, whatever
-    /// was heard.
-    pub(crate) fn vouches(&self, begun: Option<Nanos>, arrived: Nanos, clock: &Clock) -> bool {
-        let latest = if clock.is_manual() { Clock::System.latest() } else { arrived };
-        self.core.replica.believed(latest)
-            || (!clock.is_manual() && begun.is_some_and(|begun| arrived < begun.saturating_add(nanos(self.core.bound))))
+    /// Whether something valid as of a moment may be served to a caller who came at `arrived`: no invalidation that was
+    /// to be heard by then can be unknown here. True of what is younger than the bound, whatever was heard.
+    pub(crate) fn vouches(&self, as_of: Nanos, arrived: Nanos, clock: &Clock) -> bool {
+        if clock.is_manual() {
+            return self.core.replica.believed(Clock::System.latest());
+        }
+        self.core.replica.believed(arrived) || arrived < as_of.saturating_add(nanos(self.core.bound))
+    }
+
+    /// As of when something is valid that is served to a caller who came at `arrived`.
+    pub(crate) fn as_of(&self, entry: &Entry, arrived: Nanos) -> Nanos {
+        let as_of = entry.record.as_of();
+        if self.core.replica.believed(arrived) { as_of.max(self.core.heard()) } else { as_of }
     }
 
     /// Where a result goes of which the store was not asked.
@@ -330,6 +336,11 @@ impl Drop for Shared {
 }
 
 impl Core {
+    /// Until when other nodes' invalidations have been heard, as long as that is believed.
+    fn heard(&self) -> Nanos {
+        self.replica.believed_until().saturating_sub(nanos(self.bound))
+    }
+
     /// What an identity is stored under.
     fn name(&self, hash: u128) -> Name {
         let added = *self.added.lock().unwrap_or_else(PoisonError::into_inner);

@@ -112,7 +112,6 @@ impl Work {
             record,
             stale: self.stale,
             cost: nanos(self.started.elapsed()),
-            from_shared: false,
         });
         context::gather(|enclosing| enclosing.enclose(&entry.record));
         self.publish(&entry);

@@ -85,6 +85,7 @@ impl Core {
         }
         let at = now.saturating_sub(self.replica.age(head.born, now));
         let mut record = Record::new(cache, Begin { stamp: local, shared, at });
+        record.heard = self.heard();
         for dependency in self.same_templates(head, asker)? {
             record.depend(dependency);
         }
@@ -101,7 +102,6 @@ impl Core {
             record,
             stale: head.stale,
             cost: head.cost,
-            from_shared: true,
         })
     }
 

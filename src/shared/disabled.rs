@@ -81,7 +81,11 @@ impl Shared {
         match *self {}
     }
 
-    pub(crate) fn vouches(&self, _: Option<Nanos>, _: Nanos, _: &Clock) -> bool {
+    pub(crate) fn vouches(&self, _: Nanos, _: Nanos, _: &Clock) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn as_of(&self, _: &Entry, _: Nanos) -> Nanos {
         match *self {}
     }
 

@@ -117,7 +117,11 @@ impl Replica {
 
     /// Whether this copy may be believed; `latest` is the system clock's.
     pub(crate) fn believed(&self, latest: Nanos) -> bool {
-        latest < self.believed_until.load(Ordering::Acquire)
+        latest < self.believed_until()
+    }
+
+    pub(crate) fn believed_until(&self) -> Nanos {
+        self.believed_until.load(Ordering::Acquire)
     }
 
     pub(crate) fn believe_until(&self, until: Nanos) {

@@ -86,6 +86,34 @@ fn out_of_touch_nothing_older_than_the_bound_is_served() {
     assert_eq!(read(&cache, "k", "-"), kept);
 }
 
+/// A fragment made just before the bound is over, of one that is as old as the bound, is not served for a bound more.
+#[test]
+fn what_contains_something_old_is_no_younger_than_that() {
+    let store = LocalStore::new();
+    let cache = node(bounded(&store));
+    let version = std::sync::atomic::AtomicU64::new(0);
+    let load = || ok(version.load(std::sync::atomic::Ordering::SeqCst).to_string());
+    let outer = |n: u32| -> u64 {
+        let inner = || cache.get_or_set("inner", Options::default(), load).map(String::from);
+        cache.get_or_set(("outer", n), Options::default(), inner).unwrap().parse().unwrap()
+    };
+    outer(0);
+    store.set_down(true);
+    version.store(1, std::sync::atomic::Ordering::SeqCst);
+    let cut = Instant::now();
+    let mut made = 0;
+    while cut.elapsed() < BOUND * 5 / 2 {
+        made += 1;
+        outer(made);
+        for n in (0..made).rev().take(60) {
+            let late = cut.elapsed();
+            let shown = outer(n);
+            assert!(shown == 1 || late < BOUND + Duration::from_millis(30), "{n} shows what is {late:?} old");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn a_store_that_lost_its_floors_makes_entries_misses() {
     let store = LocalStore::new();
