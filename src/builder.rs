@@ -145,7 +145,8 @@ impl Builder {
     }
 
     /// Called with each failure of the cache itself, none of which fails a page: an empty key, a value that does
-    /// not encode, a lost watch. It runs on the thread that met the failure; panics in it are caught.
+    /// not encode, a lost watch, a shared store that does not answer. It runs on the thread that met the failure, so it
+    /// must not wait for the cache; panics in it are caught.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Builder {
         self.on_error = Some(Arc::new(report));
         self

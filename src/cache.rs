@@ -94,7 +94,7 @@ pub(crate) type Look = dyn Fn(&str) -> Option<Dependency> + Send + Sync;
 /// A part of the cache whose keys and tags are its own.
 #[derive(Debug)]
 pub(crate) struct Namespace {
-    path: String,
+    pub(crate) path: String,
     pub(crate) id: u64,
     /// The tags of this namespace and of those around it; none for the whole cache.
     pub(crate) tags: Vec<TagHash>,
@@ -186,7 +186,7 @@ impl FragmentCache {
     pub fn clear(&self) -> Invalidation {
         match self.namespace.tags.last() {
             Some(own) => self.inner.raise(*own),
-            None => self.inner.invalidate(EVERYTHING, Local::raise_everything),
+            None => self.inner.invalidate(EVERYTHING, Inner::drop_everything),
         }
     }
 
@@ -208,8 +208,8 @@ impl FragmentCache {
         self.inner.shared.as_ref().map(Shared::status)
     }
 
-    /// Blocks until the shared tier has all results and invalidations of this process, at most for `patience`; whether
-    /// it has. For the end of a process: what is not written is computed again somewhere, but an invalidation that was
+    /// Blocks until all results and invalidations of this process were told to the shared tier, at most for `patience`;
+    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`]. For the end of a process: what is not written is computed again somewhere, but an invalidation that was
     /// not told is lost with the process. `true` at once without a shared tier.
     pub fn flush(&self, patience: Duration) -> bool {
         self.inner.shared.as_ref().is_none_or(|shared| shared.flush(patience))
@@ -337,6 +337,11 @@ impl Inner {
         self.recheck_loaded();
     }
 
+    fn drop_everything(&self) {
+        self.floors.raise_everything();
+        self.memory.clear();
+    }
+
     fn raise(&self, tag: TagHash) -> Invalidation {
         self.invalidate(tag, |inner| inner.floors.raise(tag))
     }
@@ -383,8 +388,11 @@ impl Local for Inner {
         }
     }
 
+    /// What was missed may have been about templates too.
     fn raise_everything(&self) {
-        self.floors.raise_everything();
-        self.memory.clear();
+        self.drop_everything();
+        for template in self.templates.all() {
+            template.invalidate(&self.floors);
+        }
     }
 }

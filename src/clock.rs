@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Nanoseconds since the clock's start.
 pub(crate) type Nanos = u64;
 
+/// What the clock showed when this machine started: ages of entries that other machines made before are no underflow.
+const START: Nanos = 1 << 60;
+
 /// The longest tick of a coarse clock (100 Hz kernels).
 const TICK: Nanos = 10_000_000;
 
@@ -59,9 +62,11 @@ impl Clock {
     pub(crate) fn now(&self) -> Nanos {
         match self {
             // Not `now()`: that one also writes a variable all threads share.
-            Clock::System => coarsetime::Instant::now_without_cache_update()
-                .duration_since(coarsetime::Instant::from_ticks(0))
-                .as_nanos(),
+            Clock::System => {
+                let since =
+                    coarsetime::Instant::now_without_cache_update().duration_since(coarsetime::Instant::from_ticks(0));
+                START + since.as_nanos()
+            }
             Clock::Manual(clock) => clock.0.load(Ordering::SeqCst),
         }
     }

@@ -29,11 +29,8 @@ use crate::record::FOREVER;
 use crate::record::{Dependency, Seen, Tag};
 use crate::runtime;
 use crate::stats::Counter;
-use crate::templates::SourceId;
+use crate::templates::BY_NAME;
 use crate::work::Work;
-
-/// The source of templates known by name only: what `render` was told to render.
-const BY_NAME: SourceId = 0;
 
 impl FragmentCache {
     /// Computes a text once and serves it from the cache afterwards.
@@ -187,7 +184,7 @@ impl FragmentCache {
         options: Options,
     ) -> Result<Fragment, minijinja::Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
-        let mut question = Question::new(Kind::Partial, self.namespace.id);
+        let mut question = Question::new(Kind::Partial, &self.namespace);
         question.partial(environment, template);
         question
             .handler_key(&key, &options)
@@ -227,7 +224,7 @@ impl FragmentCache {
         let mut questions = Vec::new();
         for key in keys {
             for kind in [Kind::Text, Kind::Markup, Kind::Value] {
-                let mut question = Question::new(kind, self.namespace.id);
+                let mut question = Question::new(kind, &self.namespace);
                 // A key that is none is reported by the call that caches under it.
                 if question.handler_key(&key, &Options::default()).is_ok() {
                     question.lifetime(Some(FOREVER), &self.inner.settings);
@@ -275,7 +272,7 @@ impl FragmentCache {
 
     /// The question a handler asks; `None` if it is not to be asked.
     fn question_or_bypass<K: Serialize>(&self, key: &K, options: &Options, kind: Kind) -> Option<Question> {
-        let mut question = Question::new(kind, self.namespace.id);
+        let mut question = Question::new(kind, &self.namespace);
         if let Err(reason) = question.handler_key(key, options) {
             self.report_key(&reason, options);
             self.bypassed(true);

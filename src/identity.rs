@@ -31,6 +31,11 @@ pub(crate) enum Kind {
     Value = 5,
 }
 
+/// Whether an identity is of a value, by its first byte.
+pub(crate) fn is_of_values(identity: &[u8]) -> bool {
+    identity.first() == Some(&(Kind::Value as u8))
+}
+
 /// The classes of tags; each hashes into the floor table on its own.
 #[derive(Debug, Clone, Copy)]
 #[repr(u64)]

@@ -62,7 +62,13 @@ impl Janitor {
 
 impl Drop for Janitor {
     fn drop(&mut self) {
-        self.alarms.lock().stopped = true;
+        let ringing = {
+            let mut due = self.alarms.lock();
+            due.stopped = true;
+            std::mem::take(&mut due.alarms)
+        };
+        // Nobody rings later: whoever waits finds out now.
+        ringing.into_values().for_each(Waker::wake);
         self.thread.unpark();
     }
 }
@@ -104,6 +110,9 @@ impl Future for Sleep {
         }
         let id = {
             let mut due = self.alarms.lock();
+            if due.stopped {
+                return Poll::Ready(());
+            }
             let id = self.id.unwrap_or(due.next);
             due.next = due.next.max(id + 1);
             due.alarms.insert((self.deadline, id), context.waker().clone());

@@ -18,7 +18,7 @@ use crate::cache::{FragmentCache, Inner, Look};
 use crate::compile::{Extends, rewrite};
 use crate::context;
 use crate::error;
-use crate::identity::{TagClass, tag_hash};
+use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
 use crate::record::{Dependency, Seen};
 use crate::runtime;
@@ -82,6 +82,9 @@ impl FragmentCache {
     /// Adds a template from memory to an environment, in the environment's own syntax. Adding one under a name that
     /// is taken replaces it and refreshes what was made from it.
     ///
+    /// With a shared tier, processes share what they cache only while their named environments have the same templates
+    /// from memory: add them all at the start.
+    ///
     /// # Errors
     ///
     /// A syntax error, of the template or of a cache block in it.
@@ -103,8 +106,8 @@ impl FragmentCache {
             template.change(&self.inner.floors);
         }
         template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
-        if let Some(shared) = &self.inner.shared {
-            let share = xxh3_128(format!("{}:{name}{source}", name.len()).as_bytes());
+        if let Some(shared) = self.inner.shared.as_ref().filter(|_| is_named(environment)) {
+            let share = xxh3_128(format!("{environment}:{}:{name}{source}", name.len()).as_bytes());
             shared.note_added(share.wrapping_sub(template.set_share(share)));
         }
         if replaced {

@@ -179,10 +179,10 @@ impl FragmentCache {
             begin: origin.begin,
             asynchronous,
             leads: context::leads(),
-            asks: inner.shared.is_some() && wanted.shareable,
+            asks: inner.shared.as_ref().is_some_and(|shared| shared.asks(wanted)),
         };
         let admits = |begin: Begin| {
-            inner.floors.admit(begin.stamp, origin.tags.iter().copied()) && inner.vouches(begin.at, origin.arrived)
+            inner.vouches(begin.at, origin.arrived) && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
         };
         match inner.flights.board(&passenger, admits) {
             Boarding::Follow(follower) => Step::Wait(follower),
@@ -243,13 +243,16 @@ impl Inner {
             wanted.tell_enclosing(entry, || self.as_of(entry, latest));
             entry.body.clone()
         };
+        // Before the floors: what is believed only since an answer that came in between would be held against floors
+        // from before it.
+        let believed = self.believes(latest);
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
         let now = self.floors.stamp();
         let hash = wanted.identity.hash;
         let in_front = front::look(self.id, hash, |slot| {
             let usable = wanted.fits(&slot.entry, latest)
                 && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors))
-                && self.vouches_for(&slot.entry, latest);
+                && (believed || self.is_young(slot.entry.record.as_of(), latest));
             slot.admitted_at = now;
             usable.then(|| answer(&slot.entry))
         });
@@ -312,18 +315,24 @@ impl Inner {
     /// Whether an entry answers a caller who came at `arrived`.
     pub(crate) fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool {
         wanted.fits(entry, self.clock.latest())
+            && self.vouches(entry.record.as_of(), arrived)
             && entry.record.admitted(&self.floors)
-            && self.vouches_for(entry, arrived)
-    }
-
-    fn vouches_for(&self, entry: &Entry, arrived: Nanos) -> bool {
-        self.vouches(entry.record.as_of(), arrived)
     }
 
     /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at
-    /// `arrived` may expect.
+    /// `arrived` may expect. Asked before the floors, see [`Inner::hit`].
     fn vouches(&self, as_of: Nanos, arrived: Nanos) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.vouches(as_of, arrived, &self.clock))
+        self.believes(arrived) || self.is_young(as_of, arrived)
+    }
+
+    /// Whether this node has heard what others invalidated, up to the bound.
+    fn believes(&self, arrived: Nanos) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.believes(arrived, &self.clock))
+    }
+
+    /// Whether something valid as of a moment is younger than what need not have been heard.
+    fn is_young(&self, as_of: Nanos, arrived: Nanos) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.is_young(as_of, arrived, &self.clock))
     }
 
     /// As of when an entry is valid for a caller who came at `arrived`.

@@ -97,7 +97,7 @@ impl Options {
     #[cfg(feature = "shared")]
     #[must_use]
     pub fn lease(mut self, span: Duration) -> Options {
-        self.lease = (!span.is_zero()).then_some(span);
+        self.lease = (!span.is_zero()).then_some(span.min(crate::shared::LONGEST_LEASE));
         self
     }
 

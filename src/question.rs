@@ -12,6 +12,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::builder::Settings;
+use crate::cache::Namespace;
 use crate::clock::Nanos;
 use crate::identity::{Identity, Kind, is_named};
 use crate::key::{self, KeyError};
@@ -37,11 +38,13 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    pub(crate) fn new(kind: Kind, namespace: u64) -> Question {
-        let mut bytes = SPARE.take();
+    pub(crate) fn new(kind: Kind, namespace: &Namespace) -> Question {
+        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
         bytes.clear();
         bytes.push(kind as u8);
-        bytes.extend_from_slice(&namespace.to_le_bytes());
+        // The path, whose hash alone somebody could make another one's.
+        bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(namespace.path.as_bytes());
         Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None }
     }
 

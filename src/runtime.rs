@@ -213,7 +213,7 @@ impl Binding {
     fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<Question, Error> {
         self.cache.inner.check_auto_reload(state.env())?;
         let site = u128::try_from(site.clone()).map_err(|_| foreign_call(names::MISS))?;
-        let mut question = Question::new(Kind::Block, self.cache.namespace.id);
+        let mut question = Question::new(Kind::Block, &self.cache.namespace);
         question.block(self.environment, site, state.auto_escape());
         Ok(question)
     }

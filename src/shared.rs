@@ -127,14 +127,14 @@ impl SharedTier {
     /// Refuses what makes no sense.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |message: &str| Err(Error::new(ErrorKind::Config, message.to_owned()));
-        if self.budget.is_zero() {
-            return refuse("the shared tier's budget is 0, so it could never answer");
+        if self.budget.is_zero() || self.budget > Duration::from_secs(3600) {
+            return refuse("the shared tier's budget must be above 0, or it could never answer, and up to 1 hour");
         }
         if self.bound < Duration::from_millis(100) || self.bound > Duration::from_secs(3600) {
             return refuse("the shared tier's staleness_bound must be from 100 ms to 1 hour");
         }
-        if self.lease.is_some_and(|span| span.is_zero()) {
-            return refuse("the shared tier's lease is 0; leave it out to have none");
+        if self.lease.is_some_and(|span| span.is_zero() || span > LONGEST_LEASE) {
+            return refuse("the shared tier's lease must be above 0 and up to 1 day; leave it out to have none");
         }
         if self.max_value_bytes == 0 || self.max_value_bytes > 1 << 30 {
             return refuse("the shared tier's max_value_bytes must be from 1 byte to 1 GiB");
@@ -218,11 +218,34 @@ struct Core {
 }
 
 /// Where a result goes: its name in the store, and the lease that ends with it.
-#[derive(Debug)]
 pub(crate) struct Place {
+    name: Name,
+    holding: Option<Holding>,
+}
+
+/// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
+struct Holding {
+    core: Arc<Core>,
     name: Name,
     lease: Option<Lease>,
 }
+
+impl Holding {
+    fn new(core: &Arc<Core>, name: Name, lease: Lease) -> Holding {
+        Holding { core: Arc::clone(core), name, lease: Some(lease) }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.core.writer.push(Job::Release { name: self.name, lease });
+        }
+    }
+}
+
+/// The longest lease.
+pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 
 /// The same failure is told once in so long.
 const QUIET: Duration = Duration::from_secs(1);
@@ -273,13 +296,21 @@ impl Shared {
         Confirmation { core: Arc::clone(&self.core), ticket }
     }
 
-    /// Whether something valid as of a moment may be served to a caller who came at `arrived`: no invalidation that was
-    /// to be heard by then can be unknown here. True of what is younger than the bound, whatever was heard.
-    pub(crate) fn vouches(&self, as_of: Nanos, arrived: Nanos, clock: &Clock) -> bool {
-        if clock.is_manual() {
-            return self.core.replica.believed(Clock::System.latest());
-        }
-        self.core.replica.believed(arrived) || arrived < as_of.saturating_add(nanos(self.core.bound))
+    /// Whether no invalidation that was to be heard by a caller who came at `arrived` can be unknown here.
+    pub(crate) fn believes(&self, arrived: Nanos, clock: &Clock) -> bool {
+        self.core.replica.believed(if clock.is_manual() { Clock::System.latest() } else { arrived })
+    }
+
+    /// Whether something valid as of a moment is younger than the bound, so that it may be served whatever was heard. A
+    /// clock moved by hand says nothing about that.
+    pub(crate) fn is_young(&self, as_of: Nanos, arrived: Nanos, clock: &Clock) -> bool {
+        !clock.is_manual() && arrived < as_of.saturating_add(nanos(self.core.bound))
+    }
+
+    /// Whether a look-up asks the store before it computes, for no longer than a budget: with a lease it may wait for
+    /// another node's work, which is as good as computing.
+    pub(crate) fn asks(&self, wanted: &Wanted<'_>) -> bool {
+        wanted.shareable && wanted.lease.or(self.core.lease).is_none()
     }
 
     /// As of when something is valid that is served to a caller who came at `arrived`.
@@ -290,19 +321,13 @@ impl Shared {
 
     /// Where a result goes of which the store was not asked.
     pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Option<Place> {
-        wanted.shareable.then(|| Place { name: self.core.name(wanted.identity.hash), lease: None })
+        wanted.shareable.then(|| Place { name: self.core.name(wanted.identity.hash), holding: None })
     }
 
     /// Has a result written, some time soon.
     pub(crate) fn put(&self, place: Place, entry: &Arc<Entry>) {
-        self.core.writer.push(Job::Store { name: place.name, entry: Arc::clone(entry), lease: place.lease });
-    }
-
-    /// Lets go of a place nothing is put into.
-    pub(crate) fn give_up(&self, place: Place) {
-        if let Some(lease) = place.lease {
-            self.core.writer.push(Job::Release { name: place.name, lease });
-        }
+        let lease = place.holding.and_then(|mut holding| holding.lease.take());
+        self.core.writer.push(Job::Store { name: place.name, entry: Arc::clone(entry), lease });
     }
 
     /// Notes a template added in memory, or one replaced by another: the sum of both digests.
@@ -313,6 +338,7 @@ impl Shared {
 
     /// Blocks until the store has all that is to be written and told, or given up; whether it has.
     pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let patience = patience.min(Duration::from_secs(365 * 24 * 3600));
         let deadline = Instant::now() + patience;
         let (_, last) = self.core.replica.untold();
         self.core.writer.flush(patience) && self.core.replica.wait(last, deadline)
@@ -397,6 +423,12 @@ impl Confirmation {
 
     pub(crate) fn place(&self) -> String {
         self.core.remote.place()
+    }
+}
+
+impl Drop for Confirmation {
+    fn drop(&mut self) {
+        self.core.replica.forget(self.ticket);
     }
 }
 

@@ -4,7 +4,7 @@
 //! to it: a compiled template, an entry, an open fragment. Names looked for in vain are known in the same way, so
 //! that creating the file refreshes what missed it, and names a visitor made up leave nothing behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,6 +21,9 @@ use crate::record::{Dependency, Seen};
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
+
+/// The source of templates known by name only: what a handler was told to render.
+pub(crate) const BY_NAME: SourceId = 0;
 
 /// The number of a load that was not alone; none has it.
 const NEVER_ALONE: u64 = 0;
@@ -86,6 +89,11 @@ struct Content {
 impl Template {
     pub(crate) fn floor(&self) -> &Floor {
         &self.floor
+    }
+
+    /// Whether only its name is known, and nobody who provides it.
+    pub(crate) fn is_by_name(&self) -> bool {
+        self.source == BY_NAME
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -283,12 +291,12 @@ impl Templates {
 
     /// The templates whose names' tags are among these.
     pub(crate) fn tagged(&self, tags: &[TagHash]) -> Vec<Arc<Template>> {
+        let tags: HashSet<TagHash, ahash::RandomState> = tags.iter().copied().collect();
         let known = self.known();
         let names = known.names.iter().filter(|(name, _)| tags.contains(&template_tag(name)));
         names.flat_map(|(_, templates)| templates.iter().filter_map(Weak::upgrade)).collect()
     }
 
-    #[cfg(feature = "watch")]
     pub(crate) fn all(&self) -> Vec<Arc<Template>> {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
     }

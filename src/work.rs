@@ -167,9 +167,6 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        if let Some((shared, place)) = self.inner.shared.as_ref().zip(self.place.take()) {
-            shared.give_up(place);
-        }
         if self.finished {
             return;
         }

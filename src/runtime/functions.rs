@@ -69,7 +69,7 @@ impl Binding {
 
         // The template's own name, with relative names resolved: one partial, one identity.
         let template = state.get_template(wanted)?.name().to_owned();
-        let mut question = Question::new(Kind::Partial, self.cache.namespace.id);
+        let mut question = Question::new(Kind::Partial, &self.cache.namespace);
         question.partial(self.environment, &template);
         question.template_key(key).map_err(|reason| refuse(format!("the key {reason}")))?;
         if let Some(vary) = vary {

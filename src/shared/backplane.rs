@@ -72,7 +72,7 @@ pub(super) fn start(core: &Arc<Core>, cache: &Weak<Inner>, clock: &Clock) -> Res
 fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
     let mut pause = FIRST_PAUSE;
     while !core.bell.stopped() {
-        let Some(inner) = cache.upgrade() else { return };
+        let Some(inner) = cache.upgrade() else { break };
         let answered = core.ask_once(&*inner, clock);
         drop(inner);
         if answered {
@@ -85,20 +85,26 @@ fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
-    // What was invalidated last is still to be told.
-    if core.replica.pending_count() > 0
-        && let Some(inner) = cache.upgrade()
-    {
-        core.ask_once(&*inner, clock);
+    // What was invalidated last is still told; what the answer says concerns nobody here any more.
+    let (untold, last) = core.replica.untold();
+    if !untold.is_empty() {
+        match core.remote.sync(core.replica.known(), &untold, Instant::now() + core.bound) {
+            Ok(_) => core.replica.confirm(last),
+            Err(failure) => core.complain(&failure),
+        }
     }
 }
 
 fn listen(core: &Core) {
     let mut pause = FIRST_PAUSE;
     while !core.bell.stopped() {
+        let since = Instant::now();
         match core.remote.listen(&|| core.bell.ring(), &|| core.bell.stopped()) {
             Ok(()) => return,
             Err(failure) => core.complain(&failure),
+        }
+        if since.elapsed() > LAST_PAUSE {
+            pause = FIRST_PAUSE;
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LAST_PAUSE);
@@ -110,7 +116,7 @@ impl Core {
     fn ask_once(&self, local: &impl Local, clock: &Clock) -> bool {
         let (untold, last) = self.replica.untold();
         let known = self.replica.known();
-        let patience = if known.epoch == 0 { FIRST_ANSWER } else { self.bound / 2 };
+        let patience = if known.epoch == 0 { FIRST_ANSWER } else { (self.bound / 2).min(FIRST_ANSWER) };
         let (sent, sent_here) = (replica::now(), clock.now());
         let news = match self.remote.sync(known, &untold, Instant::now() + patience) {
             Ok(news) => news,

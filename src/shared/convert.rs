@@ -10,7 +10,7 @@ use super::Core;
 use crate::asker::Asker;
 use crate::entry::{Body, Entry};
 use crate::floors::{Stamp, TagHash};
-use crate::identity::template_tag;
+use crate::identity::{is_of_values, template_tag};
 use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
@@ -73,22 +73,24 @@ impl Core {
         asker: &mut dyn Asker,
     ) -> Result<Entry, Unfit> {
         let head = &envelope.head;
-        if **head.identity != *identity {
+        if **head.identity != *identity || (envelope.kind == Kind::Data) != is_of_values(identity) {
             return Err(Unfit::Foreign);
         }
         let known = Known { epoch: head.epoch.into(), seq: head.seq };
         let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
         let of_templates = head.templates.iter().map(|TemplateHead(name, _)| template_tag(name));
         let tags: Vec<TagHash> = head.tags.iter().map(|TagHead(hash, _)| *hash).chain(of_templates).collect();
+        // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is seen
+        // below.
+        let templates = self.same_templates(head, asker)?;
         if !self.replica.admits(shared, tags.iter().copied()) {
             return Err(Unfit::Invalid);
         }
-        let at = now.saturating_sub(self.replica.age(head.born, now));
+        let age = self.replica.age(head.born, now).ok_or(Unfit::Invalid)?;
+        let at = now.checked_sub(age).ok_or(Unfit::Invalid)?;
         let mut record = Record::new(cache, Begin { stamp: local, shared, at });
         record.heard = self.heard();
-        for dependency in self.same_templates(head, asker)? {
-            record.depend(dependency);
-        }
+        templates.into_iter().for_each(|dependency| record.depend(dependency));
         for TagHead(hash, name) in &head.tags {
             record.tag(Tag { hash: *hash, name: name.map(Arc::from) });
         }
@@ -123,10 +125,12 @@ impl Core {
 fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
     let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
     for Dependency { template, seen } in dependencies {
-        if let Some(digest) = template.digest(*seen)
-            && !digests.contains(&(template.name(), digest))
-        {
-            digests.push((template.name(), digest));
+        match template.digest(*seen) {
+            Some(digest) if digests.contains(&(template.name(), digest)) => {}
+            Some(digest) => digests.push((template.name(), digest)),
+            None if template.is_by_name() => {}
+            // It changed since.
+            None => return None,
         }
     }
     let seen = |template: &str| digests.iter().filter(|(name, _)| *name == template).count() == 1;

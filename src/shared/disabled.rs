@@ -81,7 +81,15 @@ impl Shared {
         match *self {}
     }
 
-    pub(crate) fn vouches(&self, _: Nanos, _: Nanos, _: &Clock) -> bool {
+    pub(crate) fn believes(&self, _: Nanos, _: &Clock) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn is_young(&self, _: Nanos, _: Nanos, _: &Clock) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn asks(&self, _: &Wanted<'_>) -> bool {
         match *self {}
     }
 
@@ -106,10 +114,6 @@ impl Shared {
     }
 
     pub(crate) fn put(&self, _: Place, _: &Arc<Entry>) {
-        match *self {}
-    }
-
-    pub(crate) fn give_up(&self, _: Place) {
         match *self {}
     }
 

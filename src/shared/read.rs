@@ -2,7 +2,7 @@
 //!
 //! A look-up comes here once per flight, when memory holds nothing of use. Whatever goes wrong is a miss.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Unfit;
 use super::trail;
-use super::{Core, Place, Shared, replica};
+use super::{Core, Holding, Place, Shared, replica};
 use crate::asker::Asker;
 use crate::cache::Inner;
 use crate::context;
@@ -48,7 +48,7 @@ enum Judged {
 /// A look-up on its way to the store and back.
 struct Trip<'a, 'w> {
     core: &'a Core,
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     wanted: &'a Wanted<'w>,
     /// Sampled before anything is asked.
     local: Stamp,
@@ -56,11 +56,13 @@ struct Trip<'a, 'w> {
 
 /// Where the store is asked from: this thread, or one that may block.
 trait Io {
+    /// `None` if it took longer than the budget.
     fn run<T: Send + 'static>(
         &self,
+        inner: &Inner,
         core: &Arc<Core>,
-        call: impl FnOnce(&Core) -> T + Send + 'static,
-    ) -> impl Future<Output = T>;
+        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>>;
 
     fn pause(&self, inner: &Inner, span: Duration) -> impl Future<Output = ()>;
 }
@@ -69,7 +71,12 @@ trait Io {
 struct Here;
 
 impl Io for Here {
-    async fn run<T: Send + 'static>(&self, core: &Arc<Core>, call: impl FnOnce(&Core) -> T + Send + 'static) -> T {
+    async fn run<T: Send + 'static>(
+        &self,
+        _: &Inner,
+        core: &Arc<Core>,
+        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
         call(core)
     }
 
@@ -82,13 +89,42 @@ impl Io for Here {
 struct Aside;
 
 impl Io for Aside {
-    async fn run<T: Send + 'static>(&self, core: &Arc<Core>, call: impl FnOnce(&Core) -> T + Send + 'static) -> T {
-        let core = Arc::clone(core);
-        blocking::unblock(move || call(&core)).await
+    async fn run<T: Send + 'static>(
+        &self,
+        inner: &Inner,
+        core: &Arc<Core>,
+        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let asked = Arc::clone(core);
+        let mut answer = pin!(blocking::unblock(move || call(&asked)));
+        // The threads that may block may all be busy; dropped, the question is not asked, or its answer is let go.
+        let mut late = pin!(inner.sleep(core.budget));
+        poll_fn(|context| match answer.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+        })
+        .await
     }
 
     async fn pause(&self, inner: &Inner, span: Duration) {
         inner.sleep(span).await;
+    }
+}
+
+/// What came of asking for an entry or the lease to compute it.
+enum Turn {
+    Found(Vec<u8>),
+    Mine(Holding),
+    Theirs,
+}
+
+impl Turn {
+    fn of(leased: Leased, core: &Arc<Core>, name: Name) -> Turn {
+        match leased {
+            Leased::Found(bytes) => Turn::Found(bytes),
+            Leased::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
+            Leased::Held => Turn::Theirs,
+        }
     }
 }
 
@@ -119,7 +155,9 @@ impl Shared {
             }
             let local = inner.floors.stamp();
             let names: Vec<Name> = wanted.iter().map(|wanted| self.core.name(wanted.identity.hash)).collect();
-            let Some(values) = Aside.run(&self.core, move |core| core.read(&names, core.budget)).await else { break };
+            let Some(values) = Aside.run(inner, &self.core, move |core| core.read(&names, core.budget)).await else {
+                break;
+            };
             for (wanted, value) in wanted.iter().zip(values) {
                 let trip = Trip { core: &self.core, inner, wanted, local };
                 if let Judged::Usable(entry) = trip.judge(value.as_deref(), asker) {
@@ -139,20 +177,14 @@ impl Shared {
         let trip = Trip { core: &self.core, inner, wanted, local: inner.floors.stamp() };
         if !self.core.replica.believed(replica::now()) {
             inner.counters.count(Counter::shared_skips);
-            return Fetched::Nothing(Some(Place { name: trip.name(), lease: None }));
+            return Fetched::Nothing(Some(Place { name: trip.name(), holding: None }));
         }
         if let Some(span) = trip.leased() {
             return trip.fetch_leased(io, &self.core, span, asker).await;
         }
-        let (name, hash) = (trip.name(), wanted.identity.hash);
-        let found = match asker.page() {
-            Some(page) => {
-                let inner = Arc::clone(inner);
-                io.run(&self.core, move |core| trail::read(core, &inner, page, hash)).await
-            }
-            None => io.run(&self.core, move |core| core.read_one(name)).await,
-        };
-        trip.settle(io, &self.core, trip.judge(found.as_deref(), asker), asker).await
+        let page = asker.page();
+        let found = trip.ask(io, &self.core, page, trip.name(), Some(wanted.identity.hash)).await;
+        trip.settle(io, &self.core, page, trip.judge(found.as_deref(), asker), asker).await
     }
 }
 
@@ -166,26 +198,48 @@ impl Trip<'_, '_> {
         self.wanted.lease.or(self.core.lease).filter(|_| !context::leads())
     }
 
+    /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
+    async fn ask(
+        &self,
+        io: &impl Io,
+        core: &Arc<Core>,
+        page: Option<u64>,
+        name: Name,
+        hash: Option<u128>,
+    ) -> Option<Vec<u8>> {
+        let inner = Arc::clone(self.inner);
+        let call = move |core: &Arc<Core>| match (page, hash) {
+            (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
+            (Some(page), None) => trail::read_other(core, &inner, page, name),
+            (None, _) => core.read_one(name),
+        };
+        io.run(self.inner, core, call).await
+    }
+
     /// Asks for the entry or the lease to compute it, again and again while another node holds that.
     async fn fetch_leased(&self, io: &impl Io, core: &Arc<Core>, span: Duration, asker: &mut impl Asker) -> Fetched {
         let name = self.name();
         let until = Instant::now() + span.min(self.inner.settings.wait_timeout);
         let mut pause = FIRST_LOOK;
         loop {
-            let mut answer = io.run(core, move |core| core.read_or_lease(name, span)).await;
-            if let Some(Leased::Found(bytes)) = &answer {
+            let ask = move |core: &Arc<Core>| Some(Turn::of(core.read_or_lease(name, span)?, core, name));
+            let mut turn = io.run(self.inner, core, ask).await;
+            if let Some(Turn::Found(bytes)) = &turn {
                 match self.judge(Some(bytes), asker) {
                     // Still there, and of no use: what was invalidated is computed by one node as well.
-                    Judged::Nothing => answer = io.run(core, move |core| core.lease(name, span)).await,
-                    judged => return self.settle(io, core, judged, asker).await,
+                    Judged::Nothing => {
+                        let ask = move |core: &Arc<Core>| Some(Turn::of(core.lease(name, span)?, core, name));
+                        turn = io.run(self.inner, core, ask).await;
+                    }
+                    judged => return self.settle(io, core, None, judged, asker).await,
                 }
             }
-            match answer {
-                Some(Leased::Taken(lease)) => {
+            match turn {
+                Some(Turn::Mine(holding)) => {
                     self.missed();
-                    return Fetched::Nothing(Some(Place { name, lease: Some(lease) }));
+                    return Fetched::Nothing(Some(Place { name, holding: Some(holding) }));
                 }
-                Some(Leased::Held) if Instant::now() < until => io.pause(self.inner, pause).await,
+                Some(Turn::Theirs) if Instant::now() < until => io.pause(self.inner, pause).await,
                 _ => return self.concluded(Judged::Nothing, name),
             }
             pause = (pause * 2).min(LAST_LOOK);
@@ -193,9 +247,16 @@ impl Trip<'_, '_> {
     }
 
     /// Looks in the other place where there is one.
-    async fn settle(&self, io: &impl Io, core: &Arc<Core>, judged: Judged, asker: &mut impl Asker) -> Fetched {
+    async fn settle(
+        &self,
+        io: &impl Io,
+        core: &Arc<Core>,
+        page: Option<u64>,
+        judged: Judged,
+        asker: &mut impl Asker,
+    ) -> Fetched {
         let Judged::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
-        let found = io.run(core, move |core| core.read_one(name)).await;
+        let found = self.ask(io, core, page, name, None).await;
         self.concluded(self.judge(found.as_deref(), asker), name)
     }
 
@@ -244,7 +305,7 @@ impl Trip<'_, '_> {
             }
             Judged::Nothing => {
                 self.missed();
-                Fetched::Nothing(Some(Place { name, lease: None }))
+                Fetched::Nothing(Some(Place { name, holding: None }))
             }
             // Held by another deployment, and by which templates one's own would be found is not known yet.
             Judged::Elsewhere(_) => {
@@ -276,6 +337,16 @@ impl Core {
     fn lease(&self, name: Name, span: Duration) -> Option<Leased> {
         self.guarded(|remote, now| remote.lease(name, span, now + self.budget))
             .map(|lease| lease.map_or(Leased::Held, Leased::Taken))
+    }
+
+    /// Calls the store from where nobody waits: unless the breaker is open, about which this says nothing. A write has
+    /// more time than a page, so its success is no reason to ask again on a page, nor its failure one not to.
+    pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
+        if self.breaker.is_open() {
+            self.events.count(Counter::shared_skips);
+            return None;
+        }
+        call(&*self.remote, Instant::now()).inspect_err(|failure| self.complain(failure)).ok()
     }
 
     /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.

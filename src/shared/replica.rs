@@ -21,7 +21,7 @@
 //! 3. *Believing.* The copy is believed until a bound after the last answered question was *sent*: whatever was
 //!    invalidated before that is in the answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ const SEQ_BITS: u32 = 44;
 
 /// Invalidations kept while the store cannot be told; what is more becomes one of everything.
 const MOST_PENDING: usize = 4096;
+
+/// How far the clocks of nodes may be apart, in nanoseconds, where the store has none of its own.
+const SKEW: Nanos = 1_000_000_000;
 
 /// The number of an invalidation made here, in this process's order.
 pub(crate) type Ticket = u64;
@@ -70,7 +73,7 @@ struct Pending {
     tags: HashMap<TagHash, Ticket, ahash::RandomState>,
     last: Ticket,
     confirmed: Ticket,
-    wakers: Vec<(Ticket, Waker)>,
+    wakers: BTreeMap<Ticket, Waker>,
 }
 
 impl Replica {
@@ -198,12 +201,11 @@ impl Replica {
         let mut pending = self.pending();
         pending.tags.retain(|_, ticket| *ticket > up_to);
         pending.confirmed = pending.confirmed.max(up_to);
-        let wakers = std::mem::take(&mut pending.wakers);
-        let (ready, waiting): (Vec<_>, Vec<_>) = wakers.into_iter().partition(|(of, _)| *of <= up_to);
-        pending.wakers = waiting;
+        let waiting = pending.wakers.split_off(&(up_to + 1));
+        let ready = std::mem::replace(&mut pending.wakers, waiting);
         drop(pending);
         self.confirmed.notify_all();
-        ready.into_iter().for_each(|(_, waker)| waker.wake());
+        ready.into_values().for_each(Waker::wake);
     }
 
     /// Blocks until an invalidation is confirmed, or until the deadline; whether it is.
@@ -230,10 +232,16 @@ impl Replica {
         if pending.confirmed >= ticket {
             return true;
         }
-        if !pending.wakers.iter().any(|(of, known)| *of == ticket && known.will_wake(waker)) {
-            pending.wakers.push((ticket, waker.clone()));
+        match pending.wakers.get_mut(&ticket) {
+            Some(known) => known.clone_from(waker),
+            None => drop(pending.wakers.insert(ticket, waker.clone())),
         }
         false
+    }
+
+    /// Forgets one who no longer waits.
+    pub(crate) fn forget(&self, ticket: Ticket) {
+        self.pending().wakers.remove(&ticket);
     }
 
     /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
@@ -247,9 +255,11 @@ impl Replica {
         here.saturating_add(self.ahead[0].load(Ordering::Acquire))
     }
 
-    /// How old something from the store is at a moment of this node, at the most.
-    pub(crate) fn age(&self, born: u64, here: Nanos) -> Nanos {
-        here.saturating_add(self.ahead[1].load(Ordering::Acquire)).saturating_sub(born)
+    /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future by
+    /// more than clocks may differ: one of them was set back, and nobody can tell the age.
+    pub(crate) fn age(&self, born: u64, here: Nanos) -> Option<Nanos> {
+        let there = here.saturating_add(self.ahead[1].load(Ordering::Acquire));
+        (born <= there.saturating_add(SKEW)).then(|| there.saturating_sub(born))
     }
 
     fn epoch(&self) -> MutexGuard<'_, Epoch> {

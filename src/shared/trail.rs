@@ -26,6 +26,8 @@ const MAGIC: [u8; 4] = *b"MJFL";
 const LONGEST: usize = 256;
 /// How many of a render's look-ups get a list: the first one of a page may be a visitor's own.
 const LISTS: usize = 4;
+/// With less time left a healthy store would seem to fail.
+const SHORTEST_TRIP: Duration = Duration::from_millis(1);
 /// How long a list is kept.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A trail this old is another render's whose end nobody saw.
@@ -57,6 +59,14 @@ pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Op
     let found = trail.read(core, inner, hash);
     put_back(trail);
     found
+}
+
+/// Reads what is kept in another place, on the same budget.
+pub(super) fn read_other(core: &Core, inner: &Arc<Inner>, page: u64, name: Name) -> Option<Vec<u8>> {
+    let mut trail = take(core, inner, page);
+    let found = trail.trip(core, inner, &[name]);
+    put_back(trail);
+    found?.pop().flatten()
 }
 
 /// The trail of the render on this thread.
@@ -99,14 +109,19 @@ impl Trail {
         let mut answers = self.trip(core, inner, &[core.name(hash), list_name(self.page, core.name(hash))])?;
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
         let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, inner)).collect();
-        if self.alone.len() < LISTS {
-            self.alone.push((at, list));
-        }
         if !wanted.is_empty() {
             let names: Vec<Name> = wanted.iter().map(|hash| core.name(*hash)).collect();
-            if let Some(found) = self.trip(core, inner, &names) {
-                self.ahead.extend(wanted.into_iter().zip(found));
+            match self.trip(core, inner, &names) {
+                Some(found) => self.ahead.extend(wanted.into_iter().zip(found)),
+                // Too much for the budget, it seems: the next one to come asks for less.
+                None => {
+                    let name = list_name(self.page, core.name(hash));
+                    core.writer.push(Job::List { name, bytes: encode(&list[..list.len() / 2]) });
+                }
             }
+        }
+        if self.alone.len() < LISTS {
+            self.alone.push((at, list));
         }
         answers.pop().flatten()
     }
@@ -118,7 +133,7 @@ impl Trail {
 
     /// One round trip on what is left of the budget: of all a render asks for, a page waits no longer than that.
     fn trip(&mut self, core: &Core, inner: &Inner, names: &[Name]) -> Option<Vec<Option<Vec<u8>>>> {
-        if self.left.is_zero() {
+        if self.left < SHORTEST_TRIP {
             inner.counters.count(Counter::shared_skips);
             return None;
         }

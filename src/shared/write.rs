@@ -132,18 +132,20 @@ impl Core {
             sealed.iter().filter_map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
         if !writes.is_empty() {
             let count = writes.len() as u64;
-            let written = self.guarded(|remote, start| remote.write(&writes, start + PATIENCE));
+            let written = self.aside(|remote, start| remote.write(&writes, start + PATIENCE));
             self.events.add(if written.is_some() { Counter::shared_stores } else { Counter::shared_drops }, count);
         }
         for (job, bytes) in &sealed {
-            // A lease ends with the write; where nothing is written it ends by itself.
+            // A lease ends with the write, or here.
             let lost = match job {
                 Job::Release { name, lease } => Some((*name, *lease)),
-                Job::Store { name, lease: Some(lease), .. } if bytes.is_none() => Some((*name, *lease)),
+                Job::Store { name, lease: Some(lease), .. } if write(job, bytes.as_deref(), now).is_none() => {
+                    Some((*name, *lease))
+                }
                 _ => None,
             };
             if let Some((name, lease)) = lost {
-                self.guarded(|remote, start| remote.release(name, lease, start + PATIENCE));
+                self.aside(|remote, start| remote.release(name, lease, start + PATIENCE));
             }
         }
     }

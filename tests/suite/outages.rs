@@ -171,6 +171,69 @@ fn a_store_that_others_can_write_to_cannot_inject_markup_into_signed_fragments()
     assert_eq!(markup(&node(signed("another")), "own"), "own");
 }
 
+#[test]
+fn the_last_invalidation_of_a_cache_that_is_dropped_is_told() {
+    let store = LocalStore::new();
+    let other = node(store.clone());
+    for round in 0..20 {
+        let cache = node(store.clone());
+        let heard = other.stats().shared_invalidations;
+        cache.invalidate_tag("first");
+        let last = cache.invalidate_tag(&format!("last {round}"));
+        drop(cache);
+        last.wait().unwrap();
+        until("heard", || other.stats().shared_invalidations >= heard + 2);
+    }
+}
+
+#[test]
+fn one_who_awaits_an_invalidation_is_woken_when_the_cache_is_dropped() {
+    let store = LocalStore::new();
+    let cache = node(store.clone());
+    store.set_down(true);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+    let told = cache.invalidate("k");
+    let waiting = runtime.spawn(async move { told.await });
+    std::thread::sleep(Duration::from_millis(20));
+    drop(cache);
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(4), waiting).await });
+    assert!(ended.expect("woken before its patience is over").unwrap().is_err());
+}
+
+#[test]
+fn callers_on_a_node_that_waits_for_anothers_lease_wait_with_it() {
+    let store = LocalStore::new();
+    let (nodes, runs) = leased(&store, STUCK);
+    let compute = |cache: &FragmentCache, runs: &Ticks| {
+        let value = cache.get_or_set("k", Options::default(), || {
+            std::thread::sleep(Duration::from_millis(150));
+            ok(runs.tick().to_string())
+        });
+        assert_eq!(value.unwrap(), "1");
+    };
+    std::thread::scope(|scope| {
+        for at in 0..9 {
+            let (cache, runs) = (&nodes[at % nodes.len()], runs.clone());
+            scope.spawn(move || compute(cache, &runs));
+        }
+    });
+    assert_eq!(runs.count(), 1);
+}
+
+#[test]
+fn patience_without_end_is_no_panic() {
+    let store = LocalStore::new();
+    let cache = node(store.clone());
+    assert!(cache.flush(Duration::MAX));
+    for tier in
+        [SharedTier::new(store.clone()).budget(Duration::MAX), SharedTier::new(store.clone()).lease(Duration::MAX)]
+    {
+        assert!(FragmentCache::builder().shared(tier).build().is_err());
+    }
+    let forever = cache.get_or_set("k", Options::default().lease(Duration::MAX), || ok("x"));
+    assert_eq!(forever.unwrap(), "x");
+}
+
 /// Lets others compute what one node leases, and counts the runs.
 fn leased(store: &LocalStore, span: Duration) -> (Vec<FragmentCache>, Ticks) {
     let nodes = (0..3).map(|_| node(SharedTier::new(store.clone()).lease(span))).collect();

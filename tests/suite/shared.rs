@@ -264,3 +264,42 @@ fn many_who_miss_at_once_ask_the_store_once() {
     });
     assert_eq!(store.reads() - before, 1);
 }
+
+/// A node that missed what was invalidated loads its templates again, as one does that heard of it.
+#[test]
+fn templates_that_were_invalidated_while_a_node_heard_nothing_are_loaded_again() {
+    let (store, text) = (LocalStore::new(), std::sync::Arc::new(std::sync::Mutex::new("old")));
+    let cache = node(store.clone());
+    let mut env = Environment::new();
+    cache.add_to_environment_as("web", &mut env);
+    let source = text.clone();
+    env.set_loader(
+        cache.loader(move |_| Ok(Some(format!("{{% cache 'k' %}}{}{{% endcache %}}", source.lock().unwrap())))),
+    );
+    assert_eq!(show(&env, "p.html", context! {}), "old");
+    *text.lock().unwrap() = "new";
+    store.lose_everything();
+    until("heard of", || show(&env, "p.html", context! {}) == "new");
+}
+
+/// What includes change the running template's name, and the page is still one.
+#[test]
+fn cards_in_included_templates_are_read_together_as_well() {
+    let store = LocalStore::new();
+    let templates = [
+        (
+            "p.html",
+            "{% for n in range(20) %}{% cache ['own', n] %}{{ n }}{% endcache %}{% include 'card.html' %}{% endfor %}",
+        ),
+        ("card.html", "{% cache ['card', n] %}<{{ n }}>{% endcache %}"),
+    ];
+    let first = node(store.clone());
+    let (env, _) = environment(&first, &templates);
+    let page = show(&env, "p.html", context! {});
+    written(&first);
+    let fresh = node(store.clone());
+    let (env, _) = environment(&fresh, &templates);
+    let before = store.reads();
+    assert_eq!(show(&env, "p.html", context! {}), page);
+    assert_eq!((store.reads() - before, fresh.stats().shared_hits), (2, 40));
+}

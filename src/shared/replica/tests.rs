@@ -167,7 +167,8 @@ fn ages_by_the_stores_clock_are_never_too_young() {
     // Asked at 100, answered at 140; the store's clock showed 5,000 at some moment in between.
     replica.set_clock(5_000, 100, 140);
     assert_eq!(replica.to_store(140), 5_000);
-    assert_eq!(replica.age(5_000, 150), 50);
+    assert_eq!(replica.age(5_000, 150), Some(50));
     let born = replica.to_store(120);
-    assert!(replica.age(born, 200) >= 80);
+    assert!(replica.age(born, 200) >= Some(80));
+    assert_eq!(replica.age(5_000 + 2 * SKEW, 150), None, "made in the future");
 }

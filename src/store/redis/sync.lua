@@ -13,7 +13,10 @@ local function number(value)
     return string.format('%.0f', value)
 end
 
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+if not run then
+    return redis.error_reply('NORUNID the server does not tell its run_id, by which a restart is known')
+end
 local headers = redis.call('ZRANGEBYSCORE', key, '+inf', '+inf')
 local header = headers[1]
 local epoch, base, seq
@@ -29,7 +32,12 @@ end
 local changed = false
 if epoch then
     base, seq = tonumber(base), tonumber(seq)
-else
+    -- Numbers that went back (a key that was restored): what they stood for since is lost.
+    if known_epoch == epoch and known_seq > seq then
+        epoch = nil
+    end
+end
+if not epoch then
     redis.call('DEL', key)
     header, epoch, base, seq, changed = nil, fresh, 0, 0, true
 end
