@@ -384,7 +384,7 @@ impl Core {
             FailureKind::Refused => 2,
             FailureKind::Nonsense => 3,
         };
-        self.tell_rarely(at, || format!("shared store, {}: {failure}", self.remote.place()));
+        self.tell_rarely(at, || format!("shared store: {failure}"));
     }
 
     /// The same of a value that is no entry.

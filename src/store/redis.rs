@@ -202,7 +202,7 @@ impl RedisStore {
     }
 
     fn name(&self, operation: &str, mut failure: Failure) -> Failure {
-        failure.message = format!("{operation} {}: {}", self.place(), failure.message);
+        failure.message = format!("cannot {operation} {}: {}", self.place(), failure.message);
         failure
     }
 
