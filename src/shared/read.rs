@@ -230,6 +230,13 @@ impl Trip<'_, '_> {
                     Judged::Nothing => {
                         let ask = move |core: &Arc<Core>| Some(Turn::of(core.lease(name, span)?, core, name));
                         turn = io.run(self.inner, core, ask).await;
+                        if let Some(Turn::Mine(_)) = turn {
+                            // Whoever had it may have stored between the look and the lease.
+                            let again = self.ask(io, core, None, name, None).await;
+                            if let usable @ Judged::Usable(_) = self.judge(again.as_deref(), asker) {
+                                return self.concluded(usable, name);
+                            }
+                        }
                     }
                     judged => return self.settle(io, core, None, judged, asker).await,
                 }

@@ -120,7 +120,10 @@ fn a_refused_value_does_not_hide_the_others_and_leaves_no_older_one() {
     let writes = [write(2, b"new"), Write { lease: Some(lease), ..write(4, b"new") }];
     let failure = store.write(&writes, soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    assert!(failure.message.starts_with("write to redis 127.0.0.1:") && failure.message.contains("OOM"), "{failure}");
+    assert!(
+        failure.message.starts_with("cannot write to redis 127.0.0.1:") && failure.message.contains("OOM"),
+        "{failure}"
+    );
     assert_eq!(store.read(&[2, 3], soon()).unwrap(), [None, Some(b"old".to_vec())]);
     assert_eq!(server.call(&format!("EXISTS {}", store.lease_key(4))), Value::Int(0));
 }

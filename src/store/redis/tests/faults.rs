@@ -192,7 +192,7 @@ fn a_server_that_is_not_there_is_told_quickly_and_one_that_comes_is_used() {
     let (failures, longest) = try_all(&store, Duration::from_secs(10));
     assert!(longest < Duration::from_secs(5), "{longest:?}");
     assert!(failures.iter().all(|failure| failure.kind == FailureKind::Unreachable), "{failures:?}");
-    assert!(failures[0].message.starts_with("read from redis 127.0.0.1:"), "{}", failures[0]);
+    assert!(failures[0].message.starts_with("cannot read from redis 127.0.0.1:"), "{}", failures[0]);
     let failure = store.listen(&|| (), &|| false).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
 }
