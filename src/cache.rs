@@ -175,7 +175,9 @@ impl FragmentCache {
     }
 
     /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes
-    /// the loaders of this cache load them again: for templates that do not come from a watched folder.
+    /// the loaders of this cache load them again: for templates that do not come from a watched folder. A block that stands
+    /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the template
+    /// is loaded again, and stays when they do not.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
         self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));

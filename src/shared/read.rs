@@ -210,8 +210,7 @@ impl Trip<'_, '_> {
         let inner = Arc::clone(self.inner);
         let call = move |core: &Arc<Core>| match (page, hash) {
             (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
-            (Some(page), None) => trail::read_other(core, &inner, page, name),
-            (None, _) => core.read_one(name),
+            _ => trail::within(core, &inner, page, |left| core.read(&[name], left)?.pop().flatten()),
         };
         io.run(self.inner, core, call).await
     }
@@ -220,25 +219,24 @@ impl Trip<'_, '_> {
     async fn fetch_leased(&self, io: &impl Io, core: &Arc<Core>, span: Duration, asker: &mut impl Asker) -> Fetched {
         let name = self.name();
         let until = Instant::now() + span.min(self.inner.settings.wait_timeout);
-        let mut pause = FIRST_LOOK;
+        let (page, mut pause) = (asker.page(), FIRST_LOOK);
         loop {
-            let ask = move |core: &Arc<Core>| Some(Turn::of(core.read_or_lease(name, span)?, core, name));
-            let mut turn = io.run(self.inner, core, ask).await;
+            let ask = move |core: &Core, left| core.read_or_lease(name, span, left);
+            let mut turn = self.take_turn(io, core, page, ask).await;
             if let Some(Turn::Found(bytes)) = &turn {
                 match self.judge(Some(bytes), asker) {
                     // Still there, and of no use: what was invalidated is computed by one node as well.
                     Judged::Nothing => {
-                        let ask = move |core: &Arc<Core>| Some(Turn::of(core.lease(name, span)?, core, name));
-                        turn = io.run(self.inner, core, ask).await;
+                        turn = self.take_turn(io, core, page, move |core, left| core.lease(name, span, left)).await;
                         if let Some(Turn::Mine(_)) = turn {
                             // Whoever had it may have stored between the look and the lease.
-                            let again = self.ask(io, core, None, name, None).await;
+                            let again = self.ask(io, core, page, name, None).await;
                             if let usable @ Judged::Usable(_) = self.judge(again.as_deref(), asker) {
                                 return self.concluded(usable, name);
                             }
                         }
                     }
-                    judged => return self.settle(io, core, None, judged, asker).await,
+                    judged => return self.settle(io, core, page, judged, asker).await,
                 }
             }
             match turn {
@@ -251,6 +249,21 @@ impl Trip<'_, '_> {
             }
             pause = (pause * 2).min(LAST_LOOK);
         }
+    }
+
+    /// Asks for the entry or the lease: on a page, on what is left of its budget.
+    async fn take_turn(
+        &self,
+        io: &impl Io,
+        core: &Arc<Core>,
+        page: Option<u64>,
+        ask: impl FnOnce(&Core, Duration) -> Option<Leased> + Send + 'static,
+    ) -> Option<Turn> {
+        let (inner, name) = (Arc::clone(self.inner), self.name());
+        let call = move |core: &Arc<Core>| {
+            trail::within(core, &inner, page, |left| Some(Turn::of(ask(core, left)?, core, name)))
+        };
+        io.run(self.inner, core, call).await
     }
 
     /// Looks in the other place where there is one.
@@ -328,21 +341,17 @@ impl Trip<'_, '_> {
 }
 
 impl Core {
-    fn read_one(&self, name: Name) -> Option<Vec<u8>> {
-        self.read(&[name], self.budget)?.pop().flatten()
-    }
-
     /// Reads within a budget, if the breaker lets it.
     pub(super) fn read(&self, names: &[Name], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
         self.guarded(|remote, now| remote.read(names, now + budget))
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration) -> Option<Leased> {
-        self.guarded(|remote, now| remote.read_or_lease(name, span, now + self.budget))
+    fn read_or_lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+        self.guarded(|remote, now| remote.read_or_lease(name, span, now + budget))
     }
 
-    fn lease(&self, name: Name, span: Duration) -> Option<Leased> {
-        self.guarded(|remote, now| remote.lease(name, span, now + self.budget))
+    fn lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+        self.guarded(|remote, now| remote.lease(name, span, now + budget))
             .map(|lease| lease.map_or(Leased::Held, Leased::Taken))
     }
 

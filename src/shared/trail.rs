@@ -61,12 +61,18 @@ pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Op
     found
 }
 
-/// Reads what is kept in another place, on the same budget.
-pub(super) fn read_other(core: &Core, inner: &Arc<Inner>, page: u64, name: Name) -> Option<Vec<u8>> {
+/// Asks on what is left of the render's budget; on a budget of its own outside of a page.
+pub(super) fn within<T>(
+    core: &Core,
+    inner: &Inner,
+    page: Option<u64>,
+    ask: impl FnOnce(Duration) -> Option<T>,
+) -> Option<T> {
+    let Some(page) = page else { return ask(core.budget) };
     let mut trail = take(core, inner, page);
-    let found = trail.trip(core, inner, &[name]);
+    let answer = trail.spend(inner, ask);
     put_back(trail);
-    found?.pop().flatten()
+    answer
 }
 
 /// The trail of the render on this thread.
@@ -133,14 +139,18 @@ impl Trail {
 
     /// One round trip on what is left of the budget: of all a render asks for, a page waits no longer than that.
     fn trip(&mut self, core: &Core, inner: &Inner, names: &[Name]) -> Option<Vec<Option<Vec<u8>>>> {
+        self.spend(inner, |left| core.read(names, left))
+    }
+
+    fn spend<T>(&mut self, inner: &Inner, ask: impl FnOnce(Duration) -> Option<T>) -> Option<T> {
         if self.left < SHORTEST_TRIP {
             inner.counters.count(Counter::shared_skips);
             return None;
         }
         let start = Instant::now();
-        let answers = core.read(names, self.left);
+        let answer = ask(self.left);
         self.left = self.left.saturating_sub(start.elapsed());
-        answers
+        answer
     }
 
     /// The lists worth keeping, if what was found did not do.

@@ -1,6 +1,7 @@
 //! Trouble with the store while nodes are under load: nothing stale beyond the bound, no page failed or stalled, and all
 //! share again when it is over.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::scene::{BOUND, Scene, play, play_on};
@@ -161,17 +162,10 @@ fn a_link_that_tears_again_and_again_fails_nothing(server: &Server) {
 fn another_service_at_the_address_fails_nothing(server: &Server) {
     behind(server, |scene, proxy| {
         scene.cut_off(&[1, 2], WHILE, || proxy.nonsense(), || proxy.heal());
-        let (redis, memcached);
         let other = match server {
-            Server::Redis(_) => {
-                memcached = Memcached::start();
-                memcached.address()
-            }
+            Server::Redis(_) => Other::Memcached(Memcached::start()),
             #[cfg(feature = "memcached")]
-            Server::Memcached(_) => {
-                redis = Redis::start();
-                redis.address()
-            }
+            Server::Memcached(_) => Other::Redis(Redis::start()),
         };
         let swap = |to| {
             // Open connections stay where they are.
@@ -179,8 +173,23 @@ fn another_service_at_the_address_fails_nothing(server: &Server) {
             proxy.retarget(to);
             proxy.heal();
         };
-        scene.cut_off(&[1, 2], WHILE, || swap(other), || swap(server.address()));
+        scene.cut_off(&[1, 2], WHILE, || swap(other.address()), || swap(server.address()));
     });
+}
+
+/// What listens where the store should be.
+enum Other {
+    Memcached(Memcached),
+    Redis(Redis),
+}
+
+impl Other {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Other::Memcached(memcached) => memcached.address(),
+            Other::Redis(redis) => redis.address(),
+        }
+    }
 }
 
 fn a_distorted_link_fails_nothing(server: &Server) {

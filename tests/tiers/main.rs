@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+mod away;
 mod chaos;
 mod fleet;
 mod particular;

@@ -6,6 +6,7 @@
 //! | command | answer |
 //! |---|---|
 //! | `get KEY` | `got VERSION loaded\|cached MICROSECONDS` |
+//! | `page KEY…` | `page VERSION… MICROSECONDS`, beside loading |
 //! | `invalidate KEY`, `invalidate-tag TAG`, `invalidate-template NAME`, `clear`, each with or without `wait` | `done BEGUN RETURNED TOLD`, moments; `TOLD` is 0 if the store did not confirm it |
 //! | `flush MILLISECONDS` | `flushed true\|false` |
 //! | `status` | `in_touch=… breaker_open=… untold=…` |
@@ -31,7 +32,8 @@ use minijinja_cache::{FragmentCache, Invalidation, Options, RedisStore, SharedTi
 use report::{Moment, Report, Run, Times, now};
 
 /// All fragments of a page, each for one key.
-const PAGE: &str = "{% for key in keys %}{% cache key tags=[key] %}{{ row(key) }}{% endcache %} {% endfor %}";
+const PAGE: &str = "{% for key in keys %}{% cache key tags=[key] %}{% include 'row' %}{% endcache %} {% endfor %}";
+const ROW: &str = "{{ row(key) }}";
 const FRAGMENTS: usize = 4;
 
 fn main() {
@@ -120,6 +122,7 @@ impl Node {
         // By a name, so that fragments of one process are found by another.
         cache.add_to_environment_as("tiers", &mut env);
         cache.add_template(&mut env, "page", PAGE).unwrap();
+        cache.add_template(&mut env, "row", ROW).unwrap();
         let rows = Arc::clone(&database);
         env.add_function("row", move |key: &str| rows.row(key));
         Node { cache, env: Arc::new(env), database, pulse: Pulse::start() }
@@ -135,6 +138,7 @@ impl Node {
         };
         match words[..] {
             ["get", key] => self.get(key),
+            ["page", ref keys @ ..] => self.page(keys),
             ["invalidate", key, ..] => told(now(), self.cache.invalidate(key)),
             ["invalidate-tag", tag, ..] => told(now(), self.cache.invalidate_tag(tag)),
             ["invalidate-template", name, ..] => told(now(), self.cache.invalidate_template(name)),
@@ -165,6 +169,21 @@ impl Node {
         let took = start.elapsed().as_micros();
         let how = if self.database.loads.load(Ordering::SeqCst) > before { "loaded" } else { "cached" };
         format!("got {} {how} {took}", text.split_once('=').map_or(&*text, |(_, version)| version))
+    }
+
+    fn page(&self, keys: &[&str]) -> String {
+        let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        LOADING.set(Duration::ZERO);
+        let start = Instant::now();
+        let text = self.render(&names).unwrap();
+        let took = start.elapsed().saturating_sub(LOADING.get()).as_micros();
+        let versions: Vec<String> = versions(&text, &names).unwrap().iter().map(ToString::to_string).collect();
+        format!("page {} {took}", versions.join(" "))
+    }
+
+    fn render(&self, keys: &[String]) -> Result<String, String> {
+        let page = || self.env.get_template("page")?.render(context! { keys => keys.to_vec() });
+        page().map_err(|error| format!("{error:#}"))
     }
 
     /// A fragment made by a handler.

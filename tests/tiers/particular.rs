@@ -1,10 +1,11 @@
 //! Trouble that only Redis knows: restarts that keep data, killed connections, full memory under each policy, passwords,
 //! replicas, clusters.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::process::{self, Node};
 use crate::scene::{BOUND, Scene, play, play_on};
-use crate::servers::{Redis, RedisCluster};
+use crate::servers::{Blackhole, Memcached, Redis, RedisCluster, wait_for};
 
 const WHILE: Duration = Duration::from_millis(900);
 const ALL: [usize; 3] = [0, 1, 2];
@@ -140,4 +141,52 @@ fn a_cluster_whose_slots_move_fails_nothing() {
             pause(WHILE / 3);
         }
     });
+}
+
+/// A node that cannot even tell the store anything: it works by itself, and what it made is no older than the bound.
+fn by_itself(store: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::on(store, folder.path(), "alone", &["--bound", "400", "--patience", "100"]);
+    let slack = Duration::from_millis(150);
+    for version in 1..=4 {
+        process::write(folder.path(), "k", version);
+        let written = Instant::now();
+        loop {
+            let asked = written.elapsed();
+            let (shown, took) = node.timed("k");
+            assert!(took < Duration::from_millis(20) + slack, "{took:?}");
+            if shown == version {
+                break;
+            }
+            assert!(asked < BOUND, "{shown} is older than the bound");
+        }
+    }
+    process::write(folder.path(), "k", 5);
+    let told = node.invalidate("invalidate k wait").unwrap().told;
+    assert_eq!((node.get("k").0, told, node.in_touch()), (5, None, false), "in force here, and nobody was told");
+    assert_eq!(node.number("status", "untold"), 1);
+}
+
+#[test]
+fn a_node_with_a_wrong_password_works_by_itself() {
+    let redis = Redis::with(&["--requirepass", "secret"]);
+    by_itself(&format!("redis://:wrong@{}", redis.address()));
+}
+
+#[test]
+fn a_node_on_a_replica_works_by_itself() {
+    let (redis, replica) = (Redis::start(), Redis::start());
+    replica.run(&format!("REPLICAOF 127.0.0.1 {}", redis.port())).ok();
+    wait_for("the replica", || replica.info("replication").contains("master_link_status:up"));
+    by_itself(&store(&replica));
+}
+
+#[test]
+fn a_node_whose_store_is_another_service_works_by_itself() {
+    by_itself(&format!("redis://{}", Memcached::start().address()));
+}
+
+#[test]
+fn a_node_whose_store_swallows_connections_works_by_itself() {
+    by_itself(&format!("redis://{}", Blackhole::open().address()));
 }

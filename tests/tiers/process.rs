@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::report::Moment;
 use crate::servers::STUCK;
@@ -43,20 +44,25 @@ pub fn example(name: &str) -> Command {
     Command::new(here.parent().unwrap().parent().unwrap().join("examples").join(name))
 }
 
+/// A process that ends with the test, however that ends, if this one is kept as long.
+pub fn watcher(child: &Child) -> Child {
+    Command::new("sh")
+        .args(["-c", WATCHER, &child.id().to_string()])
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("cannot start sh")
+}
+
 impl Node {
     /// Starts one with these arguments, and its messages in a file.
     pub fn start(arguments: &[String], log: &Path) -> Node {
         let mut command = example("node");
         command.args(arguments).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(File::create(log).unwrap()).spawn().expect("cargo test builds the examples");
-        let watcher = Command::new("sh")
-            .args(["-c", WATCHER, &child.id().to_string()])
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("cannot start sh");
+        let watcher = watcher(&child);
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, receiver) = channel();
         thread::spawn(move || {
@@ -73,6 +79,13 @@ impl Node {
         let ready = lock(&node.talk).output.recv_timeout(STUCK);
         assert_eq!(ready.as_deref(), Ok("ready"), "{}", node.log());
         node
+    }
+
+    /// One on this store, with its files in this folder and these settings besides.
+    pub fn on(store: &str, folder: &Path, name: &str, settings: &[&str]) -> Node {
+        let arguments = ["--store", store, "--data", folder.to_str().unwrap()];
+        let arguments: Vec<String> = arguments.iter().chain(settings).map(ToString::to_string).collect();
+        Node::start(&arguments, &folder.join(format!("{name}.log")))
     }
 
     #[track_caller]
@@ -113,12 +126,34 @@ impl Node {
         (words[1].parse().unwrap_or_else(|_| panic!("get {key}: {answer}")), words[2] == "loaded")
     }
 
+    /// How long such a read took, for this version.
+    #[track_caller]
+    pub fn timed(&self, key: &str) -> (u64, Duration) {
+        let answer = self.ask(&format!("get {key}"));
+        let words: Vec<&str> = answer.split(' ').collect();
+        (words[1].parse().unwrap(), Duration::from_micros(words[3].parse().unwrap()))
+    }
+
+    /// The versions on a page, and how long it took beside loading.
+    #[track_caller]
+    pub fn page(&self, keys: &[&str]) -> (Vec<u64>, Duration) {
+        let answer = self.ask(&format!("page {}", keys.join(" ")));
+        let mut words: Vec<u64> = answer.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        let took = words.pop().map(Duration::from_micros);
+        (words, took.unwrap())
+    }
+
     /// A number of `stats` or a truth of `status`.
     #[track_caller]
     pub fn field(&self, of: &str, name: &str) -> String {
         let answer = self.ask(of);
         let mut pairs = answer.split(' ').filter_map(|pair| pair.split_once('='));
         pairs.find(|(field, _)| *field == name).unwrap_or_else(|| panic!("no {name}: {answer}")).1.to_owned()
+    }
+
+    #[track_caller]
+    pub fn number(&self, of: &str, name: &str) -> u64 {
+        self.field(of, name).parse().unwrap()
     }
 
     #[track_caller]
@@ -169,4 +204,11 @@ impl Drop for Node {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Replaces what the database in a folder has for a key, in one step.
+pub fn write(folder: &Path, key: &str, version: u64) {
+    let (path, new) = (folder.join(key), folder.join(format!("{key}.new")));
+    std::fs::write(&new, version.to_string()).unwrap();
+    std::fs::rename(new, path).unwrap();
 }

@@ -8,7 +8,6 @@
 //!    the node was cut off if that was later: whether the store was told or not.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{Node, Told};
+use crate::process::{self, Node, Told};
 use crate::report::{Moment, Report, Run, now};
 use crate::servers::wait_for;
 
@@ -167,12 +166,8 @@ impl Scene {
         end();
     }
 
-    /// Replaces what the database has for a key, in one step.
     fn write(&self, key: &str, version: u64) {
-        let path = self.data.path().join(key);
-        let new = path.with_extension("new");
-        std::fs::write(&new, version.to_string()).unwrap();
-        std::fs::rename(new, path).unwrap();
+        process::write(self.data.path(), key, version);
     }
 
     fn change_until(&self, stop: &AtomicBool) {
@@ -291,10 +286,6 @@ impl Scene {
         }
         faults.truncate(5);
         faults
-    }
-
-    pub fn data(&self) -> &Path {
-        self.data.path()
     }
 }
 

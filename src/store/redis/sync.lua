@@ -17,6 +17,8 @@ local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if not run then
     return redis.error_reply('NORUNID the server does not tell its run_id, by which a restart is known')
 end
+-- And by which history: a server that followed another one has that one's data, without having been restarted.
+run = run .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 local headers = redis.call('ZRANGEBYSCORE', key, '+inf', '+inf')
 local header = headers[1]
 local epoch, base, seq
