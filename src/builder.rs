@@ -7,7 +7,7 @@ use std::time::Duration;
 use minijinja::syntax::SyntaxConfig;
 
 use crate::cache::FragmentCache;
-use crate::clock::{Clock, ManualClock, Nanos, nanos};
+use crate::clock::{Clock, FAR, ManualClock, Nanos, nanos};
 use crate::error::{Error, ErrorKind};
 use crate::report::OnError;
 use crate::shared::SharedTier;
@@ -223,6 +223,3 @@ impl Builder {
         })
     }
 }
-
-/// Deadlines are instants, and an instant cannot be arbitrarily late.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -12,8 +12,11 @@ use std::time::Duration;
 /// Nanoseconds since the clock's start.
 pub(crate) type Nanos = u64;
 
-/// What the clock showed when this machine started: ages of entries that other machines made before are no underflow.
+/// What a clock shows at its start: ages of entries that other machines made before are no underflow.
 const START: Nanos = 1 << 60;
+
+/// A duration that is as good as endless and can be added to an instant.
+pub(crate) const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The longest tick of a coarse clock (100 Hz kernels).
 const TICK: Nanos = 10_000_000;
@@ -67,7 +70,7 @@ impl Clock {
                     coarsetime::Instant::now_without_cache_update().duration_since(coarsetime::Instant::from_ticks(0));
                 START + since.as_nanos()
             }
-            Clock::Manual(clock) => clock.0.load(Ordering::SeqCst),
+            Clock::Manual(clock) => START + clock.0.load(Ordering::SeqCst),
         }
     }
 

@@ -250,11 +250,7 @@ pub(crate) fn import(look_up: impl Fn()) {
 /// What `look` shows of the template of a name; looked up once more if the first time loaded it, as in [`import`].
 pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> Option<Dependency> {
     let observed = || {
-        let frame = push(Frame::new(Record::new(cache, begin), false));
-        let guard = PopOnDrop(frame);
-        look();
-        let record = pop(frame).and_then(Frame::into_record);
-        drop(guard);
+        let ((), record) = gather_apart(Record::new(cache, begin), &look);
         record?.dependencies().iter().find(|known| known.template.name() == name).cloned()
     };
     observed().and_then(|found| if found.seen.load.is_some() { observed() } else { Some(found) })
@@ -288,11 +284,16 @@ pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
     let Some(&(cache, begin)) = began.first() else {
         return (load(), Evaluated { began, record: None });
     };
-    let frame = push(Frame::new(Record::new(cache, begin), false));
-    let _left_on_panic = PopOnDrop(frame);
-    let result = load();
-    let record = pop(frame).and_then(Frame::into_record);
+    let (result, record) = gather_apart(Record::new(cache, begin), load);
     (result, Evaluated { began, record })
+}
+
+/// Runs something and gives what it depended on, of which what encloses it here is not told.
+fn gather_apart<R>(record: Record, run: impl FnOnce() -> R) -> (R, Option<Record>) {
+    let frame = push(Frame::new(record, false));
+    let _left_on_panic = PopOnDrop(frame);
+    let result = run();
+    (result, pop(frame).and_then(Frame::into_record))
 }
 
 struct PopOnDrop(FrameId);

@@ -72,25 +72,22 @@ impl Floors {
     }
 
     pub(crate) fn raise(&self, tag: TagHash) {
-        self.raise_to_next(self.allocated(tag));
+        self.raise_to_next([self.allocated(tag)]);
     }
 
     /// Raises the floors of several tags as one: no work can begin between two of them, take in what the second one
     /// invalidates, and count as begun after the first. That is how another node's invalidations arrive, whose order
     /// is not known.
     pub(crate) fn raise_all(&self, tags: &[TagHash]) {
-        let _raising = lock(&self.raising);
-        let next = self.seq.load(Ordering::Relaxed) + 1;
-        tags.iter().for_each(|tag| self.allocated(*tag).store(next, Ordering::Release));
-        self.seq.store(next, Ordering::Release);
+        self.raise_to_next(tags.iter().map(|tag| self.allocated(*tag)));
     }
 
     pub(crate) fn raise_floor(&self, floor: &Floor) {
-        self.raise_to_next(&floor.0);
+        self.raise_to_next([&floor.0]);
     }
 
     pub(crate) fn raise_everything(&self) {
-        self.raise_to_next(&self.everything.0);
+        self.raise_to_next([&self.everything.0]);
     }
 
     /// Raises a floor to a number given elsewhere, unless it stands higher.
@@ -105,11 +102,11 @@ impl Floors {
         self.everything.0.fetch_max(number, Ordering::AcqRel);
     }
 
-    fn raise_to_next(&self, floor: &AtomicU64) {
+    fn raise_to_next<'a>(&self, floors: impl IntoIterator<Item = &'a AtomicU64>) {
         let _raising = lock(&self.raising);
         let next = self.seq.load(Ordering::Relaxed) + 1;
         // The mutex makes `next` larger than every earlier floor, so storing it is taking the maximum.
-        floor.store(next, Ordering::Release);
+        floors.into_iter().for_each(|floor| floor.store(next, Ordering::Release));
         self.seq.store(next, Ordering::Release);
     }
 

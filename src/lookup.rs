@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::Nanos;
+use crate::clock::{FAR, Nanos};
 use crate::context;
 use crate::entry::{Body, Entry};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
@@ -22,9 +22,6 @@ use crate::record::Begin;
 use crate::shared::Fetched;
 use crate::stats::Counter;
 use crate::work::Work;
-
-/// The patience of one who has nobody but a leader to wait for.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What is asked for.
 pub(crate) struct Wanted<'a> {

@@ -1,6 +1,6 @@
 //! The second tier: a store that several processes share, behind memory.
 //!
-//! Owns its configuration and how its parts hang together. `read.rs` asks it on a miss, `write.rs` tells it results,
+//! Owns how its parts hang together. `tier.rs` is its configuration; `read.rs` asks it on a miss, `write.rs` tells it results,
 //! `convert.rs` turns entries into envelopes and back, `replica.rs` and `backplane.rs` keep the floors of all nodes,
 //! `trail.rs` remembers what a page asks for. What a store is, is in `store.rs`.
 //!
@@ -10,6 +10,7 @@ mod backplane;
 mod convert;
 mod read;
 mod replica;
+mod tier;
 mod trail;
 mod write;
 
@@ -24,9 +25,11 @@ use self::backplane::Bell;
 pub(crate) use self::read::Fetched;
 use self::replica::Replica;
 pub(crate) use self::replica::{Local, Ticket};
+pub(crate) use self::tier::LONGEST_LEASE;
+pub use self::tier::SharedTier;
 use self::write::{Job, Writer};
 use crate::cache::Inner;
-use crate::clock::{Clock, Nanos, nanos};
+use crate::clock::{Clock, FAR, Nanos, nanos};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::floors::{Stamp, TagHash};
@@ -35,149 +38,7 @@ use crate::report::Reporter;
 use crate::stats::{Counter, Counters};
 use crate::store::breaker::Breaker;
 use crate::store::envelope::{Defect, Key, Seal};
-use crate::store::{Failure, FailureKind, Lease, LocalStore, Name, Remote};
-
-/// A store that several processes share, and how it is used: what
-/// [`Builder::shared`](crate::Builder::shared) takes. A store alone will do where the defaults are right.
-///
-/// ```
-/// use std::time::Duration;
-/// use minijinja_cache::{FragmentCache, LocalStore, SharedTier};
-///
-/// let tier = SharedTier::new(LocalStore::new())
-///     .budget(Duration::from_millis(10))
-///     .sign_with("a secret that all nodes know");
-/// let cache = FragmentCache::builder().shared(tier).build()?;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone)]
-#[must_use]
-pub struct SharedTier {
-    remote: Arc<dyn Remote>,
-    budget: Duration,
-    bound: Duration,
-    lease: Option<Duration>,
-    compress_above: usize,
-    max_value_bytes: usize,
-    secret: Option<Vec<u8>>,
-}
-
-impl SharedTier {
-    /// A store with the default settings.
-    pub fn new(store: impl Into<SharedTier>) -> SharedTier {
-        store.into()
-    }
-
-    fn over(remote: Arc<dyn Remote>) -> SharedTier {
-        SharedTier {
-            remote,
-            budget: Duration::from_millis(20),
-            bound: Duration::from_secs(1),
-            lease: None,
-            compress_above: 4096,
-            max_value_bytes: 1_000_000,
-            secret: None,
-        }
-    }
-
-    /// How long a page waits for the store at the most, all its fragments together; a handler's call by itself. 20 ms by
-    /// default. What is not there by then is computed.
-    pub fn budget(mut self, budget: Duration) -> SharedTier {
-        self.budget = budget;
-        self
-    }
-
-    /// How old an answer may be for which another node's invalidation was not heard yet; 1 s by default. A node that
-    /// did not hear from the store for that long serves nothing older, from memory neither, until it hears again.
-    pub fn staleness_bound(mut self, bound: Duration) -> SharedTier {
-        self.bound = bound;
-        self
-    }
-
-    /// Lets one node compute what all nodes miss: it takes a lease in the store, and the others wait for its result, at
-    /// most this long. Off by default; for fragments that cost more than some round trips. A node that dies while it
-    /// computes costs the others the rest of its lease. [`Options::lease`](crate::Options::lease) switches it on for
-    /// single calls.
-    pub fn lease(mut self, span: Duration) -> SharedTier {
-        self.lease = Some(span);
-        self
-    }
-
-    /// Bodies larger than this many bytes are compressed (LZ4); 4,096 by default, `usize::MAX` for none.
-    pub fn compress_above(mut self, bytes: usize) -> SharedTier {
-        self.compress_above = bytes;
-        self
-    }
-
-    /// The largest body that is shared, in bytes before compression; 1,000,000 by default, which Memcached takes. What
-    /// is larger stays in memory.
-    pub fn max_value_bytes(mut self, bytes: usize) -> SharedTier {
-        self.max_value_bytes = bytes;
-        self
-    }
-
-    /// Signs what is stored (HMAC-SHA-256) and believes nothing else: somebody who can write to the store, but does not
-    /// know the secret, can make fragments disappear and cannot put markup into a page. All nodes need the same secret;
-    /// with another one they neither read nor believe each other's fragments.
-    pub fn sign_with(mut self, secret: impl Into<Vec<u8>>) -> SharedTier {
-        self.secret = Some(secret.into());
-        self
-    }
-
-    /// Refuses what makes no sense.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let refuse = |message: &str| Err(Error::new(ErrorKind::Config, message.to_owned()));
-        if self.budget.is_zero() || self.budget > Duration::from_secs(3600) {
-            return refuse("the shared tier's budget must be above 0, or it could never answer, and up to 1 hour");
-        }
-        if self.bound < Duration::from_millis(100) || self.bound > Duration::from_secs(3600) {
-            return refuse("the shared tier's staleness_bound must be from 100 ms to 1 hour");
-        }
-        if self.lease.is_some_and(|span| span.is_zero() || span > LONGEST_LEASE) {
-            return refuse("the shared tier's lease must be above 0 and up to 1 day; leave it out to have none");
-        }
-        if self.max_value_bytes == 0 || self.max_value_bytes > 1 << 30 {
-            return refuse("the shared tier's max_value_bytes must be from 1 byte to 1 GiB");
-        }
-        if self.secret.as_ref().is_some_and(Vec::is_empty) {
-            return refuse("the secret of sign_with is empty");
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for SharedTier {
-    /// Without the secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedTier")
-            .field("store", &self.remote.place())
-            .field("budget", &self.budget)
-            .field("staleness_bound", &self.bound)
-            .field("lease", &self.lease)
-            .field("signed", &self.secret.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<LocalStore> for SharedTier {
-    fn from(store: LocalStore) -> SharedTier {
-        SharedTier::over(Arc::new(store))
-    }
-}
-
-#[cfg(feature = "redis")]
-impl From<crate::store::RedisStore> for SharedTier {
-    fn from(store: crate::store::RedisStore) -> SharedTier {
-        SharedTier::over(Arc::new(store))
-    }
-}
-
-#[cfg(feature = "memcached")]
-impl From<crate::store::MemcachedStore> for SharedTier {
-    fn from(store: crate::store::MemcachedStore) -> SharedTier {
-        SharedTier::over(Arc::new(store))
-    }
-}
+use crate::store::{Failure, FailureKind, Lease, Name, Remote};
 
 /// How the shared tier is doing; see [`FragmentCache::shared_status`](crate::FragmentCache::shared_status).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,9 +105,6 @@ impl Drop for Holding {
     }
 }
 
-/// The longest lease.
-pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
-
 /// The same failure is told once in so long.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -310,7 +168,7 @@ impl Shared {
     /// Whether a look-up asks the store before it computes, for no longer than a budget: with a lease it may wait for
     /// another node's work, which is as good as computing.
     pub(crate) fn asks(&self, wanted: &Wanted<'_>) -> bool {
-        wanted.shareable && wanted.lease.or(self.core.lease).is_none()
+        wanted.shareable && self.core.lease_of(wanted).is_none()
     }
 
     /// As of when something is valid that is served to a caller who came at `arrived`.
@@ -338,7 +196,7 @@ impl Shared {
 
     /// Blocks until the store has all that is to be written and told, or given up; whether it has.
     pub(crate) fn flush(&self, patience: Duration) -> bool {
-        let patience = patience.min(Duration::from_secs(365 * 24 * 3600));
+        let patience = patience.min(FAR);
         let deadline = Instant::now() + patience;
         let (_, last) = self.core.replica.untold();
         self.core.writer.flush(patience) && self.core.replica.wait(last, deadline)
@@ -365,6 +223,11 @@ impl Core {
     /// Until when other nodes' invalidations have been heard, as long as that is believed.
     fn heard(&self) -> Nanos {
         self.replica.believed_until().saturating_sub(nanos(self.bound))
+    }
+
+    /// How long one node may compute what is wanted while the others wait.
+    fn lease_of(&self, wanted: &Wanted<'_>) -> Option<Duration> {
+        wanted.lease.or(self.lease)
     }
 
     /// What an identity is stored under.

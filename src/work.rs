@@ -44,7 +44,7 @@ impl Work {
         lead: Option<Lead<Arc<Entry>>>,
         place: Option<Place>,
     ) -> Work {
-        if let Some(lead) = &lead {
+        if let Some(lead) = lead.as_ref().filter(|_| inner.shared.is_some()) {
             lead.computes();
         }
         let mut record = Record::new(inner.id, origin.begin);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Core;
 use super::replica::{self, Local};
 use crate::cache::Inner;
-use crate::clock::Clock;
+use crate::clock::{Clock, nanos};
 use crate::error::{Error, ErrorKind};
 use crate::stats::Counter;
 
@@ -125,20 +125,15 @@ impl Core {
                 return false;
             }
         };
-        match clock {
-            Clock::System => self.replica.set_clock(news.now, sent_here, clock.latest()),
-            // Nodes of a test share its clock.
-            Clock::Manual(_) => self.replica.set_clock(MANUAL_START + sent_here, sent_here, sent_here),
-        }
+        // Nodes of a test share its clock, and so does their store.
+        let there = if clock.is_manual() { sent_here } else { news.now };
+        self.replica.set_clock(there, sent_here, clock.latest());
         if !self.replica.receive(&news, local) {
             return false;
         }
         self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
         self.replica.confirm(last);
-        self.replica.believe_until(sent.saturating_add(crate::clock::nanos(self.bound)));
+        self.replica.believe_until(sent.saturating_add(nanos(self.bound)));
         true
     }
 }
-
-/// What a clock moved by hand starts at, for the store: late enough that nothing was born before.
-const MANUAL_START: u64 = 1 << 60;

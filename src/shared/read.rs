@@ -47,7 +47,7 @@ enum Judged {
 
 /// A look-up on its way to the store and back.
 struct Trip<'a, 'w> {
-    core: &'a Core,
+    core: &'a Arc<Core>,
     inner: &'a Arc<Inner>,
     wanted: &'a Wanted<'w>,
     /// Sampled before anything is asked.
@@ -177,14 +177,14 @@ impl Shared {
         let trip = Trip { core: &self.core, inner, wanted, local: inner.floors.stamp() };
         if !self.core.replica.believed(replica::now()) {
             inner.counters.count(Counter::shared_skips);
-            return Fetched::Nothing(Some(Place { name: trip.name(), holding: None }));
+            return Fetched::Nothing(self.place(wanted));
         }
         if let Some(span) = trip.leased() {
-            return trip.fetch_leased(io, &self.core, span, asker).await;
+            return trip.fetch_leased(io, span, asker).await;
         }
         let page = asker.page();
-        let found = trip.ask(io, &self.core, page, trip.name(), Some(wanted.identity.hash)).await;
-        trip.settle(io, &self.core, page, trip.judge(found.as_deref(), asker), asker).await
+        let found = trip.ask(io, page, trip.name(), Some(wanted.identity.hash)).await;
+        trip.settle(io, page, trip.judge(found.as_deref(), asker), asker).await
     }
 }
 
@@ -195,48 +195,41 @@ impl Trip<'_, '_> {
 
     /// How long to lease what is to be computed. One who leads a flight waits for nobody, on another node neither.
     fn leased(&self) -> Option<Duration> {
-        self.wanted.lease.or(self.core.lease).filter(|_| !context::leads())
+        self.core.lease_of(self.wanted).filter(|_| !context::leads())
     }
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
-    async fn ask(
-        &self,
-        io: &impl Io,
-        core: &Arc<Core>,
-        page: Option<u64>,
-        name: Name,
-        hash: Option<u128>,
-    ) -> Option<Vec<u8>> {
+    async fn ask(&self, io: &impl Io, page: Option<u64>, name: Name, hash: Option<u128>) -> Option<Vec<u8>> {
         let inner = Arc::clone(self.inner);
         let call = move |core: &Arc<Core>| match (page, hash) {
             (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
             _ => trail::within(core, &inner, page, |left| core.read(&[name], left)?.pop().flatten()),
         };
-        io.run(self.inner, core, call).await
+        io.run(self.inner, self.core, call).await
     }
 
     /// Asks for the entry or the lease to compute it, again and again while another node holds that.
-    async fn fetch_leased(&self, io: &impl Io, core: &Arc<Core>, span: Duration, asker: &mut impl Asker) -> Fetched {
+    async fn fetch_leased(&self, io: &impl Io, span: Duration, asker: &mut impl Asker) -> Fetched {
         let name = self.name();
         let until = Instant::now() + span.min(self.inner.settings.wait_timeout);
         let (page, mut pause) = (asker.page(), FIRST_LOOK);
         loop {
             let ask = move |core: &Core, left| core.read_or_lease(name, span, left);
-            let mut turn = self.take_turn(io, core, page, ask).await;
+            let mut turn = self.take_turn(io, page, ask).await;
             if let Some(Turn::Found(bytes)) = &turn {
                 match self.judge(Some(bytes), asker) {
                     // Still there, and of no use: what was invalidated is computed by one node as well.
                     Judged::Nothing => {
-                        turn = self.take_turn(io, core, page, move |core, left| core.lease(name, span, left)).await;
+                        turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await;
                         if let Some(Turn::Mine(_)) = turn {
                             // Whoever had it may have stored between the look and the lease.
-                            let again = self.ask(io, core, page, name, None).await;
+                            let again = self.ask(io, page, name, None).await;
                             if let usable @ Judged::Usable(_) = self.judge(again.as_deref(), asker) {
                                 return self.concluded(usable, name);
                             }
                         }
                     }
-                    judged => return self.settle(io, core, page, judged, asker).await,
+                    judged => return self.settle(io, page, judged, asker).await,
                 }
             }
             match turn {
@@ -255,7 +248,6 @@ impl Trip<'_, '_> {
     async fn take_turn(
         &self,
         io: &impl Io,
-        core: &Arc<Core>,
         page: Option<u64>,
         ask: impl FnOnce(&Core, Duration) -> Option<Leased> + Send + 'static,
     ) -> Option<Turn> {
@@ -263,20 +255,13 @@ impl Trip<'_, '_> {
         let call = move |core: &Arc<Core>| {
             trail::within(core, &inner, page, |left| Some(Turn::of(ask(core, left)?, core, name)))
         };
-        io.run(self.inner, core, call).await
+        io.run(self.inner, self.core, call).await
     }
 
     /// Looks in the other place where there is one.
-    async fn settle(
-        &self,
-        io: &impl Io,
-        core: &Arc<Core>,
-        page: Option<u64>,
-        judged: Judged,
-        asker: &mut impl Asker,
-    ) -> Fetched {
+    async fn settle(&self, io: &impl Io, page: Option<u64>, judged: Judged, asker: &mut impl Asker) -> Fetched {
         let Judged::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
-        let found = self.ask(io, core, page, name, None).await;
+        let found = self.ask(io, page, name, None).await;
         self.concluded(self.judge(found.as_deref(), asker), name)
     }
 

@@ -21,7 +21,7 @@ use crate::identity::Passthrough;
 use crate::stats::Counter;
 use crate::store::Name;
 
-const MAGIC: [u8; 4] = *b"MJFL";
+const MAGIC: [u8; 4] = *b"MJFP";
 /// Look-ups on one list.
 const LONGEST: usize = 256;
 /// How many of a render's look-ups get a list: the first one of a page may be a visitor's own.
@@ -199,9 +199,9 @@ impl Shared {
 }
 
 fn list_name(page: u64, first: Name) -> Name {
-    let mut bytes = [0; 25];
+    let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&page.to_le_bytes());
-    bytes[8..24].copy_from_slice(&first.to_le_bytes());
+    bytes[8..].copy_from_slice(&first.to_le_bytes());
     xxh3_128(&bytes)
 }
 

@@ -128,24 +128,18 @@ impl Core {
 
     fn write_batch(&self, jobs: &[Job], now: Nanos) {
         let sealed: Vec<(&Job, Option<Vec<u8>>)> = jobs.iter().map(|job| (job, self.sealed(job))).collect();
-        let writes: Vec<Write<'_>> =
-            sealed.iter().filter_map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
+        let planned: Vec<Option<Write<'_>>> =
+            sealed.iter().map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
+        let writes: Vec<Write<'_>> = planned.iter().copied().flatten().collect();
         if !writes.is_empty() {
             let count = writes.len() as u64;
             let written = self.aside(|remote, start| remote.write(&writes, start + PATIENCE));
             self.events.add(if written.is_some() { Counter::shared_stores } else { Counter::shared_drops }, count);
         }
-        for (job, bytes) in &sealed {
+        for (job, planned) in jobs.iter().zip(&planned) {
             // A lease ends with the write, or here.
-            let lost = match job {
-                Job::Release { name, lease } => Some((*name, *lease)),
-                Job::Store { name, lease: Some(lease), .. } if write(job, bytes.as_deref(), now).is_none() => {
-                    Some((*name, *lease))
-                }
-                _ => None,
-            };
-            if let Some((name, lease)) = lost {
-                self.aside(|remote, start| remote.release(name, lease, start + PATIENCE));
+            if let (None, Job::Release { name, lease } | Job::Store { name, lease: Some(lease), .. }) = (planned, job) {
+                self.aside(|remote, start| remote.release(*name, *lease, start + PATIENCE));
             }
         }
     }

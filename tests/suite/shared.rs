@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minijinja::{Environment, context};
-use minijinja_cache::{FragmentCache, LocalStore, ManualClock, Options, SharedTier};
+use minijinja_cache::{FragmentCache, LocalStore, ManualClock, Options, SharedTier, Stats};
 
 use crate::support::{Ticks, ok, show, until};
 
@@ -97,19 +97,24 @@ fn fragments_of_named_environments_are_shared_with_what_they_include() {
     assert_eq!(ticks.count(), 1);
 }
 
-#[test]
-fn a_hundred_cards_take_a_fresh_process_two_round_trips() {
+/// Shows a page in one process, and the same again in a fresh one: how often that one asked the store, and what it did.
+fn in_a_fresh_process(templates: &[(&str, &str)]) -> (u64, Stats) {
     let store = LocalStore::new();
-    let templates = [("p.html", "{% for n in range(100) %}{% cache ['card', n] %}{{ n }} {% endcache %}{% endfor %}")];
     let first = node(store.clone());
-    let (env, _) = environment(&first, &templates);
-    let page = show(&env, "p.html", context! {});
+    let page = show(&environment(&first, templates).0, "p.html", context! {});
     written(&first);
     let fresh = node(store.clone());
-    let (env, _) = environment(&fresh, &templates);
+    let (env, _) = environment(&fresh, templates);
     let before = store.reads();
     assert_eq!(show(&env, "p.html", context! {}), page);
-    assert_eq!((store.reads() - before, fresh.stats().shared_hits, fresh.stats().renders), (2, 100, 0));
+    (store.reads() - before, fresh.stats())
+}
+
+#[test]
+fn a_hundred_cards_take_a_fresh_process_two_round_trips() {
+    let templates = [("p.html", "{% for n in range(100) %}{% cache ['card', n] %}{{ n }} {% endcache %}{% endfor %}")];
+    let (reads, stats) = in_a_fresh_process(&templates);
+    assert_eq!((reads, stats.shared_hits, stats.renders), (2, 100, 0));
 }
 
 #[test]
@@ -285,7 +290,6 @@ fn templates_that_were_invalidated_while_a_node_heard_nothing_are_loaded_again()
 /// What includes change the running template's name, and the page is still one.
 #[test]
 fn cards_in_included_templates_are_read_together_as_well() {
-    let store = LocalStore::new();
     let templates = [
         (
             "p.html",
@@ -293,13 +297,6 @@ fn cards_in_included_templates_are_read_together_as_well() {
         ),
         ("card.html", "{% cache ['card', n] %}<{{ n }}>{% endcache %}"),
     ];
-    let first = node(store.clone());
-    let (env, _) = environment(&first, &templates);
-    let page = show(&env, "p.html", context! {});
-    written(&first);
-    let fresh = node(store.clone());
-    let (env, _) = environment(&fresh, &templates);
-    let before = store.reads();
-    assert_eq!(show(&env, "p.html", context! {}), page);
-    assert_eq!((store.reads() - before, fresh.stats().shared_hits), (2, 40));
+    let (reads, stats) = in_a_fresh_process(&templates);
+    assert_eq!((reads, stats.shared_hits), (2, 40));
 }
