@@ -344,7 +344,7 @@ impl Inner {
         self.memory.clear();
     }
 
-    fn raise(&self, tag: TagHash) -> Invalidation {
+    pub(crate) fn raise(&self, tag: TagHash) -> Invalidation {
         self.invalidate(tag, |inner| inner.floors.raise(tag))
     }
 

@@ -7,11 +7,12 @@
 //! somebody swallowed, and what encloses it is not stored, because nobody can say what it was to contain.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::Value;
 
 use crate::began::Began;
+use crate::hole::Holes;
 use crate::record::{Begin, Dependency, Record};
 
 thread_local! {
@@ -39,7 +40,14 @@ pub(crate) struct Frame {
 enum Gathered {
     Here(Record),
     /// A scope, which may stand on several threads at once.
-    Shared(Arc<Mutex<Record>>),
+    Shared(Shared),
+}
+
+/// What a scope gathers, and the holes of the page it is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) record: Arc<Mutex<Record>>,
+    pub(crate) holes: Option<Arc<Holes>>,
 }
 
 impl Frame {
@@ -47,8 +55,8 @@ impl Frame {
         Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), leads }
     }
 
-    pub(crate) fn shared(record: Arc<Mutex<Record>>) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(record), leads: false }
+    pub(crate) fn shared(scope: Shared) -> Frame {
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), leads: false }
     }
 
     pub(crate) fn id(&self) -> FrameId {
@@ -66,7 +74,7 @@ impl Frame {
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
         match &mut self.gathered {
             Gathered::Here(record) => f(record),
-            Gathered::Shared(record) => f(&mut record.lock().unwrap_or_else(PoisonError::into_inner)),
+            Gathered::Shared(scope) => f(&mut lock(&scope.record)),
         }
     }
 }
@@ -104,6 +112,14 @@ impl Context {
             .iter_mut()
             .rev()
             .find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
+    }
+
+    /// From the innermost.
+    fn scopes(&self) -> impl Iterator<Item = &Shared> {
+        self.frames.iter().rev().filter_map(|frame| match &frame.gathered {
+            Gathered::Shared(scope) => Some(scope),
+            Gathered::Here(_) => None,
+        })
     }
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
@@ -169,6 +185,10 @@ impl Context {
     }
 }
 
+fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn next_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -205,6 +225,35 @@ pub(crate) fn leads() -> bool {
 /// When the innermost work of this cache on this thread began.
 pub(crate) fn scope_begin(cache: u64) -> Option<Begin> {
     with(|context| context.scope_of(cache)).flatten()
+}
+
+/// The innermost scope of a cache on this thread.
+pub(crate) fn innermost_scope(cache: u64) -> Option<Shared> {
+    with(|context| context.scopes().find(|scope| lock(&scope.record).cache == cache).cloned()).flatten()
+}
+
+/// Why there can be no hole here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoHole {
+    /// It would be stored with a fragment.
+    InFragment,
+    /// Nobody would fill it.
+    NoPage,
+}
+
+/// The holes of the page that is being rendered.
+pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
+    with(|context| {
+        for frame in context.frames.iter().rev() {
+            match &frame.gathered {
+                Gathered::Here(_) => return Err(NoHole::InFragment),
+                Gathered::Shared(Shared { holes: Some(holes), .. }) => return Ok(Arc::clone(holes)),
+                Gathered::Shared(_) => {}
+            }
+        }
+        Err(NoHole::NoPage)
+    })
+    .unwrap_or(Err(NoHole::NoPage))
 }
 
 /// When the render on this thread began, for a render without a scope.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use crate::clock::Nanos;
+use crate::page::Page;
 use crate::record::Record;
 
 /// What was computed.
@@ -16,6 +17,15 @@ pub(crate) enum Body {
     Text(Value),
     /// A value in MessagePack.
     Data(Arc<[u8]>),
+    /// A whole response.
+    Page(Arc<Page>),
+}
+
+impl Body {
+    /// Whether it only says where to look: finding it is no answer.
+    pub(crate) fn is_direction(&self) -> bool {
+        matches!(self, Body::Page(page) if page.is_direction())
+    }
 }
 
 #[derive(Debug)]
@@ -24,10 +34,20 @@ pub(crate) struct Entry {
     pub(crate) version: Option<u128>,
     pub(crate) body: Body,
     pub(crate) record: Record,
-    /// How long after its expiry the entry may still be served.
+    /// How long after its expiry it may still be served to those who would otherwise wait for somebody's work.
     pub(crate) stale: Nanos,
+    /// How long after its expiry it is kept in memory, `stale` at the least.
+    pub(crate) kept: Nanos,
     /// What it took to compute.
     pub(crate) cost: Nanos,
+}
+
+/// An answer from the cache: what was computed, when that began, and when it expires.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) body: Body,
+    pub(crate) began: Nanos,
+    pub(crate) expires: Nanos,
 }
 
 impl Entry {
@@ -36,11 +56,23 @@ impl Entry {
         latest < self.record.expires && latest < self.record.begin.at.saturating_add(asked)
     }
 
+    /// Whether the entry is younger than the lifetimes that [`Entry::fresh`] holds it against, with this much added.
+    pub(crate) fn fresh_within(&self, latest: Nanos, asked: Nanos, grace: Nanos) -> bool {
+        latest < self.record.expires.saturating_add(grace)
+            && latest < self.record.begin.at.saturating_add(asked).saturating_add(grace)
+    }
+
+    /// What a caller gets to see of it.
+    pub(crate) fn found(&self) -> Found {
+        Found { body: self.body.clone(), began: self.record.begin.at, expires: self.record.expires }
+    }
+
     /// Approximate bytes in memory.
     pub(crate) fn weight(&self) -> u32 {
         let body = match &self.body {
             Body::Text(text) => text.as_str().map_or(0, str::len),
             Body::Data(bytes) => bytes.len(),
+            Body::Page(page) => page.weight(),
         };
         let bytes = body + self.identity.len() + self.record.weight() + size_of::<Entry>() + STORE_OVERHEAD;
         u32::try_from(bytes).unwrap_or(u32::MAX)

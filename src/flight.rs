@@ -64,8 +64,8 @@ pub(crate) struct Passenger<'a> {
     /// When the caller's work began.
     pub(crate) begin: Begin,
     pub(crate) asynchronous: bool,
-    /// Whether the caller leads a flight already.
-    pub(crate) leads: bool,
+    /// Whether the caller may wait: one who leads a flight already may not.
+    pub(crate) waits: bool,
     /// Whether it asks elsewhere before it computes.
     pub(crate) asks: bool,
 }
@@ -116,7 +116,7 @@ impl<T: Clone> Flights<T> {
             // Two identities with one hash: neither may wait for the other.
             Some(flight) if *flight.identity != *caller.identity.bytes => return Boarding::Apart,
             Some(flight) if flight.version == caller.version && admits(flight.begin) => {
-                if caller.leads || (flight.asynchronous && !caller.asynchronous) {
+                if !caller.waits || (flight.asynchronous && !caller.asynchronous) {
                     return Boarding::Apart;
                 }
                 return Boarding::Follow(Follower { flight: Arc::clone(flight), id: None });

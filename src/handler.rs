@@ -64,7 +64,7 @@ impl FragmentCache {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
         match self.lookup(&question.wanted(), &mut Handler(&self.inner)) {
-            Lookup::Hit(body) => Ok(text_of(body)),
+            Lookup::Hit(found) => Ok(text_of(found.body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 work.enter();
@@ -91,7 +91,7 @@ impl FragmentCache {
             return Ok(Fragment::new(text_value(load.await?.into(), markup)));
         };
         match self.lookup_async(&question.wanted(), &mut Handler(&self.inner)).await {
-            Lookup::Hit(body) => Ok(text_of(body)),
+            Lookup::Hit(found) => Ok(text_of(found.body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 let text = Inside { work: &mut work, future: pin!(load) }.await?;
@@ -126,7 +126,7 @@ impl FragmentCache {
         }
         let mut work = match self.join(&wanted, &mut Handler(&self.inner), ended) {
             Lookup::Compute(work) => work,
-            Lookup::Hit(body) => match self.decode(&body) {
+            Lookup::Hit(found) => match self.decode(&found.body) {
                 Some(value) => return Ok(value),
                 None => self.replace(&wanted, &mut Handler(&self.inner), false),
             },
@@ -157,7 +157,7 @@ impl FragmentCache {
         }
         let mut work = match self.join_async(&wanted, &mut Handler(&self.inner), ended).await {
             Lookup::Compute(work) => work,
-            Lookup::Hit(body) => match self.decode(&body) {
+            Lookup::Hit(found) => match self.decode(&found.body) {
                 Some(value) => return Ok(value),
                 None => self.replace(&wanted, &mut Handler(&self.inner), true),
             },
@@ -194,7 +194,7 @@ impl FragmentCache {
         }
         question.lifetime(options.ttl, &self.inner.settings);
         match self.lookup(&question.wanted(), &mut InEnvironment { cache: &self.inner, env }) {
-            Lookup::Hit(body) => Ok(text_of(body)),
+            Lookup::Hit(found) => Ok(text_of(found.body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 self.depend_by_name(&mut work, environment, template);
@@ -238,7 +238,7 @@ impl FragmentCache {
 
     /// What every computation depends on by its options.
     pub(crate) fn prepare(&self, work: &mut Work, options: &Options) {
-        work.set_stale(options.stale);
+        work.set_grace(options.stale, options.stale);
         work.note(|record| {
             for tag in &options.tags {
                 record.tag(self.tag(Arc::clone(tag)));
@@ -318,9 +318,9 @@ impl FragmentCache {
 }
 
 /// A future polled with its work's frame in place.
-struct Inside<'a, F> {
-    work: &'a mut Work,
-    future: Pin<&'a mut F>,
+pub(crate) struct Inside<'a, F> {
+    pub(crate) work: &'a mut Work,
+    pub(crate) future: Pin<&'a mut F>,
 }
 
 impl<F: Future> Future for Inside<'_, F> {
@@ -367,6 +367,6 @@ fn text_value(text: String, markup: bool) -> Value {
 fn text_of(body: Body) -> Fragment {
     match body {
         Body::Text(text) => Fragment::new(text),
-        Body::Data(_) => Fragment::new(Value::from("")),
+        Body::Data(_) | Body::Page(_) => Fragment::new(Value::from("")),
     }
 }

@@ -29,11 +29,12 @@ pub(crate) enum Kind {
     Text = 3,
     Markup = 4,
     Value = 5,
+    Page = 6,
 }
 
-/// Whether an identity is of a value, by its first byte.
-pub(crate) fn is_of_values(identity: &[u8]) -> bool {
-    identity.first() == Some(&(Kind::Value as u8))
+/// Whether an identity is of a kind, by its first byte.
+pub(crate) fn is_of(kind: Kind, identity: &[u8]) -> bool {
+    identity.first() == Some(&(kind as u8))
 }
 
 /// The classes of tags; each hashes into the floor table on its own.
@@ -45,6 +46,7 @@ pub(crate) enum TagClass {
     Namespace = 3,
     Environment = 4,
     Template = 5,
+    Path = 6,
 }
 
 /// The hash of a tag within a namespace.

@@ -10,6 +10,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 // What only a shared tier asks for is not taken out piece by piece; with the feature nothing may be unused.
 #![cfg_attr(not(feature = "shared"), allow(dead_code, unreachable_code, unused_variables))]
+// The same of what only the HTTP layers ask for.
+#![cfg_attr(not(feature = "http"), allow(dead_code))]
 
 mod asker;
 mod began;
@@ -26,6 +28,9 @@ mod flight;
 mod floors;
 mod front;
 mod handler;
+mod hole;
+#[cfg(feature = "http")]
+pub mod http;
 mod identity;
 mod janitor;
 mod jitter;
@@ -35,6 +40,11 @@ mod loader;
 mod lookup;
 mod names;
 mod options;
+#[cfg(feature = "http")]
+mod page;
+#[cfg(not(feature = "http"))]
+#[path = "page/disabled.rs"]
+mod page;
 mod question;
 mod record;
 #[cfg(feature = "watch")]

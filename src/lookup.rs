@@ -13,7 +13,7 @@ use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{FAR, Nanos};
 use crate::context;
-use crate::entry::{Body, Entry};
+use crate::entry::{Body, Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
 use crate::front;
@@ -35,10 +35,12 @@ pub(crate) struct Wanted<'a> {
     pub(crate) shareable: bool,
     /// How long one of all nodes may compute it while the others wait.
     pub(crate) lease: Option<Duration>,
+    /// Whether the caller waits for somebody else who computes it.
+    pub(crate) waits: bool,
 }
 
 pub(crate) enum Lookup {
-    Hit(Body),
+    Hit(Found),
     Compute(Work),
 }
 
@@ -81,7 +83,7 @@ impl FragmentCache {
     pub(crate) fn lookup(&self, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Lookup {
         let ended = self.inner.flights.ended(wanted.identity.hash);
         match self.inner.hit(wanted) {
-            Some(body) => Lookup::Hit(body),
+            Some(found) => Lookup::Hit(found),
             None => self.join(wanted, asker, ended),
         }
     }
@@ -90,7 +92,7 @@ impl FragmentCache {
     pub(crate) async fn lookup_async(&self, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Lookup {
         let ended = self.inner.flights.ended(wanted.identity.hash);
         match self.inner.hit(wanted) {
-            Some(body) => Lookup::Hit(body),
+            Some(found) => Lookup::Hit(found),
             None => self.join_async(wanted, asker, ended).await,
         }
     }
@@ -175,15 +177,21 @@ impl FragmentCache {
             version: wanted.version,
             begin: origin.begin,
             asynchronous,
-            leads: context::leads(),
+            waits: wanted.waits && !context::leads(),
             asks: inner.shared.as_ref().is_some_and(|shared| shared.asks(wanted)),
         };
         let admits = |begin: Begin| {
             inner.vouches(begin.at, origin.arrived) && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
         };
         match inner.flights.board(&passenger, admits) {
-            Boarding::Follow(follower) => Step::Wait(follower),
-            Boarding::Apart => Step::Done(Lookup::Compute(Work::new(inner, wanted, origin, None, None))),
+            Boarding::Follow(follower) => match inner.graced(wanted, |entry| entry.stale) {
+                Some(entry) => Step::Done(inner.stale(wanted, &entry)),
+                None => Step::Wait(follower),
+            },
+            Boarding::Apart => Step::Done(match inner.graced(wanted, |entry| entry.stale) {
+                Some(entry) => inner.stale(wanted, &entry),
+                None => Lookup::Compute(Work::new(inner, wanted, origin, None, None)),
+            }),
             // Whoever led before may have stored between our look and our winning.
             Boarding::Lead(lead) => {
                 let stored = inner.flights.ended(wanted.identity.hash) != origin.ended;
@@ -233,12 +241,14 @@ impl FragmentCache {
 
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
-    fn hit(&self, wanted: &Wanted<'_>) -> Option<Body> {
+    pub(crate) fn hit(&self, wanted: &Wanted<'_>) -> Option<Found> {
         let latest = self.clock.latest();
         let answer = |entry: &Entry| {
-            self.counters.hit(entry.cost);
+            if !entry.body.is_direction() {
+                self.counters.hit(entry.cost);
+            }
             wanted.tell_enclosing(entry, || self.as_of(entry, latest));
-            entry.body.clone()
+            entry.found()
         };
         // Before the floors: what is believed only since an answer that came in between would be held against floors
         // from before it.
@@ -253,11 +263,11 @@ impl Inner {
             slot.admitted_at = now;
             usable.then(|| answer(&slot.entry))
         });
-        if let Some((body, tell_store)) = in_front {
+        if let Some((found, tell_store)) = in_front {
             if tell_store {
                 self.touch(hash);
             }
-            return Some(body);
+            return Some(found);
         }
         let entry = self.find(wanted)?;
         front::keep(self.id, hash, &entry, now);
@@ -298,6 +308,24 @@ impl Inner {
     fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(wanted.identity.hash)?;
         self.usable(&entry, wanted, self.clock.latest()).then_some(entry)
+    }
+
+    /// An expired entry that is valid otherwise and within a grace of its own.
+    pub(crate) fn graced(&self, wanted: &Wanted<'_>, grace: impl Fn(&Entry) -> Nanos) -> Option<Arc<Entry>> {
+        let entry = self.memory.get(wanted.identity.hash)?;
+        let latest = self.clock.latest();
+        let usable = *entry.identity == *wanted.identity.bytes
+            && entry.version == wanted.version
+            && entry.fresh_within(latest, wanted.ttl, grace(&entry))
+            && self.vouches(entry.record.as_of(), latest)
+            && entry.record.admitted(&self.floors);
+        usable.then_some(entry)
+    }
+
+    /// A miss that an expired entry answers, because somebody else computes it anew.
+    pub(crate) fn stale(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+        self.counters.count(Counter::stale_hits);
+        self.spared(wanted, entry)
     }
 
     /// Whether memory holds a valid entry under a hash, of whatever identity.
@@ -342,7 +370,7 @@ impl Inner {
         self.counters.saved(entry.cost);
         // Later than the caller came, so that nothing counts as heard that was not.
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
-        Lookup::Hit(entry.body.clone())
+        Lookup::Hit(entry.found())
     }
 
     /// When a wait that begins here has been too long.

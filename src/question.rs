@@ -27,6 +27,7 @@ thread_local! {
 /// The largest buffer worth keeping, in bytes.
 const KEPT: usize = 16 << 10;
 
+#[cfg_attr(feature = "http", derive(Clone))]
 pub(crate) struct Question {
     bytes: Vec<u8>,
     key: Range<usize>,
@@ -35,6 +36,7 @@ pub(crate) struct Question {
     /// Whether another process can ask the same.
     shareable: bool,
     lease: Option<Duration>,
+    waits: bool,
 }
 
 impl Question {
@@ -45,7 +47,7 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None }
+        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true }
     }
 
     /// The part of a partial's identity before its key.
@@ -103,6 +105,25 @@ impl Question {
         Ok(())
     }
 
+    /// Adds something that tells variants of the key apart; nothing differs from an empty one.
+    #[cfg(feature = "http")]
+    pub(crate) fn qualify(&mut self, part: Option<&[u8]>) {
+        match part {
+            Some(part) => {
+                self.bytes.push(1);
+                self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+                self.bytes.extend_from_slice(part);
+            }
+            None => self.bytes.push(0),
+        }
+    }
+
+    /// Lets the caller compute for itself where somebody else is at it.
+    #[cfg(feature = "http")]
+    pub(crate) fn wait_for_nobody(&mut self) {
+        self.waits = false;
+    }
+
     pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
         self.ttl = ttl.unwrap_or(settings.default_ttl);
     }
@@ -115,6 +136,7 @@ impl Question {
             ttl: self.ttl,
             shareable: self.shareable,
             lease: self.lease,
+            waits: self.waits,
         }
     }
 

@@ -23,7 +23,7 @@ use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::compile::Extends;
 use crate::context::{self, RenderId};
-use crate::entry::Body;
+use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
 use crate::loader;
 use crate::lookup::Lookup;
@@ -113,6 +113,7 @@ impl FragmentCache {
         env.add_function("cache_tag", bound(Binding::cache_tag));
         env.add_function("cache_ttl", bound(Binding::cache_ttl));
         env.add_function("cache_skip", bound(Binding::cache_skip));
+        env.add_function("cache_hole", bound(Binding::cache_hole));
     }
 }
 
@@ -190,13 +191,13 @@ impl Binding {
         } else {
             question.lifetime(ttl, &self.cache.inner.settings);
             match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
-                Lookup::Hit(Body::Text(text)) => {
+                Lookup::Hit(Found { body: Body::Text(text), .. }) => {
                     context::set_hit(text);
                     RenderEnd::see(state);
                     return false;
                 }
-                // Blocks hold texts; an identity of theirs is never a value's.
-                Lookup::Hit(Body::Data(_)) => Next::Bypass,
+                // Blocks hold texts; an identity of theirs is no other's.
+                Lookup::Hit(_) => Next::Bypass,
                 Lookup::Compute(work) => Next::Compute(Box::new(work)),
             }
         };

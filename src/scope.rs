@@ -4,17 +4,21 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::cache::FragmentCache;
-use crate::context::{self, Frame, FrameId};
+use crate::clock::nanos;
+use crate::context::{self, Frame, FrameId, Shared};
+use crate::hole::Holes;
 use crate::record::Record;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
 pub struct Scope {
-    record: Arc<Mutex<Record>>,
+    cache: FragmentCache,
+    shared: Shared,
 }
 
 impl FragmentCache {
@@ -44,7 +48,30 @@ impl FragmentCache {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn scope(&self) -> Scope {
-        Scope { record: Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin()))) }
+        self.scope_with(None)
+    }
+
+    /// The innermost scope around this code, or one that opens here. It is how the scope of a request reaches a thread
+    /// that may block, and how a handler says what its page depends on.
+    ///
+    /// ```
+    /// # use minijinja_cache::FragmentCache;
+    /// # fn films() -> Vec<String> { Vec::new() }
+    /// # async fn page(cache: FragmentCache) {
+    /// let scope = cache.current_scope(); // the request's, inside an `http::CacheLayer`
+    /// tokio::task::spawn_blocking(move || scope.run(|| films())).await.unwrap();
+    /// # }
+    /// ```
+    pub fn current_scope(&self) -> Scope {
+        match context::innermost_scope(self.inner.id) {
+            Some(shared) => Scope { cache: self.clone(), shared },
+            None => self.scope(),
+        }
+    }
+
+    pub(crate) fn scope_with(&self, holes: Option<Arc<Holes>>) -> Scope {
+        let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin())));
+        Scope { cache: self.clone(), shared: Shared { record, holes } }
     }
 }
 
@@ -80,12 +107,35 @@ impl Scope {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn attach(&self) -> Attached {
-        let frame = context::push(Frame::shared(Arc::clone(&self.record)));
+        let frame = context::push(Frame::shared(self.shared.clone()));
         Attached { frame, here: PhantomData }
     }
 
+    /// Adds a tag to what is made of this scope, as `cache_tag` does in a template: to the page of a request, and to
+    /// whatever encloses the scope. Invalidating it invalidates that.
+    pub fn tag(&self, tag: impl Into<Arc<str>>) {
+        let tag = self.cache.tag(tag.into());
+        self.record().tag(tag);
+    }
+
+    /// Shortens the lifetime of what is made of this scope, counted from when it opened, as `cache_ttl` does.
+    pub fn expire_within(&self, ttl: Duration) {
+        let mut record = self.record();
+        record.expires = record.expires.min(record.begin.at.saturating_add(nanos(ttl)));
+    }
+
+    /// Keeps what is made of this scope from being stored, as `cache_skip` does.
+    pub fn skip(&self) {
+        self.record().uncacheable = true;
+    }
+
+    /// What was gathered so far.
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        self.shared.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell_enclosing(&self) {
-        let inner = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inner = self.record().clone();
         context::gather(|record| record.enclose(&inner));
     }
 }

@@ -49,7 +49,7 @@ macro_rules! counters {
 counters! {
     /// Look-ups answered from the cache.
     hits,
-    /// Hits answered with an expired entry within its grace.
+    /// Misses answered with an expired entry within its grace.
     stale_hits,
     /// Look-ups that found nothing valid.
     misses,

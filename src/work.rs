@@ -12,6 +12,8 @@ use crate::clock::{Nanos, nanos};
 use crate::context::{self, Frame, FrameId};
 use crate::entry::{Body, Entry, Fragment};
 use crate::flight::Lead;
+#[cfg(feature = "http")]
+use crate::floors::TagHash;
 use crate::lookup::{Origin, Wanted};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
@@ -29,6 +31,7 @@ pub(crate) struct Work {
     version: Option<u128>,
     ttl: Nanos,
     stale: Nanos,
+    kept: Nanos,
     started: Instant,
     lead: Option<Lead<Arc<Entry>>>,
     /// Where the shared tier keeps the result.
@@ -59,6 +62,7 @@ impl Work {
             version: wanted.version,
             ttl: wanted.ttl,
             stale: 0,
+            kept: 0,
             started: Instant::now(),
             lead,
             place,
@@ -66,8 +70,10 @@ impl Work {
         }
     }
 
-    pub(crate) fn set_stale(&mut self, grace: Nanos) {
-        self.stale = grace;
+    /// How long after its expiry the result may be served while somebody computes it anew, and how long it is kept.
+    pub(crate) fn set_grace(&mut self, stale: Nanos, kept: Nanos) {
+        self.stale = stale;
+        self.kept = kept.max(stale);
     }
 
     /// Puts the frame on this thread: what runs here from now on is inside.
@@ -98,6 +104,17 @@ impl Work {
         Fragment::new(text)
     }
 
+    /// Finishes with something that depends on the key alone, whatever the work was about.
+    #[cfg(feature = "http")]
+    pub(crate) fn finish_with_key_alone(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>) {
+        let gathered = self.take_record();
+        context::gather(|enclosing| enclosing.enclose(&gathered));
+        let mut bare = Record::new(self.inner.id, gathered.begin);
+        tags.into_iter().for_each(|hash| bare.tag(Tag { hash, name: None }));
+        self.parked = Some(Frame::new(bare, false));
+        self.finish(body);
+    }
+
     /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
     pub(crate) fn finish(mut self, body: Body) {
         self.finished = true;
@@ -111,10 +128,24 @@ impl Work {
             body,
             record,
             stale: self.stale,
+            kept: self.kept,
             cost: nanos(self.started.elapsed()),
         });
         context::gather(|enclosing| enclosing.enclose(&entry.record));
         self.publish(&entry);
+    }
+
+    /// Ends the work without a result that anybody else could use, and lets those who wait compute for themselves.
+    #[cfg(feature = "http")]
+    pub(crate) fn release(mut self) {
+        self.finished = true;
+        let record = self.take_record();
+        context::gather(|enclosing| enclosing.enclose(&record));
+        self.inner.counters.count(Counter::renders);
+        self.inner.counters.count(Counter::unstored);
+        if let Some(lead) = self.lead.take() {
+            lead.release();
+        }
     }
 
     /// Stores, unless it must not be. What is expired when it is done (its scope began long ago) is as good as

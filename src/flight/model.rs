@@ -77,7 +77,7 @@ impl Miniature {
 
 fn passenger(identity: Identity<'_>, stamp: Stamp) -> Passenger<'_> {
     let begin = Begin { stamp, shared: 0, at: 0 };
-    Passenger { identity, version: None, begin, asynchronous: false, leads: false, asks: false }
+    Passenger { identity, version: None, begin, asynchronous: false, waits: true, asks: false }
 }
 
 #[test]

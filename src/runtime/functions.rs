@@ -1,14 +1,15 @@
 //! The functions of templates: `cache_tag`, `cache_ttl` and `cache_skip` inside a cached body, and `cache_partial`.
 
-use minijinja::value::{Kwargs, Value, from_args};
+use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
 use super::asker::InTemplate;
 use super::{Binding, RenderEnd};
-use crate::context;
-use crate::entry::Body;
+use crate::context::{self, NoHole};
+use crate::entry::{Body, Found};
 use crate::handler::render_partial;
+use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lookup::Lookup;
 use crate::question::Question;
@@ -38,6 +39,28 @@ impl Binding {
         let () = from_args::<()>(args)?;
         context::gather(|record| record.uncacheable = true);
         Ok(nothing())
+    }
+
+    /// `cache_hole(name, …)`.
+    pub(super) fn cache_hole(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let refuse = |message: &str| Err(in_call("cache_hole", message));
+        let [name, arguments @ ..] = args else { return refuse("give the name of a hole") };
+        let Some(name) = name.as_str() else {
+            return Err(in_call("cache_hole", format!("the name is {}, but must be a string", name.kind())));
+        };
+        let plain = |value: &Value| matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool);
+        if let Some(value) = arguments.iter().find(|value| !plain(value)) {
+            let message = format!("{name:?} is given {}, but takes strings, numbers and booleans", value.kind());
+            return Err(in_call("cache_hole", message));
+        }
+        let call = Call { name: name.to_owned(), arguments: arguments.iter().map(Value::to_string).collect() };
+        match context::holes() {
+            Ok(holes) => Ok(Value::from_safe_string(holes.add(call))),
+            Err(NoHole::InFragment) => refuse(
+                "a hole cannot stand inside a cached fragment, which is shown on other pages too; put it outside",
+            ),
+            Err(NoHole::NoPage) => refuse("no http::CacheLayer with holes is around this render to fill it"),
+        }
     }
 
     /// `cache_partial(name, key, ttl, context=…, tags=…, vary=…, version=…, if=…, unless=…, stale=…, name=…)`.
@@ -83,8 +106,8 @@ impl Binding {
         }
         question.lifetime(ttl, &self.cache.inner.settings);
         match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
-            Lookup::Hit(Body::Text(text)) => Ok(text),
-            Lookup::Hit(Body::Data(_)) => render_partial(state.env(), &template, context),
+            Lookup::Hit(Found { body: Body::Text(text), .. }) => Ok(text),
+            Lookup::Hit(_) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);
                 self.cache.depend_by_name(&mut work, self.environment, &template);

@@ -10,7 +10,8 @@ use super::Core;
 use crate::asker::Asker;
 use crate::entry::{Body, Entry};
 use crate::floors::{Stamp, TagHash};
-use crate::identity::{is_of_values, template_tag};
+use crate::identity::{self, is_of, template_tag};
+use crate::page::Page;
 use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
@@ -34,9 +35,11 @@ impl Core {
         let templates = digests(entry.record.dependencies())?;
         let (kind, body) = match &entry.body {
             Body::Text(text) => {
-                (if text.is_safe() { Kind::Markup } else { Kind::Text }, text.as_str().unwrap_or_default().as_bytes())
+                let text_kind = if text.is_safe() { Kind::Markup } else { Kind::Text };
+                (text_kind, Cow::Borrowed(text.as_str().unwrap_or_default().as_bytes()))
             }
-            Body::Data(bytes) => (Kind::Data, &**bytes),
+            Body::Data(bytes) => (Kind::Data, Cow::Borrowed(&**bytes)),
+            Body::Page(page) => (Kind::Data, Cow::Owned(page.encode()?)),
         };
         if body.len() > self.seal.largest {
             return None;
@@ -58,7 +61,7 @@ impl Core {
             tags: entry.record.tags().iter().map(|tag| TagHead(tag.hash, tag.name.as_deref())).collect(),
             templates: templates.iter().map(|(name, digest)| TemplateHead(name, (*digest).into())).collect(),
         };
-        Envelope { head, kind, body: Cow::Borrowed(body) }.encode(&self.seal)
+        Envelope { head, kind, body }.encode(&self.seal)
     }
 
     /// The entry of an envelope, if it is of this identity, of valid work, and made from the templates that are here.
@@ -73,7 +76,7 @@ impl Core {
         asker: &mut dyn Asker,
     ) -> Result<Entry, Unfit> {
         let head = &envelope.head;
-        if **head.identity != *identity || (envelope.kind == Kind::Data) != is_of_values(identity) {
+        if **head.identity != *identity || (envelope.kind == Kind::Data) == is_of_text(identity) {
             return Err(Unfit::Foreign);
         }
         let known = Known { epoch: head.epoch.into(), seq: head.seq };
@@ -100,9 +103,10 @@ impl Core {
         Ok(Entry {
             identity: identity.into(),
             version: head.version.map(Into::into),
-            body: body(envelope).ok_or(Unfit::Invalid)?,
+            body: body(envelope, identity).ok_or(Unfit::Invalid)?,
             record,
             stale: head.stale,
+            kept: head.stale,
             cost: head.cost,
         })
     }
@@ -138,11 +142,16 @@ fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
     dependencies.iter().all(|dependency| seen(dependency.template.name())).then_some(digests)
 }
 
-fn body(envelope: &Envelope<'_>) -> Option<Body> {
+fn is_of_text(identity: &[u8]) -> bool {
+    !is_of(identity::Kind::Value, identity) && !is_of(identity::Kind::Page, identity)
+}
+
+fn body(envelope: &Envelope<'_>, identity: &[u8]) -> Option<Body> {
     let text = std::str::from_utf8(&envelope.body);
     Some(match envelope.kind {
         Kind::Text => Body::Text(Value::from(text.ok()?)),
         Kind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
+        Kind::Data if is_of(identity::Kind::Page, identity) => Body::Page(Arc::new(Page::decode(&envelope.body)?)),
         Kind::Data => Body::Data((&*envelope.body).into()),
     })
 }

@@ -82,7 +82,7 @@ impl UntilUseless {
         if self.0.is_manual() || entry.record.expires == u64::MAX {
             return None;
         }
-        let until = entry.record.expires.saturating_add(entry.stale);
+        let until = entry.record.expires.saturating_add(entry.kept);
         Some(Duration::from_nanos(until.saturating_sub(self.0.now())))
     }
 }

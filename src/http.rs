@@ -1,0 +1,33 @@
+//! HTTP: whole responses in the cache, validators, and headers that say what a page's fragments allow.
+//!
+//! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and whatever else speaks
+//! `Service<Request<_>, Response = Response<_>>`.
+
+mod ask;
+mod body;
+mod cache_control;
+mod cache_status;
+mod conditions;
+mod etag;
+mod hole;
+mod invalidate;
+mod layer;
+mod list;
+mod make;
+mod policy;
+mod seldom;
+mod service;
+mod show;
+mod tags;
+mod validate;
+mod vary;
+mod verdict;
+
+pub use self::body::LayerBody;
+pub use self::cache_control::CacheControl;
+pub use self::etag::EntityTag;
+pub use self::hole::HoleRequest;
+pub use self::layer::CacheLayer;
+pub use self::policy::Query;
+pub use self::service::{CacheFuture, CacheService};
+pub use self::tags::TagHeader;

@@ -1,0 +1,243 @@
+//! Reading a request: whether the cache is asked at all, and under which identity.
+//!
+//! The identity is method (GET and HEAD are one), scheme, host, path, query, what proxies say of scheme and host, keyed
+//! cookies, and what the policy varies by. What of the request is declared irrelevant is taken out of it before a
+//! handler sees it, so that a page made for all holds nothing of the one who happened to ask first.
+
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, FORWARDED, HOST, RANGE, UPGRADE};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use super::cache_control::RequestDirectives;
+use super::cache_status::Skip;
+use super::policy::{Cookies, Policy, Query};
+use super::vary;
+use crate::identity::Kind;
+use crate::options::Options;
+use crate::question::Question;
+use crate::record::FOREVER;
+
+/// What becomes of a request.
+pub(super) enum Ask {
+    /// It changes something: the handler runs, and what was stored of its target is no longer valid.
+    Unsafe,
+    /// The cache has no part in it.
+    Pass(Skip),
+    Page(Asked),
+}
+
+/// A request that a stored page may answer.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) facts: Facts,
+    pub(super) directives: RequestDirectives,
+}
+
+/// What there is to know of a request when its response is judged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Facts {
+    /// It has credentials that are not part of the identity.
+    pub(super) authorization: bool,
+    /// The identity holds something that is one visitor's, so that a private response may be stored under it.
+    pub(super) visitor: bool,
+    /// The identity holds something that no `Vary` can say.
+    pub(super) unspeakable: bool,
+    /// What the route declares counts for it.
+    pub(super) declared: bool,
+    /// A response to it may be stored.
+    pub(super) storable: bool,
+}
+
+/// What proxies say about the address a browser asked for: a handler may print it, so it tells pages apart.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+impl Ask {
+    /// Reads a request; `whole` says that it has no body.
+    pub(super) fn read(policy: &Policy, request: &Parts, whole: bool) -> Ask {
+        let head = request.method == Method::HEAD;
+        if !head && request.method != Method::GET {
+            return if request.method.is_safe() { Ask::Pass(Skip::Method) } else { Ask::Unsafe };
+        }
+        if !whole {
+            return Ask::Pass(Skip::Body);
+        }
+        if request.headers.contains_key(UPGRADE) && request.headers.contains_key(CONNECTION) {
+            return Ask::Pass(Skip::Upgrade);
+        }
+        if policy.bypass_if.iter().any(|bypasses| bypasses(request)) {
+            return Ask::Pass(Skip::Policy);
+        }
+        let keyed_authorization = policy.vary.contains(&AUTHORIZATION);
+        let authorization = request.headers.contains_key(AUTHORIZATION);
+        let directives = RequestDirectives::read(&request.headers);
+        let mut facts = Facts {
+            authorization: authorization && !keyed_authorization,
+            visitor: authorization && keyed_authorization,
+            unspeakable: !policy.vary_by.is_empty(),
+            declared: true,
+            storable: !directives.no_store && !request.headers.contains_key(RANGE),
+        };
+        let Some(mut question) = question(policy, request) else { return Ask::Pass(Skip::Policy) };
+        if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
+            return Ask::Pass(Skip::Cookie);
+        }
+        question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
+        Ask::Page(Asked { question, facts, directives })
+    }
+}
+
+impl Asked {
+    /// The identity of the response that fits this request, of an address whose responses vary by these headers.
+    pub(super) fn varied(&self, names: &[HeaderName], headers: &HeaderMap) -> Question {
+        let mut values = Vec::with_capacity(64);
+        vary::encode_values(names, headers, &mut values);
+        let mut question = self.question.clone();
+        question.qualify(Some(&values));
+        question
+    }
+}
+
+/// Host and path are the key, by which a page is invalidated; the rest qualifies it.
+fn question(policy: &Policy, request: &Parts) -> Option<Question> {
+    let mut question = Question::new(Kind::Page, &policy.cache.namespace);
+    let uri = original_uri(request);
+    question.handler_key(&(host(uri, &request.headers), uri.path()), &Options::default()).ok()?;
+    question.qualify(uri.scheme_str().map(str::as_bytes));
+    question.qualify(keyed_query(&policy.query, uri.query()).as_deref().map(str::as_bytes));
+    for name in [&FORWARDED_PROTO, &FORWARDED_HOST, &FORWARDED_PREFIX] {
+        question.qualify(request.headers.get(name).map(HeaderValue::as_bytes));
+    }
+    question.qualify(request.headers.get(FORWARDED).map(forwarded).as_deref());
+    let mut values = Vec::new();
+    vary::encode_values(&policy.vary, &request.headers, &mut values);
+    question.qualify((!policy.vary.is_empty()).then_some(&values));
+    let mut told = Vec::new();
+    for about in &policy.vary_by {
+        let value = about(request);
+        told.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        told.extend_from_slice(value.as_bytes());
+    }
+    question.qualify((!told.is_empty()).then_some(&told));
+    Some(question)
+}
+
+/// The address as the client wrote it: axum takes the prefix of a nested router off it, and two nested routers have
+/// pages of the same remaining path.
+pub(super) fn original_uri(request: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
+        return uri;
+    }
+    &request.uri
+}
+
+/// In lower case; empty if the request names none.
+pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Cow<'a, str> {
+    let named = uri.authority().map(|authority| authority.as_str());
+    let host = named.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+/// What a `Forwarded` line says of host and scheme (RFC 7239); whom it is for tells no pages apart.
+fn forwarded(line: &HeaderValue) -> Vec<u8> {
+    let line = line.as_bytes().to_ascii_lowercase();
+    let told = line.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
+    let told: Vec<&[u8]> = told.filter(|part| part.starts_with(b"host=") || part.starts_with(b"proto=")).collect();
+    told.join(&b';')
+}
+
+/// The part of a query that tells pages apart.
+fn keyed_query<'a>(policy: &Query, query: Option<&'a str>) -> Option<Cow<'a, str>> {
+    let query = query?;
+    let kept = |keep: &dyn Fn(&str) -> bool| {
+        let pairs: Vec<&str> = query.split('&').filter(|pair| keep(name_of(pair))).collect();
+        (!pairs.is_empty()).then(|| Cow::Owned(pairs.join("&")))
+    };
+    match policy {
+        Query::All => Some(Cow::Borrowed(query)),
+        Query::Sorted => {
+            let mut pairs: Vec<&str> = query.split('&').collect();
+            pairs.sort_by_key(|pair| name_of(pair));
+            Some(Cow::Owned(pairs.join("&")))
+        }
+        Query::Only(names) => kept(&|name| names.iter().any(|only| only == name)),
+        Query::Ignore(names) => kept(&|name| !names.iter().any(|ignored| ignored == name)),
+    }
+}
+
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+fn pairs_of(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii).filter(|p| !p.is_empty())
+}
+
+fn cookie_name(pair: &[u8]) -> &str {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+    std::str::from_utf8(name).unwrap_or_default().trim()
+}
+
+/// Adds keyed cookies to the question; whether all others are irrelevant.
+fn ask_cookies(cookies: &Cookies, headers: &HeaderMap, question: &mut Question, facts: &mut Facts) -> bool {
+    let mut keyed: Vec<&[u8]> = Vec::new();
+    for pair in pairs_of(headers) {
+        let name = cookie_name(pair);
+        if cookies.is_keyed(name) {
+            keyed.push(pair);
+        } else if !cookies.is_ignored(name) {
+            return false;
+        }
+    }
+    facts.visitor |= !keyed.is_empty();
+    // In their order, which decides between two of one name. None of them holds a semicolon.
+    question.qualify((!keyed.is_empty()).then(|| keyed.join(&b';')).as_deref());
+    true
+}
+
+/// Takes out of a request what does not tell pages apart, and what would have the handler answer with less than a page.
+/// What was taken is put back by nobody: holes see the request as it was.
+pub(super) fn reduce(policy: &Policy, request: &mut Parts) {
+    use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+    for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE] {
+        request.headers.remove(name);
+    }
+    reduce_cookies(&policy.cookies, &mut request.headers);
+    if let (Query::Only(_) | Query::Ignore(_), Some(query)) = (&policy.query, request.uri.query()) {
+        let kept = keyed_query(&policy.query, Some(query));
+        if kept.as_deref() != Some(query)
+            && let Some(uri) = with_query(&request.uri, kept.as_deref())
+        {
+            request.uri = uri;
+        }
+    }
+}
+
+fn reduce_cookies(cookies: &Cookies, headers: &mut HeaderMap) {
+    if pairs_of(headers).all(|pair| cookies.is_keyed(cookie_name(pair))) {
+        return;
+    }
+    let keyed: Vec<&[u8]> = pairs_of(headers).filter(|pair| cookies.is_keyed(cookie_name(pair))).collect();
+    match HeaderValue::from_bytes(&keyed.join(&b"; "[..])) {
+        Ok(line) if !keyed.is_empty() => headers.insert(COOKIE, line),
+        _ => headers.remove(COOKIE),
+    };
+}
+
+fn with_query(uri: &Uri, query: Option<&str>) -> Option<Uri> {
+    let path = uri.path();
+    let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}

@@ -1,0 +1,202 @@
+//! Bodies: the one that responses leave with, and reading one whole.
+//!
+//! Nothing is held back for long: a body that is too large, too slow, fails, or ends with trailers goes on to the client
+//! as it came, with what was read of it in front.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The body of a response that went through a layer: stored, or the inner service's own.
+    pub struct LayerBody<B: Body> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjected]
+    enum Kind<B: Body> {
+        /// Pieces that are there already; their length in bytes.
+        Pieces { pieces: VecDeque<Bytes>, length: u64 },
+        /// Untouched.
+        Through { #[pin] body: B },
+        /// Read in part.
+        Replayed { read: Read<B> },
+    }
+}
+
+/// What was read of a body, and the rest of it.
+struct Read<B: Body> {
+    frames: VecDeque<Frame<Bytes>>,
+    rest: Option<Pin<Box<B>>>,
+    error: Option<B::Error>,
+}
+
+/// A body read as far as could be.
+pub(super) enum Collected<B: Body> {
+    Whole(Bytes),
+    /// It is not to be had whole.
+    Apart(LayerBody<B>),
+}
+
+impl<B: Body<Data = Bytes>> LayerBody<B> {
+    pub(super) fn empty() -> LayerBody<B> {
+        LayerBody::pieces([])
+    }
+
+    pub(super) fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> LayerBody<B> {
+        let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        LayerBody { kind: Kind::Pieces { pieces, length } }
+    }
+
+    /// The bytes of pieces.
+    pub(super) fn length(&self) -> u64 {
+        match &self.kind {
+            Kind::Pieces { length, .. } => *length,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn through(body: B) -> LayerBody<B> {
+        LayerBody { kind: Kind::Through { body } }
+    }
+}
+
+/// Reads a body of at most `limit` bytes, until `late` is ready.
+pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> Collected<B>
+where
+    B: Body<Data = Bytes>,
+{
+    let limit = limit as u64;
+    if body.size_hint().lower() > limit {
+        return Collected::Apart(LayerBody::through(body));
+    }
+    let mut late = pin!(late);
+    let mut body = Box::pin(body);
+    let mut read = Read { frames: VecDeque::new(), rest: None, error: None };
+    let (mut length, mut data_only) = (0, true);
+    loop {
+        let frame = poll_fn(|context| match body.as_mut().poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+        });
+        match frame.await {
+            Some(Some(Ok(frame))) => {
+                length += frame.data_ref().map_or(0, |data| data.len() as u64);
+                data_only &= frame.is_data();
+                read.frames.push_back(frame);
+                if length <= limit {
+                    continue;
+                }
+                read.rest = Some(body);
+            }
+            Some(Some(Err(error))) => read.error = Some(error),
+            Some(None) if data_only => return Collected::Whole(joined(read.frames, length)),
+            Some(None) => {}
+            None => read.rest = Some(body),
+        }
+        return Collected::Apart(LayerBody { kind: Kind::Replayed { read } });
+    }
+}
+
+fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
+    let mut pieces = frames.into_iter().filter_map(|frame| frame.into_data().ok());
+    match (pieces.next(), pieces.next()) {
+        (None, _) => Bytes::new(),
+        (Some(only), None) => only,
+        (Some(first), Some(second)) => {
+            let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+            for piece in [first, second].into_iter().chain(pieces) {
+                whole.extend_from_slice(&piece);
+            }
+            whole.freeze()
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
+                *length -= piece.remaining() as u64;
+                Ok(Frame::data(piece))
+            })),
+            KindProjected::Through { body } => body.poll_frame(context),
+            KindProjected::Replayed { read } => {
+                if let Some(frame) = read.frames.pop_front() {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                if let Some(error) = read.error.take() {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                match &mut read.rest {
+                    Some(rest) => rest.as_mut().poll_frame(context),
+                    None => Poll::Ready(None),
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Pieces { pieces, .. } => pieces.is_empty(),
+            Kind::Through { body } => body.is_end_stream(),
+            Kind::Replayed { read } => {
+                read.frames.is_empty()
+                    && read.error.is_none()
+                    && read.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
+            Kind::Through { body } => body.size_hint(),
+            Kind::Replayed { read } => read.size_hint(),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Read<B> {
+    fn size_hint(&self) -> SizeHint {
+        let data = self.frames.iter().filter_map(Frame::data_ref);
+        let read: u64 = data.map(|data| data.len() as u64).sum();
+        let rest = match &self.rest {
+            Some(rest) => rest.size_hint(),
+            // A body that failed was to be longer; nobody knows how long.
+            None if self.error.is_some() => SizeHint::new(),
+            None => SizeHint::with_exact(0),
+        };
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(read));
+        }
+        hint.set_lower(rest.lower().saturating_add(read));
+        hint
+    }
+}
+
+impl<B: Body> fmt::Debug for LayerBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerBody").finish_non_exhaustive()
+    }
+}
+
+impl<B: Body<Data = Bytes>> Default for LayerBody<B> {
+    fn default() -> LayerBody<B> {
+        LayerBody::empty()
+    }
+}

@@ -1,0 +1,107 @@
+//! The syntax of `Cache-Control` and `Pragma` (RFC 9111 §5.2): a list of names, some with an argument.
+//!
+//! Owns what is a name, what is an argument and what is a number of seconds. Leaves to the directives what follows
+//! from an argument that cannot be read.
+
+use http::{HeaderMap, HeaderName};
+
+use super::super::list::{self, Quoting};
+
+/// The longest time that is told apart, in seconds; what is longer counts as this (RFC 9111 §1.2.2).
+pub(super) const LONGEST: u32 = 1 << 31;
+
+/// One element of the list.
+pub(super) struct Directive<'a> {
+    /// As written; names are compared without regard to case.
+    pub(super) name: &'a [u8],
+    /// What follows the name.
+    pub(super) argument: Argument<'a>,
+    /// The whole element as written.
+    pub(super) text: &'a [u8],
+}
+
+/// What follows the name of a directive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Argument<'a> {
+    /// Nothing.
+    Absent,
+    /// A token, or what is between the quotes of a quoted string, with its backslashes.
+    Value(&'a [u8]),
+    /// An `=`, and then neither a token nor a quoted string.
+    Unreadable,
+    /// Whitespace around the `=`, or no `=` at all: the text is no directive of this name.
+    Stray,
+}
+
+impl Argument<'_> {
+    /// The argument in seconds. What cannot be read is 0, and so is none.
+    pub(super) fn seconds(self) -> Option<u32> {
+        match self {
+            Argument::Stray => None,
+            Argument::Value(value) => Some(seconds(value).unwrap_or(0)),
+            Argument::Absent | Argument::Unreadable => Some(0),
+        }
+    }
+}
+
+/// The directives of all lines of one field, in order.
+pub(super) fn directives(headers: &HeaderMap, field: HeaderName) -> impl Iterator<Item = Directive<'_>> {
+    let lines = headers.get_all(field).into_iter();
+    lines.flat_map(|line| list::elements(line.as_bytes(), Quoting::Strings)).flat_map(|element| {
+        // An open quote may hide a restriction behind it, so each part counts, but none may permit anything.
+        let open = list::is_open(element, Quoting::Strings);
+        element.split(move |byte| open && *byte == b',').filter_map(move |part| directive(part.trim_ascii(), open))
+    })
+}
+
+/// A number of seconds: digits alone, as many as there are.
+pub(super) fn seconds(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let sum = value.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
+    Some(sum.min(LONGEST))
+}
+
+fn directive(text: &[u8], open: bool) -> Option<Directive<'_>> {
+    let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let argument = match rest {
+        [] if !open => Argument::Absent,
+        [b'=', b' ' | b'\t', ..] => Argument::Stray,
+        [b'=', value @ ..] if !open => argument(value),
+        [] | [b'=', ..] => Argument::Unreadable,
+        _ => Argument::Stray,
+    };
+    (!name.is_empty()).then_some(Directive { name, argument, text })
+}
+
+fn argument(value: &[u8]) -> Argument<'_> {
+    if let [b'"', inner @ .., b'"'] = value
+        && is_quotable(inner)
+    {
+        return Argument::Value(inner);
+    }
+    if !value.is_empty() && value.iter().all(|byte| is_token(*byte)) {
+        return Argument::Value(value);
+    }
+    Argument::Unreadable
+}
+
+/// Whether these bytes may stand between quotes: every quote escaped, and no escape left open.
+fn is_quotable(inner: &[u8]) -> bool {
+    let mut escaped = false;
+    for byte in inner {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return false,
+            _ => {}
+        }
+    }
+    !escaped
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

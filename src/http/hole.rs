@@ -1,0 +1,115 @@
+//! Filling the holes of a page: what a template left open with `cache_hole`, for each request anew.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Uri};
+
+use super::policy::Policy;
+use crate::error::{Error, ErrorKind};
+use crate::page::Piece;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Filling = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+
+/// Fills the holes of one name.
+pub(super) type Fill = Arc<dyn Fn(HoleRequest) -> Filling + Send + Sync>;
+
+/// The request that a hole is filled for, as it came: with all its cookies.
+pub struct HoleRequest {
+    parts: Parts,
+    arguments: Vec<String>,
+}
+
+impl HoleRequest {
+    /// The headers of the request.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The address that is asked for.
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// What other layers noted with the request.
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+
+    /// What the template gave beside the name, as text, from 0. They are stored with the page, so they are the same for
+    /// everybody.
+    pub fn argument(&self, at: usize) -> Option<&str> {
+        self.arguments.get(at).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for HoleRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HoleRequest").field("arguments", &self.arguments).finish_non_exhaustive()
+    }
+}
+
+/// Takes what an application gave to fill holes with.
+pub(super) fn fill<F, Fut, T, E>(fill: F) -> Fill
+where
+    F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<String>,
+    E: Into<BoxError>,
+{
+    Arc::new(move |request| {
+        let filling = fill(request);
+        Box::pin(async move { filling.await.map(Into::into).map_err(Into::into) })
+    })
+}
+
+/// The body of a page for one request: all holes are filled at once. A hole that cannot be filled stays empty and is
+/// reported.
+pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts) -> Vec<Bytes> {
+    let mut body: Vec<Result<Bytes, Filling>> = Vec::with_capacity(pieces.len());
+    let mut names = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let (name, part) = match piece {
+            Piece::Text(bytes) => ("", Ok(bytes.clone())),
+            Piece::Hole(call) => {
+                let request = HoleRequest { parts: request.clone(), arguments: call.arguments.clone() };
+                let filling: Filling = match policy.holes.get(&call.name) {
+                    Some(fill) => fill(request),
+                    None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
+                };
+                (call.name.as_str(), Err(filling))
+            }
+        };
+        names.push(name);
+        body.push(part);
+    }
+    let scope = policy.cache.scope();
+    scope.run_async(all(policy, body, &names)).await
+}
+
+async fn all(policy: &Policy, mut body: Vec<Result<Bytes, Filling>>, names: &[&str]) -> Vec<Bytes> {
+    poll_fn(|context| {
+        let mut pending = false;
+        for (part, name) in body.iter_mut().zip(names) {
+            let Err(filling) = part else { continue };
+            match filling.as_mut().poll(context) {
+                Poll::Ready(Ok(text)) => *part = Ok(Bytes::from(text)),
+                Poll::Ready(Err(error)) => {
+                    let message = format!("the hole {name:?} was left empty");
+                    policy.cache.inner.report(&Error::new(ErrorKind::Callback, message).with_source(error));
+                    *part = Ok(Bytes::new());
+                }
+                Poll::Pending => pending = true,
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    body.into_iter().filter_map(Result::ok).collect()
+}

@@ -1,0 +1,149 @@
+//! What a layer was told: which requests share a response, how long it lives, and what it says to clients.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::COOKIE;
+use http::request::Parts;
+use http::{HeaderName, StatusCode};
+
+use super::hole::Fill;
+use super::tags::TagHeader;
+use crate::cache::FragmentCache;
+use crate::clock::nanos;
+use crate::page::Grace;
+
+/// Which part of a query tells pages apart. What does not is kept from the handler when a page is made for the cache, so
+/// that nobody can put something into it that others are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Query {
+    /// All of it, as it is written: another order is another page.
+    #[default]
+    All,
+    /// All of it, in whatever order; repeated parameters keep theirs.
+    Sorted,
+    /// These parameters.
+    Only(Vec<String>),
+    /// All but these: `utm_source`, say.
+    Ignore(Vec<String>),
+}
+
+impl Query {
+    /// Only these parameters tell pages apart.
+    pub fn only<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Query {
+        Query::Only(names.into_iter().map(Into::into).collect())
+    }
+
+    /// All parameters but these do.
+    pub fn ignore<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Query {
+        Query::Ignore(names.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Asks the application about a request.
+pub(super) type About<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Policy {
+    pub(super) cache: FragmentCache,
+    pub(super) ttl: Option<Duration>,
+    pub(super) browser_ttl: Option<Duration>,
+    pub(super) stale_while_revalidate: Duration,
+    pub(super) stale_if_error: Duration,
+    pub(super) statuses: Vec<(StatusCode, Duration)>,
+    pub(super) tags: Vec<Arc<str>>,
+    pub(super) tags_of: Vec<About<Vec<String>>>,
+    pub(super) vary: Vec<HeaderName>,
+    pub(super) vary_by: Vec<About<String>>,
+    pub(super) bypass_if: Vec<About<bool>>,
+    pub(super) query: Query,
+    pub(super) cookies: Cookies,
+    pub(super) max_body_bytes: usize,
+    pub(super) honor_reload: bool,
+    pub(super) strong_etags: bool,
+    pub(super) tag_header: Option<TagHeader>,
+    /// Who it is in `Cache-Status`.
+    pub(super) status_name: Option<Arc<str>>,
+    pub(super) holes: HashMap<String, Fill, ahash::RandomState>,
+}
+
+/// Which cookies tell pages apart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cookies {
+    pub(super) keyed: Vec<String>,
+    pub(super) ignored: Vec<String>,
+    pub(super) others_ignored: bool,
+}
+
+impl Policy {
+    pub(super) fn new(cache: &FragmentCache) -> Policy {
+        Policy {
+            cache: cache.clone(),
+            ttl: None,
+            browser_ttl: None,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            statuses: Vec::new(),
+            tags: Vec::new(),
+            tags_of: Vec::new(),
+            vary: Vec::new(),
+            vary_by: Vec::new(),
+            bypass_if: Vec::new(),
+            query: Query::All,
+            cookies: Cookies::default(),
+            max_body_bytes: 1 << 20,
+            honor_reload: false,
+            strong_etags: false,
+            tag_header: None,
+            status_name: Some("minijinja-cache".into()),
+            holes: HashMap::default(),
+        }
+    }
+
+    /// The request headers that a response of this layer varies by, whatever the handler says.
+    pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
+        let cookies = !self.cookies.others_ignored || !self.cookies.keyed.is_empty();
+        self.vary.iter().chain(cookies.then_some(&COOKIE))
+    }
+
+    /// How long a response that the route declares may be served after its expiry.
+    pub(super) fn grace(&self) -> Grace {
+        Grace { while_revalidating: nanos(self.stale_while_revalidate), if_error: nanos(self.stale_if_error) }
+    }
+
+    /// How long a response of this status lives that says nothing itself.
+    pub(super) fn lifetime(&self, status: StatusCode) -> Option<Duration> {
+        let own = self.statuses.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
+        own.or(self.ttl.filter(|_| status == StatusCode::OK))
+    }
+}
+
+impl Cookies {
+    pub(super) fn is_keyed(&self, name: &str) -> bool {
+        self.keyed.iter().any(|keyed| keyed == name)
+    }
+
+    pub(super) fn is_ignored(&self, name: &str) -> bool {
+        self.others_ignored || self.ignored.iter().any(|ignored| ignored == name)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("ttl", &self.ttl)
+            .field("browser_ttl", &self.browser_ttl)
+            .field("stale_while_revalidate", &self.stale_while_revalidate)
+            .field("stale_if_error", &self.stale_if_error)
+            .field("statuses", &self.statuses)
+            .field("tags", &self.tags)
+            .field("vary", &self.vary)
+            .field("query", &self.query)
+            .field("cookies", &self.cookies)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .finish_non_exhaustive()
+    }
+}

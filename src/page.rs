@@ -1,0 +1,91 @@
+//! A stored response.
+//!
+//! Owns the representation; `page/wire.rs` is the bytes it is in a shared store. What a response means to HTTP (what may be stored, how old it is) is in `http/`; without that
+//! feature `page/disabled.rs` stands in: a page that cannot be made.
+
+#[cfg(feature = "shared")]
+mod wire;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Nanos;
+use crate::hole::Call;
+
+/// What is stored under the identity of a page.
+#[derive(Debug)]
+pub(crate) enum Page {
+    /// Which request headers the responses of this address vary by, in lower case and sorted: the response itself is
+    /// under an identity that holds their values.
+    Varies(Vec<HeaderName>),
+    Response(Stored),
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<Piece>,
+    /// How old it was when it was stored, beyond what its entry knows: it came from somewhere else.
+    pub(crate) age: Nanos,
+    /// How long after its expiry it may be served while the handler is asked, and when the handler fails.
+    pub(crate) stale: Grace,
+    /// Whether it may answer a request with `Authorization` (RFC 9111 §3.5).
+    pub(crate) authorized: bool,
+}
+
+/// How long a response may be served after its expiry (RFC 5861).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grace {
+    pub(crate) while_revalidating: Nanos,
+    pub(crate) if_error: Nanos,
+}
+
+/// A part of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Text(Bytes),
+    /// Filled in for each request.
+    Hole(Call),
+}
+
+impl Page {
+    /// Whether it only says where the response is.
+    pub(crate) fn is_direction(&self) -> bool {
+        matches!(self, Page::Varies(_))
+    }
+
+    pub(crate) fn stored(&self) -> Option<&Stored> {
+        match self {
+            Page::Varies(_) => None,
+            Page::Response(stored) => Some(stored),
+        }
+    }
+
+    /// Approximate bytes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Page::Varies(names) => names.iter().map(|name| name.as_str().len() + size_of::<HeaderName>()).sum(),
+            Page::Response(stored) => {
+                let headers: usize =
+                    stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_OVERHEAD).sum();
+                let body: usize = stored.body.iter().map(|piece| piece.weight() + size_of::<Piece>()).sum();
+                headers + body + size_of::<Stored>()
+            }
+        }
+    }
+}
+
+/// What a header map keeps per field beside name and value.
+const ENTRY_OVERHEAD: usize = 96;
+
+impl Piece {
+    fn weight(&self) -> usize {
+        match self {
+            Piece::Text(bytes) => bytes.len(),
+            Piece::Hole(call) => call.weight(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! An application of one page, and a client that asks for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use minijinja_cache::http::CacheLayer;
+use minijinja_cache::{FragmentCache, ManualClock};
+use tower::ServiceExt;
+
+/// A cache and the clock it goes by.
+pub(crate) fn cache() -> (FragmentCache, ManualClock) {
+    let clock = ManualClock::new();
+    (FragmentCache::builder().clock(&clock).build().unwrap(), clock)
+}
+
+/// An application whose every address is answered by one handler, and how often that was asked.
+#[derive(Clone)]
+pub(crate) struct App {
+    router: Router,
+    asked: Arc<AtomicUsize>,
+}
+
+type Handler = dyn Fn(usize, &Request) -> Response + Send + Sync;
+
+impl App {
+    /// `handle` is given how often it was called before.
+    pub(crate) fn new(layer: CacheLayer, handle: impl Fn(usize, &Request) -> Response + Send + Sync + 'static) -> App {
+        let handle: Arc<Handler> = Arc::new(handle);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let router = Router::new().fallback(move |request: Request| {
+            let answer = handle(counted.fetch_add(1, Ordering::SeqCst), &request);
+            async move { answer }
+        });
+        App { router: router.layer(layer), asked }
+    }
+
+    pub(crate) fn of(router: Router, asked: Arc<AtomicUsize>) -> App {
+        App { router, asked }
+    }
+
+    /// How often the handler was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send(Method::GET, path, headers).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = Request::builder().method(method).uri(path).header("host", "example.org");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.ask(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn ask(&self, request: Request) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        Reply { status: head.status, headers: head.headers, body: body.map_err(|error| error.to_string()) }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// What went wrong, if the body did not come whole.
+    pub(crate) body: Result<String, String>,
+}
+
+impl Reply {
+    /// All lines of a header, joined.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let lines: Vec<&str> = self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.body.as_ref().unwrap()
+    }
+
+    pub(crate) fn is_hit(&self) -> bool {
+        self.header("cache-status").is_some_and(|status| status.contains("; hit"))
+    }
+}
+
+/// An answer of 200 with these headers.
+pub(crate) fn answer(headers: &[(&'static str, &str)], body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    for (name, value) in headers {
+        response.headers_mut().append(*name, value.parse().unwrap());
+    }
+    response
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The pages a handler was asked for, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn note(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+pub(crate) fn status(status: StatusCode) -> Response {
+    status.into_response()
+}
