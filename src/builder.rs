@@ -9,6 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::cache::FragmentCache;
 use crate::clock::{Clock, FAR, ManualClock, Nanos, nanos};
 use crate::error::{Error, ErrorKind};
+use crate::invalidated::{Invalidated, OnInvalidate};
 use crate::report::OnError;
 use crate::shared::SharedTier;
 
@@ -24,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) syntax: SyntaxConfig,
     pub(crate) clock: Clock,
     pub(crate) on_error: Option<OnError>,
+    pub(crate) on_invalidate: Option<OnInvalidate>,
     /// Whether entries are kept in memory.
     pub(crate) memory: bool,
     pub(crate) shared: Option<SharedTier>,
@@ -42,6 +44,7 @@ pub struct Builder {
     syntax: SyntaxConfig,
     clock: Clock,
     on_error: Option<OnError>,
+    on_invalidate: Option<OnInvalidate>,
     memory: bool,
     shared: Option<SharedTier>,
 }
@@ -74,6 +77,7 @@ impl Default for Builder {
             syntax: SyntaxConfig::default(),
             clock: Clock::System,
             on_error: None,
+            on_invalidate: None,
             memory: true,
             shared: None,
         }
@@ -152,6 +156,33 @@ impl Builder {
         self
     }
 
+    /// Called with what this node invalidates, after it took effect: for a content delivery network that is to let go of
+    /// it as well. It runs on the thread that invalidates, so hand it on to one that may wait; panics in it are caught.
+    ///
+    /// Keys are not told, since their text may be private: give what is to be purged a tag. Nor is what other nodes
+    /// invalidate, who tell their own application, nor the templates that a watcher saw change.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use minijinja_cache::{FragmentCache, Invalidated};
+    ///
+    /// let (purges, purger) = mpsc::channel::<String>();
+    /// let cache = FragmentCache::builder()
+    ///     .on_invalidate(move |what| {
+    ///         if let Invalidated::Tag(tag) = what {
+    ///             let _ = purges.send(tag.to_owned());
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// cache.invalidate_tag("films");
+    /// assert_eq!(purger.recv()?, "films");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_invalidate(mut self, tell: impl Fn(Invalidated<'_>) + Send + Sync + 'static) -> Builder {
+        self.on_invalidate = Some(Arc::new(tell));
+        self
+    }
+
     /// Adds a store that several processes share, behind memory: what memory does not hold is looked for there, results
     /// are written there, and an invalidation on one node is one on all. Takes a store, or a [`SharedTier`] where its
     /// settings are to be changed. It can only help: whatever it does, no page fails or waits beyond its budget.
@@ -218,6 +249,7 @@ impl Builder {
             syntax: self.syntax,
             clock: self.clock,
             on_error: self.on_error,
+            on_invalidate: self.on_invalidate,
             memory: self.memory,
             shared: self.shared,
         })

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::flight::Flights;
 use crate::floors::{EVERYTHING, Floors, TagHash};
 use crate::identity::{TagClass, tag_hash, template_tag};
+use crate::invalidated::Invalidated;
 use crate::janitor::{Janitor, Sleep};
 use crate::jitter::Jitter;
 use crate::key;
@@ -95,6 +96,7 @@ pub(crate) type Look = dyn Fn(&str) -> Option<Dependency> + Send + Sync;
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) path: String,
+    pub(crate) name: String,
     pub(crate) id: u64,
     /// The tags of this namespace and of those around it; none for the whole cache.
     pub(crate) tags: Vec<TagHash>,
@@ -137,7 +139,7 @@ impl FragmentCache {
         if let Some(shared) = &inner.shared {
             shared.start(&Arc::downgrade(&inner), &inner.clock)?;
         }
-        let namespace = Arc::new(Namespace { path: String::new(), id: 0, tags: Vec::new() });
+        let namespace = Arc::new(Namespace { path: String::new(), name: String::new(), id: 0, tags: Vec::new() });
         Ok(FragmentCache { inner, namespace })
     }
 
@@ -149,7 +151,10 @@ impl FragmentCache {
         let id = tag_hash(TagClass::Namespace, 0, path.as_bytes());
         let mut tags = self.namespace.tags.clone();
         tags.push(id);
-        FragmentCache { inner: Arc::clone(&self.inner), namespace: Arc::new(Namespace { path, id, tags }) }
+        FragmentCache {
+            inner: Arc::clone(&self.inner),
+            namespace: Arc::new(Namespace { path, name: name.to_owned(), id, tags }),
+        }
     }
 
     /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values,
@@ -171,7 +176,9 @@ impl FragmentCache {
     /// Invalidates every result with this tag in this namespace, and whatever contains one. As
     /// [`invalidate`](FragmentCache::invalidate) otherwise.
     pub fn invalidate_tag(&self, tag: &str) -> Invalidation {
-        self.inner.raise(self.declared_tag(tag))
+        let invalidation = self.inner.raise(self.declared_tag(tag));
+        self.inner.tell_invalidated(Invalidated::Tag(tag));
+        invalidation
     }
 
     /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes
@@ -179,17 +186,21 @@ impl FragmentCache {
     /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the template
     /// is loaded again, and stays when they do not.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
-        self.inner.invalidate(template_tag(name), |inner| {
+        let invalidation = self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
-        })
+        });
+        self.inner.tell_invalidated(Invalidated::Template(name));
+        invalidation
     }
 
     /// Invalidates everything in this namespace and those inside it; everything at all on the cache's first handle.
     pub fn clear(&self) -> Invalidation {
-        match self.namespace.tags.last() {
-            Some(own) => self.inner.raise(*own),
-            None => self.inner.invalidate(EVERYTHING, Inner::drop_everything),
-        }
+        let (invalidation, what) = match self.namespace.tags.last() {
+            Some(own) => (self.inner.raise(*own), Invalidated::Namespace(&self.namespace.name)),
+            None => (self.inner.invalidate(EVERYTHING, Inner::drop_everything), Invalidated::Everything),
+        };
+        self.inner.tell_invalidated(what);
+        invalidation
     }
 
     /// What the cache did so far, over all namespaces.

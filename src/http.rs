@@ -7,6 +7,7 @@ mod ask;
 mod body;
 mod cache_control;
 mod cache_status;
+mod conditional;
 mod conditions;
 mod etag;
 mod hole;
@@ -25,6 +26,7 @@ mod verdict;
 
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;
+pub use self::conditional::{ConditionalLayer, ConditionalService, Validators};
 pub use self::etag::EntityTag;
 pub use self::hole::HoleRequest;
 pub use self::layer::CacheLayer;

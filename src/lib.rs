@@ -8,10 +8,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
-// What only a shared tier asks for is not taken out piece by piece; with the feature nothing may be unused.
-#![cfg_attr(not(feature = "shared"), allow(dead_code, unreachable_code, unused_variables))]
-// The same of what only the HTTP layers ask for.
-#![cfg_attr(not(feature = "http"), allow(dead_code))]
+// What only a shared tier or the HTTP layers ask for is not taken out piece by piece; with both nothing may be unused.
+#![cfg_attr(not(all(feature = "shared", feature = "http")), allow(dead_code))]
+#![cfg_attr(not(feature = "shared"), allow(unreachable_code, unused_variables))]
 
 mod asker;
 mod began;
@@ -32,6 +31,7 @@ mod hole;
 #[cfg(feature = "http")]
 pub mod http;
 mod identity;
+mod invalidated;
 mod janitor;
 mod jitter;
 mod key;
@@ -76,6 +76,7 @@ pub use config::{CacheConfig, CacheType};
 pub use entry::Fragment;
 pub use environment::LiveEnvironment;
 pub use error::{Error, ErrorKind};
+pub use invalidated::Invalidated;
 pub use lazy::lazy;
 pub use options::Options;
 pub use scope::{Attached, Scope};

@@ -146,6 +146,17 @@ impl fmt::Debug for Scope {
     }
 }
 
+#[cfg(all(feature = "axum", feature = "http"))]
+impl<S: Sync> axum_core::extract::FromRequestParts<S> for Scope {
+    type Rejection = (http::StatusCode, &'static str);
+
+    /// The scope of the request, which an [`http::CacheLayer`](crate::http::CacheLayer) opened.
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Scope, Self::Rejection> {
+        const WITHOUT: &str = "a handler takes the scope of its request, but no CacheLayer is around it";
+        parts.extensions.get().cloned().ok_or((http::StatusCode::INTERNAL_SERVER_ERROR, WITHOUT))
+    }
+}
+
 /// A scope entered on this thread; see [`Scope::attach`].
 #[must_use = "the scope is left when this is dropped"]
 #[derive(Debug)]

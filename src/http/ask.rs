@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, FORWARDED, HOST, RANGE, UPGRADE};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::cache_control::RequestDirectives;
@@ -138,7 +138,7 @@ pub(super) fn original_uri(request: &Parts) -> &Uri {
 
 /// In lower case; empty if the request names none.
 pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Cow<'a, str> {
-    let named = uri.authority().map(|authority| authority.as_str());
+    let named = uri.authority().map(Authority::as_str);
     let host = named.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())

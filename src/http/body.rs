@@ -58,14 +58,6 @@ impl<B: Body<Data = Bytes>> LayerBody<B> {
         LayerBody { kind: Kind::Pieces { pieces, length } }
     }
 
-    /// The bytes of pieces.
-    pub(super) fn length(&self) -> u64 {
-        match &self.kind {
-            Kind::Pieces { length, .. } => *length,
-            _ => 0,
-        }
-    }
-
     pub(super) fn through(body: B) -> LayerBody<B> {
         LayerBody { kind: Kind::Through { body } }
     }
@@ -154,9 +146,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
             Kind::Pieces { pieces, .. } => pieces.is_empty(),
             Kind::Through { body } => body.is_end_stream(),
             Kind::Replayed { read } => {
-                read.frames.is_empty()
-                    && read.error.is_none()
-                    && read.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+                read.frames.is_empty() && read.error.is_none() && read.rest.as_ref().is_none_or(Body::is_end_stream)
             }
         }
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Uri};
 use super::ask;
 use crate::cache::{FragmentCache, Invalidation};
 use crate::identity::{TagClass, tag_hash};
+use crate::invalidated::Invalidated;
 use crate::record::Tag;
 
 impl FragmentCache {
@@ -14,7 +15,9 @@ impl FragmentCache {
     ///
     /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
-        self.inner.raise(tag_hash(TagClass::Path, self.namespace.id, path.as_bytes()))
+        let invalidation = self.inner.raise(tag_hash(TagClass::Path, self.namespace.id, path.as_bytes()));
+        self.inner.tell_invalidated(Invalidated::Page(path));
+        invalidation
     }
 }
 

@@ -9,20 +9,19 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::{DATE, ETAG};
+use http::header::DATE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, response};
+use http::{HeaderMap, HeaderName, Response, StatusCode, response};
 use http_body::Body;
 
 use super::ask::{Asked, Facts};
 use super::body::{Collected, LayerBody, collect};
-use super::cache_control::CacheControl;
 use super::cache_status::{Did, Forward, Why};
 use super::invalidate::path_tag;
 use super::policy::Policy;
 use super::service::Shared;
 use super::show::Shown;
-use super::validate::tag_of;
+use super::validate;
 use super::vary::Vary;
 use super::verdict::{Verdict, is_whole};
 use crate::asker::Handler;
@@ -157,9 +156,8 @@ fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
     let inner = &policy.cache.inner;
     let until = Instant::now() + inner.settings.wait_timeout;
     async move {
-        match inner.janitor() {
-            Some(janitor) => janitor.sleep_until(until).await,
-            None => {}
+        if let Some(janitor) = inner.janitor() {
+            janitor.sleep_until(until).await;
         }
     }
 }
@@ -235,13 +233,13 @@ fn page(
     verdict.tell(policy, record, &mut head.headers);
     let body = pieces(bytes, holes);
     if let [Piece::Text(bytes)] = body.as_slice() {
-        validate(policy, head.status, &mut head.headers, bytes, record);
+        validate::tag(head.status, &mut head.headers, bytes, Some(record), !policy.strong_etags);
     } else if !body.is_empty() {
         // What a visitor gets is his own, whatever the page around it is.
         super::show::make_personal(&mut head.headers);
     }
     if !head.headers.contains_key(DATE)
-        && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()))
+        && let Some(date) = validate::http_date(SystemTime::now())
     {
         head.headers.insert(DATE, date);
     }
@@ -253,15 +251,6 @@ fn page(
         age: nanos(verdict.age),
         stale: verdict.stale,
         authorized: verdict.authorized,
-    }
-}
-
-/// Gives a successful page an entity tag, if it has none and may be kept by anybody.
-fn validate(policy: &Policy, status: StatusCode, headers: &mut HeaderMap, bytes: &Bytes, record: &Record) {
-    let kept = !CacheControl::read(headers).is_no_store();
-    if status == StatusCode::OK && kept && !bytes.is_empty() && !headers.contains_key(ETAG) {
-        let tag = tag_of(std::slice::from_ref(bytes), headers, Some(record), !policy.strong_etags);
-        headers.insert(ETAG, tag.to_header_value());
     }
 }
 
@@ -321,6 +310,5 @@ fn apart<R: Body<Data = Bytes>>(
 ) -> Response<LayerBody<R>> {
     verdict.tell(policy, record, &mut head.headers);
     did.tell(policy.status_name.as_deref(), &mut head.headers);
-    let body = if seen.method == Method::HEAD { LayerBody::empty() } else { body };
-    Response::from_parts(head, body)
+    validate::conclude(seen, head.status, head.headers, body, false)
 }

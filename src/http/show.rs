@@ -5,18 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
 use super::ask::Asked;
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::Did;
-use super::conditions::{Validators, Verdict, evaluate, not_modified_headers};
 use super::hole;
 use super::make::Missing;
 use super::policy::Policy;
-use super::validate::tag_of;
+use super::validate::{conclude, tag_of};
 use crate::entry::{Body as Content, Found};
 use crate::page::{Page, Piece, Stored};
 use crate::stats::Counter;
@@ -164,35 +163,10 @@ impl Shown {
         body: impl IntoIterator<Item = Bytes>,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
-        let verdict = match stored.status {
-            StatusCode::OK => evaluate(&request.method, &request.headers, &Validators::of(&headers)),
-            _ => Verdict::Proceed,
-        };
-        let mut response = Response::new(LayerBody::empty());
-        *response.status_mut() = match verdict {
-            Verdict::NotModified => {
-                headers = not_modified_headers(headers);
-                StatusCode::NOT_MODIFIED
-            }
-            Verdict::PreconditionFailed if self.before_handler => {
-                headers = not_modified_headers(headers);
-                StatusCode::PRECONDITION_FAILED
-            }
-            _ => {
-                let body = LayerBody::pieces(body);
-                if request.method == Method::HEAD {
-                    headers.entry(CONTENT_LENGTH).or_insert_with(|| body.length().into());
-                } else {
-                    *response.body_mut() = body;
-                }
-                stored.status
-            }
-        };
         if let Some(age) = self.age {
             headers.insert(AGE, HeaderValue::from(age));
         }
         self.did.tell(policy.status_name.as_deref(), &mut headers);
-        *response.headers_mut() = headers;
-        response
+        conclude(request, stored.status, headers, LayerBody::pieces(body), self.before_handler)
     }
 }

@@ -1,13 +1,20 @@
-//! The entity tag of a response: what it is made from.
+//! What a response is validated by, and what the conditions of a request make of it.
 //!
-//! Its content, what the content is, and the templates that made it: on every node the same, and another one after a
-//! deployment that changed any of it. Never a time or a number of this process.
+//! An entity tag is made of the content, of what the content is, and of the templates that made it: on every node the
+//! same, and another one after a deployment that changed any of it. Never of a time or a number of this process.
+
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::Body;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::body::LayerBody;
+use super::cache_control::CacheControl;
+use super::conditions::{Validators, Verdict, evaluate, not_modified_headers};
 use super::etag::EntityTag;
 use crate::record::{Dependency, Record};
 
@@ -32,6 +39,60 @@ pub(super) fn tag_of(body: &[Bytes], headers: &HeaderMap, record: Option<&Record
     add(&[]);
     body.iter().for_each(|piece| hasher.update(piece));
     EntityTag::of_hash(hasher.digest128(), weak)
+}
+
+/// Gives a successful response an entity tag, if it has none and may be kept by anybody.
+pub(super) fn tag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, record: Option<&Record>, weak: bool) {
+    let kept = !CacheControl::read(headers).is_no_store();
+    if status == StatusCode::OK && kept && !body.is_empty() && !headers.contains_key(ETAG) {
+        let tag = tag_of(std::slice::from_ref(body), headers, record, weak);
+        headers.insert(ETAG, tag.to_header_value());
+    }
+}
+
+/// Answers a GET or HEAD with a response, or says that the client has it. `may_refuse` where the handler was not asked:
+/// its answer is never made a 412.
+pub(super) fn conclude<B: Body<Data = Bytes>>(
+    request: &Parts,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: LayerBody<B>,
+    may_refuse: bool,
+) -> Response<LayerBody<B>> {
+    let verdict = match status {
+        StatusCode::OK => evaluate(&request.method, &request.headers, &Validators::of(&headers)),
+        _ => Verdict::Proceed,
+    };
+    let mut response = Response::new(LayerBody::empty());
+    *response.status_mut() = match verdict {
+        Verdict::NotModified => {
+            headers = not_modified_headers(headers);
+            StatusCode::NOT_MODIFIED
+        }
+        Verdict::PreconditionFailed if may_refuse => {
+            headers = not_modified_headers(headers);
+            StatusCode::PRECONDITION_FAILED
+        }
+        _ if request.method == Method::HEAD => {
+            if let Some(length) = body.size_hint().exact() {
+                headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+            }
+            status
+        }
+        _ => {
+            *response.body_mut() = body;
+            status
+        }
+    };
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A date as HTTP writes it; `None` outside of the years 1970 to 9999, for which it has no form.
+pub(super) fn http_date(at: SystemTime) -> Option<HeaderValue> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since.as_secs() < YEAR_10000).then(|| httpdate::fmt_http_date(at).try_into().ok())?
 }
 
 fn digest(dependency: &Dependency) -> Option<(&str, u128)> {
