@@ -3,9 +3,12 @@
 
 #[path = "../examples/catalogue/app/mod.rs"]
 mod app;
+#[allow(unreachable_pub)]
+#[path = "servers/http.rs"]
+mod http;
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -52,7 +55,7 @@ struct Answer {
 
 impl Browser {
     fn get(&mut self, server: &Server, path: &str) -> Answer {
-        self.send(server, "GET", path, "")
+        self.send(http::Client::new(server.address).get(path))
     }
 
     fn page(&mut self, server: &Server, path: &str) -> String {
@@ -62,30 +65,18 @@ impl Browser {
     }
 
     fn post(&mut self, server: &Server, path: &str, form: &[(&str, &str)]) -> Answer {
-        let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        self.send(server, "POST", path, &form.join("&"))
+        self.send(http::Client::new(server.address).post(path, form))
     }
 
-    fn send(&mut self, server: &Server, method: &str, path: &str, body: &str) -> Answer {
-        let cookie = self.cookie.as_ref().map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookie}\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(server.address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let header = |wanted: &str| {
-            let lines = head.lines().filter_map(|line| line.split_once(": "));
-            lines.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.to_owned())
-        };
-        if let Some(set) = header("set-cookie") {
+    fn send(&mut self, mut request: http::Request) -> Answer {
+        if let Some(cookie) = &self.cookie {
+            request = request.header("Cookie", cookie);
+        }
+        let reply = request.send();
+        if let Some(set) = reply.header("set-cookie") {
             self.cookie = set.split(';').next().map(str::to_owned);
         }
-        Answer { status: head[9..12].parse().unwrap(), location: header("location"), body: body.to_owned() }
+        Answer { status: reply.status, location: reply.header("location").map(str::to_owned), body: reply.text() }
     }
 
     fn sign_in(&mut self, server: &Server, name: &str) {
@@ -99,12 +90,6 @@ impl Browser {
         let answer = self.post(server, &format!("/film/{film}/watch"), &[("csrf", &csrf(&page))]);
         assert_eq!(answer.status, 303, "{}", answer.body);
     }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 fn csrf(page: &str) -> String {

@@ -1,14 +1,38 @@
-//! Which server programs there are, and how a container that lacks them gets them.
+//! Which programs the tests run, and how a container that lacks them gets them.
 
+use std::collections::BTreeMap;
 use std::env::{split_paths, var_os};
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Result};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
+
+/// A program that tests run.
+struct Program {
+    /// What it can be called. The first is what tests call it.
+    names: &'static [&'static str],
+    /// What Debian has it in.
+    package: &'static str,
+    /// Whether the package has a service, called like the package.
+    service: bool,
+    /// Names another program to be taken instead.
+    variable: Option<&'static str>,
+}
+
+const PROGRAMS: [Program; 7] = [
+    Program { service: true, variable: Some("REDIS_SERVER"), ..plain(&["redis-server", "valkey-server"]) },
+    Program { service: true, ..plain(&["memcached"]) },
+    // For a certificate to speak TLS with.
+    plain(&["openssl"]),
+    Program { service: true, ..plain(&["nginx"]) },
+    plain(&["chromium", "chromium-browser", "google-chrome"]),
+    plain(&["curl"]),
+    plain(&["wrk"]),
+];
 
 /// Debian's packages start a service on the usual port as they are installed, unless this says no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -17,22 +41,38 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const DENIED: i32 = 101;
 const DENY: &str = "#!/bin/sh\n# No services while a test installs servers.\nexit 101\n";
 
-/// Makes sure of both servers. Root in a Debian container gets them installed, anybody else is told what to install.
+/// Where servers are and the PATH of an ordinary user may not lead.
+const SYSTEM: [&str; 2] = ["/usr/local/sbin", "/usr/sbin"];
+
+/// Makes sure of what the tests of the shared tier run.
 #[track_caller]
 pub fn ensure() {
-    static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-    if let Err(message) = DONE.get_or_init(find_or_install) {
+    ensure_programs(&["redis-server", "memcached", "openssl"]);
+}
+
+/// Makes sure of these programs. Root in a Debian container gets those installed that are missing, anybody else is told
+/// what to install.
+#[track_caller]
+pub fn ensure_programs(names: &[&'static str]) {
+    static DONE: Mutex<BTreeMap<Vec<&str>, std::result::Result<(), String>>> = Mutex::new(BTreeMap::new());
+    let programs: Vec<&Program> = names.iter().map(|name| known(name)).collect();
+    let mut done = DONE.lock().unwrap();
+    let outcome = done.entry(names.to_vec()).or_insert_with(|| find_or_install(&programs)).clone();
+    // The next caller is to hear what is missing, and not of a poisoned lock.
+    drop(done);
+    if let Err(message) = outcome {
         panic!("{message}");
     }
 }
 
 /// Redis, or Valkey where only that is; `REDIS_SERVER` names another one.
 pub fn redis_server() -> PathBuf {
-    find_redis().unwrap_or_else(|| "redis-server".into())
+    program("redis-server")
 }
 
-pub fn memcached() -> PathBuf {
-    find("memcached").unwrap_or_else(|| "memcached".into())
+/// Where a program is that [`ensure_programs`] made sure of, or else its name.
+pub fn program(name: &str) -> PathBuf {
+    known(name).find().unwrap_or_else(|| name.into())
 }
 
 /// Whether this process may do what root may: the owner of what it creates says so.
@@ -40,55 +80,74 @@ pub fn root() -> bool {
     tempfile::tempfile().and_then(|file| file.metadata()).is_ok_and(|it| it.uid() == 0)
 }
 
-fn find_or_install() -> std::result::Result<(), String> {
-    if missing().is_empty() {
+const fn plain(names: &'static [&'static str]) -> Program {
+    Program { names, package: names[0], service: false, variable: None }
+}
+
+impl Program {
+    fn find(&self) -> Option<PathBuf> {
+        match self.variable.and_then(var_os) {
+            Some(program) => Some(program.into()),
+            None => self.names.iter().find_map(|name| find(name)),
+        }
+    }
+}
+
+#[track_caller]
+fn known(name: &str) -> &'static Program {
+    PROGRAMS.iter().find(|it| it.names[0] == name).unwrap_or_else(|| panic!("no package is known for {name}"))
+}
+
+fn find_or_install(programs: &[&Program]) -> std::result::Result<(), String> {
+    let lacking = missing(programs);
+    if lacking.is_empty() {
         return Ok(());
     }
-    let advice = "the tests of the shared tier run real servers: install redis-server (or valkey), memcached and \
-                  openssl, on Debian and Ubuntu with `apt-get install redis-server memcached openssl`";
     if find("apt-get").is_none() || !root() {
-        return Err(advice.into());
+        return Err(advice(&lacking));
     }
     let _alone = lock();
     // Another process may have installed them while this one waited.
-    let output = install(&missing()).unwrap_or_else(|error| error.to_string());
-    if missing().is_empty() { Ok(()) } else { Err(format!("{advice}\napt-get says:\n{output}")) }
+    let output = install(&missing(programs)).unwrap_or_else(|error| error.to_string());
+    let lacking = missing(programs);
+    if lacking.is_empty() { Ok(()) } else { Err(format!("{}\napt-get says:\n{output}", advice(&lacking))) }
 }
 
-fn missing() -> Vec<&'static str> {
-    let redis = find_redis().is_none().then_some("redis-server");
-    let memcached = find("memcached").is_none().then_some("memcached");
-    // For a certificate to speak TLS with.
-    let openssl = find("openssl").is_none().then_some("openssl");
-    redis.into_iter().chain(memcached).chain(openssl).collect()
+fn missing<'a>(programs: &[&'a Program]) -> Vec<&'a Program> {
+    programs.iter().copied().filter(|program| program.find().is_none()).collect()
 }
 
-fn find_redis() -> Option<PathBuf> {
-    match var_os("REDIS_SERVER") {
-        Some(program) => Some(program.into()),
-        None => find("redis-server").or_else(|| find("valkey-server")),
-    }
+fn advice(lacking: &[&Program]) -> String {
+    let programs: Vec<String> = lacking.iter().map(|program| program.names.join(" or ")).collect();
+    let packages: Vec<&str> = lacking.iter().map(|program| program.package).collect();
+    format!(
+        "the tests run real programs, and some are missing: install {}, on Debian and Ubuntu with `apt-get install {}`",
+        programs.join(", "),
+        packages.join(" ")
+    )
 }
 
 fn find(program: &str) -> Option<PathBuf> {
     let path = var_os("PATH")?;
-    split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+    let dirs = split_paths(&path).chain(SYSTEM.map(PathBuf::from));
+    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// Returns what apt-get had to say.
-fn install(packages: &[&str]) -> Result<String> {
-    if packages.is_empty() {
+fn install(programs: &[&Program]) -> Result<String> {
+    if programs.is_empty() {
         return Ok(String::new());
     }
+    let packages: Vec<&str> = programs.iter().map(|program| program.package).collect();
     let policy = Policy::deny(Path::new(POLICY))?;
     // Without network the lists that are there may do.
     let mut said = apt(&["update"])?;
     let wait = ["-o", "DPkg::Lock::Timeout=300"];
-    said += &apt(&[&wait[..], &["install", "-y", "--no-install-recommends"], packages].concat())?;
+    said += &apt(&[&wait[..], &["install", "-y", "--no-install-recommends"], &packages].concat())?;
     drop(policy);
-    if find("systemctl").is_some() {
+    for program in programs.iter().filter(|program| program.service && find("systemctl").is_some()) {
         // Nor are they to start with the machine. Without systemd it fails, and there is nothing to disable.
-        let _ = quiet("systemctl").arg("disable").args(packages).output();
+        let _ = quiet("systemctl").args(["disable", program.package]).output();
     }
     Ok(said)
 }
@@ -162,10 +221,10 @@ impl Drop for Policy {
     }
 }
 
-/// Whether the policy there is says no to both already.
+/// Whether the policy there is says no to all of them already.
 fn denies(path: &Path) -> bool {
-    ["redis-server", "memcached"].iter().all(|service| {
-        let status = quiet(&path.to_string_lossy()).args([service, "start"]).status();
+    PROGRAMS.iter().filter(|program| program.service).all(|program| {
+        let status = quiet(&path.to_string_lossy()).args([program.package, "start"]).status();
         status.is_ok_and(|status| status.code() == Some(DENIED))
     })
 }

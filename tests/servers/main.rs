@@ -1,4 +1,4 @@
-//! The servers and the proxy that other tests rely on, tested by themselves, once.
+//! The servers, the browser and the proxy that other tests rely on, tested by themselves, once.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 

@@ -133,7 +133,7 @@ impl Memcached {
         let recipe = Recipe {
             dir: self.dir.path(),
             command: &|port| {
-                let mut command = Command::new(install::memcached());
+                let mut command = Command::new(install::program("memcached"));
                 command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-U", "0"]);
                 if install::root() {
                     // It refuses to run as root unless told so.

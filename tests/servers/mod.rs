@@ -1,4 +1,4 @@
-//! Real Redis and Memcached servers, and a proxy that is a bad network, for as long as a value lives.
+//! Real servers, a real browser, and a proxy that is a bad network, for as long as a value lives.
 //!
 //! Controls take `&self`, so a server can sit in a `static` that all tests of a binary share; it ends with the process.
 //! Unix only: pausing needs signals.
@@ -8,9 +8,12 @@
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod blackhole;
+mod chromium;
 mod cluster;
+pub mod http;
 mod install;
 mod memcached;
+mod nginx;
 mod ports;
 mod process;
 mod proxy;
@@ -22,9 +25,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub use blackhole::Blackhole;
+pub use chromium::{Chromium, Seen, Tab};
 pub use cluster::RedisCluster;
-pub use install::{Policy, ensure, redis_server};
+pub use install::{Policy, ensure, ensure_programs, program, redis_server};
 pub use memcached::Memcached;
+pub use nginx::Nginx;
 pub use ports::free as free_port;
 pub use proxy::{Proxy, Traffic};
 pub use redis::Redis;

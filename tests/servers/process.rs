@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{STUCK, ports, wait_for};
 
 /// Kills the server and removes its directory when the pipe to the test process closes, however that process ended:
-/// a `static` is never dropped, and neither is anything after an abort.
-const WATCHER: &str = r#"read -r _; kill -9 "$0"; rm -rf -- "$1""#;
+/// a `static` is never dropped, and neither is anything after an abort. A helper can still write as it dies.
+const WATCHER: &str = r#"read -r _; kill -9 "-$0"; rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }"#;
 
 /// How long a server may take to leave after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -144,7 +144,11 @@ impl Drop for Process {
         // The watcher first: once the server is reaped, its id can be another process's.
         let _ = self.watcher.kill();
         let _ = self.watcher.wait();
-        // SIGKILL reaches a stopped process too.
+        // SIGKILL reaches a stopped process too. First the whole group, since helpers do not all end with the one that
+        // started them; a group whose server is reaped can be somebody else's.
+        if matches!(self.server.try_wait(), Ok(None)) {
+            let _ = Command::new("sh").args(["-c", r#"kill -9 "-$0""#, &self.id().to_string()]).status();
+        }
         let _ = self.server.kill();
         let _ = self.server.wait();
     }

@@ -1,7 +1,6 @@
 //! How soon the others know, and two processes of the example application on one store.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::{self, sleep};
@@ -9,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Node, example, watcher, write};
 use crate::report::{Report, Times, now};
-use crate::servers::{Proxy, Redis, STUCK, wait_for};
+use crate::servers::http::{Client, Reply};
+use crate::servers::{Proxy, Redis, wait_for};
 
 /// What is promised between nodes that are in touch, at the 99th percentile, and at the worst.
 const PROMISED: Duration = Duration::from_millis(50);
@@ -162,7 +162,7 @@ fn the_fragments_of_a_page_wait_for_a_slow_store_for_one_budget_together() {
 struct Catalogue {
     child: Child,
     watcher: Child,
-    address: String,
+    client: Client,
 }
 
 impl Catalogue {
@@ -176,39 +176,30 @@ impl Catalogue {
         let watcher = watcher(&child);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
-        Catalogue { child, watcher, address }
+        let address = line.split_once("http://").unwrap().1.split('/').next().unwrap();
+        Catalogue { child, watcher, client: Client::new(address.parse().unwrap()) }
     }
 
-    /// Status and headers, and the body.
-    fn send(&self, method: &str, path: &str, cookie: &str, form: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(STUCK)).unwrap();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookie}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), body.to_owned())
+    fn get(&self, path: &str, cookie: &str) -> Reply {
+        self.client.get(path).header("Cookie", cookie).send()
+    }
+
+    fn post(&self, path: &str, cookie: &str, form: &[(&str, &str)]) -> Reply {
+        self.client.post(path, form).header("Cookie", cookie).send()
     }
 
     fn page(&self, path: &str, cookie: &str) -> String {
-        let (head, body) = self.send("GET", path, cookie, "");
-        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
-        body
+        let reply = self.get(path, cookie);
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        reply.text()
     }
 
     /// Signs somebody in; the cookie.
     fn sign_in(&self) -> String {
-        let (head, form) = self.send("GET", "/login", "", "");
-        let cookie = cookie(&head);
-        let typed = format!("csrf={}&name=Ada", field(&form, "csrf"));
-        let (head, _) = self.send("POST", "/login", &cookie, &typed);
-        if head.contains("set-cookie") { self::cookie(&head) } else { cookie }
+        let form = self.get("/login", "");
+        let before = cookie(&form);
+        let reply = self.post("/login", &before, &[("csrf", field(&form.text(), "csrf")), ("name", "Ada")]);
+        if reply.header("set-cookie").is_some() { cookie(&reply) } else { before }
     }
 }
 
@@ -222,9 +213,8 @@ impl Drop for Catalogue {
     }
 }
 
-fn cookie(head: &str) -> String {
-    let set = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_default();
-    set.split(';').next().unwrap().to_owned()
+fn cookie(reply: &Reply) -> String {
+    reply.header("set-cookie").unwrap_or_default().split(';').next().unwrap().to_owned()
 }
 
 /// What a form has in a field.
@@ -250,14 +240,17 @@ fn an_edit_on_one_catalogue_shows_on_the_other() {
         let form = one.page("/film/3/edit", &cookie);
         let genre = form.split("<option").find(|option| option.contains("selected")).unwrap();
         let genre = genre.split_once("value=\"").unwrap().1.split('"').next().unwrap();
-        let typed = format!(
-            "csrf={}&version={}&title={}&genre={genre}&director=&imdb=&minutes=",
-            field(&form, "csrf"),
-            field(&form, "version"),
-            title.replace(' ', "+")
-        );
-        let (head, body) = one.send("POST", "/film/3/edit", &cookie, &typed);
-        assert!(head.starts_with("HTTP/1.1 303"), "{head}\n{body}");
+        let typed = [
+            ("csrf", field(&form, "csrf")),
+            ("version", field(&form, "version")),
+            ("title", &title),
+            ("genre", genre),
+            ("director", ""),
+            ("imdb", ""),
+            ("minutes", ""),
+        ];
+        let reply = one.post("/film/3/edit", &cookie, &typed);
+        assert_eq!(reply.status, 303, "{}", reply.text());
         assert!(one.page("/film/3", "").contains(&title), "at once where it was edited");
         let saved = Instant::now();
         wait_for("the edit on the other", || other.page("/film/3", "").contains(&title));

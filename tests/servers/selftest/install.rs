@@ -1,10 +1,10 @@
-//! No service is started, and what was there before stays.
+//! No service is started, what was there before stays, and what is missing comes.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::servers::Policy;
+use crate::servers::{Policy, ensure_programs, program};
 
 fn write(path: &Path, script: &str) {
     fs::write(path, script).unwrap();
@@ -52,4 +52,19 @@ fn leftover_of_a_killed_process_is_taken_away() {
     std::mem::forget(Policy::deny(&path).unwrap());
     drop(Policy::deny(&path).unwrap());
     assert!(fs::read_to_string(&path).unwrap().contains("exit 0"));
+}
+
+#[test]
+fn programs_that_are_missing_are_installed() {
+    let programs = ["nginx", "chromium"];
+    ensure_programs(&programs);
+    for name in programs {
+        assert!(program(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "no package is known for emacs")]
+fn program_nobody_knows_a_package_for_is_named() {
+    ensure_programs(&["emacs"]);
 }
