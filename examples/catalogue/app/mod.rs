@@ -1,5 +1,6 @@
 //! The application: database, cache and templates put together, and which address leads where.
 
+mod api;
 pub(crate) mod config;
 mod db;
 mod editing;
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use minijinja::Environment;
+use minijinja_cache::http::CacheLayer;
 use minijinja_cache::{FragmentCache, LiveEnvironment, Watcher};
 
 use self::config::Config;
@@ -64,15 +66,16 @@ impl App {
         Ok(App(Arc::new(Parts { db, cache, templates, _watcher: watcher })))
     }
 
-    /// Runs a request's work where it may block, inside a scope that begins before it reads any data: what is cached
-    /// from that data is then safe from invalidations that come in between.
+    /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what is
+    /// cached from that data is then safe from invalidations that come in between, and the page says what its fragments say.
     async fn work<T: Send + 'static>(
         self,
         f: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let scope = self.cache.current_scope();
         let work = move || {
             let parts = &*self.0;
-            parts.cache.scope().run(|| f(parts)).map_err(|problem| problem.described(parts))
+            scope.run(|| f(parts)).map_err(|problem| problem.described(parts))
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::panicked()))
     }
@@ -87,17 +90,39 @@ impl std::ops::Deref for App {
 }
 
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
+    let layer = CacheLayer::new(&app.cache);
+    let in_words = middleware::from_fn_with_state(app.clone(), problem::in_words);
+    // Stored whole: one page for all who are not signed in, and one for each who is. Browsers ask each time, and are
+    // told that they have it.
+    let stored = layer
+        .clone()
+        .ttl(Duration::from_secs(60))
+        .browser_ttl(Duration::ZERO)
+        .stale_while_revalidate(Duration::from_secs(30))
+        .key_cookies([sessions::COOKIE_NAME])
+        .bypass_if(|request| request.uri.query().is_some_and(|query| query.contains("debug")));
+    let pages = Router::new()
         .route("/", get(pages::index))
         .route("/genre/{slug}", get(pages::genre))
         .route("/film/{id}", get(pages::film))
+        .route("/api/genres", get(api::all_genres))
+        .route("/api/film/{id}", get(api::film))
+        .layer(in_words.clone())
+        .layer(stored);
+    // The same for everybody.
+    let files = Router::new()
+        .route("/style.css", get(pages::style))
+        .layer(layer.clone().ttl(Duration::from_secs(3600)).ignore_other_cookies());
+    // One's own, and what changes something.
+    let others = Router::new()
         .route("/film/{id}/edit", get(editing::form).post(editing::save))
         .route("/film/{id}/watch", post(pages::watch))
         .route("/watchlist", get(pages::watchlist))
+        .route("/api/watchlist", get(api::watchlist))
         .route("/login", get(sessions::form).post(sessions::login))
         .route("/logout", post(sessions::logout))
-        .route("/style.css", get(pages::style))
         .fallback(pages::nowhere)
-        .layer(middleware::from_fn_with_state(app.clone(), problem::in_words))
-        .with_state(app)
+        .layer(in_words)
+        .layer(layer);
+    pages.merge(files).merge(others).with_state(app)
 }

@@ -100,7 +100,10 @@ pub(crate) async fn film(State(app): State<App>, cookie: Cookie, Path(id): Path<
         let film = known_film(parts, &id)?;
         let session = parts.session(&cookie)?;
         let watched = match session.as_ref().and_then(|session| session.visitor.as_ref()) {
-            Some(visitor) => parts.db.watches(visitor.id, film.id)?,
+            Some(visitor) => {
+                parts.cache.current_scope().tag(visitor.list_tag());
+                parts.db.watches(visitor.id, film.id)?
+            }
             None => false,
         };
         // A partial cached from a handler: on a hit neither the template nor its query runs.
@@ -154,7 +157,7 @@ pub(crate) async fn watch(
         let (_, visitor) = parts.signed_in(&cookie, &watch.csrf)?;
         let film = known_film(parts, &id)?;
         parts.db.toggle_watch(visitor.id, film.id)?;
-        parts.cache.invalidate_tag(&format!("watchlist:{}", visitor.id));
+        parts.cache.invalidate_tag(&visitor.list_tag());
         Ok(Redirect::to(&format!("/film/{}", film.id)))
     })
     .await
@@ -187,6 +190,7 @@ pub(crate) fn genres(parts: &Parts) -> Result<Vec<Genre>, Problem> {
 pub(crate) fn known_film(parts: &Parts, id: &str) -> Result<Film, Problem> {
     let missing = || Problem::not_found(format!("There is no film {}.", quoted(id)));
     let number: i64 = id.parse().map_err(|_| missing())?;
+    parts.cache.current_scope().tag(format!("film:{number}"));
     parts.db.film(number)?.ok_or_else(missing)
 }
 
@@ -222,6 +226,7 @@ fn panel(parts: &Parts, before: &(Stats, u64)) -> Result<String, Problem> {
         hits => now.hits - then.hits,
         misses => now.misses - then.misses,
         queries => parts.db.queries() - before.1,
+        queries_so_far => parts.db.queries(),
         entries => now.entries,
         bytes => now.bytes,
         saved => (now.render_time_saved - then.render_time_saved).as_secs_f64() * 1e3,

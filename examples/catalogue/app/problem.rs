@@ -2,7 +2,7 @@
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -44,7 +44,7 @@ impl Problem {
     }
 
     /// Something is wrong on our side: the visitor is told so, the log is told what.
-    fn broken(error: impl std::fmt::Display) -> Problem {
+    pub(crate) fn broken(error: impl std::fmt::Display) -> Problem {
         eprintln!("catalogue: {error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something broke", "The fault is ours. Please try again.")
     }
@@ -63,7 +63,7 @@ impl Problem {
 struct Described;
 
 /// Shows what the framework refuses (a broken address, a form that is none, a method nobody expects) as a page too, and
-/// gives every page the headers of something personal.
+/// has browsers take every page for what it says it is.
 pub(crate) async fn in_words(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
@@ -71,7 +71,6 @@ pub(crate) async fn in_words(State(app): State<App>, request: Request, next: Nex
         response = refusal(app, status, response).await;
     }
     let headers = response.headers_mut();
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     response

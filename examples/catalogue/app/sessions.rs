@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::visitors::{Session, Visitor};
 use super::{App, Parts};
 
-const COOKIE_NAME: &str = "catalogue";
+pub(crate) const COOKIE_NAME: &str = "catalogue";
 const LONGEST_NAME: usize = 40;
 
 /// The session id a browser sent, if any; anybody can send anything.
@@ -34,10 +34,13 @@ impl<S: Sync> FromRequestParts<S> for Cookie {
 
 impl Parts {
     pub(crate) fn session(&self, cookie: &Cookie) -> Result<Option<Session>, Problem> {
-        match &cookie.0 {
-            Some(id) => Ok(self.db.session(id)?),
-            None => Ok(None),
+        let Some(id) = &cookie.0 else { return Ok(None) };
+        let session = self.db.session(id)?;
+        if let Some(visitor) = session.as_ref().and_then(|session| session.visitor.as_ref()) {
+            // Whatever is made for him ends when he signs out.
+            self.cache.current_scope().tag(visitor.tag());
         }
+        Ok(session)
     }
 
     /// The session of somebody signed in, whose form this is.
@@ -117,8 +120,9 @@ pub(crate) async fn logout(
     Form(logout): Form<Logout>,
 ) -> Result<Response, Problem> {
     app.work(move |parts| {
-        let (session, _) = parts.signed_in(&cookie, &logout.csrf)?;
+        let (session, visitor) = parts.signed_in(&cookie, &logout.csrf)?;
         parts.db.end_session(&session.id)?;
+        parts.cache.invalidate_tag(&visitor.tag());
         let expired = format!("{COOKIE_NAME}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
         Ok(([(SET_COOKIE, expired)], Redirect::to("/")).into_response())
     })

@@ -13,6 +13,18 @@ pub(crate) struct Visitor {
     pub(crate) name: String,
 }
 
+impl Visitor {
+    /// The tag of what is his.
+    pub(crate) fn tag(&self) -> String {
+        format!("visitor:{}", self.id)
+    }
+
+    /// The tag of what shows his watch-list, or a film of it as being on it.
+    pub(crate) fn list_tag(&self) -> String {
+        format!("watchlist:{}", self.id)
+    }
+}
+
 /// A browser we have met.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
