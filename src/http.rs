@@ -15,6 +15,7 @@ mod invalidate;
 mod layer;
 mod list;
 mod make;
+mod notice;
 mod policy;
 mod seldom;
 mod service;

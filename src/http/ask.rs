@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, CONNECTION, COOKIE, FORWARDED, HOST, RANGE, UPGRADE};
+use http::header::{AUTHORIZATION, COOKIE, RANGE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::cache_control::RequestDirectives;
 use super::cache_status::Skip;
+use super::notice::Noticed;
 use super::policy::{Cookies, Policy, Query};
 use super::vary;
 use crate::identity::Kind;
@@ -49,12 +50,9 @@ pub(super) struct Facts {
     pub(super) declared: bool,
     /// A response to it may be stored.
     pub(super) storable: bool,
+    /// It has conditions.
+    pub(super) conditional: bool,
 }
-
-/// What proxies say about the address a browser asked for: a handler may print it, so it tells pages apart.
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 impl Ask {
     /// Reads a request; `whole` says that it has no body.
@@ -66,24 +64,31 @@ impl Ask {
         if !whole {
             return Ask::Pass(Skip::Body);
         }
-        if request.headers.contains_key(UPGRADE) && request.headers.contains_key(CONNECTION) {
+        let noticed = Noticed::of(&request.headers);
+        if noticed.upgrade {
             return Ask::Pass(Skip::Upgrade);
+        }
+        if noticed.ambiguous {
+            return Ask::Pass(Skip::Ambiguous);
         }
         if policy.bypass_if.iter().any(|bypasses| bypasses(request)) {
             return Ask::Pass(Skip::Policy);
         }
-        let keyed_authorization = policy.vary.contains(&AUTHORIZATION);
-        let authorization = request.headers.contains_key(AUTHORIZATION);
-        let directives = RequestDirectives::read(&request.headers);
+        let directives =
+            if noticed.directives { RequestDirectives::read(&request.headers) } else { RequestDirectives::default() };
+        let keyed_authorization = noticed.authorization && policy.vary.contains(&AUTHORIZATION);
         let mut facts = Facts {
-            authorization: authorization && !keyed_authorization,
-            visitor: authorization && keyed_authorization,
+            authorization: noticed.authorization && !keyed_authorization,
+            visitor: keyed_authorization,
             unspeakable: !policy.vary_by.is_empty(),
             declared: true,
-            storable: !directives.no_store && !request.headers.contains_key(RANGE),
+            storable: !directives.no_store && !noticed.range,
+            conditional: noticed.conditional,
         };
-        let Some(mut question) = question(policy, request) else { return Ask::Pass(Skip::Policy) };
-        if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
+        let Some(mut question) = question(policy, request, &noticed) else { return Ask::Pass(Skip::Ambiguous) };
+        if !noticed.cookies {
+            question.qualify(None);
+        } else if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
             return Ask::Pass(Skip::Cookie);
         }
         question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
@@ -103,16 +108,17 @@ impl Asked {
 }
 
 /// Host and path are the key, by which a page is invalidated; the rest qualifies it.
-fn question(policy: &Policy, request: &Parts) -> Option<Question> {
+fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Question> {
     let mut question = Question::new(Kind::Page, &policy.cache.namespace);
     let uri = original_uri(request);
-    question.handler_key(&(host(uri, &request.headers), uri.path()), &Options::default()).ok()?;
+    question.handler_key(&(host(uri, noticed.host), uri.path()), &Options::default()).ok()?;
     question.qualify(uri.scheme_str().map(str::as_bytes));
     question.qualify(keyed_query(&policy.query, uri.query()).as_deref().map(str::as_bytes));
-    for name in [&FORWARDED_PROTO, &FORWARDED_HOST, &FORWARDED_PREFIX] {
-        question.qualify(request.headers.get(name).map(HeaderValue::as_bytes));
+    // A handler may print what proxies say, so it tells pages apart.
+    for said in [noticed.forwarded_proto, noticed.forwarded_host, noticed.forwarded_prefix] {
+        question.qualify(said.map(HeaderValue::as_bytes));
     }
-    question.qualify(request.headers.get(FORWARDED).map(forwarded).as_deref());
+    question.qualify(noticed.forwarded.map(forwarded).as_deref());
     let mut values = Vec::new();
     vary::encode_values(&policy.vary, &request.headers, &mut values);
     question.qualify((!policy.vary.is_empty()).then_some(&values));
@@ -137,9 +143,9 @@ pub(super) fn original_uri(request: &Parts) -> &Uri {
 }
 
 /// In lower case; empty if the request names none.
-pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Cow<'a, str> {
+pub(super) fn host<'a>(uri: &'a Uri, header: Option<&'a HeaderValue>) -> Cow<'a, str> {
     let named = uri.authority().map(Authority::as_str);
-    let host = named.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+    let host = named.or_else(|| header?.to_str().ok()).unwrap_or_default();
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {

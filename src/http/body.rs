@@ -24,6 +24,8 @@ pin_project! {
 pin_project! {
     #[project = KindProjected]
     enum Kind<B: Body> {
+        /// There already, unless it is taken.
+        Whole { bytes: Option<Bytes> },
         /// Pieces that are there already; their length in bytes.
         Pieces { pieces: VecDeque<Bytes>, length: u64 },
         /// Untouched.
@@ -49,7 +51,11 @@ pub(super) enum Collected<B: Body> {
 
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
-        LayerBody::pieces([])
+        LayerBody { kind: Kind::Whole { bytes: None } }
+    }
+
+    pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
+        LayerBody { kind: Kind::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
     }
 
     pub(super) fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> LayerBody<B> {
@@ -121,6 +127,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
+            KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;
                 Ok(Frame::data(piece))
@@ -143,6 +150,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            Kind::Whole { bytes } => bytes.is_none(),
             Kind::Pieces { pieces, .. } => pieces.is_empty(),
             Kind::Through { body } => body.is_end_stream(),
             Kind::Replayed { read } => {
@@ -153,6 +161,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            Kind::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
             Kind::Through { body } => body.size_hint(),
             Kind::Replayed { read } => read.size_hint(),

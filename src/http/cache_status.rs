@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -21,6 +22,8 @@ pub(super) enum Skip {
     Authorization,
     /// The client wants the answer not to be stored, or a part of it only.
     Request,
+    /// It says two things of the address that it asks for.
+    Ambiguous,
     /// The application said so.
     Policy,
 }
@@ -53,14 +56,37 @@ pub(super) enum Forward {
     Request,
 }
 
+/// Makes room for what this cache will say, in the headers of a page that is stored.
+pub(super) fn reserve(name: Option<&str>, headers: &mut HeaderMap) {
+    if name.is_some() && !headers.contains_key(CACHE_STATUS) {
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
+    }
+}
+
 impl Did {
     /// Adds this cache's word behind those of caches nearer to the origin.
     pub(super) fn tell(self, name: Option<&str>, headers: &mut HeaderMap) {
         let Some(name) = name else { return };
-        let mut line = String::with_capacity(48);
+        let Some(line) = self.line(name) else { return };
+        match headers.entry(CACHE_STATUS) {
+            Entry::Occupied(mut known) if known.get().is_empty() => drop(known.insert(line)),
+            Entry::Occupied(mut known) => known.append(line),
+            Entry::Vacant(place) => drop(place.insert(line)),
+        }
+    }
+
+    fn line(self, name: &str) -> Option<HeaderValue> {
+        if let Did::Hit(ttl) = self {
+            // Said on every hit, so without the machinery of formatting.
+            return HeaderValue::from_bytes(
+                &[name, "; hit; ttl=", itoa::Buffer::new().format(ttl)].concat().into_bytes(),
+            )
+            .ok();
+        }
+        let mut line = String::with_capacity(name.len() + 40);
         line.push_str(name);
         let written = match self {
-            Did::Hit(ttl) => write!(line, "; hit; ttl={ttl}"),
+            Did::Hit(_) => Ok(()),
             Did::Missed(Why { forward, stored }) => {
                 let stored = if stored { "; stored" } else { "" };
                 write!(line, "; fwd={}{stored}", forward.token())
@@ -69,9 +95,7 @@ impl Did {
             Did::Skipped(skip) => write!(line, "; fwd=bypass; detail={}", skip.token()),
             Did::Refused => write!(line, "; fwd=miss; detail=only-if-cached"),
         };
-        if let (Ok(()), Ok(line)) = (written, HeaderValue::try_from(line)) {
-            headers.append(CACHE_STATUS, line);
-        }
+        written.ok().and_then(|()| HeaderValue::try_from(line).ok())
     }
 }
 
@@ -94,6 +118,7 @@ impl Skip {
             Skip::Cookie => "cookie",
             Skip::Authorization => "authorization",
             Skip::Request => "request",
+            Skip::Ambiguous => "ambiguous",
             Skip::Policy => "policy",
         }
     }

@@ -19,7 +19,7 @@ use super::body::{Collected, LayerBody, collect};
 use super::conditions::{self, Verdict, evaluate};
 use super::etag::EntityTag;
 use super::policy::About;
-use super::validate::{conclude, http_date, tag};
+use super::validate::{conclude, http_date, judge_late, tag};
 
 /// Gives responses an `ETag` and answers conditional requests (RFC 9110 §13): 304 where the client has what the handler
 /// would send. The handler runs all the same; a [`CacheLayer`](super::CacheLayer) answers without it, and validates as
@@ -160,11 +160,12 @@ where
             let body = match body {
                 Collected::Whole(bytes) => {
                     tag(head.status, &mut head.headers, &bytes, None, weak);
-                    LayerBody::pieces([bytes])
+                    LayerBody::whole(bytes)
                 }
                 Collected::Apart(body) => body,
             };
-            Ok(conclude(&seen, head.status, head.headers, body, false))
+            let verdict = judge_late(&seen, head.status, &head.headers);
+            Ok(conclude(&seen.method, verdict, head.status, head.headers, body))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Pages that are no longer valid: by their path, and because something was changed at their address.
 
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
@@ -36,7 +36,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn of(request: &Parts) -> Target {
         let uri = ask::original_uri(request);
-        Target { host: ask::host(uri, &request.headers).into_owned(), path: uri.path().to_owned() }
+        Target { host: ask::host(uri, request.headers.get(HOST)).into_owned(), path: uri.path().to_owned() }
     }
 
     /// Invalidates the target and what the response names beside it (RFC 9111 §4.4), whatever their queries.

@@ -44,19 +44,20 @@ use crate::cache::FragmentCache;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct CacheLayer {
-    policy: Policy,
+    /// Shared with the services it makes: axum has a layer make one for each request.
+    shared: Arc<Shared>,
 }
 
 impl CacheLayer {
     /// A layer that keeps pages in this cache, or in this namespace of it.
     pub fn new(cache: &FragmentCache) -> CacheLayer {
-        CacheLayer { policy: Policy::new(cache) }
+        CacheLayer { shared: Arc::new(Shared { policy: Policy::new(cache), seldom: Seldom::new() }) }
     }
 
     /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public, max-age`).
     /// It counts from when the request came. Pages with status 200 only; see [`status`](CacheLayer::status).
     pub fn ttl(mut self, ttl: Duration) -> CacheLayer {
-        self.policy.ttl = Some(ttl);
+        self.policy().ttl = Some(ttl);
         self
     }
 
@@ -64,35 +65,35 @@ impl CacheLayer {
     /// told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they ask each
     /// time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
     pub fn browser_ttl(mut self, ttl: Duration) -> CacheLayer {
-        self.policy.browser_ttl = Some(ttl);
+        self.policy().browser_ttl = Some(ttl);
         self
     }
 
     /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the background
     /// where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheLayer {
-        self.policy.stale_while_revalidate = window;
+        self.policy().stale_while_revalidate = window;
         self
     }
 
     /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown when the handler fails: an error, or a status from
     /// 500 (RFC 5861); zero by default.
     pub fn stale_if_error(mut self, window: Duration) -> CacheLayer {
-        self.policy.stale_if_error = window;
+        self.policy().stale_if_error = window;
         self
     }
 
     /// Declares the lifetime of responses of another status than 200: `status(StatusCode::NOT_FOUND, …)`. Without, they
     /// are stored only if they name a lifetime themselves.
     pub fn status(mut self, status: StatusCode, ttl: Duration) -> CacheLayer {
-        self.policy.statuses.retain(|(known, _)| *known != status);
-        self.policy.statuses.push((status, ttl));
+        self.policy().statuses.retain(|(known, _)| *known != status);
+        self.policy().statuses.push((status, ttl));
         self
     }
 
     /// Gives every page a tag, beside those of its fragments.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> CacheLayer {
-        self.policy.tags.push(tag.into());
+        self.policy().tags.push(tag.into());
         self
     }
 
@@ -102,84 +103,84 @@ impl CacheLayer {
         T: Into<String>,
         I: IntoIterator<Item = T>,
     {
-        self.policy.tags_of.push(Arc::new(move |request| tags(request).into_iter().map(Into::into).collect()));
+        self.policy().tags_of.push(Arc::new(move |request| tags(request).into_iter().map(Into::into).collect()));
         self
     }
 
     /// Tells pages apart by a header of the request, and says so in `Vary`. With `AUTHORIZATION`, the pages of each who is
     /// authorized are stored for him.
     pub fn vary(mut self, header: HeaderName) -> CacheLayer {
-        self.policy.vary.push(header);
-        self.policy.vary.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-        self.policy.vary.dedup();
+        self.policy().vary.push(header);
+        self.policy().vary.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        self.policy().vary.dedup();
         self
     }
 
     /// Tells pages apart by something only the application knows: a role, a tenant, an experiment. No `Vary` can say
     /// that, so caches in front are told that such pages are private.
     pub fn vary_by<T: Into<String>>(mut self, value: impl Fn(&Parts) -> T + Send + Sync + 'static) -> CacheLayer {
-        self.policy.vary_by.push(Arc::new(move |request| value(request).into()));
+        self.policy().vary_by.push(Arc::new(move |request| value(request).into()));
         self
     }
 
     /// Passes requests by.
     pub fn bypass_if(mut self, bypass: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> CacheLayer {
-        self.policy.bypass_if.push(Arc::new(bypass));
+        self.policy().bypass_if.push(Arc::new(bypass));
         self
     }
 
     /// Which part of the query tells pages apart; all of it as written, by default.
     pub fn query(mut self, query: Query) -> CacheLayer {
-        self.policy.query = query;
+        self.policy().query = query;
         self
     }
 
     /// Tells pages apart by these cookies: each visitor who has one has pages of his own, which are private to all caches
     /// in front. So a session's pages can be stored, and `If-None-Match` is answered without asking the handler.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy.cookies.keyed.extend(names.into_iter().map(Into::into));
+        self.policy().cookies.keyed.extend(names.into_iter().map(Into::into));
         self
     }
 
     /// Declares that pages do not depend on these cookies: analytics, consent. When a page is made for the cache, the
     /// handler does not see them.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy.cookies.ignored.extend(names.into_iter().map(Into::into));
+        self.policy().cookies.ignored.extend(names.into_iter().map(Into::into));
         self
     }
 
     /// The same of all cookies that are not keyed: for style sheets, and for pages whose visitor's part are
     /// [holes](CacheLayer::hole).
     pub fn ignore_other_cookies(mut self) -> CacheLayer {
-        self.policy.cookies.others_ignored = true;
+        self.policy().cookies.others_ignored = true;
         self
     }
 
     /// The largest body that is stored, or given an entity tag, in bytes; 1 MiB by default. A larger one goes to the client
     /// as it comes.
     pub fn max_body_bytes(mut self, bytes: usize) -> CacheLayer {
-        self.policy.max_body_bytes = bytes;
+        self.policy().max_body_bytes = bytes;
         self
     }
 
     /// Whether a client's `no-cache`, `max-age` and `min-fresh` are obeyed; no by default, or anybody could have every
     /// page made anew.
     pub fn honor_reload(mut self, yes: bool) -> CacheLayer {
-        self.policy.honor_reload = yes;
+        self.policy().honor_reload = yes;
         self
     }
 
     /// Has entity tags say that they stand for these very bytes. Only where nothing outside of this layer changes bodies:
     /// what compresses leaves a strong tag as it is, and it would stand for two different bodies.
     pub fn strong_etags(mut self) -> CacheLayer {
-        self.policy.strong_etags = true;
+        self.policy().strong_etags = true;
         self
     }
 
     /// Tells caches in front which tags a page has; not by default. What they are to let go of is told to
     /// [`Builder::on_invalidate`](crate::Builder::on_invalidate).
     pub fn tag_header(mut self, header: TagHeader) -> CacheLayer {
-        self.policy.tag_header = Some(header);
+        self.policy().tag_header = Some(header);
         self
     }
 
@@ -191,7 +192,7 @@ impl CacheLayer {
         let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
         let start = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
         let name = name.map(|name| if start(name) && token(name) { name.to_owned() } else { quoted(name) });
-        self.policy.status_name = name.map(Into::into);
+        self.policy().status_name = name.map(Into::into);
         self
     }
 
@@ -218,8 +219,14 @@ impl CacheLayer {
         T: Into<String>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.policy.holes.insert(name.into(), hole::fill(fill));
+        self.policy().holes.insert(name.into(), hole::fill(fill));
         self
+    }
+}
+
+impl CacheLayer {
+    fn policy(&mut self) -> &mut Policy {
+        &mut Arc::make_mut(&mut self.shared).policy
     }
 }
 
@@ -227,6 +234,6 @@ impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
     fn layer(&self, inner: S) -> CacheService<S> {
-        CacheService::new(inner, Arc::new(Shared { policy: self.policy.clone(), seldom: Seldom::new() }))
+        CacheService::new(inner, Arc::clone(&self.shared))
     }
 }

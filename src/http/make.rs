@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::DATE;
+use http::header::{AGE, CONTENT_LENGTH, DATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response, StatusCode, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
 use super::ask::{Asked, Facts};
 use super::body::{Collected, LayerBody, collect};
-use super::cache_status::{Did, Forward, Why};
+use super::cache_status::{self, Did, Forward, Why};
 use super::invalidate::path_tag;
 use super::policy::Policy;
 use super::service::Shared;
@@ -233,6 +233,10 @@ fn page(
     verdict.tell(policy, record, &mut head.headers);
     let body = pieces(bytes, holes);
     if let [Piece::Text(bytes)] = body.as_slice() {
+        if !bytes.is_empty() {
+            // Whoever sends it would look for it, and add it where it is missing.
+            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
+        }
         validate::tag(head.status, &mut head.headers, bytes, Some(record), !policy.strong_etags);
     } else if !body.is_empty() {
         // What a visitor gets is his own, whatever the page around it is.
@@ -244,6 +248,8 @@ fn page(
         head.headers.insert(DATE, date);
     }
     remove_hop_by_hop(&mut head.headers);
+    head.headers.insert(AGE, HeaderValue::from_static("0"));
+    cache_status::reserve(policy.status_name.as_deref(), &mut head.headers);
     Stored {
         status: head.status,
         headers: head.headers,
@@ -267,11 +273,9 @@ fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
     pieces
 }
 
-/// Fields about one connection (RFC 9110 §7.6.1), and those that say something of the moment they were sent at.
+/// Fields about one connection (RFC 9110 §7.6.1).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    use http::header::{
-        AGE, CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    };
+    use http::header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
     const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
     let listed: Vec<HeaderName> = headers
@@ -282,7 +286,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     let fixed = [
-        AGE,
         CONNECTION,
         KEEP_ALIVE,
         PROXY_AUTHENTICATE,
@@ -310,5 +313,6 @@ fn apart<R: Body<Data = Bytes>>(
 ) -> Response<LayerBody<R>> {
     verdict.tell(policy, record, &mut head.headers);
     did.tell(policy.status_name.as_deref(), &mut head.headers);
-    validate::conclude(seen, head.status, head.headers, body, false)
+    let verdict = validate::judge_late(seen, head.status, &head.headers);
+    validate::conclude(&seen.method, verdict, head.status, head.headers, body)
 }

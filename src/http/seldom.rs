@@ -18,6 +18,13 @@ pub(super) struct Seldom {
     slots: Box<[AtomicU64]>,
 }
 
+impl Clone for Seldom {
+    /// Another layer's pages are others.
+    fn clone(&self) -> Seldom {
+        Seldom::new()
+    }
+}
+
 impl Seldom {
     pub(super) fn new() -> Seldom {
         Seldom { start: Instant::now(), slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }

@@ -39,7 +39,7 @@ pub struct CacheService<S> {
 }
 
 /// What all services of one layer share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) seldom: Seldom,

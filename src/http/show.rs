@@ -12,10 +12,11 @@ use super::ask::Asked;
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::Did;
+use super::conditions::Verdict;
 use super::hole;
 use super::make::Missing;
 use super::policy::Policy;
-use super::validate::{conclude, tag_of};
+use super::validate::{conclude, judge, judge_late, tag_of};
 use crate::entry::{Body as Content, Found};
 use crate::page::{Page, Piece, Stored};
 use crate::stats::Counter;
@@ -28,8 +29,15 @@ pub(super) struct Shown {
     did: Did,
     /// In seconds.
     age: Option<u64>,
-    /// Whether the handler was not asked, so that a condition may refuse the request.
-    before_handler: bool,
+    conditions: Conditions,
+}
+
+/// Whether the request has conditions, and whether they could spare the handler.
+#[derive(Debug, Clone, Copy)]
+enum Conditions {
+    None,
+    BeforeHandler,
+    AfterHandler,
 }
 
 /// Why a page does not answer a request.
@@ -108,13 +116,14 @@ impl Shown {
         if policy.honor_reload && !asked.directives.accepts(age, left) {
             return Err(Unfit::Age);
         }
-        Ok(Shown { page, did: Did::Hit(left), age: Some(age), before_handler: true })
+        let conditions = if asked.facts.conditional { Conditions::BeforeHandler } else { Conditions::None };
+        Ok(Shown { page, did: Did::Hit(left), age: Some(age), conditions })
     }
 
     /// A page just made and stored.
     pub(super) fn stored(page: Arc<Page>, did: Did) -> Shown {
         let age = page.stored().map(|stored| stored.age / SECOND).filter(|age| *age > 0);
-        Shown { page, did, age, before_handler: false }
+        Shown { page, did, age, conditions: Conditions::AfterHandler }
     }
 
     /// A page just made, and not stored.
@@ -130,9 +139,9 @@ impl Shown {
     ) -> Option<Response<LayerBody<R>>> {
         let stored = self.page.stored()?;
         match stored.body.as_slice() {
-            [] => Some(self.respond(policy, stored, stored.headers.clone(), None, request)),
             [Piece::Text(bytes)] => {
-                Some(self.respond(policy, stored, stored.headers.clone(), Some(bytes.clone()), request))
+                let body = LayerBody::whole(bytes.clone());
+                Some(self.respond(policy, stored, stored.headers.clone(), body, request))
             }
             _ => None,
         }
@@ -152,7 +161,7 @@ impl Shown {
         if stored.status == StatusCode::OK {
             headers.insert(ETAG, tag_of(&pieces, &headers, None, true).to_header_value());
         }
-        self.respond(policy, stored, headers, pieces, request)
+        self.respond(policy, stored, headers, LayerBody::pieces(pieces), request)
     }
 
     fn respond<R: Body<Data = Bytes>>(
@@ -160,13 +169,20 @@ impl Shown {
         policy: &Policy,
         stored: &Stored,
         mut headers: HeaderMap,
-        body: impl IntoIterator<Item = Bytes>,
+        body: LayerBody<R>,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
-        if let Some(age) = self.age {
-            headers.insert(AGE, HeaderValue::from(age));
+        // Both are in a stored page already, so that neither makes the map grow.
+        match self.age {
+            Some(age) => drop(headers.insert(AGE, HeaderValue::from(age))),
+            None => drop(headers.remove(AGE)),
         }
         self.did.tell(policy.status_name.as_deref(), &mut headers);
-        conclude(request, stored.status, headers, LayerBody::pieces(body), self.before_handler)
+        let verdict = match self.conditions {
+            Conditions::None => Verdict::Proceed,
+            Conditions::BeforeHandler => judge(request, stored.status, &headers),
+            Conditions::AfterHandler => judge_late(request, stored.status, &headers),
+        };
+        conclude(&request.method, verdict, stored.status, headers, body)
     }
 }

@@ -50,30 +50,42 @@ pub(super) fn tag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, rec
     }
 }
 
-/// Answers a GET or HEAD with a response, or says that the client has it. `may_refuse` where the handler was not asked:
-/// its answer is never made a 412.
+/// What the conditions of a request make of a response.
+pub(super) fn judge(request: &Parts, status: StatusCode, headers: &HeaderMap) -> Verdict {
+    match status {
+        StatusCode::OK => evaluate(&request.method, &request.headers, &Validators::of(headers)),
+        _ => Verdict::Proceed,
+    }
+}
+
+/// The same after the handler was asked: it has acted, so that nothing is refused.
+pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMap) -> Verdict {
+    match judge(request, status, headers) {
+        Verdict::NotModified => Verdict::NotModified,
+        _ => Verdict::Proceed,
+    }
+}
+
+/// Answers a GET or HEAD with a response, or as the verdict on its conditions says. The answer of a handler that was
+/// asked is never to be made a 412: that is the caller's to see to.
 pub(super) fn conclude<B: Body<Data = Bytes>>(
-    request: &Parts,
+    method: &Method,
+    verdict: Verdict,
     status: StatusCode,
     mut headers: HeaderMap,
     body: LayerBody<B>,
-    may_refuse: bool,
 ) -> Response<LayerBody<B>> {
-    let verdict = match status {
-        StatusCode::OK => evaluate(&request.method, &request.headers, &Validators::of(&headers)),
-        _ => Verdict::Proceed,
-    };
     let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = match verdict {
         Verdict::NotModified => {
             headers = not_modified_headers(headers);
             StatusCode::NOT_MODIFIED
         }
-        Verdict::PreconditionFailed if may_refuse => {
+        Verdict::PreconditionFailed => {
             headers = not_modified_headers(headers);
             StatusCode::PRECONDITION_FAILED
         }
-        _ if request.method == Method::HEAD => {
+        _ if method == Method::HEAD => {
             if let Some(length) = body.size_hint().exact() {
                 headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             }
