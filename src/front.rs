@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::{Body, Entry};
 use crate::floors::Stamp;
 
 /// Entries per thread and cache.
@@ -61,7 +61,9 @@ pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> 
 
 /// Keeps an entry that was admitted when the sequence stood at `admitted_at`.
 pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stamp) {
-    if entry.weight() > LARGEST {
+    // A page can be replaced while it is valid (what its address varies by, a client that may have it made anew), which
+    // other threads would not see.
+    if entry.weight() > LARGEST || matches!(entry.body, Body::Page(_)) {
         return;
     }
     // The thread may be ending; then there is nothing to keep for.

@@ -2,5 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod fragments;
+mod keys;
 mod pages;
 mod support;
+mod visitors;

@@ -1,0 +1,245 @@
+//! What the fragments of a page say reaches its headers, and its place in the cache.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use minijinja::{Environment, context};
+use minijinja_cache::http::{CacheControl, CacheLayer, TagHeader};
+use minijinja_cache::{FragmentCache, Options, Scope};
+
+use crate::support::{App, cache, seconds};
+
+/// An application that renders templates by their name, in ways that handlers do.
+fn app(cache: &FragmentCache, layer: CacheLayer, templates: &[(&'static str, &'static str)]) -> App {
+    let mut env = Environment::new();
+    cache.add_to_environment_as("web", &mut env);
+    for (name, source) in templates {
+        cache.add_template(&mut env, *name, *source).unwrap();
+    }
+    let env = Arc::new(env);
+    let render = |env: &Environment<'_>, name: &str| Html(env.get_template(name).unwrap().render(context! {}).unwrap());
+    let (here, there, taken) = (Arc::clone(&env), Arc::clone(&env), Arc::clone(&env));
+    let cache = cache.clone();
+    let router = Router::new()
+        .route(
+            "/here/{name}",
+            get(async move |axum::extract::Path(name): axum::extract::Path<String>| render(&here, &name)),
+        )
+        .route(
+            "/there/{name}",
+            get(async move |axum::extract::Path(name): axum::extract::Path<String>| {
+                let scope = cache.current_scope();
+                tokio::task::spawn_blocking(move || scope.run(|| render(&there, &name))).await.unwrap()
+            }),
+        )
+        .route(
+            "/taken/{name}",
+            get(async move |scope: Scope, axum::extract::Path(name): axum::extract::Path<String>| {
+                scope.tag("taken");
+                let page = tokio::task::spawn_blocking(move || scope.run(|| render(&taken, &name))).await.unwrap();
+                declared(page, CacheControl::public().max_age(seconds(600)))
+            }),
+        );
+    App::of(router.layer(layer), Arc::default())
+}
+
+fn declared(page: impl IntoResponse, control: CacheControl) -> Response {
+    let mut response = page.into_response();
+    response.headers_mut().insert(CACHE_CONTROL, control.into());
+    response
+}
+
+const PAGES: &[(&str, &str)] = &[
+    ("plain.html", "plain"),
+    ("short.html", "{% cache 'a' 300 %}a{% endcache %}{% cache 'b' 100 tags=['films', 'b'] %}b{% endcache %}"),
+    ("never.html", "{% cache 'a' 300 %}a{% endcache %}{% cache 'n' %}{{ cache_skip() }}n{% endcache %}"),
+];
+
+#[tokio::test]
+async fn without_a_declaration_a_page_is_private_however_cacheable_its_fragments_are() {
+    let (cache, _) = cache();
+    let app = app(&cache, CacheLayer::new(&cache), PAGES);
+    for path in ["/here/plain.html", "/here/short.html", "/there/short.html"] {
+        for _ in 0..2 {
+            let page = app.get(path, &[]).await;
+            assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"), "{path}");
+            assert!(page.header("etag").is_some());
+            assert!(!page.is_hit());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_declared_page_lives_as_long_as_the_shortest_of_its_fragments() {
+    let (cache, clock) = cache();
+    let app = app(&cache, CacheLayer::new(&cache).ttl(seconds(600)), PAGES);
+    for (path, lifetime) in [("plain", 600), ("short", 100)] {
+        for way in ["here", "there"] {
+            let page = app.get(&format!("/{way}/{path}.html"), &[]).await;
+            assert_eq!(page.header("cache-control"), Some(format!("public, max-age={lifetime}")), "{way} {path}");
+        }
+    }
+    // Fragments that were found tighten as those that were rendered did.
+    clock.advance(seconds(30));
+    let page = app.get("/taken/short.html", &[]).await;
+    assert_eq!(page.header("cache-control").as_deref(), Some("public, max-age=70"));
+    clock.advance(seconds(69));
+    assert!(app.get("/here/short.html", &[]).await.is_hit());
+    clock.advance(seconds(1));
+    assert!(!app.get("/here/short.html", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn an_uncacheable_fragment_makes_its_page_private_and_not_stored() {
+    let (cache, _) = cache();
+    let app = app(&cache, CacheLayer::new(&cache).ttl(seconds(600)), PAGES);
+    for way in ["here", "there", "taken"] {
+        for _ in 0..2 {
+            let page = app.get(&format!("/{way}/never.html"), &[]).await;
+            assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"), "{way}");
+            assert_eq!((page.header("etag"), page.is_hit()), (None, false));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tag_of_a_fragment_is_one_of_its_page_on_hits_too() {
+    for (header, name, list) in [
+        (TagHeader::CacheGroups, "cache-groups", r#""b", "every", "films""#),
+        (TagHeader::CacheTag, "cache-tag", "b,every,films"),
+        (TagHeader::SurrogateKey, "surrogate-key", "b every films"),
+    ] {
+        let (cache, _) = cache();
+        let layer = CacheLayer::new(&cache).ttl(seconds(600)).tag("every").tag_header(header);
+        let app = app(&cache, layer, PAGES);
+        for path in ["/here/short.html", "/here/short.html", "/there/short.html"] {
+            assert_eq!(app.get(path, &[]).await.header(name).as_deref(), Some(list), "{path}");
+        }
+        assert!(app.get("/here/short.html", &[]).await.is_hit());
+        // What is private is for no cache in front.
+        assert_eq!(app.get("/here/short.html", &[("cookie", "a=b")]).await.header(name), None);
+        // Pages and fragments go by the same floor.
+        cache.invalidate_tag("films");
+        assert!(!app.get("/here/short.html", &[]).await.is_hit());
+        cache.invalidate_tag("every");
+        assert!(!app.get("/here/short.html", &[]).await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_more_tags_than_the_header_holds_is_not_for_caches_in_front() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(600)).tag_header(TagHeader::CacheGroups);
+    let layer = layer.tags_by(|_| (0..40).map(|n| n.to_string()));
+    let app = app(&cache, layer, PAGES);
+    let page = app.get("/here/plain.html", &[]).await;
+    assert_eq!(page.header("cache-control").as_deref(), Some("private, max-age=600"));
+    assert_eq!(page.header("cache-groups"), None);
+    assert_eq!(cache.stats().errors, 1);
+    assert!(app.get("/here/plain.html", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn what_a_handler_says_through_its_scope_counts_for_the_page() {
+    let (cache, _) = cache();
+    let app = app(&cache, CacheLayer::new(&cache), PAGES);
+    app.get("/taken/plain.html", &[]).await;
+    assert!(app.get("/taken/plain.html", &[]).await.is_hit());
+    cache.invalidate_tag("taken");
+    assert!(!app.get("/taken/plain.html", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_scope_shortens_and_forbids_like_a_template() {
+    let (cache, _) = cache();
+    let handler = {
+        let cache = cache.clone();
+        async move |axum::extract::Path(what): axum::extract::Path<String>| {
+            match what.as_str() {
+                "shorten" => cache.current_scope().expire_within(seconds(7)),
+                _ => cache.current_scope().skip(),
+            }
+            what
+        }
+    };
+    let layer = CacheLayer::new(&cache).ttl(seconds(60));
+    let app = App::of(Router::new().route("/{what}", get(handler)).layer(layer), Arc::default());
+    let control = async |path| app.get(path, &[]).await.header("cache-control").unwrap();
+    assert_eq!(control("/shorten").await, "public, max-age=7");
+    assert_eq!(control("/skip").await, "private, no-store");
+}
+
+#[tokio::test]
+async fn data_that_was_read_before_an_invalidation_is_not_stored_with_a_page() {
+    let (cache, _) = cache();
+    let handler = {
+        let cache = cache.clone();
+        async move || {
+            cache.current_scope().tag("films");
+            // Somebody else, after the data was read.
+            cache.invalidate_tag("films");
+            "films"
+        }
+    };
+    let layer = CacheLayer::new(&cache).ttl(seconds(60));
+    let app = App::of(Router::new().route("/", get(handler)).layer(layer), Arc::default());
+    app.get("/", &[]).await;
+    assert!(!app.get("/", &[]).await.is_hit());
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn cached_values_and_texts_of_a_handler_tighten_its_page() {
+    let (cache, _) = cache();
+    let handler = {
+        let cache = cache.clone();
+        async move || {
+            let options = Options::ttl(seconds(20)).tag("genres");
+            cache
+                .get_or_set_value_async("genres", options, async { Ok::<_, std::convert::Infallible>(7) })
+                .await
+                .unwrap();
+            "genres"
+        }
+    };
+    let layer = CacheLayer::new(&cache).ttl(seconds(60));
+    let app = App::of(Router::new().route("/", get(handler)).layer(layer), Arc::default());
+    assert_eq!(app.get("/", &[]).await.header("cache-control").as_deref(), Some("public, max-age=20"));
+    cache.invalidate_tag("genres");
+    assert!(!app.get("/", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn an_entity_tag_is_the_same_on_every_node_and_another_after_a_deployment() {
+    let etag = async |templates: &[(&'static str, &'static str)]| {
+        let (cache, clock) = cache();
+        clock.advance(seconds(templates.len() as u64));
+        let app = app(&cache, CacheLayer::new(&cache), templates);
+        cache.invalidate_tag("whatever");
+        let tags = [app.get("/here/page.html", &[]).await, app.get("/here/page.html", &[]).await];
+        let tags = tags.map(|page| page.header("etag").unwrap());
+        assert_eq!(tags[0], tags[1], "hits and misses make one page");
+        tags[0].clone()
+    };
+    let page = ("page.html", "{% cache 'k' 60 %}{% include 'part.html' %}{% endcache %}");
+    let first = etag(&[page, ("part.html", "text")]).await;
+    assert_eq!(etag(&[page, ("part.html", "text"), ("other.html", "")]).await, first);
+    assert!(first.starts_with("W/\""), "{first}");
+    // The same text of another template.
+    assert_ne!(etag(&[page, ("part.html", "text{# edited #}")]).await, first);
+    assert_ne!(etag(&[page, ("part.html", "other")]).await, first);
+}
+
+#[tokio::test]
+async fn editing_a_template_refreshes_the_pages_that_used_it() {
+    let (cache, _) = cache();
+    let app = app(&cache, CacheLayer::new(&cache).ttl(seconds(600)), PAGES);
+    app.get("/here/short.html", &[]).await;
+    app.get("/here/plain.html", &[]).await;
+    cache.invalidate_template("short.html");
+    assert!(!app.get("/here/short.html", &[]).await.is_hit());
+    assert!(app.get("/here/plain.html", &[]).await.is_hit());
+}
