@@ -382,8 +382,13 @@ impl Inner {
     /// Waits that long, as a future.
     #[cfg(feature = "shared")]
     pub(crate) async fn sleep(&self, span: Duration) {
+        self.sleep_until(Instant::now() + span).await;
+    }
+
+    #[cfg(any(feature = "http", feature = "shared"))]
+    pub(crate) async fn sleep_until(&self, deadline: Instant) {
         if let Some(janitor) = self.janitor() {
-            janitor.sleep_until(Instant::now() + span).await;
+            janitor.sleep_until(deadline).await;
         }
     }
 

@@ -32,8 +32,18 @@ pub(crate) struct RenderId(u64);
 pub(crate) struct Frame {
     id: FrameId,
     gathered: Gathered,
-    /// Whether it leads a flight.
-    leads: bool,
+    role: Role,
+}
+
+/// What a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// To gather, and nothing else.
+    Aside,
+    /// A fragment that is computed, and whether others may wait for it.
+    Fragment { leads: bool },
+    /// The same of a page, with fragments inside.
+    Page { leads: bool },
 }
 
 #[derive(Debug)]
@@ -51,12 +61,12 @@ pub(crate) struct Shared {
 }
 
 impl Frame {
-    pub(crate) fn new(record: Record, leads: bool) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), leads }
+    pub(crate) fn new(record: Record, role: Role) -> Frame {
+        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role }
     }
 
     pub(crate) fn shared(scope: Shared) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), leads: false }
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Aside }
     }
 
     pub(crate) fn id(&self) -> FrameId {
@@ -217,9 +227,15 @@ pub(crate) fn gather(f: impl FnOnce(&mut Record)) {
     with(|context| context.frames.last_mut().map(|frame| frame.with(f)));
 }
 
-/// Whether the work here stands in somebody's flight.
-pub(crate) fn leads() -> bool {
-    with(|context| context.frames.iter().any(|frame| frame.leads)).unwrap_or(false)
+/// Whether the work here may not wait for somebody else's: it stands in a flight itself. A page may wait for fragments,
+/// and no fragment waits for anything, so that no two can wait for each other.
+pub(crate) fn in_flight(of_page: bool) -> bool {
+    let leads = |frame: &Frame| match frame.role {
+        Role::Aside => false,
+        Role::Fragment { leads } => leads,
+        Role::Page { leads } => leads && of_page,
+    };
+    with(|context| context.frames.iter().any(leads)).unwrap_or(false)
 }
 
 /// When the innermost work of this cache on this thread began.
@@ -246,9 +262,9 @@ pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
     with(|context| {
         for frame in context.frames.iter().rev() {
             match &frame.gathered {
-                Gathered::Here(_) => return Err(NoHole::InFragment),
                 Gathered::Shared(Shared { holes: Some(holes), .. }) => return Ok(Arc::clone(holes)),
-                Gathered::Shared(_) => {}
+                Gathered::Here(_) if !matches!(frame.role, Role::Page { .. }) => return Err(NoHole::InFragment),
+                _ => {}
             }
         }
         Err(NoHole::NoPage)
@@ -339,7 +355,7 @@ pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
 
 /// Runs something and gives what it depended on, of which what encloses it here is not told.
 fn gather_apart<R>(record: Record, run: impl FnOnce() -> R) -> (R, Option<Record>) {
-    let frame = push(Frame::new(record, false));
+    let frame = push(Frame::new(record, Role::Aside));
     let _left_on_panic = PopOnDrop(frame);
     let result = run();
     (result, pop(frame).and_then(Frame::into_record))

@@ -21,13 +21,6 @@ pub(crate) enum Body {
     Page(Arc<Page>),
 }
 
-impl Body {
-    /// Whether it only says where to look: finding it is no answer.
-    pub(crate) fn is_direction(&self) -> bool {
-        matches!(self, Body::Page(page) if page.is_direction())
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) identity: Arc<[u8]>,
@@ -59,6 +52,7 @@ impl Entry {
     /// Whether the entry is younger than the lifetimes that [`Entry::fresh`] holds it against, with this much added.
     pub(crate) fn fresh_within(&self, latest: Nanos, asked: Nanos, grace: Nanos) -> bool {
         latest < self.record.expires.saturating_add(grace)
+            && latest < self.record.grace_ends
             && latest < self.record.begin.at.saturating_add(asked).saturating_add(grace)
     }
 

@@ -17,7 +17,7 @@ use crate::entry::{Body, Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
 use crate::front;
-use crate::identity::Identity;
+use crate::identity::{Identity, Kind, is_of};
 use crate::record::Begin;
 use crate::shared::Fetched;
 use crate::stats::Counter;
@@ -62,6 +62,10 @@ enum Step {
 }
 
 impl Wanted<'_> {
+    pub(crate) fn is_page(&self) -> bool {
+        is_of(Kind::Page, self.identity.bytes)
+    }
+
     /// Whether an entry is of this identity and version, and young enough.
     fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
         *entry.identity == *self.identity.bytes && entry.version == self.version && entry.fresh(latest, self.ttl)
@@ -99,7 +103,8 @@ impl FragmentCache {
 
     /// What a look-up does when memory holds nothing of use; `ended` was read before memory was.
     pub(crate) fn join(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
-        let origin = self.origin(wanted, asker, ended);
+        self.inner.counters.count(Counter::misses);
+        let mut origin = self.origin(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, false) {
@@ -113,6 +118,7 @@ impl FragmentCache {
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
                     }
+                    origin.begin = asker.begin();
                 }
                 Step::Lead(lead) => {
                     let fetched = match &self.inner.shared {
@@ -126,7 +132,8 @@ impl FragmentCache {
     }
 
     pub(crate) async fn join_async(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
-        let origin = self.origin(wanted, asker, ended);
+        self.inner.counters.count(Counter::misses);
+        let mut origin = self.origin(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, true) {
@@ -137,6 +144,7 @@ impl FragmentCache {
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
                     }
+                    origin.begin = asker.begin();
                 }
                 Step::Lead(lead) => {
                     let fetched = match &self.inner.shared {
@@ -151,7 +159,12 @@ impl FragmentCache {
 
     /// The work of computing an entry anew, the one there being no use; nobody waits for it.
     pub(crate) fn replace(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, asynchronous: bool) -> Work {
-        self.inner.memory.remove(wanted.identity.hash);
+        self.inner.counters.count(Counter::misses);
+        self.take_over(wanted, asker, asynchronous)
+    }
+
+    /// The same for a look-up that was counted already.
+    pub(crate) fn take_over(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, asynchronous: bool) -> Work {
         let ended = self.inner.flights.ended(wanted.identity.hash);
         let origin = self.origin(wanted, asker, ended);
         let place = self.inner.shared.as_ref().and_then(|shared| shared.place(wanted));
@@ -163,7 +176,6 @@ impl FragmentCache {
     }
 
     fn origin(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Origin {
-        self.inner.counters.count(Counter::misses);
         let mut tags = Vec::with_capacity(self.namespace.tags.len() + 1);
         tags.extend_from_slice(&self.namespace.tags);
         tags.push(self.key_tag(wanted.key));
@@ -177,7 +189,7 @@ impl FragmentCache {
             version: wanted.version,
             begin: origin.begin,
             asynchronous,
-            waits: wanted.waits && !context::leads(),
+            waits: wanted.waits && !context::in_flight(wanted.is_page()),
             asks: inner.shared.as_ref().is_some_and(|shared| shared.asks(wanted)),
         };
         let admits = |begin: Begin| {
@@ -241,12 +253,10 @@ impl FragmentCache {
 
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
-    pub(crate) fn hit(&self, wanted: &Wanted<'_>) -> Option<Found> {
+    fn hit(&self, wanted: &Wanted<'_>) -> Option<Found> {
         let latest = self.clock.latest();
         let answer = |entry: &Entry| {
-            if !entry.body.is_direction() {
-                self.counters.hit(entry.cost);
-            }
+            self.counters.hit(entry.cost);
             wanted.tell_enclosing(entry, || self.as_of(entry, latest));
             entry.found()
         };
@@ -304,8 +314,15 @@ impl Inner {
         value
     }
 
+    /// Counts a hit, and tells what encloses it.
+    #[cfg(feature = "http")]
+    pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry) {
+        self.counters.hit(entry.cost);
+        wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
+    }
+
     /// The valid, fresh entry of an identity.
-    fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
+    pub(crate) fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(wanted.identity.hash)?;
         self.usable(&entry, wanted, self.clock.latest()).then_some(entry)
     }

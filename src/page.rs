@@ -7,7 +7,7 @@
 mod wire;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
@@ -43,6 +43,39 @@ pub(crate) struct Grace {
     pub(crate) if_error: Nanos,
 }
 
+impl Stored {
+    /// The same in memory of its own: a few bytes may be a part of a large buffer, which they would keep.
+    pub(crate) fn detached(mut self) -> Stored {
+        for value in self.headers.values_mut() {
+            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+                let sensitive = value.is_sensitive();
+                *value = own;
+                value.set_sensitive(sensitive);
+            }
+        }
+        for piece in &mut self.body {
+            if let Piece::Text(bytes) = piece {
+                *bytes = Bytes::copy_from_slice(bytes);
+            }
+        }
+        self
+    }
+}
+
+impl Grace {
+    pub(crate) fn while_revalidating(&self) -> Nanos {
+        self.while_revalidating
+    }
+
+    pub(crate) fn if_error(&self) -> Nanos {
+        self.if_error
+    }
+
+    pub(crate) fn longest(&self) -> Nanos {
+        self.while_revalidating.max(self.if_error)
+    }
+}
+
 /// A part of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -52,16 +85,17 @@ pub(crate) enum Piece {
 }
 
 impl Page {
-    /// Whether it only says where the response is.
-    pub(crate) fn is_direction(&self) -> bool {
-        matches!(self, Page::Varies(_))
-    }
-
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match self {
             Page::Varies(_) => None,
             Page::Response(stored) => Some(stored),
         }
+    }
+
+    /// How long after its expiry it may be of use.
+    #[cfg(feature = "shared")]
+    pub(crate) fn longest_grace(&self) -> Nanos {
+        self.stored().map_or(0, |stored| stored.stale.longest())
     }
 
     /// Approximate bytes in memory.

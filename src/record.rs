@@ -64,6 +64,8 @@ pub(crate) struct Record {
     pub(crate) cache: u64,
     pub(crate) begin: Begin,
     pub(crate) expires: Nanos,
+    /// When the graces of all that is inside have ended too: nothing that contains it is served from then on.
+    pub(crate) grace_ends: Nanos,
     /// What was found in the cache is known to be valid as of here: other nodes' invalidations had been heard until then.
     pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
@@ -77,6 +79,7 @@ impl Record {
             cache,
             begin,
             expires: FOREVER,
+            grace_ends: FOREVER,
             heard: Nanos::MAX,
             uncacheable: false,
             // The key's, the environment's and two of the author's.
@@ -89,6 +92,7 @@ impl Record {
     pub(crate) fn absorb(&mut self, inner: &Record) {
         self.uncacheable |= inner.uncacheable;
         self.expires = self.expires.min(inner.expires);
+        self.grace_ends = self.grace_ends.min(inner.grace_ends);
         if self.cache != inner.cache {
             // Another cache's floors say nothing here, so nobody could ever tell that this went stale.
             self.uncacheable = true;

@@ -2,6 +2,9 @@
 //!
 //! Which work there is to do is `lookup.rs`; how its body runs differs from caller to caller.
 
+#[cfg(feature = "http")]
+mod page;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,11 +12,9 @@ use minijinja::Value;
 
 use crate::cache::Inner;
 use crate::clock::{Nanos, nanos};
-use crate::context::{self, Frame, FrameId};
+use crate::context::{self, Frame, FrameId, Role};
 use crate::entry::{Body, Entry, Fragment};
 use crate::flight::Lead;
-#[cfg(feature = "http")]
-use crate::floors::TagHash;
 use crate::lookup::{Origin, Wanted};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
@@ -52,7 +53,9 @@ impl Work {
         }
         let mut record = Record::new(inner.id, origin.begin);
         origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
-        let frame = Frame::new(record, lead.is_some());
+        let leads = lead.is_some();
+        let role = if wanted.is_page() { Role::Page { leads } } else { Role::Fragment { leads } };
+        let frame = Frame::new(record, role);
         Work {
             inner: Arc::clone(inner),
             frame: frame.id(),
@@ -104,25 +107,21 @@ impl Work {
         Fragment::new(text)
     }
 
-    /// Finishes with something that depends on the key alone, whatever the work was about.
-    #[cfg(feature = "http")]
-    pub(crate) fn finish_with_key_alone(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>) {
-        let gathered = self.take_record();
-        context::gather(|enclosing| enclosing.enclose(&gathered));
-        let mut bare = Record::new(self.inner.id, gathered.begin);
-        tags.into_iter().for_each(|hash| bare.tag(Tag { hash, name: None }));
-        self.parked = Some(Frame::new(bare, false));
-        self.finish(body);
+    /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
+    /// Returns whether it was stored.
+    pub(crate) fn finish(mut self, body: Body) -> bool {
+        self.finished = true;
+        self.inner.counters.count(Counter::renders);
+        let record = self.take_record();
+        let entry = self.entry(body, record);
+        context::gather(|enclosing| enclosing.enclose(&entry.record));
+        self.publish(&entry)
     }
 
-    /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
-    pub(crate) fn finish(mut self, body: Body) {
-        self.finished = true;
-        let inner = Arc::clone(&self.inner);
-        inner.counters.count(Counter::renders);
-        let mut record = self.take_record();
+    fn entry(&self, body: Body, mut record: Record) -> Arc<Entry> {
         record.expires = record.expires.min(self.expiry(record.begin));
-        let entry = Arc::new(Entry {
+        record.grace_ends = record.grace_ends.min(record.expires.saturating_add(self.kept));
+        Arc::new(Entry {
             identity: Arc::clone(&self.identity),
             version: self.version,
             body,
@@ -130,50 +129,36 @@ impl Work {
             stale: self.stale,
             kept: self.kept,
             cost: nanos(self.started.elapsed()),
-        });
-        context::gather(|enclosing| enclosing.enclose(&entry.record));
-        self.publish(&entry);
-    }
-
-    /// Ends the work without a result that anybody else could use, and lets those who wait compute for themselves.
-    #[cfg(feature = "http")]
-    pub(crate) fn release(mut self) {
-        self.finished = true;
-        let record = self.take_record();
-        context::gather(|enclosing| enclosing.enclose(&record));
-        self.inner.counters.count(Counter::renders);
-        self.inner.counters.count(Counter::unstored);
-        if let Some(lead) = self.lead.take() {
-            lead.release();
-        }
+        })
     }
 
     /// Stores, unless it must not be. What is expired when it is done (its scope began long ago) is as good as
     /// uncacheable: those who wait would find it expired, and must not queue up to find so one after another.
-    fn publish(&mut self, entry: &Arc<Entry>) {
+    fn publish(&mut self, entry: &Arc<Entry>) -> bool {
         let inner = &self.inner;
-        let Some(lead) = self.lead.take() else {
-            inner.counters.count(Counter::unstored);
-            return;
-        };
-        if entry.record.uncacheable || !entry.fresh(inner.clock.latest(), self.ttl) {
-            inner.counters.count(Counter::unstored);
+        let fresh = entry.fresh(inner.clock.latest(), self.ttl);
+        let valid = entry.record.templates_current() && entry.record.admitted(&inner.floors);
+        let small = u64::from(entry.weight()) <= inner.settings.max_entry_bytes;
+        let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
+        let keeps = self.lead.is_some() && !entry.record.uncacheable && graced && valid && small;
+        inner.counters.count(if keeps { Counter::stores } else { Counter::unstored });
+        if keeps {
+            inner.keep(self.hash, entry);
+        }
+        let Some(lead) = self.lead.take() else { return false };
+        if entry.record.uncacheable || !fresh {
             lead.release();
-        } else if !entry.record.templates_current() || !entry.record.admitted(&inner.floors) {
-            // Dropping the lead lets the next one try: this result began before an invalidation.
-            inner.counters.count(Counter::unstored);
-        } else if u64::from(entry.weight()) > inner.settings.max_entry_bytes {
-            inner.counters.count(Counter::unstored);
+        } else if valid {
             lead.land(Arc::clone(entry));
         } else {
-            inner.counters.count(Counter::stores);
-            inner.keep(self.hash, entry);
-            lead.land(Arc::clone(entry));
-            // After those who wait were released.
-            if let Some((shared, place)) = inner.shared.as_ref().zip(self.place.take()) {
-                shared.put(place, entry);
-            }
+            // The next one may try: this result began before an invalidation.
+            drop(lead);
         }
+        // After those who wait were released.
+        if keeps && let Some((shared, place)) = inner.shared.as_ref().zip(self.place.take()) {
+            shared.put(place, entry);
+        }
+        keeps
     }
 
     fn take_record(&mut self) -> Record {

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, COOKIE, RANGE};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE, RANGE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -27,6 +27,8 @@ pub(super) enum Ask {
     Unsafe,
     /// The cache has no part in it.
     Pass(Skip),
+    /// It would take no answer but a stored one, and there can be none.
+    Refuse,
     Page(Asked),
 }
 
@@ -42,10 +44,10 @@ pub(super) struct Asked {
 pub(super) struct Facts {
     /// It has credentials that are not part of the identity.
     pub(super) authorization: bool,
-    /// The identity holds something that is one visitor's, so that a private response may be stored under it.
+    /// The identity holds who asks, so that a private response may be stored under it.
     pub(super) visitor: bool,
-    /// The identity holds something that no `Vary` can say.
-    pub(super) unspeakable: bool,
+    /// The identity holds something that no cache in front can go by.
+    pub(super) personal: bool,
     /// What the route declares counts for it.
     pub(super) declared: bool,
     /// A response to it may be stored.
@@ -61,42 +63,62 @@ impl Ask {
         if !head && request.method != Method::GET {
             return if request.method.is_safe() { Ask::Pass(Skip::Method) } else { Ask::Unsafe };
         }
-        if !whole {
-            return Ask::Pass(Skip::Body);
-        }
         let noticed = Noticed::of(&request.headers);
-        if noticed.upgrade {
-            return Ask::Pass(Skip::Upgrade);
-        }
-        if noticed.ambiguous {
-            return Ask::Pass(Skip::Ambiguous);
-        }
-        if policy.bypass_if.iter().any(|bypasses| bypasses(request)) {
-            return Ask::Pass(Skip::Policy);
-        }
         let directives =
             if noticed.directives { RequestDirectives::read(&request.headers) } else { RequestDirectives::default() };
-        let keyed_authorization = noticed.authorization && policy.vary.contains(&AUTHORIZATION);
-        let mut facts = Facts {
-            authorization: noticed.authorization && !keyed_authorization,
-            visitor: keyed_authorization,
-            unspeakable: !policy.vary_by.is_empty(),
-            declared: true,
-            storable: !directives.no_store && !noticed.range,
-            conditional: noticed.conditional,
-        };
-        let Some(mut question) = question(policy, request, &noticed) else { return Ask::Pass(Skip::Ambiguous) };
-        if !noticed.cookies {
-            question.qualify(None);
-        } else if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
-            return Ask::Pass(Skip::Cookie);
+        let only_if_cached = directives.only_if_cached;
+        match Asked::read(policy, request, whole, &noticed, directives) {
+            Ok(asked) => Ask::Page(asked),
+            Err(_) if only_if_cached => Ask::Refuse,
+            Err(skip) => Ask::Pass(skip),
         }
-        question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
-        Ask::Page(Asked { question, facts, directives })
+    }
+}
+
+impl Facts {
+    /// Of a request that passes by, with all that others do not have.
+    pub(super) fn passing(policy: &Policy, headers: &HeaderMap) -> Facts {
+        let cookies = headers.contains_key(COOKIE) && policy.cookies.are_declared();
+        Facts { personal: cookies || !policy.vary_by.is_empty(), ..Facts::default() }
     }
 }
 
 impl Asked {
+    fn read(
+        policy: &Policy,
+        request: &Parts,
+        whole: bool,
+        noticed: &Noticed<'_>,
+        directives: RequestDirectives,
+    ) -> Result<Asked, Skip> {
+        if !whole {
+            return Err(Skip::Body);
+        }
+        if noticed.ambiguous {
+            return Err(Skip::Ambiguous);
+        }
+        if policy.bypass_if.iter().any(|bypasses| bypasses(request)) {
+            return Err(Skip::Policy);
+        }
+        let keyed_authorization = noticed.authorization && policy.vary.contains(&AUTHORIZATION);
+        let mut facts = Facts {
+            authorization: noticed.authorization && !keyed_authorization,
+            visitor: keyed_authorization,
+            personal: keyed_authorization || !policy.vary_by.is_empty(),
+            declared: true,
+            storable: !directives.no_store && !noticed.partial && request.method == Method::GET,
+            conditional: noticed.conditional,
+        };
+        let mut question = question(policy, request, noticed).ok_or(Skip::Ambiguous)?;
+        if !noticed.cookies {
+            question.qualify(None);
+        } else if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
+            return Err(Skip::Cookie);
+        }
+        question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
+        Ok(Asked { question, facts, directives })
+    }
+
     /// The identity of the response that fits this request, of an address whose responses vary by these headers.
     pub(super) fn varied(&self, names: &[HeaderName], headers: &HeaderMap) -> Question {
         let mut values = Vec::with_capacity(64);
@@ -111,7 +133,9 @@ impl Asked {
 fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Question> {
     let mut question = Question::new(Kind::Page, &policy.cache.namespace);
     let uri = original_uri(request);
-    question.handler_key(&(host(uri, noticed.host), uri.path()), &Options::default()).ok()?;
+    question.handler_key(&(host(uri, noticed.host)?, path(policy, request)), &Options::default()).ok()?;
+    question.qualify(rewritten(uri, &request.uri));
+    question.qualify(policy.version.as_deref().map(str::as_bytes));
     question.qualify(uri.scheme_str().map(str::as_bytes));
     question.qualify(keyed_query(&policy.query, uri.query()).as_deref().map(str::as_bytes));
     // A handler may print what proxies say, so it tells pages apart.
@@ -123,10 +147,11 @@ fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Q
     vary::encode_values(&policy.vary, &request.headers, &mut values);
     question.qualify((!policy.vary.is_empty()).then_some(&values));
     let mut told = Vec::new();
-    for about in &policy.vary_by {
-        let value = about(request);
-        told.extend_from_slice(&(value.len() as u64).to_le_bytes());
-        told.extend_from_slice(value.as_bytes());
+    for (name, about) in &policy.vary_by {
+        for part in [name, &about(request)] {
+            told.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            told.extend_from_slice(part.as_bytes());
+        }
     }
     question.qualify((!told.is_empty()).then_some(&told));
     Some(question)
@@ -142,22 +167,40 @@ pub(super) fn original_uri(request: &Parts) -> &Uri {
     &request.uri
 }
 
-/// In lower case; empty if the request names none.
-pub(super) fn host<'a>(uri: &'a Uri, header: Option<&'a HeaderValue>) -> Cow<'a, str> {
-    let named = uri.authority().map(Authority::as_str);
-    let host = named.or_else(|| header?.to_str().ok()).unwrap_or_default();
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
+/// The whole path, without what a router took off it.
+pub(super) fn path<'a>(policy: &Policy, request: &'a Parts) -> Cow<'a, str> {
+    match &policy.path {
+        Some(path) => Cow::Owned(path(request)),
+        None => Cow::Borrowed(original_uri(request).path()),
     }
 }
 
-/// What a `Forwarded` line says of host and scheme (RFC 7239); whom it is for tells no pages apart.
+/// The address that something on the way made of the original, if it did more than take the prefix of a router off it.
+fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a [u8]> {
+    let target = uri.path_and_query()?.as_str();
+    let kept = original.path_and_query().is_some_and(|whole| whole.as_str().ends_with(target));
+    (!kept).then_some(target.as_bytes())
+}
+
+/// In lower case; empty if the request names none, `None` if it names two or what is no text.
+pub(super) fn host<'a>(uri: &'a Uri, header: Option<&'a HeaderValue>) -> Option<Cow<'a, str>> {
+    let header = header.map(HeaderValue::to_str).transpose().ok()?;
+    let authority = uri.authority().map(Authority::as_str);
+    if let (Some(header), Some(authority)) = (header, authority)
+        && !header.eq_ignore_ascii_case(authority)
+    {
+        return None;
+    }
+    let host = authority.or(header).unwrap_or_default();
+    let lower = host.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if lower { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) })
+}
+
+/// What a `Forwarded` line says beside whom it is for and by, which tell no pages apart (RFC 7239).
 fn forwarded(line: &HeaderValue) -> Vec<u8> {
     let line = line.as_bytes().to_ascii_lowercase();
-    let told = line.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
-    let told: Vec<&[u8]> = told.filter(|part| part.starts_with(b"host=") || part.starts_with(b"proto=")).collect();
+    let parts = line.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
+    let told: Vec<&[u8]> = parts.filter(|part| !part.starts_with(b"for=") && !part.starts_with(b"by=")).collect();
     told.join(&b';')
 }
 
@@ -170,6 +213,8 @@ fn keyed_query<'a>(policy: &Query, query: Option<&'a str>) -> Option<Cow<'a, str
     };
     match policy {
         Query::All => Some(Cow::Borrowed(query)),
+        // Two spellings of one name keep their order, which only the handler can tell.
+        Query::Sorted if query.bytes().any(|byte| matches!(byte, b'%' | b'+')) => Some(Cow::Borrowed(query)),
         Query::Sorted => {
             let mut pairs: Vec<&str> = query.split('&').collect();
             pairs.sort_by_key(|pair| name_of(pair));
@@ -200,37 +245,56 @@ fn ask_cookies(cookies: &Cookies, headers: &HeaderMap, question: &mut Question, 
     for pair in pairs_of(headers) {
         let name = cookie_name(pair);
         if cookies.is_keyed(name) {
+            let has_value = pair.iter().skip_while(|byte| **byte != b'=').nth(1).is_some();
+            facts.visitor |= has_value && cookies.is_session(name);
             keyed.push(pair);
         } else if !cookies.is_ignored(name) {
             return false;
         }
     }
-    facts.visitor |= !keyed.is_empty();
+    facts.personal |= !keyed.is_empty();
     // In their order, which decides between two of one name. None of them holds a semicolon.
     question.qualify((!keyed.is_empty()).then(|| keyed.join(&b';')).as_deref());
     true
 }
 
-/// Takes out of a request what does not tell pages apart, and what would have the handler answer with less than a page.
-/// What was taken is put back by nobody: holes see the request as it was.
-pub(super) fn reduce(policy: &Policy, request: &mut Parts) {
+/// Has the handler answer with a whole page, whatever part of it or in which case the client wants it.
+pub(super) fn make_whole(request: &mut Parts) {
     use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
     for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE] {
         request.headers.remove(name);
     }
+    request.method = Method::GET;
+}
+
+/// Takes out of a request what does not tell pages apart. It is put back by nobody: holes see the request as it was.
+pub(super) fn reduce(policy: &Policy, request: &mut Parts) {
+    if !policy.holes.is_empty() {
+        // The holes of a compressed page could not be found.
+        request.headers.remove(ACCEPT_ENCODING);
+    }
     reduce_cookies(&policy.cookies, &mut request.headers);
-    if let (Query::Only(_) | Query::Ignore(_), Some(query)) = (&policy.query, request.uri.query()) {
-        let kept = keyed_query(&policy.query, Some(query));
-        if kept.as_deref() != Some(query)
-            && let Some(uri) = with_query(&request.uri, kept.as_deref())
-        {
-            request.uri = uri;
+    if matches!(policy.query, Query::Only(_) | Query::Ignore(_)) {
+        reduce_query(&policy.query, &mut request.uri);
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get_mut() {
+            reduce_query(&policy.query, uri);
         }
     }
 }
 
+fn reduce_query(policy: &Query, uri: &mut Uri) {
+    let kept = keyed_query(policy, uri.query());
+    if kept.as_deref() != uri.query()
+        && let Some(reduced) = with_query(uri, kept.as_deref())
+    {
+        *uri = reduced;
+    }
+}
+
 fn reduce_cookies(cookies: &Cookies, headers: &mut HeaderMap) {
-    if pairs_of(headers).all(|pair| cookies.is_keyed(cookie_name(pair))) {
+    let one_line = headers.get_all(COOKIE).iter().nth(1).is_none();
+    if one_line && pairs_of(headers).all(|pair| cookies.is_keyed(cookie_name(pair))) {
         return;
     }
     let keyed: Vec<&[u8]> = pairs_of(headers).filter(|pair| cookies.is_keyed(cookie_name(pair))).collect();

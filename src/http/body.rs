@@ -13,11 +13,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::scope::Scope;
+
 pin_project! {
     /// The body of a response that went through a layer: stored, or the inner service's own.
     pub struct LayerBody<B: Body> {
         #[pin]
         kind: Kind<B>,
+        // What is read while the body is sent belongs to the request as well.
+        scope: Option<Scope>,
     }
 }
 
@@ -51,23 +55,37 @@ pub(super) enum Collected<B: Body> {
 
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
-        LayerBody { kind: Kind::Whole { bytes: None } }
+        LayerBody::of(Kind::Whole { bytes: None })
     }
 
     pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
-        LayerBody { kind: Kind::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
+        LayerBody::of(Kind::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) })
     }
 
     pub(super) fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> LayerBody<B> {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        LayerBody { kind: Kind::Pieces { pieces, length } }
+        LayerBody::of(Kind::Pieces { pieces, length })
+    }
+
+    fn of(kind: Kind<B>) -> LayerBody<B> {
+        LayerBody { kind, scope: None }
+    }
+
+    /// Reads on inside the scope.
+    pub(super) fn inside(mut self, scope: Scope) -> LayerBody<B> {
+        self.scope = Some(scope);
+        self
     }
 
     pub(super) fn through(body: B) -> LayerBody<B> {
-        LayerBody { kind: Kind::Through { body } }
+        LayerBody::of(Kind::Through { body })
     }
 }
+
+/// What a frame takes beside its bytes, and how many are taken in however small the limit is.
+const FRAME: u64 = size_of::<Frame<Bytes>>() as u64;
+const MANY: u64 = 4096;
 
 /// Reads a body of at most `limit` bytes, until `late` is ready.
 pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> Collected<B>
@@ -81,7 +99,8 @@ where
     let mut late = pin!(late);
     let mut body = Box::pin(body);
     let mut read = Read { frames: VecDeque::new(), rest: None, error: None };
-    let (mut length, mut data_only) = (0, true);
+    // Many small frames take more than their bytes.
+    let (mut length, mut taken, mut data_only) = (0, 0, true);
     loop {
         let frame = poll_fn(|context| match body.as_mut().poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
@@ -89,10 +108,12 @@ where
         });
         match frame.await {
             Some(Some(Ok(frame))) => {
-                length += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let data = frame.data_ref().map_or(0, |data| data.len() as u64);
+                length += data;
+                taken += data + FRAME;
                 data_only &= frame.is_data();
                 read.frames.push_back(frame);
-                if length <= limit {
+                if length <= limit && taken <= limit.saturating_mul(2).max(MANY * FRAME) {
                     continue;
                 }
                 read.rest = Some(body);
@@ -102,7 +123,7 @@ where
             Some(None) => {}
             None => read.rest = Some(body),
         }
-        return Collected::Apart(LayerBody { kind: Kind::Replayed { read } });
+        return Collected::Apart(LayerBody::of(Kind::Replayed { read }));
     }
 }
 
@@ -126,7 +147,9 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
+        let this = self.project();
+        let _inside = this.scope.as_ref().map(Scope::attach);
+        match this.kind.project() {
             KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;

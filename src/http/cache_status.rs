@@ -12,10 +12,10 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) enum Skip {
     /// It neither reads a page nor changes one.
     Method,
+    /// It asks for what a GET would say; nothing is stored for it.
+    Head,
     /// It has a body, which is no part of any identity.
     Body,
-    /// It asks for another protocol.
-    Upgrade,
     /// It has cookies that are neither keyed nor declared irrelevant.
     Cookie,
     /// It has credentials, and what is stored may not answer it.
@@ -26,6 +26,8 @@ pub(super) enum Skip {
     Ambiguous,
     /// The application said so.
     Policy,
+    /// Caching is switched off.
+    Off,
 }
 
 /// What was done.
@@ -50,6 +52,8 @@ pub(super) struct Why {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forward {
     Miss,
+    /// It had expired.
+    Stale,
     /// Nothing for these values of the headers that the page varies by.
     VaryMiss,
     /// The client asked for it.
@@ -93,7 +97,7 @@ impl Did {
             }
             Did::Skipped(Skip::Method) => write!(line, "; fwd=method"),
             Did::Skipped(skip) => write!(line, "; fwd=bypass; detail={}", skip.token()),
-            Did::Refused => write!(line, "; fwd=miss; detail=only-if-cached"),
+            Did::Refused => write!(line, "; detail=only-if-cached"),
         };
         written.ok().and_then(|()| HeaderValue::try_from(line).ok())
     }
@@ -103,6 +107,7 @@ impl Forward {
     fn token(self) -> &'static str {
         match self {
             Forward::Miss => "miss",
+            Forward::Stale => "stale",
             Forward::VaryMiss => "vary-miss",
             Forward::Request => "request",
         }
@@ -113,13 +118,14 @@ impl Skip {
     fn token(self) -> &'static str {
         match self {
             Skip::Method => "method",
+            Skip::Head => "head",
             Skip::Body => "body",
-            Skip::Upgrade => "upgrade",
             Skip::Cookie => "cookie",
             Skip::Authorization => "authorization",
             Skip::Request => "request",
             Skip::Ambiguous => "ambiguous",
             Skip::Policy => "policy",
+            Skip::Off => "off",
         }
     }
 }

@@ -17,9 +17,10 @@ use tower_service::Service;
 
 use super::body::{Collected, LayerBody, collect};
 use super::conditions::{self, Verdict, evaluate};
+use super::date;
 use super::etag::EntityTag;
 use super::policy::About;
-use super::validate::{conclude, http_date, judge_late, tag};
+use super::validate::{conclude, judge_late, tag};
 
 /// Gives responses an `ETag` and answers conditional requests (RFC 9110 §13): 304 where the client has what the handler
 /// would send. The handler runs all the same; a [`CacheLayer`](super::CacheLayer) answers without it, and validates as
@@ -165,7 +166,7 @@ where
                 Collected::Apart(body) => body,
             };
             let verdict = judge_late(&seen, head.status, &head.headers);
-            Ok(conclude(&seen.method, verdict, head.status, head.headers, body))
+            Ok(conclude(&seen.method, verdict, head, body))
         })
     }
 }
@@ -176,7 +177,7 @@ impl Validators {
         if let Some(etag) = &self.etag {
             headers.insert(ETAG, etag.to_header_value());
         }
-        if let Some(date) = self.last_modified.and_then(http_date) {
+        if let Some(date) = self.last_modified.and_then(date::write) {
             headers.insert(LAST_MODIFIED, date);
         }
         headers

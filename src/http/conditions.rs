@@ -3,14 +3,13 @@
 //! Owns the order of the conditions and the comparison of dates; `etag.rs` compares tags. Leaves to the layer for which
 //! responses it asks at all (200, and no handler that has already changed something), and the making of the answer.
 
-use std::time::SystemTime;
-
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::date;
 use super::etag::{Comparison, asks_for_any, matches_any};
 
 /// What the conditions of a request come to.
@@ -106,11 +105,7 @@ fn unchanged_since(request: &HeaderMap, name: &HeaderName, validators: &Validato
     let (Some(asked), None) = (lines.next(), lines.next()) else {
         return None;
     };
-    Some(date(validators.last_modified?)? <= date(asked)?)
-}
-
-fn date(value: &HeaderValue) -> Option<SystemTime> {
-    httpdate::parse_http_date(value.to_str().ok()?).ok()
+    Some(date::parse(validators.last_modified?)? <= date::parse(asked)?)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
 
+use super::make::in_time;
 use super::policy::Policy;
 use crate::error::{Error, ErrorKind};
 use crate::page::Piece;
@@ -89,27 +91,34 @@ pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts)
         names.push(name);
         body.push(part);
     }
-    let scope = policy.cache.scope();
-    scope.run_async(all(policy, body, &names)).await
+    policy.cache.scope().run_async(all(policy, body, &names)).await
 }
 
+/// Polls all of them until the last one is filled, or until the cache's wait timeout.
 async fn all(policy: &Policy, mut body: Vec<Result<Bytes, Filling>>, names: &[&str]) -> Vec<Bytes> {
-    poll_fn(|context| {
+    let inner = &policy.cache.inner;
+    let leave_empty = |name: &str, error: BoxError| {
+        let message = format!("the hole {name:?} was left empty");
+        inner.report(&Error::new(ErrorKind::Callback, message).with_source(error));
+        Ok(Bytes::new())
+    };
+    let filled = poll_fn(|context| {
         let mut pending = false;
         for (part, name) in body.iter_mut().zip(names) {
             let Err(filling) = part else { continue };
-            match filling.as_mut().poll(context) {
-                Poll::Ready(Ok(text)) => *part = Ok(Bytes::from(text)),
-                Poll::Ready(Err(error)) => {
-                    let message = format!("the hole {name:?} was left empty");
-                    policy.cache.inner.report(&Error::new(ErrorKind::Callback, message).with_source(error));
-                    *part = Ok(Bytes::new());
-                }
-                Poll::Pending => pending = true,
+            match catch_unwind(AssertUnwindSafe(|| filling.as_mut().poll(context))) {
+                Ok(Poll::Ready(Ok(text))) => *part = Ok(Bytes::from(text)),
+                Ok(Poll::Ready(Err(error))) => *part = leave_empty(name, error),
+                Ok(Poll::Pending) => pending = true,
+                Err(_) => *part = leave_empty(name, "it panicked".into()),
             }
         }
         if pending { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
+    });
+    if in_time(filled, inner.sleep_until(inner.deadline())).await.is_none() {
+        for (part, name) in body.iter_mut().zip(names).filter(|(part, _)| part.is_err()) {
+            *part = leave_empty(name, "it took longer than the wait timeout".into());
+        }
+    }
     body.into_iter().filter_map(Result::ok).collect()
 }

@@ -1,53 +1,97 @@
 //! Pages that are no longer valid: by their path, and because something was changed at their address.
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 
 use super::ask;
+use super::policy::Policy;
 use crate::cache::{FragmentCache, Invalidation};
+use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
 use crate::invalidated::Invalidated;
 use crate::record::Tag;
 
 impl FragmentCache {
-    /// Invalidates the stored pages of a path in this namespace: on every host, with every query, for every visitor.
+    /// Invalidates the stored pages of a path in this namespace: on every host, with every query, for every visitor. The
+    /// path is as a client sends it, with what is not ASCII in percent signs.
     ///
     /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
-        let invalidation = self.inner.raise(tag_hash(TagClass::Path, self.namespace.id, path.as_bytes()));
+        let invalidation = self.inner.raise(path_hash(self, "", path));
         self.inner.tell_invalidated(Invalidated::Page(path));
         invalidation
     }
 }
 
-/// By which a page goes with its path.
-pub(super) fn path_tag(cache: &FragmentCache, request: &Parts) -> Tag {
-    let path = ask::original_uri(request).path();
-    Tag { hash: tag_hash(TagClass::Path, cache.namespace.id, path.as_bytes()), name: None }
+/// By which a page goes with its path, on all hosts and on its own. However the path is spelled: the page is another one,
+/// but not what it shows.
+pub(super) fn path_tags(policy: &Policy, request: &Parts) -> impl Iterator<Item = Tag> {
+    let path = ask::path(policy, request);
+    let host = host_of(request).unwrap_or_default();
+    let hashes = [path_hash(&policy.cache, "", &path), path_hash(&policy.cache, &host, &path)];
+    hashes.into_iter().map(|hash| Tag { hash, name: None })
 }
 
-/// Where something is to be changed.
-pub(super) struct Target {
+fn path_hash(cache: &FragmentCache, host: &str, path: &str) -> TagHash {
+    let mut bytes = Vec::with_capacity(host.len() + path.len() + 1);
+    bytes.extend_from_slice(host.as_bytes());
+    // No host and no path holds one.
+    bytes.push(b' ');
+    decode(path, &mut bytes);
+    tag_hash(TagClass::Path, cache.namespace.id, &bytes)
+}
+
+/// Every `%xx` as the byte it is.
+fn decode(path: &str, out: &mut Vec<u8>) {
+    let mut rest = path.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.first_chunk::<2>().and_then(|digits| std::str::from_utf8(digits).ok());
+        let coded = digits.filter(|_| *byte == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(coded.unwrap_or(*byte));
+        rest = if coded.is_some() { &after[2..] } else { after };
+    }
+}
+
+fn host_of(request: &Parts) -> Option<Cow<'_, str>> {
+    ask::host(ask::original_uri(request), request.headers.get(HOST))
+}
+
+/// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as if
+/// it had: nobody knows.
+pub(super) struct Changing {
+    cache: FragmentCache,
     host: String,
     path: String,
+    ended: bool,
 }
 
-impl Target {
-    pub(super) fn of(request: &Parts) -> Target {
-        let uri = ask::original_uri(request);
-        Target { host: ask::host(uri, request.headers.get(HOST)).into_owned(), path: uri.path().to_owned() }
+impl Changing {
+    /// `None` for a request that does not say on which host.
+    pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<Changing> {
+        let host = host_of(request)?.into_owned();
+        let path = ask::path(policy, request).into_owned();
+        Some(Changing { cache: policy.cache.clone(), host, path, ended: false })
     }
 
-    /// Invalidates the target and what the response names beside it (RFC 9111 §4.4), whatever their queries.
-    pub(super) fn invalidate(&self, cache: &FragmentCache, response: &HeaderMap) {
-        cache.invalidate((self.host.as_str(), self.path.as_str()));
+    /// If it succeeded, what is stored of its target is not valid any more, nor of what the response names beside it.
+    pub(super) fn end(mut self, status: StatusCode, response: &HeaderMap) {
+        self.ended = true;
+        if !status.is_success() && !status.is_redirection() {
+            return;
+        }
+        self.invalidate(&self.path);
         for name in [LOCATION, CONTENT_LOCATION] {
             let named = response.get_all(name).iter().filter_map(|line| line.to_str().ok());
-            for path in named.filter_map(|reference| self.resolve(reference)) {
-                cache.invalidate((self.host.as_str(), path.as_str()));
-            }
+            named.filter_map(|reference| self.resolve(reference)).for_each(|path| self.invalidate(&path));
         }
+    }
+
+    fn invalidate(&self, path: &str) {
+        self.cache.inner.raise(path_hash(&self.cache, &self.host, path));
+        self.cache.inner.tell_invalidated(Invalidated::Page(path));
     }
 
     /// The path of a reference, if it is on the same host: nobody invalidates somebody else's pages.
@@ -55,7 +99,8 @@ impl Target {
         let reference = reference.split('#').next().unwrap_or_default();
         let absolute = reference.strip_prefix("//").map(|rest| format!("http://{rest}"));
         let reference = absolute.as_deref().unwrap_or(reference);
-        if let Ok(uri) = reference.parse::<Uri>()
+        if reference.contains("://")
+            && let Ok(uri) = reference.parse::<Uri>()
             && let Some(authority) = uri.authority()
         {
             return authority.as_str().eq_ignore_ascii_case(&self.host).then(|| uri.path().to_owned());
@@ -69,6 +114,14 @@ impl Target {
                 let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 Some(without_dots(&format!("{folder}/{path}")))
             }
+        }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.invalidate(&self.path);
         }
     }
 }

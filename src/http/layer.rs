@@ -10,7 +10,6 @@ use tower_layer::Layer;
 
 use super::hole::{self, HoleRequest};
 use super::policy::{Policy, Query};
-use super::seldom::Seldom;
 use super::service::{CacheService, Shared};
 use super::tags::TagHeader;
 use crate::cache::FragmentCache;
@@ -23,7 +22,7 @@ use crate::cache::FragmentCache;
 /// tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
 ///
 /// A response to a request with cookies or credentials is never stored, and such a request never gets a stored one, unless
-/// the cookies are [keyed](CacheLayer::key_cookies) or [declared irrelevant](CacheLayer::ignore_cookies).
+/// the cookies are keyed ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or [declared irrelevant](CacheLayer::ignore_cookies).
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,8 +38,13 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Lay it outside of what compresses, and inside of what a response must pass each time. With axum's nested routers the
-/// crate's `axum` feature must be on: it is how the layer knows the whole path.
+/// Lay it outside of what compresses or reads cookies, and inside of what a response must pass each time: a stored page
+/// comes with all its headers, a nonce for scripts among them. With axum's nested routers the crate's `axum` feature must be
+/// on: it is how the layer knows the whole path. What tells pages apart is method, scheme, host, path and query,
+/// `Forwarded`, `X-Forwarded-Host`, `-Proto` and `-Prefix`, what the response's `Vary` names, and what is said here;
+/// a handler that prints another header of its request must name that in `Vary`.
+///
+/// Several applications in one cache need a [namespace](FragmentCache::namespace) each.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct CacheLayer {
@@ -51,7 +55,7 @@ pub struct CacheLayer {
 impl CacheLayer {
     /// A layer that keeps pages in this cache, or in this namespace of it.
     pub fn new(cache: &FragmentCache) -> CacheLayer {
-        CacheLayer { shared: Arc::new(Shared { policy: Policy::new(cache), seldom: Seldom::new() }) }
+        CacheLayer { shared: Arc::new(Shared::new(Policy::new(cache))) }
     }
 
     /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public, max-age`).
@@ -117,9 +121,34 @@ impl CacheLayer {
     }
 
     /// Tells pages apart by something only the application knows: a role, a tenant, an experiment. No `Vary` can say
-    /// that, so caches in front are told that such pages are private.
-    pub fn vary_by<T: Into<String>>(mut self, value: impl Fn(&Parts) -> T + Send + Sync + 'static) -> CacheLayer {
-        self.policy().vary_by.push(Arc::new(move |request| value(request).into()));
+    /// that, so caches in front are told that such pages are private. The name tells it from what other layers vary by.
+    pub fn vary_by<T: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        value: impl Fn(&Parts) -> T + Send + Sync + 'static,
+    ) -> CacheLayer {
+        self.policy().vary_by.push((name.into(), Arc::new(move |request| value(request).into())));
+        self
+    }
+
+    /// Which path a request asks for, in place of that of its address: where something in front takes a prefix off it, so
+    /// that two addresses look the same. (axum's nested routers are known where the crate's `axum` feature is on.)
+    pub fn path_by<T: Into<String>>(mut self, path: impl Fn(&Parts) -> T + Send + Sync + 'static) -> CacheLayer {
+        self.policy().path = Some(Arc::new(move |request| path(request).into()));
+        self
+    }
+
+    /// The version of what handlers say, as part of the key: with a shared tier, for a deployment whose pages those of the
+    /// one before are not to be taken for. (Templates are told apart without it.)
+    pub fn version(mut self, version: impl Into<String>) -> CacheLayer {
+        self.policy().version = Some(version.into());
+        self
+    }
+
+    /// Whether a request that changes something, and succeeds, invalidates the pages of its address and of those that the
+    /// response names in `Location` and `Content-Location` (RFC 9111 §4.4); yes by default.
+    pub fn invalidate_on_change(mut self, yes: bool) -> CacheLayer {
+        self.policy().invalidates = yes;
         self
     }
 
@@ -135,15 +164,24 @@ impl CacheLayer {
         self
     }
 
-    /// Tells pages apart by these cookies: each visitor who has one has pages of his own, which are private to all caches
-    /// in front. So a session's pages can be stored, and `If-None-Match` is answered without asking the handler.
+    /// Tells pages apart by these cookies: a language, a currency. Their pages are private to all caches in front.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         self.policy().cookies.keyed.extend(names.into_iter().map(Into::into));
         self
     }
 
+    /// Names the cookie that says who asks. Each visitor who has one has pages of his own, which are private to all caches
+    /// in front; responses that say `private` are stored for him too. So a session's pages can be stored, and
+    /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them a
+    /// tag with [`Scope::tag`](crate::Scope::tag).
+    pub fn session_cookie(mut self, name: impl Into<String>) -> CacheLayer {
+        self.policy().cookies.sessions.push(name.into());
+        self
+    }
+
     /// Declares that pages do not depend on these cookies: analytics, consent. When a page is made for the cache, the
-    /// handler does not see them.
+    /// handler does not see them. What reads cookies for it (a session layer) belongs inside of this one: what an outer one
+    /// notes of a visitor with the request cannot be taken out.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         self.policy().cookies.ignored.extend(names.into_iter().map(Into::into));
         self
@@ -157,7 +195,8 @@ impl CacheLayer {
     }
 
     /// The largest body that is stored, or given an entity tag, in bytes; 1 MiB by default. A larger one goes to the client
-    /// as it comes.
+    /// as it comes. One that is to be stored is waited for, at most for the cache's wait timeout; then it goes on to the
+    /// client, and is not stored.
     pub fn max_body_bytes(mut self, bytes: usize) -> CacheLayer {
         self.policy().max_body_bytes = bytes;
         self
@@ -198,7 +237,9 @@ impl CacheLayer {
 
     /// Fills what templates leave open with `{{ cache_hole("name", …) }}`: the rest of the page is stored, this part is made
     /// for every request. The text is markup. Such a page is private to all caches in front, and its entity tag is of what
-    /// the visitor gets. A hole that fails stays empty and is reported.
+    /// the visitor gets. A hole that fails stays empty and is reported. The page must not be larger than
+    /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be filled,
+    /// which is reported.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;

@@ -3,31 +3,32 @@
 //! Either way its body is read within the scope of the request, as far as it is to be read, and the response then says
 //! what its fragments say.
 
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::task::Poll;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LENGTH, DATE};
+use http::header::{AGE, CONTENT_LENGTH, COOKIE, DATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
 use super::ask::{Asked, Facts};
 use super::body::{Collected, LayerBody, collect};
 use super::cache_status::{self, Did, Forward, Why};
-use super::invalidate::path_tag;
+use super::date;
+use super::invalidate::path_tags;
 use super::policy::Policy;
 use super::service::Shared;
-use super::show::Shown;
+use super::show::{self, Shown};
 use super::validate;
-use super::vary::Vary;
-use super::verdict::{Verdict, is_whole};
+use super::vary::{Vary, sorted};
+use super::verdict::{Verdict, is_event_stream, is_whole};
 use crate::asker::Handler;
-use crate::clock::nanos;
+use crate::clock::{Nanos, nanos};
 use crate::entry::Body as Content;
-use crate::error::{Error, ErrorKind};
 use crate::handler::Inside;
 use crate::hole::Holes;
 use crate::page::{Page, Piece, Stored};
@@ -44,6 +45,24 @@ pub(super) struct Missing {
     /// The headers that its address is known to vary by.
     pub(super) known: Vec<HeaderName>,
     pub(super) forward: Forward,
+}
+
+impl Missing {
+    pub(super) fn new(asked: Asked) -> Missing {
+        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, asked }
+    }
+
+    /// Looks on where the response is that fits the request.
+    pub(super) fn turn(&mut self, names: &[HeaderName], headers: &HeaderMap) {
+        self.question = self.asked.varied(names, headers);
+        self.known = names.to_vec();
+        self.forward = Forward::VaryMiss;
+    }
+
+    /// Names what is looked up.
+    pub(super) fn hash(&self) -> u128 {
+        self.question.wanted().identity.hash
+    }
 }
 
 /// What the handler said.
@@ -65,16 +84,27 @@ pub(super) async fn within<F: Future>(work: Option<&mut Work>, future: F) -> F::
 impl<R: Body<Data = Bytes>> Told<R> {
     /// What becomes of it as far as its head tells.
     pub(super) fn verdict(&self, policy: &Policy, facts: &Facts) -> Verdict {
-        let (status, headers) = (self.response.status(), self.response.headers());
-        let latest = policy.cache.inner.clock.latest();
-        Verdict::of(policy, facts, status, headers).tightened(&self.scope.record(), latest, headers)
+        verdict(policy, facts, self.response.status(), self.response.headers(), &self.scope.record())
     }
 
-    /// A response that is none to a reader.
-    pub(super) fn untouched(self, did: Did, shared: &Shared) -> Response<LayerBody<R>> {
-        let mut response = self.response;
-        did.tell(shared.policy.status_name.as_deref(), response.headers_mut());
-        response.map(LayerBody::through)
+    /// The answer to a request that is none of a reader's: only its holes are filled.
+    pub(super) async fn answered(mut self, policy: &Policy, seen: &Parts, did: Did) -> Response<LayerBody<R>> {
+        did.tell(policy.status_name.as_deref(), self.response.headers_mut());
+        let Told { response, scope, holes } = self;
+        let (head, body) = response.into_parts();
+        if !has_holes(holes.as_deref()) {
+            return Response::from_parts(head, LayerBody::through(body).inside(scope));
+        }
+        match scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await {
+            Collected::Whole(bytes) => {
+                let body = pieces(bytes, holes.as_deref());
+                show::fill(policy, head, &body, seen).await
+            }
+            Collected::Apart(body) => {
+                Verdict::report_unfilled(policy);
+                Response::from_parts(head, body.inside(scope))
+            }
+        }
     }
 
     /// Not stored. A body that is there whole already is validated; others go on as they come.
@@ -85,30 +115,27 @@ impl<R: Body<Data = Bytes>> Told<R> {
         seen: &Parts,
         did: Did,
     ) -> Response<LayerBody<R>> {
-        let verdict = self.verdict(policy, facts);
         let Told { response, scope, holes } = self;
         let (head, body) = response.into_parts();
-        let has_holes = holes.as_ref().is_some_and(|holes| holes.any());
-        let collected = if has_holes {
+        // A body that is rendered as it is read may come to have holes.
+        let collected = if holes.is_some() && !is_event_stream(&head.headers) {
             scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await
         } else if head.status == StatusCode::OK && body.size_hint().exact().is_some() {
             scope.clone().run_async(collect(body, policy.max_body_bytes, ready(()))).await
         } else {
             Collected::Apart(LayerBody::through(body))
         };
-        let record = scope.record().clone();
+        let mut record = scope.record().clone();
+        depend(policy, &mut record, seen);
+        let verdict = verdict(policy, facts, head.status, &head.headers, &record);
         match collected {
             Collected::Whole(bytes) => {
-                let stored = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
-                Shown::made(stored, did).answer(policy, seen).await
+                let (stored, rest) = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
+                Shown::made(stored, did).answer_with(rest, policy, seen).await
             }
             Collected::Apart(body) => {
-                if has_holes {
-                    let message =
-                        "a page with holes is too large or too slow to fill them; max_body_bytes is the limit";
-                    policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
-                }
-                apart(policy, head, body, &verdict, &record, seen, did)
+                let open = has_holes(holes.as_deref());
+                apart(policy, head, body.inside(scope), &verdict.if_holes_stay(open, policy), &record, (seen, did))
             }
         }
     }
@@ -116,50 +143,76 @@ impl<R: Body<Data = Bytes>> Told<R> {
     /// Stored, if its body comes whole and its fragments allow it.
     pub(super) async fn stored(
         self,
-        policy: &Policy,
+        shared: &Shared,
         missing: &Missing,
-        mut work: Work,
+        mut work: Option<Work>,
         seen: &Parts,
     ) -> Response<LayerBody<R>> {
+        let policy = &shared.policy;
         let Told { response, scope, holes } = self;
         let (head, body) = response.into_parts();
         let reading = scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy)));
-        let collected = within(Some(&mut work), reading).await;
+        let collected = within(work.as_mut(), reading).await;
         let mut record = scope.record().clone();
-        let verdict = Verdict::of(policy, &missing.asked.facts, head.status, &head.headers);
-        let verdict = verdict.tightened(&record, policy.cache.inner.clock.latest(), &head.headers);
+        depend(policy, &mut record, seen);
+        let verdict = verdict(policy, &missing.asked.facts, head.status, &head.headers, &record);
         let did = |stored| Did::Missed(Why { forward: missing.forward, stored });
         let bytes = match collected {
             Collected::Whole(bytes) => bytes,
             Collected::Apart(body) => {
-                work.release();
-                return apart(policy, head, body, &verdict, &record, seen, did(false));
+                shared.unstored.note(missing.hash());
+                work.into_iter().for_each(Work::release);
+                let verdict = verdict.if_holes_stay(has_holes(holes.as_deref()), policy);
+                return apart(policy, head, body.inside(scope), &verdict, &record, (seen, did(false)));
             }
         };
-        let lifetime = verdict.lifetime.filter(|_| is_whole(&head.headers, bytes.len()));
         let names = varies(policy, &head.headers);
-        depend(policy, &mut record, seen);
-        let page = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
-        let Some(lifetime) = lifetime else {
-            work.release();
-            return Shown::made(page, did(false)).answer(policy, seen).await;
+        let found = holes_are_found(&bytes, holes.as_deref());
+        let whole = found && is_whole(&head.headers, bytes.len());
+        let verdict = verdict.if_holes_stay(!found, policy);
+        let (page, rest) = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
+        let Some(lifetime) = verdict.lifetime.filter(|_| whole) else {
+            work.into_iter().for_each(Work::release);
+            return Shown::made(page, did(false)).answer_with(rest, policy, seen).await;
         };
         record.expires = record.expires.min(record.begin.at.saturating_add(nanos(lifetime)));
-        let page = Arc::new(Page::Response(page));
-        keep(policy, missing, names, work, record, &page, seen);
-        Shown::stored(page, did(true)).answer(policy, seen).await
+        let page = Arc::new(Page::Response(page.detached()));
+        let stored = Keeping { policy, missing, record, page: Arc::clone(&page), seen }.keep(names, work);
+        if stored {
+            shared.unstored.forget(missing.hash());
+        }
+        Shown::stored(page, did(stored)).answer_with(rest, policy, seen).await
     }
+}
+
+fn verdict(policy: &Policy, facts: &Facts, status: StatusCode, headers: &HeaderMap, record: &Record) -> Verdict {
+    let latest = policy.cache.inner.clock.latest();
+    Verdict::of(policy, facts, status, headers).tightened(record, latest, headers)
+}
+
+fn has_holes(holes: Option<&Holes>) -> bool {
+    holes.is_some_and(Holes::any)
+}
+
+/// Whether what a template left open is to be found; not so in a page that was compressed, say.
+fn holes_are_found(page: &[u8], holes: Option<&Holes>) -> bool {
+    holes.is_none_or(|holes| !holes.any() || !holes.find(page).is_empty())
 }
 
 /// How long a body may take to come.
 fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
     let inner = &policy.cache.inner;
-    let until = Instant::now() + inner.settings.wait_timeout;
-    async move {
-        if let Some(janitor) = inner.janitor() {
-            janitor.sleep_until(until).await;
-        }
-    }
+    inner.sleep_until(inner.deadline())
+}
+
+/// What a future gives, unless the other one is ready before.
+pub(super) async fn in_time<F: Future>(future: F, late: impl Future<Output = ()>) -> Option<F::Output> {
+    let (mut future, mut late) = (pin!(future), pin!(late));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => late.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 /// What a page depends on beside its fragments: what the policy says, and its path.
@@ -168,60 +221,93 @@ fn depend(policy: &Policy, record: &mut Record, seen: &Parts) {
     policy.tags.iter().for_each(|tag| record.tag(cache.tag(Arc::clone(tag))));
     let tags = policy.tags_of.iter().flat_map(|tags| tags(seen));
     tags.for_each(|tag| record.tag(cache.tag(tag.into())));
-    record.tag(path_tag(cache, seen));
+    path_tags(policy, seen).for_each(|tag| record.tag(tag));
 }
 
 /// The headers that a response varies by, beyond those its identity holds anyway.
 fn varies(policy: &Policy, headers: &HeaderMap) -> Vec<HeaderName> {
     match Vary::read(headers) {
-        Vary::Names(names) => names.into_iter().filter(|name| !policy.varies().any(|known| known == name)).collect(),
+        Vary::Names(names) => names.into_iter().filter(|name| *name != COOKIE && !policy.vary.contains(name)).collect(),
         Vary::Star => Vec::new(),
     }
 }
 
-/// Puts a page where it is found: under its address, or under what its address varies by, and there where to look.
-fn keep(
-    policy: &Policy,
-    missing: &Missing,
-    names: Vec<HeaderName>,
-    mut work: Work,
+/// A page on its way into the cache.
+struct Keeping<'a> {
+    policy: &'a Policy,
+    missing: &'a Missing,
     record: Record,
-    page: &Arc<Page>,
-    seen: &Parts,
-) {
-    let cache = &policy.cache;
-    let body = Content::Page(Arc::clone(page));
-    if names.iter().all(|name| missing.known.contains(name)) {
-        settle(&mut work, page, &record);
-        work.finish(body);
-        return;
+    page: Arc<Page>,
+    seen: &'a Parts,
+}
+
+impl Keeping<'_> {
+    /// Puts the page where it is found: under its address, or under what its address varies by, and there where to look.
+    /// Returns whether it was stored.
+    fn keep(self, names: Vec<HeaderName>, work: Option<Work>) -> bool {
+        let Missing { asked, question, known, .. } = self.missing;
+        if names.is_empty() {
+            // It is the same for all: whatever was known of its address.
+            return match work {
+                Some(work) if known.is_empty() => self.finish(work),
+                work => {
+                    let there = self.take_over(&asked.question, work.as_ref());
+                    work.into_iter().for_each(Work::release);
+                    self.finish(there)
+                }
+            };
+        }
+        if names.iter().all(|name| known.contains(name)) {
+            let work = work.unwrap_or_else(|| self.take_over(question, None));
+            return self.finish(work);
+        }
+        let all = sorted([names, known.clone()].concat());
+        let there = self.take_over(&asked.varied(&all, &self.seen.headers), work.as_ref());
+        let stored = self.finish(there);
+        let here = match work {
+            Some(work) if known.is_empty() => work,
+            // It varies by more than was known.
+            work => {
+                let here = self.take_over(&asked.question, work.as_ref());
+                work.into_iter().for_each(Work::release);
+                here
+            }
+        };
+        self.direct(here, all);
+        stored
     }
-    let Vary::Names(names) = Vary::Names(missing.known.clone()).union(Vary::Names(names)) else { return };
-    let varied = missing.asked.varied(&names, &seen.headers);
-    let mut there = cache.replace(&varied.wanted(), &mut Handler(&cache.inner), true);
-    settle(&mut there, page, &record);
-    there.finish(body);
-    let address = missing.asked.question.wanted();
-    let key = cache.namespace.tags.iter().copied().chain([cache.key_tag(address.key)]);
-    let direction = Content::Page(Arc::new(Page::Varies(names)));
-    if missing.known.is_empty() {
-        work.finish_with_key_alone(direction, key);
-    } else {
-        // It varies by more than was known.
-        work.release();
-        cache.replace(&address, &mut Handler(&cache.inner), true).finish_with_key_alone(direction, key);
+
+    fn take_over(&self, question: &Question, from: Option<&Work>) -> Work {
+        let cache = &self.policy.cache;
+        let mut work = cache.take_over(&question.wanted(), &mut Handler(&cache.inner), true);
+        if let Some(from) = from {
+            work.began_with(from);
+        }
+        work
+    }
+
+    fn finish(&self, mut work: Work) -> bool {
+        if let Some(stored) = self.page.stored() {
+            work.set_grace(stored.stale.while_revalidating, stored.stale.longest());
+        }
+        work.note(|gathered| gathered.enclose(&self.record));
+        work.finish(Content::Page(Arc::clone(&self.page)))
+    }
+
+    /// Says at the address what it varies by. That is known for a while longer than the page, which may be the first of
+    /// many.
+    fn direct(&self, work: Work, names: Vec<HeaderName>) {
+        const LONGER: Nanos = 3600 * 1_000_000_000;
+        let cache = &self.policy.cache;
+        let grace = self.page.stored().map_or(0, |stored| stored.stale.longest());
+        let until = self.record.expires.saturating_add(grace).saturating_add(LONGER);
+        let address = self.missing.asked.question.wanted();
+        let key = cache.namespace.tags.iter().copied().chain([cache.key_tag(address.key)]);
+        work.finish_with_direction(Content::Page(Arc::new(Page::Varies(names))), key, until);
     }
 }
 
-fn settle(work: &mut Work, page: &Page, record: &Record) {
-    if let Page::Response(stored) = page {
-        let stale = stored.stale;
-        work.set_grace(stale.while_revalidating, stale.if_error);
-    }
-    work.note(|gathered| gathered.enclose(record));
-}
-
-/// A whole response as it is stored and shown.
+/// A whole response as it is stored and shown, and what of its head is this answer's alone.
 fn page(
     policy: &Policy,
     mut head: response::Parts,
@@ -229,7 +315,7 @@ fn page(
     holes: Option<&Holes>,
     verdict: &Verdict,
     record: &Record,
-) -> Stored {
+) -> (Stored, Extensions) {
     verdict.tell(policy, record, &mut head.headers);
     let body = pieces(bytes, holes);
     if let [Piece::Text(bytes)] = body.as_slice() {
@@ -238,26 +324,26 @@ fn page(
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
         }
         validate::tag(head.status, &mut head.headers, bytes, Some(record), !policy.strong_etags);
-    } else if !body.is_empty() {
-        // What a visitor gets is his own, whatever the page around it is.
-        super::show::make_personal(&mut head.headers);
+    } else {
+        show::make_personal(&mut head.headers);
     }
     if !head.headers.contains_key(DATE)
-        && let Some(date) = validate::http_date(SystemTime::now())
+        && let Some(date) = date::write(SystemTime::now())
     {
         head.headers.insert(DATE, date);
     }
     remove_hop_by_hop(&mut head.headers);
     head.headers.insert(AGE, HeaderValue::from_static("0"));
     cache_status::reserve(policy.status_name.as_deref(), &mut head.headers);
-    Stored {
+    let stored = Stored {
         status: head.status,
         headers: head.headers,
         body,
         age: nanos(verdict.age),
         stale: verdict.stale,
         authorized: verdict.authorized,
-    }
+    };
+    (stored, head.extensions)
 }
 
 fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
@@ -277,6 +363,7 @@ fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     use http::header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
     const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -289,6 +376,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         CONNECTION,
         KEEP_ALIVE,
         PROXY_AUTHENTICATE,
+        PROXY_AUTHENTICATION_INFO,
         PROXY_AUTHORIZATION,
         PROXY_CONNECTION,
         TE,
@@ -308,11 +396,10 @@ fn apart<R: Body<Data = Bytes>>(
     body: LayerBody<R>,
     verdict: &Verdict,
     record: &Record,
-    seen: &Parts,
-    did: Did,
+    (seen, did): (&Parts, Did),
 ) -> Response<LayerBody<R>> {
     verdict.tell(policy, record, &mut head.headers);
     did.tell(policy.status_name.as_deref(), &mut head.headers);
-    let verdict = validate::judge_late(seen, head.status, &head.headers);
-    validate::conclude(&seen.method, verdict, head.status, head.headers, body)
+    let conditions = validate::judge_late(seen, head.status, &head.headers);
+    validate::conclude(&seen.method, conditions, head, body)
 }

@@ -9,8 +9,8 @@ pub(super) struct Noticed<'a> {
     pub(super) authorization: bool,
     /// `Cache-Control` or `Pragma`.
     pub(super) directives: bool,
-    pub(super) upgrade: bool,
-    pub(super) range: bool,
+    /// It asks for a part, or for another protocol: a whole page will do where there is one, but none is made for it.
+    pub(super) partial: bool,
     /// Any of the conditions (RFC 9110 §13.1).
     pub(super) conditional: bool,
     /// What proxies say about the address a browser asked for.
@@ -31,8 +31,7 @@ impl<'a> Noticed<'a> {
                 "cookie" => noticed.cookies = true,
                 "authorization" => noticed.authorization = true,
                 "cache-control" | "pragma" => noticed.directives = true,
-                "upgrade" => noticed.upgrade = true,
-                "range" => noticed.range = true,
+                "upgrade" | "range" => noticed.partial = true,
                 "if-none-match" | "if-modified-since" | "if-match" | "if-unmodified-since" => {
                     noticed.conditional = true;
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::COOKIE;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 
@@ -57,7 +57,11 @@ pub(super) struct Policy {
     pub(super) tags: Vec<Arc<str>>,
     pub(super) tags_of: Vec<About<Vec<String>>>,
     pub(super) vary: Vec<HeaderName>,
-    pub(super) vary_by: Vec<About<String>>,
+    /// By name, which is part of the key.
+    pub(super) vary_by: Vec<(String, About<String>)>,
+    pub(super) path: Option<About<String>>,
+    pub(super) version: Option<String>,
+    pub(super) invalidates: bool,
     pub(super) bypass_if: Vec<About<bool>>,
     pub(super) query: Query,
     pub(super) cookies: Cookies,
@@ -74,6 +78,8 @@ pub(super) struct Policy {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cookies {
     pub(super) keyed: Vec<String>,
+    /// Those that say who asks; keyed too.
+    pub(super) sessions: Vec<String>,
     pub(super) ignored: Vec<String>,
     pub(super) others_ignored: bool,
 }
@@ -91,6 +97,9 @@ impl Policy {
             tags_of: Vec::new(),
             vary: Vec::new(),
             vary_by: Vec::new(),
+            path: None,
+            version: None,
+            invalidates: true,
             bypass_if: Vec::new(),
             query: Query::All,
             cookies: Cookies::default(),
@@ -105,8 +114,10 @@ impl Policy {
 
     /// The request headers that a response of this layer varies by, whatever the handler says.
     pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
-        let cookies = !self.cookies.others_ignored || !self.cookies.keyed.is_empty();
-        self.vary.iter().chain(cookies.then_some(&COOKIE))
+        let Cookies { keyed, sessions, others_ignored, .. } = &self.cookies;
+        let cookies = !others_ignored || !keyed.is_empty() || !sessions.is_empty();
+        let told = if *others_ignored { None } else { Some(&AUTHORIZATION) };
+        self.vary.iter().chain(told).chain(cookies.then_some(&COOKIE))
     }
 
     /// How long a response that the route declares may be served after its expiry.
@@ -123,7 +134,16 @@ impl Policy {
 
 impl Cookies {
     pub(super) fn is_keyed(&self, name: &str) -> bool {
-        self.keyed.iter().any(|keyed| keyed == name)
+        self.keyed.iter().any(|keyed| keyed == name) || self.is_session(name)
+    }
+
+    /// Whether anything is said of any.
+    pub(super) fn are_declared(&self) -> bool {
+        self.others_ignored || !(self.keyed.is_empty() && self.sessions.is_empty() && self.ignored.is_empty())
+    }
+
+    pub(super) fn is_session(&self, name: &str) -> bool {
+        self.sessions.iter().any(|session| session == name)
     }
 
     pub(super) fn is_ignored(&self, name: &str) -> bool {

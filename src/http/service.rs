@@ -3,12 +3,14 @@
 //! Owns the order of events. Which request is which page is `ask.rs`, what a response is worth `verdict.rs`, what a stored one
 //! answers `show.rs`.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
@@ -18,15 +20,16 @@ use tower_service::Service;
 use super::ask::{self, Ask, Asked, Facts};
 use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
-use super::invalidate::Target;
-use super::make::{Missing, Told, within};
+use super::invalidate::Changing;
+use super::lately::Lately;
+use super::make::{Missing, Told, in_time, within};
 use super::policy::Policy;
-use super::seldom::Seldom;
-use super::show::{self, Shown, Unfit};
+use super::show::{self, Looked, Shown, Unfit};
 use crate::asker::Handler;
 use crate::error::{Error, ErrorKind};
 use crate::hole::Holes;
 use crate::lookup::Lookup;
+use crate::page::Grace;
 use crate::scope::Scope;
 use crate::stats::Counter;
 use crate::work::Work;
@@ -42,7 +45,23 @@ pub struct CacheService<S> {
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) policy: Policy,
-    pub(super) seldom: Seldom,
+    /// Pages that were not stored: whoever asks for one waits for nobody, whose answer he could not use.
+    pub(super) unstored: Lately,
+    /// Pages whose handler failed: expired ones are shown without asking it again at once.
+    pub(super) failing: Lately,
+}
+
+impl Shared {
+    /// A page could not be made, and an expired one is shown in its place.
+    fn note_failure(&self, page: u128) {
+        self.failing.note(page);
+        let message = "the handler of a page failed; the expired page is shown for its grace";
+        self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
+    }
+
+    pub(super) fn new(policy: Policy) -> Shared {
+        Shared { policy, unstored: Lately::new(60), failing: Lately::new(2) }
+    }
 }
 
 impl<S> CacheService<S> {
@@ -56,6 +75,9 @@ impl<S: Clone> Clone for CacheService<S> {
         CacheService { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
+
+/// How long a page may take to be made anew in the background.
+const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
 type Answer<R, E> = Result<Response<LayerBody<R>>, E>;
 
@@ -107,9 +129,15 @@ where
         let whole = request.body().is_end_stream();
         let (parts, body) = request.into_parts();
         let policy = &self.shared.policy;
-        let ask = policy.cache.inner.settings.enabled.then(|| Ask::read(policy, &parts, whole));
-        if let Some(Ask::Page(asked)) = &ask
-            && let Some(shown) = show::look(policy, asked, &parts.headers)
+        let ask = match policy.cache.inner.settings.enabled {
+            true => Ask::read(policy, &parts, whole),
+            false => Ask::Pass(Skip::Off),
+        };
+        let looked = match &ask {
+            Ask::Page(asked) => show::look(policy, asked, &parts.headers),
+            _ => Looked::Nothing,
+        };
+        if let Looked::Fresh(shown) = &looked
             && let Some(answer) = shown.at_once(policy, &parts)
         {
             return CacheFuture(State::Ready(Some(answer)));
@@ -118,11 +146,13 @@ where
         let spare = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, spare);
         let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
-        CacheFuture(State::Running(match ask {
-            None => Box::pin(visit.undisturbed()),
-            Some(Ask::Unsafe) => Box::pin(visit.changing()),
-            Some(Ask::Pass(skip)) => Box::pin(visit.passing(Facts::default(), skip)),
-            Some(Ask::Page(asked)) => Box::pin(visit.page(asked)),
+        CacheFuture(State::Running(match (ask, looked) {
+            (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
+            (_, Looked::Unfit(Unfit::Credentials)) => Box::pin(visit.passing(None, Skip::Authorization)),
+            (Ask::Unsafe, _) => Box::pin(visit.changing()),
+            (Ask::Refuse, _) => Box::pin(ready(Ok(show::refused(policy)))),
+            (Ask::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
+            (Ask::Page(asked), _) => Box::pin(visit.page(asked)),
         }))
     }
 }
@@ -144,127 +174,162 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Send,
 {
-    /// With caching switched off.
-    async fn undisturbed(mut self) -> Answer<R, S::Error> {
-        let response = self.inner.call(Request::from_parts(self.parts, self.body)).await?;
-        Ok(response.map(LayerBody::through))
+    async fn shown(self, shown: Shown) -> Answer<R, S::Error> {
+        Ok(shown.answer(&self.shared.policy, &self.parts).await)
     }
 
-    /// A request that may change something: if it succeeds, what is stored of its target is not valid any more, nor of
-    /// the addresses it names (RFC 9111 §4.4).
+    /// A request that may change something.
     async fn changing(self) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
-        let target = Target::of(&self.parts);
-        let (scope, response) = self.ask_handler(None, None).await;
-        let mut response = response?;
-        drop(scope);
-        if response.status().is_success() || response.status().is_redirection() {
-            target.invalidate(&shared.policy.cache, response.headers());
-        }
-        Did::Skipped(Skip::Method).tell(shared.policy.status_name.as_deref(), response.headers_mut());
-        Ok(response.map(LayerBody::through))
+        let policy = &shared.policy;
+        // Should this be dropped half-way, or the handler fail, nobody knows what it changed.
+        let changing = policy.invalidates.then(|| Changing::begin(policy, &self.parts)).flatten();
+        let (seen, holes) = (self.parts.clone(), self.holes());
+        let (scope, response) = self.ask_handler(None, holes.clone()).await;
+        let response = response?;
+        changing.into_iter().for_each(|changing| changing.end(response.status(), response.headers()));
+        let told = Told { response, scope, holes };
+        Ok(told.answered(policy, &seen, Did::Skipped(Skip::Method)).await)
     }
 
-    /// A request that the cache has no part in: its page is validated, and says what its fragments say.
-    async fn passing(mut self, facts: Facts, skip: Skip) -> Answer<R, S::Error> {
-        let seen = self.parts.clone();
+    /// A request that the cache has no part in: its page is validated, and says what its fragments say. With facts it is
+    /// one for which no page is made, though others may be.
+    async fn passing(mut self, facts: Option<Facts>, skip: Skip) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
+        let policy = &shared.policy;
+        policy.cache.inner.counters.count(Counter::bypasses);
+        let (seen, holes) = (self.parts.clone(), self.holes());
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         if reads {
             self.parts.method = Method::GET;
         }
-        let holes = self.holes();
+        if facts.is_some() {
+            ask::reduce(policy, &mut self.parts);
+        } else if holes.is_some() {
+            self.parts.headers.remove(ACCEPT_ENCODING);
+        }
+        let facts = facts.unwrap_or_else(|| Facts::passing(policy, &seen.headers));
         let (scope, response) = self.ask_handler(None, holes.clone()).await;
         let told = Told { response: response?, scope, holes };
         let did = Did::Skipped(skip);
-        Ok(if reads { told.passed_on(&shared.policy, &facts, &seen, did).await } else { told.untouched(did, &shared) })
+        Ok(if reads {
+            told.passed_on(policy, &facts, &seen, did).await
+        } else {
+            told.answered(policy, &seen, did).await
+        })
     }
 
     async fn page(self, asked: Asked) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        if asked.directives.only_if_cached {
-            return Ok(show::refused(policy));
+        let mut missing = Missing::new(asked);
+        if !missing.asked.facts.storable && !missing.asked.directives.only_if_cached {
+            let skip = if self.parts.method == Method::HEAD { Skip::Head } else { Skip::Request };
+            return self.passing(Some(missing.asked.facts), skip).await;
         }
-        if !asked.facts.storable {
-            return self.passing(asked.facts, Skip::Request).await;
+        if missing.asked.facts.authorization {
+            // One with credentials leads nobody to a page that may be his own.
+            policy.cache.inner.counters.count(Counter::misses);
+            return self.make(missing, None).await;
         }
         let inner = &policy.cache.inner;
-        let mut missing =
-            Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, asked };
         loop {
-            if shared.seldom.holds(missing.question.wanted().identity.hash) {
+            if shared.unstored.holds(missing.hash()) {
                 missing.question.wait_for_nobody();
             }
             let found = match policy.cache.lookup_async(&missing.question.wanted(), &mut Handler(inner)).await {
-                Lookup::Compute(work) => return self.make_or_show_stale(missing, work).await,
+                Lookup::Compute(work) => return self.missed(missing, work).await,
                 Lookup::Hit(found) => found,
             };
             if missing.known.is_empty()
-                && let Some(names) = show::direction(&found)
+                && let Some(names) = show::direction(&found.body)
             {
-                missing.question = missing.asked.varied(names, &self.parts.headers);
-                missing.known = names.to_vec();
-                missing.forward = Forward::VaryMiss;
+                missing.turn(names, &self.parts.headers);
                 continue;
             }
             match Shown::of(policy, &missing.asked, found) {
-                Ok(shown) => return Ok(shown.answer(policy, &self.parts).await),
-                Err(Unfit::Credentials) => return self.passing(missing.asked.facts, Skip::Authorization).await,
+                Ok(shown) => return self.shown(shown).await,
+                Err(Unfit::Credentials) => return self.passing(None, Skip::Authorization).await,
                 Err(Unfit::Age) => {
                     missing.forward = Forward::Request;
                     let work = policy.cache.replace(&missing.question.wanted(), &mut Handler(inner), true);
-                    return self.make(missing, work).await;
+                    return self.make(missing, Some(work)).await;
                 }
             }
         }
     }
 
-    /// Asks the handler; in the background, if the expired page may be shown meanwhile.
-    async fn make_or_show_stale(self, missing: Missing, work: Work) -> Answer<R, S::Error> {
+    /// Shows the expired page, if it may be: where its handler failed lately, or is asked in the background.
+    async fn missed(self, mut missing: Missing, work: Work) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        let inner = &policy.cache.inner;
-        let expired = inner.graced(&missing.question.wanted(), |entry| entry.stale);
-        let shown = expired.and_then(|entry| Shown::of(policy, &missing.asked, entry.found()).ok());
-        let (Some(shown), Ok(runtime)) = (shown, Runtime::try_current()) else { return self.make(missing, work).await };
-        inner.counters.count(Counter::stale_hits);
+        let counters = &policy.cache.inner.counters;
+        if missing.asked.directives.only_if_cached {
+            work.give_up();
+            return Ok(show::refused(policy));
+        }
+        let expired = show::expired(policy, &missing, Grace::while_revalidating);
+        if shared.failing.holds(missing.hash()) {
+            let shown = show::expired(policy, &missing, Grace::if_error).or(expired);
+            let Some(shown) = shown else { return self.make(missing, Some(work)).await };
+            counters.count(Counter::stale_hits);
+            work.give_up();
+            return self.shown(shown).await;
+        }
+        if missing.forward == Forward::Miss && show::expired(policy, &missing, Grace::longest).is_some() {
+            missing.forward = Forward::Stale;
+        }
+        let (Some(shown), Ok(runtime)) = (expired, Runtime::try_current()) else {
+            return self.make(missing, Some(work)).await;
+        };
+        counters.count(Counter::stale_hits);
         let seen = self.parts.clone();
-        let reports = Arc::clone(inner);
+        let (refreshing, hash) = (Arc::clone(&shared), missing.hash());
         runtime.spawn(async move {
-            let made = self.make(missing, work).await;
-            if made.map_or(true, |response| response.status().is_server_error()) {
-                let message = "a page could not be made anew in the background; the expired one is shown for its grace";
-                reports.report(&Error::new(ErrorKind::Callback, message));
+            let made = self.make(missing, Some(work));
+            let inner = &refreshing.policy.cache.inner;
+            // One that never ends is dropped, so that another one may try.
+            let made = in_time(made, inner.sleep_until(Instant::now() + LONGEST_REFRESH)).await;
+            if made.is_none_or(|made| made.map_or(true, |answer| answer.status().is_server_error())) {
+                refreshing.note_failure(hash);
             }
         });
         Ok(shown.answer(policy, &seen).await)
     }
 
     /// Asks the handler for a page, and stores it if it may be.
-    async fn make(mut self, missing: Missing, mut work: Work) -> Answer<R, S::Error> {
+    async fn make(mut self, missing: Missing, mut work: Option<Work>) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        let seen = self.parts.clone();
+        let (seen, holes) = (self.parts.clone(), self.holes());
+        ask::make_whole(&mut self.parts);
         ask::reduce(policy, &mut self.parts);
-        self.parts.method = Method::GET;
-        let holes = self.holes();
-        let (scope, response) = self.ask_handler(Some(&mut work), holes.clone()).await;
-        if response.as_ref().map_or(true, |response| response.status().is_server_error())
-            && let Some(shown) = show::instead_of_error(policy, &missing)
-        {
-            work.release();
+        let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
+        let failed = response.as_ref().map_or(true, |response| response.status().is_server_error());
+        if failed && let Some(shown) = show::expired(policy, &missing, Grace::if_error) {
+            policy.cache.inner.counters.count(Counter::stale_hits);
+            shared.note_failure(missing.hash());
+            work.into_iter().for_each(Work::give_up);
             return Ok(shown.answer(policy, &seen).await);
         }
         let told = Told { response: response?, scope, holes };
-        let facts = missing.asked.facts;
-        if told.verdict(policy, &facts).lifetime.is_none() {
-            shared.seldom.note(missing.question.wanted().identity.hash);
-            work.release();
-            let did = Did::Missed(Why { forward: missing.forward, stored: false });
-            return Ok(told.passed_on(policy, &facts, &seen, did).await);
+        let to_store = told.verdict(policy, &missing.asked.facts).lifetime.is_some();
+        // Without the lead the result could not be stored, so its body is not waited for.
+        if to_store && work.as_ref().is_none_or(Work::leads) {
+            return Ok(told.stored(&shared, &missing, work, &seen).await);
         }
-        Ok(told.stored(policy, &missing, work, &seen).await)
+        if failed {
+            work.into_iter().for_each(Work::give_up);
+        } else {
+            if !to_store && work.is_some() {
+                shared.unstored.note(missing.hash());
+                // What there was is not what there is: a page that is gone, or private from now on.
+                policy.cache.inner.memory.remove(missing.hash());
+            }
+            work.into_iter().for_each(Work::release);
+        }
+        let did = Did::Missed(Why { forward: missing.forward, stored: false });
+        Ok(told.passed_on(policy, &missing.asked.facts, &seen, did).await)
     }
 
     fn holes(&self) -> Option<Arc<Holes>> {
@@ -279,7 +344,9 @@ where
     ) -> (Scope, Result<Response<R>, S::Error>) {
         let scope = self.shared.policy.cache.scope_with(holes);
         self.parts.extensions.insert(scope.clone());
-        let answering = scope.clone().run_async(self.inner.call(Request::from_parts(self.parts, self.body)));
+        let request = Request::from_parts(self.parts, self.body);
+        // A service may do its work when it is called, and not only when its future is polled.
+        let answering = scope.clone().run_async(async move { self.inner.call(request).await });
         let response = within(work, answering).await;
         (scope, response)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
 use super::ask::Asked;
@@ -16,10 +16,12 @@ use super::conditions::Verdict;
 use super::hole;
 use super::make::Missing;
 use super::policy::Policy;
+use super::tags::TagHeader;
 use super::validate::{conclude, judge, judge_late, tag_of};
-use crate::entry::{Body as Content, Found};
-use crate::page::{Page, Piece, Stored};
-use crate::stats::Counter;
+use crate::clock::Nanos;
+use crate::entry::{Body as Content, Entry, Found};
+use crate::page::{Grace, Page, Piece, Stored};
+use crate::question::Question;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -48,9 +50,16 @@ pub(super) enum Unfit {
     Age,
 }
 
+/// What memory has for a request.
+pub(super) enum Looked {
+    Fresh(Shown),
+    Unfit(Unfit),
+    Nothing,
+}
+
 /// The names of the headers that an address varies by, if that is what was found.
-pub(super) fn direction(found: &Found) -> Option<&[HeaderName]> {
-    match &found.body {
+pub(super) fn direction(found: &Content) -> Option<&[HeaderName]> {
+    match found {
         Content::Page(page) => match &**page {
             Page::Varies(names) => Some(names),
             Page::Response(_) => None,
@@ -60,25 +69,30 @@ pub(super) fn direction(found: &Found) -> Option<&[HeaderName]> {
 }
 
 /// Looks in memory, without waiting for anything.
-pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Option<Shown> {
+pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looked {
     let inner = &policy.cache.inner;
-    let mut found = inner.hit(&asked.question.wanted())?;
-    if let Some(names) = direction(&found) {
-        found = inner.hit(&asked.varied(names, headers).wanted())?;
-    }
-    Shown::of(policy, asked, found).ok()
+    let shown = |question: &Question, entry: &Entry| match Shown::of(policy, asked, entry.found()) {
+        Ok(shown) => {
+            inner.note_hit(&question.wanted(), entry);
+            Looked::Fresh(shown)
+        }
+        Err(unfit) => Looked::Unfit(unfit),
+    };
+    let Some(entry) = inner.find(&asked.question.wanted()) else { return Looked::Nothing };
+    let Some(names) = direction(&entry.body) else { return shown(&asked.question, &entry) };
+    let varied = asked.varied(names, headers);
+    let found = inner.find(&varied.wanted());
+    found.map_or(Looked::Nothing, |entry| shown(&varied, &entry))
 }
 
-/// The expired page that may be shown because the handler failed.
-pub(super) fn instead_of_error(policy: &Policy, missing: &Missing) -> Option<Shown> {
-    let inner = &policy.cache.inner;
-    let expired = inner.graced(&missing.question.wanted(), |entry| match &entry.body {
-        Content::Page(page) => page.stored().map_or(0, |stored| stored.stale.if_error),
+/// The page that may be shown although it expired, for one of its graces.
+pub(super) fn expired(policy: &Policy, missing: &Missing, grace: fn(&Grace) -> Nanos) -> Option<Shown> {
+    let of = |entry: &Entry| match &entry.body {
+        Content::Page(page) => page.stored().map_or(0, |stored| grace(&stored.stale)),
         _ => 0,
-    })?;
-    let shown = Shown::of(policy, &missing.asked, expired.found()).ok()?;
-    inner.counters.count(Counter::stale_hits);
-    Some(shown)
+    };
+    let entry = policy.cache.inner.graced(&missing.question.wanted(), of)?;
+    Shown::of(policy, &missing.asked, entry.found()).ok().filter(|_| of(&entry) > 0)
 }
 
 /// The answer where only a stored one would do, and there is none (RFC 9111 §5.2.1.7).
@@ -90,15 +104,29 @@ pub(super) fn refused<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerB
     response
 }
 
-/// Says of a page with holes what is true of it once they are filled.
+/// Says of a page with holes what is true of it once they are filled: it is one visitor's.
 pub(super) fn make_personal(headers: &mut HeaderMap) {
     for name in [ETAG, LAST_MODIFIED, EXPIRES, CONTENT_LENGTH] {
         headers.remove(name);
     }
-    for name in ["cache-groups", "cache-tag", "surrogate-key"] {
-        headers.remove(name);
-    }
-    headers.insert(CACHE_CONTROL, CacheControl::private().with_no_cache().into());
+    TagHeader::remove_all(headers);
+    let personal = match CacheControl::read(headers).is_no_store() {
+        true => CacheControl::private().with_no_store(),
+        false => CacheControl::private().with_no_cache(),
+    };
+    headers.insert(CACHE_CONTROL, personal.into());
+}
+
+/// Answers with a page whose holes are filled for this request.
+pub(super) async fn fill<R: Body<Data = Bytes>>(
+    policy: &Policy,
+    mut head: response::Parts,
+    body: &[Piece],
+    request: &Parts,
+) -> Response<LayerBody<R>> {
+    make_personal(&mut head.headers);
+    let pieces = hole::assemble(policy, body, request).await;
+    Response::from_parts(head, LayerBody::pieces(pieces))
 }
 
 impl Shown {
@@ -110,7 +138,7 @@ impl Shown {
             return Err(Unfit::Credentials);
         }
         let now = policy.cache.inner.clock.now();
-        let age = (now.saturating_sub(found.began) + stored.age) / SECOND;
+        let age = now.saturating_sub(found.began).saturating_add(stored.age) / SECOND;
         let left = i64::try_from(found.expires.abs_diff(now) / SECOND).unwrap_or(i64::MAX);
         let left = if found.expires < now { -left } else { left };
         if policy.honor_reload && !asked.directives.accepts(age, left) {
@@ -129,6 +157,18 @@ impl Shown {
     /// A page just made, and not stored.
     pub(super) fn made(page: Stored, did: Did) -> Shown {
         Shown::stored(Arc::new(Page::Response(page)), did)
+    }
+
+    /// The answer to whom the page was made for.
+    pub(super) async fn answer_with<R: Body<Data = Bytes>>(
+        self,
+        extensions: Extensions,
+        policy: &Policy,
+        request: &Parts,
+    ) -> Response<LayerBody<R>> {
+        let mut answer = self.answer(policy, request).await;
+        *answer.extensions_mut() = extensions;
+        answer
     }
 
     /// The answer, unless there are holes to be filled.
@@ -158,7 +198,7 @@ impl Shown {
         let Some(stored) = self.page.stored() else { return Response::new(LayerBody::empty()) };
         let pieces = hole::assemble(policy, &stored.body, request).await;
         let mut headers = stored.headers.clone();
-        if stored.status == StatusCode::OK {
+        if stored.status == StatusCode::OK && !CacheControl::read(&headers).is_no_store() {
             headers.insert(ETAG, tag_of(&pieces, &headers, None, true).to_header_value());
         }
         self.respond(policy, stored, headers, LayerBody::pieces(pieces), request)
@@ -183,6 +223,9 @@ impl Shown {
             Conditions::BeforeHandler => judge(request, stored.status, &headers),
             Conditions::AfterHandler => judge_late(request, stored.status, &headers),
         };
-        conclude(&request.method, verdict, stored.status, headers, body)
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = stored.status;
+        head.headers = headers;
+        conclude(&request.method, verdict, head, body)
     }
 }

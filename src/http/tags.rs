@@ -37,6 +37,12 @@ impl TagHeader {
         }
     }
 
+    pub(super) fn remove_all(headers: &mut HeaderMap) {
+        for header in [TagHeader::CacheGroups, TagHeader::CacheTag, TagHeader::SurrogateKey] {
+            headers.remove(header.header());
+        }
+    }
+
     fn header(self) -> HeaderName {
         HeaderName::from_static(match self {
             TagHeader::CacheGroups => "cache-groups",

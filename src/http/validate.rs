@@ -3,12 +3,10 @@
 //! An entity tag is made of the content, of what the content is, and of the templates that made it: on every node the
 //! same, and another one after a deployment that changed any of it. Never of a time or a number of this process.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body::Body;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -71,40 +69,24 @@ pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMa
 pub(super) fn conclude<B: Body<Data = Bytes>>(
     method: &Method,
     verdict: Verdict,
-    status: StatusCode,
-    mut headers: HeaderMap,
+    mut head: response::Parts,
     body: LayerBody<B>,
 ) -> Response<LayerBody<B>> {
-    let mut response = Response::new(LayerBody::empty());
-    *response.status_mut() = match verdict {
-        Verdict::NotModified => {
-            headers = not_modified_headers(headers);
-            StatusCode::NOT_MODIFIED
-        }
-        Verdict::PreconditionFailed => {
-            headers = not_modified_headers(headers);
-            StatusCode::PRECONDITION_FAILED
-        }
-        _ if method == Method::HEAD => {
-            if let Some(length) = body.size_hint().exact() {
-                headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    let status = match verdict {
+        Verdict::Proceed if *method != Method::HEAD => return Response::from_parts(head, body),
+        Verdict::Proceed => {
+            // An empty body may be that of a handler of its own, which knows better.
+            if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+                head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             }
-            status
+            return Response::from_parts(head, LayerBody::empty());
         }
-        _ => {
-            *response.body_mut() = body;
-            status
-        }
+        Verdict::NotModified => StatusCode::NOT_MODIFIED,
+        Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
     };
-    *response.headers_mut() = headers;
-    response
-}
-
-/// A date as HTTP writes it; `None` outside of the years 1970 to 9999, for which it has no form.
-pub(super) fn http_date(at: SystemTime) -> Option<HeaderValue> {
-    const YEAR_10000: u64 = 253_402_300_800;
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    (since.as_secs() < YEAR_10000).then(|| httpdate::fmt_http_date(at).try_into().ok())?
+    head.status = status;
+    head.headers = not_modified_headers(head.headers);
+    Response::from_parts(head, LayerBody::empty())
 }
 
 fn digest(dependency: &Dependency) -> Option<(&str, u128)> {

@@ -27,25 +27,15 @@ impl Vary {
                 _ => return Vary::Star,
             }
         }
-        Vary::of(names)
+        Vary::Names(sorted(names))
     }
+}
 
-    /// The fields that choose between both.
-    pub(crate) fn union(self, other: Vary) -> Vary {
-        match (self, other) {
-            (Vary::Names(mut names), Vary::Names(others)) => {
-                names.extend(others);
-                Vary::of(names)
-            }
-            _ => Vary::Star,
-        }
-    }
-
-    fn of(mut names: Vec<HeaderName>) -> Vary {
-        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-        names.dedup();
-        Vary::Names(names)
-    }
+/// These names sorted, each once.
+pub(crate) fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
 }
 
 /// Adds a name to a response's `Vary`, unless it is there. The names before it stay as they are, on one line; a `*`,

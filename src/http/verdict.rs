@@ -5,11 +5,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPIRES, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::ask::Facts;
 use super::cache_control::CacheControl;
+use super::date;
 use super::policy::Policy;
 use super::vary::{self, Vary};
 use crate::clock::{Nanos, nanos};
@@ -30,18 +31,21 @@ pub(super) struct Verdict {
     told: Option<CacheControl>,
     /// Whether `Expires` would say something else.
     recast: bool,
+    /// Whether a fragment made it say less than was declared, so that what is said to caches of one kind is too much.
+    cut: bool,
 }
 
 impl Verdict {
     /// Judges the response to a GET or HEAD, without its fragments.
     pub(super) fn of(policy: &Policy, facts: &Facts, status: StatusCode, headers: &HeaderMap) -> Verdict {
         let said = CacheControl::read(headers);
-        let personal = facts.visitor || facts.unspeakable;
         let route = policy.lifetime(status).filter(|_| facts.declarable(&said, headers));
         let told = match route {
-            Some(ttl) => Some(declared(policy, &said, ttl, personal)),
+            Some(ttl) => Some(declared(policy, &said, ttl, facts.personal)),
             None if is_silent(&said, status, headers) => Some(CacheControl::private().with_no_cache()),
-            None if personal && !said.is_private() && !said.is_no_store() => Some(said.clone().with_private()),
+            None if facts.personal && !said.is_private() && !forbids_storing(&said) => {
+                Some(said.clone().with_private())
+            }
             None => None,
         };
         let recast = told.is_some() && route.is_some();
@@ -51,28 +55,54 @@ impl Verdict {
         };
         let age = age(headers);
         let stored = facts.may_store(&said, status, headers) && (route.is_some() || is_storable(&said, facts));
-        let lifetime = base.filter(|_| stored).and_then(|base| base.checked_sub(age)).filter(|left| !left.is_zero());
+        let lifetime = base.filter(|_| stored).and_then(|base| base.checked_sub(age));
+        // Without a lifetime of its own it may still be of use for its grace.
+        let lifetime = lifetime.filter(|left| !left.is_zero() || stale != Grace::default());
         let authorized = said.is_public() || said.shared_lifetime().is_some() || said.is_must_revalidate();
-        Verdict { lifetime, age, stale, authorized, told, recast }
+        Verdict { lifetime, age, stale, authorized, told, recast, cut: false }
     }
 
     /// The same with what the fragments of the page say.
     pub(super) fn tightened(mut self, record: &Record, latest: Nanos, said: &HeaderMap) -> Verdict {
         if record.uncacheable {
             self.lifetime = None;
-            self.told = Some(CacheControl::private().with_no_store());
+            let told = self.told.take().unwrap_or_else(|| CacheControl::read(said));
+            self.told = Some(told.tightened_by(&CacheControl::private().with_no_store()));
             self.recast = true;
+            self.cut = true;
         } else if record.expires != FOREVER {
             let left = Duration::from_nanos(record.expires.saturating_sub(latest));
+            let grace = record.grace_ends.saturating_sub(record.expires);
             let told = self.told.clone().unwrap_or_else(|| in_seconds(said));
-            let capped = told.clone().capped_at(left);
-            if told.effective_lifetime().is_some() && capped != told {
+            let capped = cut(told.clone(), left, Duration::from_nanos(grace));
+            if told.effective_lifetime().is_none() && !told.is_private() && !told.says_nothing() {
+                // Or a cache in front makes up a lifetime of its own.
+                self.told = Some(told.with_no_cache());
+            } else if told.effective_lifetime().is_some() && capped != told {
                 self.told = Some(capped);
                 self.recast = true;
+                self.cut = true;
             }
-            self.lifetime = self.lifetime.filter(|_| !left.is_zero());
+            self.lifetime = self.lifetime.filter(|_| !left.is_zero() || grace > 0);
         }
         self
+    }
+
+    /// The same of a page whose holes are not filled: nobody keeps that.
+    pub(super) fn if_holes_stay(mut self, open: bool, policy: &Policy) -> Verdict {
+        if open {
+            Verdict::report_unfilled(policy);
+            self.lifetime = None;
+            self.told = Some(CacheControl::private().with_no_store());
+            self.recast = true;
+        }
+        self
+    }
+
+    pub(super) fn report_unfilled(policy: &Policy) {
+        let message = "the holes of a page were not filled: it is larger than max_body_bytes, slower than the wait \
+                       timeout, or compressed inside of the layer";
+        policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 
     /// Writes what the response says from here on; what it says then.
@@ -83,18 +113,30 @@ impl Verdict {
                 headers.remove(EXPIRES);
             }
         }
+        if self.cut {
+            remove_targeted(headers);
+        }
         let says = CacheControl::read(headers);
-        if says.is_private() || says.is_no_store() || (says.says_nothing() && !headers.contains_key(EXPIRES)) {
+        if forbids_storing(&says) || (says.says_nothing() && !headers.contains_key(EXPIRES)) {
             return;
         }
+        // For browsers too: the next one to use them may be somebody else.
         policy.varies().for_each(|name| vary::add(headers, name));
-        let Some(header) = policy.tag_header else { return };
+        let Some(header) = policy.tag_header.filter(|_| !says.is_private()) else { return };
         if !header.write(tag_names(record).into_iter(), headers) {
             let message = "a page has more tags than the header for them holds, so caches in front may not keep it";
             policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
             headers.insert(CACHE_CONTROL, says.with_private().into());
         }
     }
+}
+
+/// What is said to caches of one kind only, which they would go by instead (RFC 9213).
+fn remove_targeted(headers: &mut HeaderMap) {
+    let targeted =
+        |name: &&HeaderName| name.as_str().ends_with("cdn-cache-control") || name.as_str() == "surrogate-control";
+    let names: Vec<HeaderName> = headers.keys().filter(targeted).cloned().collect();
+    names.into_iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// The declared tags of a page by name, each once.
@@ -123,16 +165,27 @@ impl Facts {
             && !status.is_informational()
             && !headers.contains_key(CONTENT_RANGE);
         let understood = status.canonical_reason().is_some();
-        let kept = if said.is_must_understand() { understood } else { !said.is_no_store() };
+        let kept = !forbids_storing(said) && (understood || !said.is_must_understand());
         let credentials =
             !self.authorization || said.is_public() || said.shared_lifetime().is_some() || said.is_must_revalidate();
         self.storable
             && whole
             && kept
+            && !is_event_stream(headers)
             && credentials
             && !headers.contains_key(SET_COOKIE)
             && Vary::read(headers) != Vary::Star
     }
+}
+
+/// Whether no cache may keep it, those that know the status code neither.
+fn forbids_storing(said: &CacheControl) -> bool {
+    said.is_no_store() && !said.is_must_understand()
+}
+
+/// A stream that is not to end (HTML, server-sent events).
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn is_storable(said: &CacheControl, facts: &Facts) -> bool {
@@ -184,12 +237,24 @@ fn in_seconds(headers: &HeaderMap) -> CacheControl {
     }
 }
 
+/// With lifetimes of no more than what is left, and graces of no more than the fragments have.
+fn cut(told: CacheControl, left: Duration, grace: Duration) -> CacheControl {
+    let mut told = told.capped_at(left);
+    if told.revalidate_window().is_some_and(|window| window > grace) {
+        told = told.stale_while_revalidate(grace);
+    }
+    if told.error_window().is_some_and(|window| window > grace) {
+        told = told.stale_if_error(grace);
+    }
+    told
+}
+
 /// The lifetime that `Expires` names; none at all if that is no date.
 fn expires_in(headers: &HeaderMap) -> Option<Duration> {
     let expires = headers.get(EXPIRES)?;
-    let date = date(headers, &DATE).unwrap_or_else(SystemTime::now);
+    let date = dated(headers, &DATE).unwrap_or_else(SystemTime::now);
     let several = headers.get_all(EXPIRES).iter().count() > 1;
-    let until = if several { None } else { parse(expires) };
+    let until = if several { None } else { date::parse(expires) };
     Some(until.and_then(|until| until.duration_since(date).ok()).unwrap_or_default())
 }
 
@@ -208,18 +273,14 @@ fn age(headers: &HeaderMap) -> Duration {
     let digits = said.map(|said| said.split(',').next().unwrap_or_default().trim());
     let digits = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
     let said = digits.map(|digits| digits.parse().unwrap_or(u64::from(u32::MAX)));
-    let apparent = date(headers, &DATE).and_then(|date| SystemTime::now().duration_since(date).ok());
+    let apparent = dated(headers, &DATE).and_then(|date| SystemTime::now().duration_since(date).ok());
     // A date has whole seconds: one that was made just now seems to be up to a second old.
     let apparent = apparent.unwrap_or_default().as_secs().saturating_sub(1);
     Duration::from_secs(said.unwrap_or_default().max(apparent))
 }
 
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    headers.get(name).and_then(parse)
-}
-
-fn parse(date: &HeaderValue) -> Option<SystemTime> {
-    httpdate::parse_http_date(date.to_str().ok()?).ok()
+fn dated(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    headers.get(name).and_then(date::parse)
 }
 
 /// Whether a body of so many bytes is all that the response announces.

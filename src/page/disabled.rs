@@ -4,11 +4,12 @@
 pub(crate) enum Page {}
 
 impl Page {
-    pub(crate) fn is_direction(&self) -> bool {
+    pub(crate) fn weight(&self) -> usize {
         match *self {}
     }
 
-    pub(crate) fn weight(&self) -> usize {
+    #[cfg(feature = "shared")]
+    pub(crate) fn longest_grace(&self) -> u64 {
         match *self {}
     }
 

@@ -55,7 +55,7 @@ impl Core {
                 FOREVER => FOREVER,
                 expires => expires.saturating_sub(begin),
             },
-            stale: entry.stale,
+            stale: entry.stale.min(entry.record.grace_ends.saturating_sub(entry.record.expires)),
             cost: entry.cost,
             length: u32::try_from(body.len()).ok()?,
             tags: entry.record.tags().iter().map(|tag| TagHead(tag.hash, tag.name.as_deref())).collect(),
@@ -100,13 +100,18 @@ impl Core {
         if head.lifetime != FOREVER {
             record.expires = at.saturating_add(head.lifetime);
         }
+        let body = body(envelope, identity).ok_or(Unfit::Invalid)?;
+        let kept = match &body {
+            Body::Page(page) => head.stale.max(page.longest_grace()),
+            _ => head.stale,
+        };
         Ok(Entry {
             identity: identity.into(),
             version: head.version.map(Into::into),
-            body: body(envelope, identity).ok_or(Unfit::Invalid)?,
+            body,
             record,
             stale: head.stale,
-            kept: head.stale,
+            kept,
             cost: head.cost,
         })
     }

@@ -195,7 +195,7 @@ impl Trip<'_, '_> {
 
     /// How long to lease what is to be computed. One who leads a flight waits for nobody, on another node neither.
     fn leased(&self) -> Option<Duration> {
-        self.core.lease_of(self.wanted).filter(|_| !context::leads())
+        self.core.lease_of(self.wanted).filter(|_| !context::in_flight(self.wanted.is_page()))
     }
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.

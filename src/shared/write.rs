@@ -165,7 +165,7 @@ fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<Write<'a>
         Job::Store { name, entry, lease } => {
             let ttl = match entry.record.expires {
                 FOREVER => None,
-                expires => Some(Duration::from_nanos(expires.saturating_add(entry.stale).checked_sub(now)?)),
+                expires => Some(Duration::from_nanos(expires.saturating_add(entry.kept).checked_sub(now)?)),
             };
             Some(Write { name: *name, value, ttl, lease: *lease })
         }

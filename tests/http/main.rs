@@ -2,8 +2,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bodies;
+mod conditional;
+mod conformance;
 mod fragments;
+mod holes;
+mod invalidation;
 mod keys;
 mod pages;
+mod stale;
 mod support;
 mod visitors;

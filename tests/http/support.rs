@@ -38,11 +38,12 @@ impl App {
             let answer = handle(counted.fetch_add(1, Ordering::SeqCst), &request);
             async move { answer }
         });
-        App { router: router.layer(layer), asked }
+        App::of(router.layer(layer), asked)
     }
 
     pub(crate) fn of(router: Router, asked: Arc<AtomicUsize>) -> App {
-        App { router, asked }
+        // As a server has it: its layers are laid once and not for every request.
+        App { router: router.with_state(()), asked }
     }
 
     /// How often the handler was asked.
@@ -55,18 +56,19 @@ impl App {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
+        Reply::of(self.response(method, path, headers).await).await
+    }
+
+    pub(crate) async fn response(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = Request::builder().method(method).uri(path).header("host", "example.org");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.ask(request.body(Body::empty()).unwrap()).await
+        self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     pub(crate) async fn ask(&self, request: Request) -> Reply {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
-        Reply { status: head.status, headers: head.headers, body: body.map_err(|error| error.to_string()) }
+        Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
 }
 
@@ -79,6 +81,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    async fn of(response: Response) -> Reply {
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        Reply { status: head.status, headers: head.headers, body: body.map_err(|error| error.to_string()) }
+    }
+
     /// All lines of a header, joined.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let lines: Vec<&str> = self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect();

@@ -47,7 +47,7 @@ async fn what_a_route_declares_is_not_said_of_a_visitors_page() {
 #[tokio::test]
 async fn keyed_cookies_give_each_visitor_pages_of_his_own() {
     let (cache, _) = cache();
-    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).key_cookies(["sid"]), personal(""));
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid"), personal(""));
     for _ in 0..2 {
         assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
         assert_eq!(app.get("/", BOB).await.text(), "1:sid=bob:");
@@ -69,7 +69,7 @@ async fn keyed_cookies_give_each_visitor_pages_of_his_own() {
 #[tokio::test]
 async fn private_pages_are_stored_under_a_visitors_key_and_nowhere_else() {
     let (cache, _) = cache();
-    let app = App::new(CacheLayer::new(&cache).key_cookies(["sid"]), personal("private, max-age=60"));
+    let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("private, max-age=60"));
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
     // Without the cookie there is no visitor whose it could be.
@@ -80,7 +80,7 @@ async fn private_pages_are_stored_under_a_visitors_key_and_nowhere_else() {
 #[tokio::test]
 async fn a_public_page_of_a_keyed_visitor_is_private_to_caches_in_front() {
     let (cache, _) = cache();
-    let app = App::new(CacheLayer::new(&cache).key_cookies(["sid"]), personal("public, max-age=60"));
+    let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("public, max-age=60"));
     for _ in 0..2 {
         let hers = app.get("/", ADA).await;
         assert_eq!(hers.header("cache-control").as_deref(), Some("private, max-age=60"));
@@ -90,7 +90,7 @@ async fn a_public_page_of_a_keyed_visitor_is_private_to_caches_in_front() {
 #[tokio::test]
 async fn the_handler_does_not_see_cookies_that_pages_do_not_depend_on() {
     let (cache, _) = cache();
-    let layer = CacheLayer::new(&cache).ttl(seconds(60)).key_cookies(["sid"]).ignore_cookies(["_ga", "theme"]);
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid").ignore_cookies(["_ga", "theme"]);
     let app = App::new(layer, personal(""));
     let tracked = &[("cookie", "_ga=evil; sid=ada;theme=dark")];
     assert_eq!(app.get("/", tracked).await.text(), "0:sid=ada:");
@@ -153,7 +153,7 @@ async fn what_only_the_application_knows_tells_pages_apart_and_is_private_in_fro
     let layer = CacheLayer::new(&cache)
         .ttl(seconds(60))
         .ignore_other_cookies()
-        .vary_by(|request| request.headers.get("x-role").map_or("", |role| role.to_str().unwrap()).to_owned());
+        .vary_by("role", |request| request.headers.get("x-role").map_or("", |role| role.to_str().unwrap()).to_owned());
     let app = App::new(layer, |n, _| answer(&[], n.to_string()));
     for _ in 0..2 {
         assert_eq!(app.get("/", &[("x-role", "admin")]).await.text(), "0");
@@ -165,7 +165,7 @@ async fn what_only_the_application_knows_tells_pages_apart_and_is_private_in_fro
 #[tokio::test]
 async fn a_page_that_sets_a_cookie_is_never_stored() {
     let (cache, _) = cache();
-    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).key_cookies(["sid"]), |n, _| {
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid"), |n, _| {
         answer(&[("set-cookie", "sid=new"), ("cache-control", "public, max-age=60")], n.to_string())
     });
     for n in 0..3 {

@@ -99,7 +99,7 @@ pub(crate) fn router(app: App) -> Router {
         .ttl(Duration::from_secs(60))
         .browser_ttl(Duration::ZERO)
         .stale_while_revalidate(Duration::from_secs(30))
-        .key_cookies([sessions::COOKIE_NAME])
+        .session_cookie(sessions::COOKIE_NAME)
         .bypass_if(|request| request.uri.query().is_some_and(|query| query.contains("debug")));
     let pages = Router::new()
         .route("/", get(pages::index))

@@ -1,0 +1,275 @@
+//! Nothing is stored that is not whole, and nobody waits for what he cannot have.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::Response;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use minijinja_cache::FragmentCache;
+use minijinja_cache::http::CacheLayer;
+use tokio::sync::Notify;
+use tower::ServiceExt;
+use tower_layer::Layer;
+
+use crate::support::{App, answer, cache};
+
+const KEPT: (&str, &str) = ("cache-control", "max-age=60");
+
+/// What a body does, one step after the other; whoever drops it is counted.
+struct Script {
+    steps: Vec<Step>,
+    dropped: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+enum Step {
+    Data(&'static str),
+    Trailers,
+    Fail,
+    /// Never goes on.
+    Hang,
+    /// The same piece for ever.
+    Endless(&'static str),
+}
+
+impl http_body::Body for Script {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if self.steps.is_empty() {
+            return Poll::Ready(None);
+        }
+        if let Step::Endless(data) = self.steps[0] {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(data)))));
+        }
+        if matches!(self.steps[0], Step::Hang) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(match self.steps.remove(0) {
+            Step::Data(data) => Ok(Frame::data(Bytes::from(data))),
+            Step::Trailers => {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("x-sum", HeaderValue::from_static("1"));
+                Ok(Frame::trailers(trailers))
+            }
+            _ => Err(std::io::Error::other("the source failed")),
+        }))
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn scripted(cache: &FragmentCache, headers: &'static [(&'static str, &'static str)], steps: &[Step]) -> App {
+    let steps = steps.to_vec();
+    App::new(CacheLayer::new(cache).max_body_bytes(1000), move |_, _| {
+        answer(headers, Body::new(Script { steps: steps.clone(), dropped: Arc::default() }))
+    })
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_well_is_stored_whole() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[KEPT], &[Step::Data("a"), Step::Data("b"), Step::Data("c")]);
+    assert_eq!(app.get("/", &[]).await.text(), "abc");
+    let stored = app.get("/", &[]).await;
+    assert_eq!((stored.text(), app.asked()), ("abc", 1));
+    assert_eq!(stored.header("content-length").as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn a_body_that_fails_half_way_reaches_the_client_and_not_the_store() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[KEPT], &[Step::Data("half"), Step::Fail]);
+    for n in 1..=3 {
+        let reply = app.get("/", &[]).await;
+        assert!(reply.body.unwrap_err().contains("the source failed"));
+        assert_eq!(app.asked(), n);
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_is_not_stored() {
+    for length in ["3", "5"] {
+        let (cache, _) = cache();
+        let app = App::new(CacheLayer::new(&cache), move |_, _| {
+            answer(
+                &[KEPT, ("content-length", length)],
+                Body::new(Script { steps: vec![Step::Data("four")], dropped: Arc::default() }),
+            )
+        });
+        app.get("/", &[]).await;
+        app.get("/", &[]).await;
+        assert_eq!(app.asked(), 2, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_pass_through() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[KEPT], &[Step::Data("a"), Step::Trailers]);
+    for _ in 0..2 {
+        assert_eq!(app.get("/", &[]).await.text(), "a");
+    }
+    assert_eq!(app.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_passes_through_unchanged() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[KEPT], &vec![Step::Data("x"); 1001]);
+    for n in 1..=2 {
+        let reply = app.get("/", &[]).await;
+        assert_eq!((reply.text().len(), reply.header("etag"), app.asked()), (1001, None, n));
+    }
+    let known = App::new(CacheLayer::new(&cache.namespace("known")).max_body_bytes(1000), |_, _| {
+        answer(&[KEPT], "x".repeat(1001))
+    });
+    for n in 1..=2 {
+        let reply = known.get("/", &[]).await;
+        assert_eq!((reply.text().len(), reply.header("etag"), known.asked()), (1001, None, n));
+    }
+}
+
+#[tokio::test]
+async fn an_endless_stream_costs_no_more_memory_than_the_limit() {
+    let (cache, _) = cache();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&dropped);
+    let service = CacheLayer::new(&cache).max_body_bytes(1000).layer(tower::service_fn(move |_: Request| {
+        let body = Script { steps: vec![Step::Endless("0123456789")], dropped: Arc::clone(&counted) };
+        async move { Ok::<_, Infallible>(answer(&[KEPT], Body::new(body))) }
+    }));
+    let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+    let mut body = service.oneshot(request).await.unwrap().into_body();
+    let mut read = 0;
+    while read < 1_000_000 {
+        read += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    drop(body);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    cache.run_maintenance();
+    assert_eq!(cache.stats().entries, 0);
+}
+
+#[tokio::test]
+async fn an_event_stream_that_is_not_to_be_stored_begins_at_once() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[("content-type", "text/event-stream")], &[Step::Data("data: 1"), Step::Hang]);
+    let response = app.response(Method::GET, "/", &[]).await;
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1");
+}
+
+#[tokio::test]
+async fn a_slow_body_goes_on_to_the_client_once_it_has_been_waited_for() {
+    let cache = FragmentCache::builder().wait_timeout(Duration::from_millis(20)).build().unwrap();
+    let app = scripted(&cache, &[KEPT], &[Step::Data("begun"), Step::Hang]);
+    let mut body = app.response(Method::GET, "/", &[]).await.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
+    drop(body);
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn a_thousand_who_ask_for_one_cold_page_have_it_made_once() {
+    let (cache, _) = cache();
+    let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let app = waiting(&cache, &asked, &go);
+    let visits: Vec<_> = (0..1000)
+        .map(|_| {
+            tokio::spawn({
+                let app = app.clone();
+                async move { app.get("/", &[]).await.text().to_owned() }
+            })
+        })
+        .collect();
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1100 {
+        tokio::task::yield_now().await;
+    }
+    go.notify_waiters();
+    for visit in visits {
+        assert_eq!(visit.await.unwrap(), "page 0");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// A handler that answers once it is told to go on.
+fn waiting(cache: &FragmentCache, asked: &Arc<AtomicUsize>, go: &Arc<Notify>) -> App {
+    let (counted, gate) = (Arc::clone(asked), Arc::clone(go));
+    let handler = async move || {
+        let n = counted.fetch_add(1, Ordering::SeqCst);
+        gate.notified().await;
+        answer(&[KEPT], format!("page {n}"))
+    };
+    App::of(
+        axum::Router::new().route("/", axum::routing::get(handler)).layer(CacheLayer::new(cache)),
+        Arc::clone(asked),
+    )
+}
+
+#[tokio::test]
+async fn when_the_one_who_leads_goes_away_the_next_one_goes_on() {
+    let (cache, _) = cache();
+    let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let app = waiting(&cache, &asked, &go);
+    let visit = |app: &App| {
+        let app = app.clone();
+        tokio::spawn(async move { app.get("/", &[]).await.text().to_owned() })
+    };
+    let first = visit(&app);
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let others = [visit(&app), visit(&app)];
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    while asked.load(Ordering::SeqCst) == 1 {
+        tokio::task::yield_now().await;
+    }
+    go.notify_waiters();
+    for visit in others {
+        assert_eq!(visit.await.unwrap(), "page 1");
+    }
+    assert_eq!(app.get("/", &[]).await.text(), "page 1");
+}
+
+#[tokio::test]
+async fn pages_that_are_not_stored_are_waited_for_once_and_then_made_side_by_side() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| answer(&[], n.to_string()));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    let both = tokio::join!(app.get("/", &[]), app.get("/", &[]));
+    assert_ne!(both.0.text(), both.1.text());
+    assert_eq!(cache.stats().waits, 0);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_wedges_nothing() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| -> Response {
+        assert!(n > 0, "the first visit fails");
+        answer(&[KEPT], n.to_string())
+    });
+    let failing = app.clone();
+    assert!(tokio::spawn(async move { failing.get("/", &[]).await }).await.is_err());
+    assert_eq!(app.get("/", &[]).await.text(), "1");
+    assert!(app.get("/", &[]).await.is_hit());
+}

@@ -1,0 +1,187 @@
+//! Pages that are no longer valid.
+
+use std::sync::{Arc, Mutex};
+
+use axum::http::{Method, StatusCode};
+use minijinja_cache::http::CacheLayer;
+use minijinja_cache::{FragmentCache, Invalidated, LocalStore};
+
+use crate::support::{App, answer, cache, seconds, status};
+
+fn app(cache: &FragmentCache) -> App {
+    App::new(CacheLayer::new(cache).ttl(seconds(60)), |n, request| {
+        let said = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        if let Some(code) = said("x-status") {
+            return status(StatusCode::from_u16(code.parse().unwrap()).unwrap());
+        }
+        let mut response = answer(&[], n.to_string());
+        for name in ["location", "content-location"] {
+            if let Some(value) = said(name) {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+        }
+        response
+    })
+}
+
+async fn stored(app: &App, paths: &[&str]) {
+    for path in paths {
+        app.get(path, &[]).await;
+        assert!(app.get(path, &[]).await.is_hit(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_succeeds_in_changing_an_address_invalidates_its_pages() {
+    let (cache, _) = cache();
+    let app = app(&cache);
+    for method in ["POST", "PUT", "PATCH", "DELETE", "M-SEARCH"] {
+        stored(&app, &["/a", "/a?page=2", "/b"]).await;
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let reply = app.send(method.clone(), "/a", &[]).await;
+        assert_eq!(reply.header("cache-status").as_deref(), Some("minijinja-cache; fwd=method"));
+        assert!(!app.get("/a", &[]).await.is_hit(), "{method}");
+        assert!(!app.get("/a?page=2", &[]).await.is_hit(), "{method}");
+        assert!(app.get("/b", &[]).await.is_hit(), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_or_changes_nothing_invalidates_nothing() {
+    let (cache, _) = cache();
+    let app = app(&cache);
+    stored(&app, &["/a"]).await;
+    for code in ["400", "404", "500", "503"] {
+        app.send(Method::POST, "/a", &[("x-status", code)]).await;
+        assert!(app.get("/a", &[]).await.is_hit(), "{code}");
+    }
+    for method in [Method::OPTIONS, Method::TRACE, Method::HEAD] {
+        app.send(method.clone(), "/a", &[]).await;
+        assert!(app.get("/a", &[]).await.is_hit(), "{method}");
+    }
+    app.send(Method::POST, "/a", &[("x-status", "303")]).await;
+    assert!(!app.get("/a", &[]).await.is_hit(), "a redirect after a change is a success");
+}
+
+#[tokio::test]
+async fn what_a_change_names_is_invalidated_where_it_is_on_the_same_host() {
+    let (cache, _) = cache();
+    let app = app(&cache);
+    for name in ["location", "content-location"] {
+        for (reference, path) in [
+            ("/films/7", "/films/7"),
+            ("/films/7?x=1#top", "/films/7"),
+            ("http://example.org/films/7", "/films/7"),
+            ("HTTP://EXAMPLE.org/films/7", "/films/7"),
+            ("//example.org/films/7", "/films/7"),
+            ("7", "/films/7"),
+            ("./7", "/films/7"),
+            ("../films/7", "/films/7"),
+            ("", "/films/edit"),
+        ] {
+            stored(&app, &[path]).await;
+            app.send(Method::POST, "/films/edit", &[(name, reference)]).await;
+            assert!(!app.get(path, &[]).await.is_hit(), "{name}: {reference}");
+        }
+        for reference in ["http://evil.example/films/7", "//evil.example/films/7", "mailto:films/7", "/films/70"] {
+            stored(&app, &["/films/7"]).await;
+            app.send(Method::POST, "/films/edit", &[(name, reference)]).await;
+            assert!(app.get("/films/7", &[]).await.is_hit(), "{name}: {reference}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_goes_with_its_path_its_host_or_everything() {
+    let (cache, _) = cache();
+    let pages = cache.namespace("pages");
+    let app = app(&pages);
+    let paths = ["/a", "/a?q=1", "http://other.example/a", "/b"];
+    stored(&app, &paths).await;
+    pages.invalidate_page("/a");
+    for path in &paths[..3] {
+        assert!(!app.get(path, &[]).await.is_hit(), "{path}");
+    }
+    assert!(app.get("/b", &[]).await.is_hit());
+    stored(&app, &paths).await;
+    pages.invalidate(("other.example", "/a"));
+    assert!(!app.get("http://other.example/a", &[]).await.is_hit());
+    assert!(app.get("/a", &[]).await.is_hit());
+    // In another namespace it is another page.
+    cache.invalidate_page("/a");
+    assert!(app.get("/a", &[]).await.is_hit());
+    pages.clear();
+    assert!(!app.get("/a", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn all_variants_of_a_page_go_together() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[("vary", "foo")], n.to_string()));
+    for foo in ["1", "2"] {
+        app.get("/", &[("foo", foo)]).await;
+    }
+    cache.invalidate_page("/");
+    for foo in ["1", "2"] {
+        assert!(!app.get("/", &[("foo", foo)]).await.is_hit());
+        assert!(app.get("/", &[("foo", foo)]).await.is_hit());
+    }
+}
+
+#[test]
+fn the_application_is_told_what_it_invalidates() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&told);
+    let cache = FragmentCache::builder()
+        .on_invalidate(move |what| {
+            log.lock().unwrap().push(format!("{what:?}"));
+            assert_ne!(what, Invalidated::Everything, "a panic in here is counted and harms nobody");
+        })
+        .build()
+        .unwrap();
+    let blog = cache.namespace("shop").namespace("blog");
+    cache.invalidate_tag("films");
+    blog.invalidate_tag("posts");
+    blog.invalidate_page("/a");
+    blog.clear();
+    cache.invalidate_template("page.html");
+    cache.invalidate("a key is told to nobody");
+    cache.clear();
+    let expected = [
+        r#"Tag("films")"#,
+        r#"Tag("posts")"#,
+        r#"Page("/a")"#,
+        r#"Namespace("blog")"#,
+        r#"Template("page.html")"#,
+        "Everything",
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
+    assert_eq!(cache.stats().errors, 1);
+}
+
+#[tokio::test]
+async fn pages_and_their_invalidation_reach_other_nodes() {
+    let store = LocalStore::new();
+    let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
+    let (one, two) = (node(), node());
+    let apps = [&one, &two].map(|cache| {
+        App::new(CacheLayer::new(cache).ttl(seconds(60)).tag("t"), |n, request| {
+            let vary = if request.uri().path() == "/varied" { "foo" } else { "cookie" };
+            answer(&[("vary", vary), ("content-type", "application/json")], format!("{n}"))
+        })
+    });
+    for path in ["/", "/varied"] {
+        let made = apps[0].get(path, &[("foo", "1")]).await;
+        assert!(one.flush(seconds(5)));
+        let shown = apps[1].get(path, &[("foo", "1")]).await;
+        assert!(shown.is_hit(), "{path}: {shown:?}");
+        assert_eq!((shown.text(), shown.header("etag")), (made.text(), made.header("etag")));
+        assert_eq!(shown.header("content-type").as_deref(), Some("application/json"));
+    }
+    assert_eq!(apps[1].asked(), 0);
+    one.invalidate_tag("t").await.unwrap();
+    while apps[1].get("/", &[]).await.is_hit() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(apps[1].asked(), 1);
+}

@@ -1,0 +1,182 @@
+//! Expired pages: while the handler makes a new one, and when it fails (RFC 5861).
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use minijinja_cache::FragmentCache;
+use minijinja_cache::http::CacheLayer;
+
+use crate::support::{App, answer, cache, seconds, status};
+
+const WHILE: (&str, &str) = ("cache-control", "max-age=10, stale-while-revalidate=20");
+const IF_ERROR: (&str, &str) = ("cache-control", "max-age=10, stale-if-error=20");
+
+fn counting(cache: &FragmentCache, header: (&'static str, &'static str)) -> App {
+    App::new(CacheLayer::new(cache), move |n, _| answer(&[header], n.to_string()))
+}
+
+async fn settled(app: &App, asked: usize) {
+    while app.asked() < asked {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_expired_page_is_shown_while_one_new_one_is_made() {
+    let (cache, clock) = cache();
+    let app = counting(&cache, WHILE);
+    app.get("/", &[]).await;
+    clock.advance(seconds(15));
+    for n in 0..5 {
+        let page = app.get("/", &[]).await;
+        assert_eq!(page.text(), "0", "{n}");
+        assert_eq!(page.header("cache-status").as_deref(), Some("minijinja-cache; hit; ttl=-5"));
+        assert_eq!(page.header("age").as_deref(), Some("15"));
+        if n == 0 {
+            assert_eq!(app.asked(), 1, "the visitor did not wait");
+            // The next ones come while it is made: a current-thread runtime has not polled it yet.
+            continue;
+        }
+        break;
+    }
+    settled(&app, 2).await;
+    let page = app.get("/", &[]).await;
+    assert_eq!((page.text(), page.header("age").as_deref()), ("1", Some("0")));
+    assert_eq!(app.asked(), 2);
+    assert_eq!(cache.stats().stale_hits, 2);
+}
+
+#[tokio::test]
+async fn beyond_its_window_a_page_is_waited_for() {
+    let (cache, clock) = cache();
+    let app = counting(&cache, WHILE);
+    app.get("/", &[]).await;
+    clock.advance(seconds(30));
+    assert_eq!(app.get("/", &[]).await.text(), "1");
+}
+
+#[tokio::test]
+async fn an_invalidated_page_is_never_shown_expired() {
+    let (cache, clock) = cache();
+    let app = counting(&cache, WHILE);
+    app.get("/", &[]).await;
+    clock.advance(seconds(15));
+    cache.invalidate_page("/");
+    assert_eq!(app.get("/", &[]).await.text(), "1");
+}
+
+#[tokio::test]
+async fn what_must_be_revalidated_is_not_shown_expired() {
+    for more in ["must-revalidate", "proxy-revalidate"] {
+        let (cache, clock) = cache();
+        let app = App::new(CacheLayer::new(&cache), move |n, _| {
+            let control = format!("max-age=10, stale-while-revalidate=20, stale-if-error=20, {more}");
+            if n == 1 { status(StatusCode::BAD_GATEWAY) } else { answer(&[("cache-control", &control)], n.to_string()) }
+        });
+        app.get("/", &[]).await;
+        clock.advance(seconds(15));
+        assert_eq!(app.get("/", &[]).await.status, 502, "{more}");
+    }
+}
+
+fn failing(n: usize, fails: std::ops::Range<usize>, code: StatusCode) -> Response {
+    if fails.contains(&n) { status(code) } else { answer(&[IF_ERROR], n.to_string()) }
+}
+
+#[tokio::test]
+async fn an_expired_page_is_shown_instead_of_an_error_within_its_window() {
+    let (cache, clock) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| failing(n, 1..4, StatusCode::SERVICE_UNAVAILABLE));
+    app.get("/", &[]).await;
+    clock.advance(seconds(15));
+    let page = app.get("/", &[]).await;
+    assert_eq!((page.status, page.text(), page.header("age").as_deref()), (StatusCode::OK, "0", Some("15")));
+    // Showing it does not start its time anew.
+    clock.advance(seconds(14));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    clock.advance(seconds(1));
+    assert_eq!(app.get("/", &[]).await.status, 503);
+    assert_eq!(app.get("/", &[]).await.text(), "4");
+}
+
+#[tokio::test]
+async fn what_is_no_fault_of_the_handler_is_no_error_to_hide() {
+    let (cache, clock) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| failing(n, 1..2, StatusCode::NOT_FOUND));
+    app.get("/", &[]).await;
+    clock.advance(seconds(15));
+    assert_eq!(app.get("/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_leaves_the_page_as_it_is_and_is_reported() {
+    let (cache, clock) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| {
+        if n == 1 { status(StatusCode::INTERNAL_SERVER_ERROR) } else { answer(&[WHILE], n.to_string()) }
+    });
+    app.get("/", &[]).await;
+    clock.advance(seconds(15));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    settled(&app, 2).await;
+    assert_eq!(cache.stats().errors, 1);
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    settled(&app, 3).await;
+    assert_eq!(app.get("/", &[]).await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_route_declares_both_windows_and_tells_caches_in_front() {
+    let (cache, clock) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(10)).browser_ttl(seconds(0));
+    let layer = layer.stale_while_revalidate(seconds(20)).stale_if_error(seconds(40));
+    let app = App::new(layer, |n, _| answer(&[], n.to_string()));
+    let control = app.get("/", &[]).await.header("cache-control").unwrap();
+    assert_eq!(control, "public, max-age=0, s-maxage=10, stale-while-revalidate=20, stale-if-error=40");
+    clock.advance(seconds(29));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+}
+
+#[tokio::test]
+async fn variants_are_shown_expired_each_for_its_own() {
+    let (cache, clock) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, request| {
+        let text = format!("{n}:{}", request.headers()["foo"].to_str().unwrap());
+        answer(&[WHILE, ("vary", "foo")], text)
+    });
+    app.get("/", &[("foo", "a")]).await;
+    app.get("/", &[("foo", "b")]).await;
+    clock.advance(seconds(15));
+    assert_eq!(app.get("/", &[("foo", "a")]).await.text(), "0:a");
+    assert_eq!(app.get("/", &[("foo", "b")]).await.text(), "1:b");
+    settled(&app, 4).await;
+    assert!(app.get("/", &[("foo", "a")]).await.text().ends_with(":a"));
+    assert!(app.get("/", &[("foo", "b")]).await.is_hit());
+    assert_eq!(app.asked(), 4);
+}
+
+#[test]
+fn without_a_runtime_the_visitor_waits() {
+    let (cache, clock) = cache();
+    let app = counting(&cache, WHILE);
+    let get = || {
+        let app = app.clone();
+        std::thread::scope(|scope| scope.spawn(move || block_on(app.get("/", &[]))).join().unwrap())
+    };
+    assert_eq!(get().text(), "0");
+    clock.advance(seconds(15));
+    assert_eq!(get().text(), "1");
+}
+
+/// Polls on this thread until it is done.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::yield_now();
+    }
+}
