@@ -6,100 +6,21 @@ mod app;
 #[allow(unreachable_pub)]
 #[path = "servers/http.rs"]
 mod http;
+#[path = "catalogue/visit.rs"]
+mod visit;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use app::App;
 use app::config::Config;
-use minijinja_cache::{CacheConfig, CacheType};
+use minijinja_cache::CacheConfig;
 
-const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
-
-/// The application on a free port, for as long as this lives.
-struct Server {
-    address: SocketAddr,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Server {
-    fn start(database: &Path, templates: &Path, cache: bool) -> Server {
-        let kind = if cache { CacheType::Memory } else { CacheType::Null };
-        let mut settings = CacheConfig::default();
-        settings.kind = kind;
-        let config = Config { port: 0, database: database.into(), templates: templates.into(), cache: settings };
-        let app = App::open(&config).unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, app::router(app)).await });
-        Server { address, _runtime: runtime }
-    }
-}
-
-/// A person with a browser: keeps the cookie, follows redirects by hand.
-#[derive(Default, Clone)]
-struct Browser {
-    cookie: Option<String>,
-}
-
-struct Answer {
-    status: u16,
-    location: Option<String>,
-    body: String,
-}
-
-impl Browser {
-    fn get(&mut self, server: &Server, path: &str) -> Answer {
-        self.send(http::Client::new(server.address).get(path))
-    }
-
-    fn page(&mut self, server: &Server, path: &str) -> String {
-        let answer = self.get(server, path);
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        answer.body
-    }
-
-    fn post(&mut self, server: &Server, path: &str, form: &[(&str, &str)]) -> Answer {
-        self.send(http::Client::new(server.address).post(path, form))
-    }
-
-    fn send(&mut self, mut request: http::Request) -> Answer {
-        if let Some(cookie) = &self.cookie {
-            request = request.header("Cookie", cookie);
-        }
-        let reply = request.send();
-        if let Some(set) = reply.header("set-cookie") {
-            self.cookie = set.split(';').next().map(str::to_owned);
-        }
-        Answer { status: reply.status, location: reply.header("location").map(str::to_owned), body: reply.text() }
-    }
-
-    fn sign_in(&mut self, server: &Server, name: &str) {
-        let form = self.page(server, "/login");
-        let answer = self.post(server, "/login", &[("csrf", &csrf(&form)), ("name", name)]);
-        assert_eq!(answer.location.as_deref(), Some("/watchlist"), "{}", answer.body);
-    }
-
-    fn toggle(&mut self, server: &Server, film: u32) {
-        let page = self.page(server, &format!("/film/{film}"));
-        let answer = self.post(server, &format!("/film/{film}/watch"), &[("csrf", &csrf(&page))]);
-        assert_eq!(answer.status, 303, "{}", answer.body);
-    }
-}
-
-fn csrf(page: &str) -> String {
-    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form of ours");
-    rest.split('"').next().unwrap().to_owned()
-}
-
-fn title_of(film_page: &str) -> &str {
-    film_page.split_once("<h1>").unwrap().1.split_once("</h1>").unwrap().0
-}
+use visit::{Browser, Server, TEMPLATES, csrf, first_film, title_of};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -143,30 +64,18 @@ fn an_edit_shows_at_once_wherever_the_film_is_shown() {
     let mut ada = Browser::default();
     ada.sign_in(&server, "Ada");
     let genre = ada.page(&server, "/genre/drama");
-    let id = genre.split_once("/film/").unwrap().1.split('"').next().unwrap().to_owned();
-    let film = format!("/film/{id}");
+    let film = first_film(&genre);
     let (old, _) = (title_of(&ada.page(&server, &film)).to_owned(), ada.page(&server, "/"));
     assert!(genre.contains(&old));
 
-    let form = ada.page(&server, &format!("{film}/edit"));
-    let version = form.split_once("name=\"version\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
-    let edit = [
-        ("csrf", csrf(&form)),
-        ("version", version),
-        ("title", "Edited & <new>".into()),
-        ("genre", "drama".into()),
-        ("director", String::new()),
-        ("imdb", "9.9".into()),
-        ("minutes", String::new()),
-    ];
-    let edit: Vec<(&str, &str)> = edit.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(ada.post(&server, &format!("{film}/edit"), &edit).status, 303);
+    let edit = ada.edit_of(&server, &film, "Edited & <new>");
+    assert_eq!(ada.save(&server, &film, &edit).status, 303);
     for path in [film.as_str(), "/genre/drama"] {
         let page = ada.page(&server, path);
         assert!(page.contains("Edited &amp; &lt;new&gt;") && !page.contains(&old), "{path}");
     }
     // The same form once more: somebody (she herself) saved in between.
-    let again = ada.post(&server, &format!("{film}/edit"), &edit);
+    let again = ada.save(&server, &film, &edit);
     assert!(again.body.contains("Somebody else saved this film meanwhile"));
 }
 

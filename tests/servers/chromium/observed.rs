@@ -122,7 +122,8 @@ impl Observed {
     fn answer(&mut self, id: &str, response: &Value, wire: &Value) {
         self.update(id, |request| {
             request.answered = true;
-            request.wire = wire == true;
+            // Of what is shared with the page before the browser announces more, which never comes.
+            request.wire = wire == true && !request.seen.from_memory_cache;
             request.seen.status = status(&response["status"]);
             request.seen.from_disk_cache = response["fromDiskCache"] == true;
         });
