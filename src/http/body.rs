@@ -28,6 +28,8 @@ pin_project! {
 pin_project! {
     #[project = KindProjected]
     enum Kind<B: Body> {
+        /// None, of a response whose length says nothing of that (304).
+        Silent,
         /// There already, unless it is taken.
         Whole { bytes: Option<Bytes> },
         /// Pieces that are there already; their length in bytes.
@@ -56,6 +58,11 @@ pub(super) enum Collected<B: Body> {
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
         LayerBody::of(Kind::Whole { bytes: None })
+    }
+
+    /// No body, of a response that is not to say that its length is 0.
+    pub(super) fn silent() -> LayerBody<B> {
+        LayerBody::of(Kind::Silent)
     }
 
     pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
@@ -150,6 +157,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
         let this = self.project();
         let _inside = this.scope.as_ref().map(Scope::attach);
         match this.kind.project() {
+            KindProjected::Silent => Poll::Ready(None),
             KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;
@@ -173,6 +181,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            Kind::Silent => true,
             Kind::Whole { bytes } => bytes.is_none(),
             Kind::Pieces { pieces, .. } => pieces.is_empty(),
             Kind::Through { body } => body.is_end_stream(),
@@ -184,6 +193,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            Kind::Silent => SizeHint::new(),
             Kind::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
             Kind::Through { body } => body.size_hint(),

@@ -53,9 +53,9 @@ impl Missing {
     }
 
     /// Looks on where the response is that fits the request.
-    pub(super) fn turn(&mut self, names: &[HeaderName], headers: &HeaderMap) {
-        self.question = self.asked.varied(names, headers);
-        self.known = names.to_vec();
+    pub(super) fn turn(&mut self, question: Question, names: Vec<HeaderName>) {
+        self.question = question;
+        self.known = names;
         self.forward = Forward::VaryMiss;
     }
 
@@ -160,7 +160,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let bytes = match collected {
             Collected::Whole(bytes) => bytes,
             Collected::Apart(body) => {
-                shared.unstored.note(missing.hash());
+                shared.unstored.note(missing.hash(), policy.cache.inner.clock.now());
                 work.into_iter().for_each(Work::release);
                 let verdict = verdict.if_holes_stay(has_holes(holes.as_deref()), policy);
                 return apart(policy, head, body.inside(scope), &verdict, &record, (seen, did(false)));

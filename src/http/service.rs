@@ -17,7 +17,7 @@ use http_body::Body;
 use tokio::runtime::Handle as Runtime;
 use tower_service::Service;
 
-use super::ask::{self, Ask, Asked, Facts};
+use super::ask::{self, Ask, Facts};
 use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
 use super::invalidate::Changing;
@@ -54,7 +54,7 @@ pub(super) struct Shared {
 impl Shared {
     /// A page could not be made, and an expired one is shown in its place.
     fn note_failure(&self, page: u128) {
-        self.failing.note(page);
+        self.failing.note(page, self.policy.cache.inner.clock.now());
         let message = "the handler of a page failed; the expired page is shown for its grace";
         self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
     }
@@ -152,7 +152,12 @@ where
             (Ask::Unsafe, _) => Box::pin(visit.changing()),
             (Ask::Refuse, _) => Box::pin(ready(Ok(show::refused(policy)))),
             (Ask::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
-            (Ask::Page(asked), _) => Box::pin(visit.page(asked)),
+            (Ask::Page(asked), Looked::Elsewhere(question, names)) => {
+                let mut missing = Missing::new(asked);
+                missing.turn(question, names);
+                Box::pin(visit.page(missing))
+            }
+            (Ask::Page(asked), _) => Box::pin(visit.page(Missing::new(asked))),
         }))
     }
 }
@@ -219,10 +224,9 @@ where
         })
     }
 
-    async fn page(self, asked: Asked) -> Answer<R, S::Error> {
+    async fn page(self, mut missing: Missing) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        let mut missing = Missing::new(asked);
         if !missing.asked.facts.storable && !missing.asked.directives.only_if_cached {
             let skip = if self.parts.method == Method::HEAD { Skip::Head } else { Skip::Request };
             return self.passing(Some(missing.asked.facts), skip).await;
@@ -234,7 +238,7 @@ where
         }
         let inner = &policy.cache.inner;
         loop {
-            if shared.unstored.holds(missing.hash()) {
+            if shared.unstored.holds(missing.hash(), inner.clock.now()) {
                 missing.question.wait_for_nobody();
             }
             let found = match policy.cache.lookup_async(&missing.question.wanted(), &mut Handler(inner)).await {
@@ -244,12 +248,14 @@ where
             if missing.known.is_empty()
                 && let Some(names) = show::direction(&found.body)
             {
-                missing.turn(names, &self.parts.headers);
+                let question = missing.asked.varied(names, &self.parts.headers);
+                missing.turn(question, names.to_vec());
                 continue;
             }
             match Shown::of(policy, &missing.asked, found) {
                 Ok(shown) => return self.shown(shown).await,
                 Err(Unfit::Credentials) => return self.passing(None, Skip::Authorization).await,
+                Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(show::refused(policy)),
                 Err(Unfit::Age) => {
                     missing.forward = Forward::Request;
                     let work = policy.cache.replace(&missing.question.wanted(), &mut Handler(inner), true);
@@ -269,7 +275,7 @@ where
             return Ok(show::refused(policy));
         }
         let expired = show::expired(policy, &missing, Grace::while_revalidating);
-        if shared.failing.holds(missing.hash()) {
+        if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now()) {
             let shown = show::expired(policy, &missing, Grace::if_error).or(expired);
             let Some(shown) = shown else { return self.make(missing, Some(work)).await };
             counters.count(Counter::stale_hits);
@@ -322,7 +328,7 @@ where
             work.into_iter().for_each(Work::give_up);
         } else {
             if !to_store && work.is_some() {
-                shared.unstored.note(missing.hash());
+                shared.unstored.note(missing.hash(), policy.cache.inner.clock.now());
                 // What there was is not what there is: a page that is gone, or private from now on.
                 policy.cache.inner.memory.remove(missing.hash());
             }

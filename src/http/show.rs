@@ -54,6 +54,8 @@ pub(super) enum Unfit {
 pub(super) enum Looked {
     Fresh(Shown),
     Unfit(Unfit),
+    /// Nothing, but its address varies by these headers, so that this is what to ask for.
+    Elsewhere(Question, Vec<HeaderName>),
     Nothing,
 }
 
@@ -81,8 +83,10 @@ pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looke
     let Some(entry) = inner.find(&asked.question.wanted()) else { return Looked::Nothing };
     let Some(names) = direction(&entry.body) else { return shown(&asked.question, &entry) };
     let varied = asked.varied(names, headers);
-    let found = inner.find(&varied.wanted());
-    found.map_or(Looked::Nothing, |entry| shown(&varied, &entry))
+    match inner.find(&varied.wanted()) {
+        Some(entry) => shown(&varied, &entry),
+        None => Looked::Elsewhere(varied, names.to_vec()),
+    }
 }
 
 /// The page that may be shown although it expired, for one of its graces.

@@ -60,7 +60,10 @@ impl App {
     }
 
     pub(crate) async fn response(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
-        let mut request = Request::builder().method(method).uri(path).header("host", "example.org");
+        let mut request = Request::builder().method(method).uri(path);
+        if path.starts_with('/') {
+            request = request.header("host", "example.org");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

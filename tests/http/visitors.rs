@@ -41,7 +41,7 @@ async fn what_a_route_declares_is_not_said_of_a_visitors_page() {
     let everybodys = app.get("/", &[]).await;
     assert_eq!(everybodys.header("cache-control").as_deref(), Some("public, max-age=60"));
     // Or a cache in front would show it to visitors with cookies.
-    assert_eq!(everybodys.header("vary").as_deref(), Some("cookie"));
+    assert_eq!(everybodys.header("vary").as_deref(), Some("authorization, cookie"));
 }
 
 #[tokio::test]

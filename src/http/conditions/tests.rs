@@ -172,7 +172,7 @@ proptest! {
     #[test]
     fn the_headers_crate_compares_dates_alike(asked in 0..4_000_000_000_u64, modified in 0..4_000_000_000_u64) {
         use headers::HeaderMapExt as _;
-        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let at = |seconds| std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         let mut request = HeaderMap::new();
         request.typed_insert(headers::IfModifiedSince::from(at(asked)));
         let mut response = HeaderMap::new();

@@ -14,21 +14,24 @@ scenarios! {
     Optional "head-200-retain" rfc9111_4_3_5_a_head_keeps_no_header_of_the_old_page
         differs "the handler is asked with `GET`; its whole page replaces the old one" =>
         [brief(), wait(3), given(&["cache-control: max-age=1000"]).head().lacks("template-a")];
-    Optional "head-200-freshness-update" rfc9111_4_3_5_the_answer_to_a_head_begins_a_new_life =>
-        [brief(), wait(3), given(&["cache-control: max-age=1000"]).head().text(""), served().text("answer 2")];
-    Optional "head-200-update" rfc9111_4_3_5_the_answer_to_a_head_replaces_headers =>
+    Optional "head-200-freshness-update" rfc9111_4_3_5_the_answer_to_a_head_begins_no_new_life
+        differs "a HEAD makes no page: another handler may answer it than a GET" =>
+        [brief(), wait(3), given(&["cache-control: max-age=1000"]).head().text(""), asked().text("answer 3")];
+    Optional "head-200-update" rfc9111_4_3_5_the_answer_to_a_head_replaces_no_headers
+        differs "a HEAD makes no page: another handler may answer it than a GET" =>
         [
             brief(),
             wait(3),
             given(&["template-a: 2", "cache-control: max-age=1000"]).head(),
-            served().has("template-a: 2"),
+            asked().lacks("template-a"),
         ];
-    Optional "head-410-update" rfc9111_4_3_5_a_410_to_a_head_replaces_the_page =>
+    Optional "head-410-update" rfc9111_4_3_5_a_410_to_a_head_replaces_no_page
+        differs "a HEAD makes no page: another handler may answer it than a GET" =>
         [
             brief(),
             wait(3),
             asked().answers(410, &["template-a: 2", "cache-control: max-age=1000"]).head().status(410),
-            served().status(410).has("template-a: 2"),
+            asked().status(200),
         ];
     Required rfc9110_9_3_2_a_head_is_served_from_a_stored_get =>
         [
@@ -37,7 +40,7 @@ scenarios! {
             served().head().status(200).text("").has("content-type: text/html").has("x-a: 1").age(3),
         ];
     Required rfc9110_9_3_2_a_head_before_the_first_get_leaves_no_empty_page =>
-        [given(&["cache-control: max-age=3600"]).head().text(""), served().text("answer 1")];
+        [given(&["cache-control: max-age=3600"]).head().text(""), asked().text("answer 2")];
     Required rfc9110_9_3_2_a_head_for_a_page_that_is_not_stored_has_no_body =>
         [given(&["cache-control: no-store"]).head().text(""), asked().text("answer 2")];
     Optimal rfc9110_13_1_2_a_head_with_the_pages_tag_gets_a_304 =>
@@ -50,11 +53,10 @@ scenarios! {
             given(&["cache-control: max-age=3600", "content-length: 10"]).body("0123456789"),
             served().head().has("content-length: 10").text(""),
         ];
-    Optimal rfc5861_3_a_head_for_a_stale_page_has_a_whole_one_made_behind =>
+    Optimal rfc5861_3_a_head_for_a_stale_page_asks_the_handler =>
         [
             given(&["cache-control: max-age=1, stale-while-revalidate=60"]),
             wait(3),
-            refreshed().head().answers(200, &["cache-control: max-age=3600"]).text(""),
-            served().text("answer 2"),
+            asked().head().answers(200, &["cache-control: max-age=3600"]).text(""),
         ];
 }

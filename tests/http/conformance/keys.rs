@@ -75,12 +75,14 @@ scenarios! {
             fresh().at("/other").carrying("a=1"),
             asked().at("/other").text("answer 4"),
         ];
+    Required rfc9110_7_8_a_request_for_another_protocol_is_answered_with_the_page_there_is =>
+        [fresh(), served().with("connection: upgrade").with("upgrade: websocket")];
     Required rfc9110_7_8_a_request_for_another_protocol_reaches_the_handler =>
-        [fresh(), asked().with("connection: upgrade").with("upgrade: websocket").handler_saw("upgrade: websocket")];
-    Optimal rfc9110_7_2_the_host_of_the_target_wins_over_the_header =>
+        [asked().with("connection: upgrade").with("upgrade: websocket").handler_saw("upgrade: websocket")];
+    Optimal rfc9112_3_2_2_a_request_that_names_two_hosts_is_passed_by =>
         [
-            fresh().at("http://one.example/page").on("two.example"),
-            asked().at("http://two.example/page").on("one.example"),
+            fresh().at("http://one.example/page").on("one.example"),
+            asked().at("http://one.example/page").on("two.example"),
             served().at("http://one.example/page").on("one.example"),
         ];
 }

@@ -81,8 +81,11 @@ scenarios! {
             brief("cache-control: max-age=2, stale-if-error=60"),
             wait(3),
             rescued(500),
+            wait(3),
             rescued(502),
+            wait(3),
             rescued(503),
+            wait(3),
             rescued(504),
         ];
     Required rfc5861_4_a_page_that_is_gone_is_no_error =>
@@ -92,7 +95,9 @@ scenarios! {
             brief("cache-control: max-age=2, stale-if-error=60"),
             wait(3),
             rescued(503),
-            wait(1),
+            // It is not asked again at once.
+            served().text("answer 1"),
+            wait(3),
             asked().status(200).text("answer 3"),
         ];
     Required rfc5861_4_the_windows_for_errors_and_for_making_anew_are_two =>
