@@ -253,6 +253,8 @@ pub(crate) fn innermost_scope(cache: u64) -> Option<Shared> {
 pub(crate) enum NoHole {
     /// It would be stored with a fragment.
     InFragment,
+    /// It would be stored with the page of a layer inside of the one that fills it.
+    InPage,
     /// Nobody would fill it.
     NoPage,
 }
@@ -263,8 +265,9 @@ pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
         for frame in context.frames.iter().rev() {
             match &frame.gathered {
                 Gathered::Shared(Shared { holes: Some(holes), .. }) => return Ok(Arc::clone(holes)),
-                Gathered::Here(_) if !matches!(frame.role, Role::Page { .. }) => return Err(NoHole::InFragment),
-                _ => {}
+                Gathered::Here(_) if matches!(frame.role, Role::Page { .. }) => return Err(NoHole::InPage),
+                Gathered::Here(_) => return Err(NoHole::InFragment),
+                Gathered::Shared(_) => {}
             }
         }
         Err(NoHole::NoPage)

@@ -59,6 +59,9 @@ impl Binding {
             Err(NoHole::InFragment) => refuse(
                 "a hole cannot stand inside a cached fragment, which is shown on other pages too; put it outside",
             ),
+            Err(NoHole::InPage) => {
+                refuse("a CacheLayer without holes would store it; give that layer the hole, and not one outside of it")
+            }
             Err(NoHole::NoPage) => refuse("no http::CacheLayer with holes is around this render to fill it"),
         }
     }
