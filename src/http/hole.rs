@@ -81,8 +81,8 @@ pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts)
             Piece::Text(bytes) => ("", Ok(bytes.clone())),
             Piece::Hole(call) => {
                 let request = HoleRequest { parts: request.clone(), arguments: call.arguments.clone() };
-                let filling: Filling = match policy.holes.get(&call.name) {
-                    Some(fill) => fill(request),
+                let filling: Filling = match policy.holes.get(&call.name).cloned() {
+                    Some(fill) => Box::pin(async move { fill(request).await }),
                     None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
                 };
                 (call.name.as_str(), Err(filling))

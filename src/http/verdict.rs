@@ -72,9 +72,11 @@ impl Verdict {
             self.cut = true;
         } else if record.expires != FOREVER {
             let left = Duration::from_nanos(record.expires.saturating_sub(latest));
-            let grace = record.grace_ends.saturating_sub(record.expires);
             let told = self.told.clone().unwrap_or_else(|| in_seconds(said));
-            let capped = cut(told.clone(), left, Duration::from_nanos(grace));
+            let capped = told.clone().capped_at(left);
+            let life = capped.effective_lifetime().unwrap_or_default();
+            let graces_end = Duration::from_nanos(record.grace_ends.saturating_sub(latest));
+            let capped = capped.with_windows_within(graces_end.saturating_sub(life));
             if told.effective_lifetime().is_none() && !told.is_private() && !told.says_nothing() {
                 // Or a cache in front makes up a lifetime of its own.
                 self.told = Some(told.with_no_cache());
@@ -83,7 +85,7 @@ impl Verdict {
                 self.recast = true;
                 self.cut = true;
             }
-            self.lifetime = self.lifetime.filter(|_| !left.is_zero() || grace > 0);
+            self.lifetime = self.lifetime.filter(|_| !graces_end.is_zero());
         }
         self
     }
@@ -235,18 +237,6 @@ fn in_seconds(headers: &HeaderMap) -> CacheControl {
         (None, Some(left)) => said.max_age(left),
         _ => said,
     }
-}
-
-/// With lifetimes of no more than what is left, and graces of no more than the fragments have.
-fn cut(told: CacheControl, left: Duration, grace: Duration) -> CacheControl {
-    let mut told = told.capped_at(left);
-    if told.revalidate_window().is_some_and(|window| window > grace) {
-        told = told.stale_while_revalidate(grace);
-    }
-    if told.error_window().is_some_and(|window| window > grace) {
-        told = told.stale_if_error(grace);
-    }
-    told
 }
 
 /// The lifetime that `Expires` names; none at all if that is no date.

@@ -54,7 +54,7 @@ fn a_visitor_who_has_the_page_is_told_so_without_handler_or_query() {
                 assert!(did.starts_with("minijinja-cache; hit"), "{path}: {did}");
             }
             let without = visit(&plain, &there, path, &tag);
-            assert_eq!(without.reply.status, 200, "{path}");
+            // It may be told so too, but only once the page is made.
             assert!(without.queries > 0, "{path}");
             saved.push((name.unwrap_or("nobody"), path, without.queries));
         }

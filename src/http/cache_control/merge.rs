@@ -69,6 +69,16 @@ impl CacheControl {
         self
     }
 
+    /// With no window for stale answers above this; without any, if it is less than a second.
+    #[must_use]
+    pub fn with_windows_within(mut self, most: Duration) -> CacheControl {
+        let most = whole_seconds(most);
+        for window in [&mut self.stale_while_revalidate, &mut self.stale_if_error] {
+            *window = window.map(|window| window.min(most)).filter(|window| *window > 0);
+        }
+        self
+    }
+
     /// `no-store` for every cache, with no way out for those that know the status code.
     fn forbids_storing(&self) -> bool {
         self.no_store && !self.must_understand
