@@ -61,9 +61,9 @@ pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> 
 
 /// Keeps an entry that was admitted when the sequence stood at `admitted_at`.
 pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stamp) {
-    // A page can be replaced while it is valid (what its address varies by, a client that may have it made anew), which
-    // other threads would not see.
-    if entry.weight() > LARGEST || matches!(entry.body, Body::Page(_)) {
+    // What an address varies by can come to be more while it is valid, which other threads would not see.
+    let direction = matches!(&entry.body, Body::Page(page) if page.is_direction());
+    if direction || entry.weight() > LARGEST {
         return;
     }
     // The thread may be ending; then there is nothing to keep for.

@@ -37,6 +37,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) lease: Option<Duration>,
     /// Whether the caller waits for somebody else who computes it.
     pub(crate) waits: bool,
+    /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
+    pub(crate) steady: bool,
 }
 
 pub(crate) enum Lookup {
@@ -254,12 +256,21 @@ impl FragmentCache {
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
     fn hit(&self, wanted: &Wanted<'_>) -> Option<Found> {
-        let latest = self.clock.latest();
-        let answer = |entry: &Entry| {
-            self.counters.hit(entry.cost);
-            wanted.tell_enclosing(entry, || self.as_of(entry, latest));
+        self.seek(wanted, |entry, latest| {
+            self.note_hit(wanted, entry, latest);
             entry.found()
-        };
+        })
+    }
+
+    /// Counts a hit for one who came at `latest`, and tells what encloses it.
+    pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry, latest: Nanos) {
+        self.counters.hit(entry.cost);
+        wanted.tell_enclosing(entry, || self.as_of(entry, latest));
+    }
+
+    /// Answers from the valid, fresh entry of an identity, in front or in memory.
+    pub(crate) fn seek<R>(&self, wanted: &Wanted<'_>, answer: impl Fn(&Entry, Nanos) -> R) -> Option<R> {
+        let latest = self.clock.latest();
         // Before the floors: what is believed only since an answer that came in between would be held against floors
         // from before it.
         let believed = self.believes(latest);
@@ -267,11 +278,12 @@ impl Inner {
         let now = self.floors.stamp();
         let hash = wanted.identity.hash;
         let in_front = front::look(self.id, hash, |slot| {
-            let usable = wanted.fits(&slot.entry, latest)
+            let usable = wanted.steady
+                && wanted.fits(&slot.entry, latest)
                 && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors))
                 && (believed || self.is_young(slot.entry.record.as_of(), latest));
             slot.admitted_at = now;
-            usable.then(|| answer(&slot.entry))
+            usable.then(|| answer(&slot.entry, latest))
         });
         if let Some((found, tell_store)) = in_front {
             if tell_store {
@@ -280,8 +292,10 @@ impl Inner {
             return Some(found);
         }
         let entry = self.find(wanted)?;
-        front::keep(self.id, hash, &entry, now);
-        Some(answer(&entry))
+        if wanted.steady {
+            front::keep(self.id, hash, &entry, now);
+        }
+        Some(answer(&entry, latest))
     }
 
     /// Tells the store of a hit in front; gives the entry back to it, should it have evicted that meanwhile.
@@ -314,15 +328,8 @@ impl Inner {
         value
     }
 
-    /// Counts a hit, and tells what encloses it.
-    #[cfg(feature = "http")]
-    pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry) {
-        self.counters.hit(entry.cost);
-        wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
-    }
-
     /// The valid, fresh entry of an identity.
-    pub(crate) fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
+    fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(wanted.identity.hash)?;
         self.usable(&entry, wanted, self.clock.latest()).then_some(entry)
     }

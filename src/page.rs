@@ -85,6 +85,11 @@ pub(crate) enum Piece {
 }
 
 impl Page {
+    /// Whether it only says where the response is.
+    pub(crate) fn is_direction(&self) -> bool {
+        self.stored().is_none()
+    }
+
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match self {
             Page::Varies(_) => None,

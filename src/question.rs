@@ -37,6 +37,7 @@ pub(crate) struct Question {
     shareable: bool,
     lease: Option<Duration>,
     waits: bool,
+    steady: bool,
 }
 
 impl Question {
@@ -47,7 +48,7 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true }
+        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true, steady: true }
     }
 
     /// The part of a partial's identity before its key.
@@ -118,6 +119,12 @@ impl Question {
         }
     }
 
+    /// Has the answer looked up where all threads see it: it may be replaced while it is valid.
+    #[cfg(feature = "http")]
+    pub(crate) fn may_be_replaced(&mut self) {
+        self.steady = false;
+    }
+
     /// Lets the caller compute for itself where somebody else is at it.
     #[cfg(feature = "http")]
     pub(crate) fn wait_for_nobody(&mut self) {
@@ -137,6 +144,7 @@ impl Question {
             shareable: self.shareable,
             lease: self.lease,
             waits: self.waits,
+            steady: self.steady,
         }
     }
 

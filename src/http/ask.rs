@@ -116,6 +116,9 @@ impl Asked {
             return Err(Skip::Cookie);
         }
         question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
+        if policy.honor_reload {
+            question.may_be_replaced();
+        }
         Ok(Asked { question, facts, directives })
     }
 
@@ -144,8 +147,10 @@ fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Q
     }
     question.qualify(noticed.forwarded.map(forwarded).as_deref());
     let mut values = Vec::new();
-    vary::encode_values(&policy.vary, &request.headers, &mut values);
-    question.qualify((!policy.vary.is_empty()).then_some(&values));
+    if !policy.vary.is_empty() {
+        vary::encode_values(&policy.vary, &request.headers, &mut values);
+    }
+    question.qualify((!values.is_empty()).then_some(&values));
     let mut told = Vec::new();
     for (name, about) in &policy.vary_by {
         for part in [name, &about(request)] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -82,10 +83,8 @@ impl Did {
     fn line(self, name: &str) -> Option<HeaderValue> {
         if let Did::Hit(ttl) = self {
             // Said on every hit, so without the machinery of formatting.
-            return HeaderValue::from_bytes(
-                &[name, "; hit; ttl=", itoa::Buffer::new().format(ttl)].concat().into_bytes(),
-            )
-            .ok();
+            let line = [name, "; hit; ttl=", itoa::Buffer::new().format(ttl)].concat();
+            return HeaderValue::from_maybe_shared(Bytes::from(line)).ok();
         }
         let mut line = String::with_capacity(name.len() + 40);
         line.push_str(name);

@@ -54,6 +54,8 @@ pub(super) enum Unfit {
 pub(super) enum Looked {
     Fresh(Shown),
     Unfit(Unfit),
+    /// Where to look: its address varies by these headers.
+    Directed(Vec<HeaderName>),
     /// Nothing, but its address varies by these headers, so that this is what to ask for.
     Elsewhere(Question, Vec<HeaderName>),
     Nothing,
@@ -72,21 +74,34 @@ pub(super) fn direction(found: &Content) -> Option<&[HeaderName]> {
 
 /// Looks in memory, without waiting for anything.
 pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looked {
-    let inner = &policy.cache.inner;
-    let shown = |question: &Question, entry: &Entry| match Shown::of(policy, asked, entry.found()) {
-        Ok(shown) => {
-            inner.note_hit(&question.wanted(), entry);
-            Looked::Fresh(shown)
+    match look_for(policy, asked, &asked.question) {
+        Looked::Directed(names) => {
+            let varied = asked.varied(&names, headers);
+            match look_for(policy, asked, &varied) {
+                Looked::Nothing => Looked::Elsewhere(varied, names),
+                looked => looked,
+            }
         }
-        Err(unfit) => Looked::Unfit(unfit),
-    };
-    let Some(entry) = inner.find(&asked.question.wanted()) else { return Looked::Nothing };
-    let Some(names) = direction(&entry.body) else { return shown(&asked.question, &entry) };
-    let varied = asked.varied(names, headers);
-    match inner.find(&varied.wanted()) {
-        Some(entry) => shown(&varied, &entry),
-        None => Looked::Elsewhere(varied, names.to_vec()),
+        looked => looked,
     }
+}
+
+fn look_for(policy: &Policy, asked: &Asked, question: &Question) -> Looked {
+    let inner = &policy.cache.inner;
+    let wanted = question.wanted();
+    let looked = inner.seek(&wanted, |entry, latest| {
+        if let Some(names) = direction(&entry.body) {
+            return Looked::Directed(names.to_vec());
+        }
+        match Shown::of(policy, asked, entry.found()) {
+            Ok(shown) => {
+                inner.note_hit(&wanted, entry, latest);
+                Looked::Fresh(shown)
+            }
+            Err(unfit) => Looked::Unfit(unfit),
+        }
+    });
+    looked.unwrap_or(Looked::Nothing)
 }
 
 /// The page that may be shown although it expired, for one of its graces.

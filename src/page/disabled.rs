@@ -4,6 +4,10 @@
 pub(crate) enum Page {}
 
 impl Page {
+    pub(crate) fn is_direction(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn weight(&self) -> usize {
         match *self {}
     }
