@@ -6,8 +6,9 @@
 //! The store does not see hits in front; every so often one is to tell it, so that what is hot here is not what was used
 //! least there.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::entry::{Body, Entry};
 use crate::floors::Stamp;
@@ -18,7 +19,8 @@ const SLOTS: usize = 256;
 /// Caches a thread keeps entries of.
 const CACHES: usize = 4;
 
-/// The largest entry kept, in bytes: 2 MiB per thread at the most.
+/// The largest entry that is held on to, in bytes: 2 MiB per thread at the most. Of larger ones is known where they are, for
+/// as long as the store keeps them.
 const LARGEST: u32 = 8 << 10;
 
 /// Hits in front until the store is told of one.
@@ -34,22 +36,41 @@ struct Front {
 }
 
 /// An entry in front, and the sequence at which its floors last admitted it.
-pub(crate) struct Slot {
+struct Slot {
     hash: u128,
-    pub(crate) entry: Arc<Entry>,
-    pub(crate) admitted_at: Stamp,
+    entry: Held,
+    admitted_at: Stamp,
     hits: u8,
 }
 
-/// Looks an entry up on this thread. `use_it` answers from the slot, or `None` to have it forgotten; the flag with the
-/// answer says that the store is to be told.
-pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> Option<R>) -> Option<(R, bool)> {
+enum Held {
+    Here(Arc<Entry>),
+    InStore(Weak<Entry>),
+}
+
+impl Held {
+    fn get(&self) -> Option<Cow<'_, Arc<Entry>>> {
+        match self {
+            Held::Here(entry) => Some(Cow::Borrowed(entry)),
+            Held::InStore(entry) => entry.upgrade().map(Cow::Owned),
+        }
+    }
+}
+
+/// Looks an entry up on this thread. `use_it` answers from it, and from the sequence at which its floors last admitted it,
+/// or gives `None` to have it forgotten; the flag with the answer says that the store is to be told.
+pub(crate) fn look<R>(
+    cache: u64,
+    hash: u128,
+    use_it: impl FnOnce(&Arc<Entry>, &mut Stamp) -> Option<R>,
+) -> Option<(R, bool)> {
     let looked = FRONTS.try_with(|fronts| {
         let mut fronts = fronts.borrow_mut();
         let front = fronts.iter_mut().find(|front| front.cache == cache)?;
         let place = &mut front.slots[hash as usize % SLOTS];
         let slot = place.as_mut().filter(|slot| slot.hash == hash)?;
-        let Some(found) = use_it(slot) else {
+        let found = slot.entry.get().and_then(|entry| use_it(&entry, &mut slot.admitted_at));
+        let Some(found) = found else {
             *place = None;
             return None;
         };
@@ -63,7 +84,7 @@ pub(crate) fn look<R>(cache: u64, hash: u128, use_it: impl FnOnce(&mut Slot) -> 
 pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stamp) {
     // What an address varies by can come to be more while it is valid, which other threads would not see.
     let direction = matches!(&entry.body, Body::Page(page) if page.is_direction());
-    if direction || entry.weight() > LARGEST {
+    if direction {
         return;
     }
     // The thread may be ending; then there is nothing to keep for.
@@ -76,7 +97,9 @@ pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stam
             fronts.push(Front { cache, slots: (0..SLOTS).map(|_| None).collect() });
             fronts.len() - 1
         });
-        let slot = Slot { hash, entry: Arc::clone(entry), admitted_at, hits: 0 };
+        let small = entry.weight() <= LARGEST;
+        let entry = if small { Held::Here(Arc::clone(entry)) } else { Held::InStore(Arc::downgrade(entry)) };
+        let slot = Slot { hash, entry, admitted_at, hits: 0 };
         fronts[at].slots[hash as usize % SLOTS] = Some(slot);
     });
 }

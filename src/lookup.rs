@@ -277,13 +277,13 @@ impl Inner {
         // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
         let now = self.floors.stamp();
         let hash = wanted.identity.hash;
-        let in_front = front::look(self.id, hash, |slot| {
+        let in_front = front::look(self.id, hash, |entry, admitted_at| {
             let usable = wanted.steady
-                && wanted.fits(&slot.entry, latest)
-                && (slot.admitted_at == now || slot.entry.record.admitted(&self.floors))
-                && (believed || self.is_young(slot.entry.record.as_of(), latest));
-            slot.admitted_at = now;
-            usable.then(|| answer(&slot.entry, latest))
+                && wanted.fits(entry, latest)
+                && (*admitted_at == now || entry.record.admitted(&self.floors))
+                && (believed || self.is_young(entry.record.as_of(), latest));
+            *admitted_at = now;
+            usable.then(|| answer(entry, latest))
         });
         if let Some((found, tell_store)) = in_front {
             if tell_store {
@@ -301,7 +301,7 @@ impl Inner {
     /// Tells the store of a hit in front; gives the entry back to it, should it have evicted that meanwhile.
     fn touch(&self, hash: u128) {
         if self.memory.get(hash).is_none()
-            && let Some((entry, _)) = front::look(self.id, hash, |slot| Some(Arc::clone(&slot.entry)))
+            && let Some((entry, _)) = front::look(self.id, hash, |entry, _| Some(Arc::clone(entry)))
         {
             self.memory.put(hash, entry);
         }
