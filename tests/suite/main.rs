@@ -8,6 +8,7 @@ mod data;
 mod environments;
 mod flights;
 mod futures;
+mod grace;
 mod handler;
 mod hostile;
 mod keys;

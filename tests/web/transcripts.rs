@@ -11,7 +11,7 @@ use crate::visit::{Browser, first_film};
 const INTRO: &str = "\
 # What the pages say over HTTP
 
-Each request was sent to `cargo run --release --example catalogue` in this order. Of the answers the status line and the
+Each request was sent to the example application in this order. Of the answers the status line and the
 headers that matter to caches are shown. `…` stands for what differs each time; ages and lifetimes are those of requests
 that follow each other within a second. This file is written by `UPDATE_DOCS=1 cargo test --all-features --test web
 transcripts`.
