@@ -12,6 +12,11 @@ pub(crate) trait Asker {
     /// When the work here began.
     fn begin(&mut self) -> Begin;
 
+    /// When it begins again, after a wait for what turned out to be of no use.
+    fn again(&mut self, first: Begin) -> Begin {
+        first
+    }
+
     /// The template that a name stands for here, in its current state.
     fn template(&mut self, name: &str) -> Option<Dependency>;
 
@@ -23,6 +28,10 @@ pub(crate) trait Asker {
 pub(crate) struct Handler<'a>(pub(crate) &'a Inner);
 
 impl Asker for Handler<'_> {
+    fn again(&mut self, _: Begin) -> Begin {
+        self.begin()
+    }
+
     fn begin(&mut self) -> Begin {
         self.0.scope_begin()
     }

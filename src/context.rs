@@ -40,6 +40,8 @@ pub(crate) struct Frame {
 pub(crate) enum Role {
     /// To gather, and nothing else.
     Aside,
+    /// A scope that was opened.
+    Scope,
     /// A fragment that is computed, and whether others may wait for it.
     Fragment { leads: bool },
     /// The same of a page, with fragments inside.
@@ -49,7 +51,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 enum Gathered {
     Here(Record),
-    /// A scope, which may stand on several threads at once.
+    /// A scope, or what went to other threads as one: it may stand on several at once.
     Shared(Shared),
 }
 
@@ -66,7 +68,7 @@ impl Frame {
     }
 
     pub(crate) fn shared(scope: Shared) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Aside }
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope }
     }
 
     pub(crate) fn id(&self) -> FrameId {
@@ -77,7 +79,16 @@ impl Frame {
     pub(crate) fn into_record(self) -> Option<Record> {
         match self.gathered {
             Gathered::Here(record) => Some(record),
-            Gathered::Shared(_) => None,
+            Gathered::Shared(_) if self.role == Role::Scope => None,
+            // It went to other threads, whose part in it ends here.
+            Gathered::Shared(shared) => Some(lock(&shared.record).clone()),
+        }
+    }
+
+    fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> R {
+        match &self.gathered {
+            Gathered::Here(record) => f(record),
+            Gathered::Shared(scope) => f(&lock(&scope.record)),
         }
     }
 
@@ -124,12 +135,18 @@ impl Context {
             .find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
     }
 
-    /// From the innermost.
-    fn scopes(&self) -> impl Iterator<Item = &Shared> {
-        self.frames.iter().rev().filter_map(|frame| match &frame.gathered {
-            Gathered::Shared(scope) => Some(scope),
+    /// The innermost thing of a cache that is open here, as something that other threads can enter too.
+    fn innermost(&mut self, cache: u64) -> Option<Shared> {
+        let of_cache = |frame: &&mut Frame| frame.with_record(|record| record.cache == cache);
+        let frame = self.frames.iter_mut().rev().find(of_cache)?;
+        if let Gathered::Here(record) = &frame.gathered {
+            let record = Arc::new(Mutex::new(record.clone()));
+            frame.gathered = Gathered::Shared(Shared { record, holes: None });
+        }
+        match &frame.gathered {
+            Gathered::Shared(shared) => Some(shared.clone()),
             Gathered::Here(_) => None,
-        })
+        }
     }
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
@@ -137,10 +154,10 @@ impl Context {
         let above = self.frames.split_off(at + 1);
         let mut frame = self.frames.pop()?;
         for mut inner in above {
-            match &inner.gathered {
+            match inner.role {
                 // A guard that outlives an earlier one: its scope stays entered.
-                Gathered::Shared(_) => self.frames.push(inner),
-                Gathered::Here(_) => {
+                Role::Scope => self.frames.push(inner),
+                _ => {
                     let left_open = inner.with(|record| record.clone());
                     frame.with(|record| {
                         record.enclose(&left_open);
@@ -227,11 +244,16 @@ pub(crate) fn gather(f: impl FnOnce(&mut Record)) {
     with(|context| context.frames.last_mut().map(|frame| frame.with(f)));
 }
 
+/// Whether anything encloses the work here.
+pub(crate) fn is_enclosed() -> bool {
+    with(|context| !context.frames.is_empty()).unwrap_or(false)
+}
+
 /// Whether the work here may not wait for somebody else's: it stands in a flight itself. A page may wait for fragments,
 /// and no fragment waits for anything, so that no two can wait for each other.
 pub(crate) fn in_flight(of_page: bool) -> bool {
     let leads = |frame: &Frame| match frame.role {
-        Role::Aside => false,
+        Role::Aside | Role::Scope => false,
         Role::Fragment { leads } => leads,
         Role::Page { leads } => leads && of_page,
     };
@@ -243,9 +265,9 @@ pub(crate) fn scope_begin(cache: u64) -> Option<Begin> {
     with(|context| context.scope_of(cache)).flatten()
 }
 
-/// The innermost scope of a cache on this thread.
+/// The innermost scope of a cache on this thread, or what is computed inside of it.
 pub(crate) fn innermost_scope(cache: u64) -> Option<Shared> {
-    with(|context| context.scopes().find(|scope| lock(&scope.record).cache == cache).cloned()).flatten()
+    with(|context| context.innermost(cache)).flatten()
 }
 
 /// Why there can be no hole here.
@@ -263,11 +285,11 @@ pub(crate) enum NoHole {
 pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
     with(|context| {
         for frame in context.frames.iter().rev() {
-            match &frame.gathered {
-                Gathered::Shared(Shared { holes: Some(holes), .. }) => return Ok(Arc::clone(holes)),
-                Gathered::Here(_) if matches!(frame.role, Role::Page { .. }) => return Err(NoHole::InPage),
-                Gathered::Here(_) => return Err(NoHole::InFragment),
-                Gathered::Shared(_) => {}
+            match (frame.role, &frame.gathered) {
+                (Role::Scope, Gathered::Shared(Shared { holes: Some(holes), .. })) => return Ok(Arc::clone(holes)),
+                (Role::Scope, _) => {}
+                (Role::Page { .. }, _) => return Err(NoHole::InPage),
+                (Role::Fragment { .. } | Role::Aside, _) => return Err(NoHole::InFragment),
             }
         }
         Err(NoHole::NoPage)

@@ -78,7 +78,9 @@ impl Wanted<'_> {
     fn tell_enclosing(&self, entry: &Entry, as_of: impl FnOnce() -> Nanos) {
         context::gather(|record| {
             record.absorb(&entry.record);
-            record.expires = record.expires.min(entry.record.begin.at.saturating_add(self.ttl));
+            let ends = entry.record.begin.at.saturating_add(self.ttl);
+            record.expires = record.expires.min(ends);
+            record.grace_ends = record.grace_ends.min(ends.saturating_add(entry.stale));
             record.heard = record.heard.min(as_of());
         });
     }
@@ -120,7 +122,7 @@ impl FragmentCache {
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
                     }
-                    origin.begin = asker.begin();
+                    origin.begin = asker.again(origin.begin);
                 }
                 Step::Lead(lead) => {
                     let fetched = match &self.inner.shared {
@@ -146,7 +148,7 @@ impl FragmentCache {
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {
                         return lookup;
                     }
-                    origin.begin = asker.begin();
+                    origin.begin = asker.again(origin.begin);
                 }
                 Step::Lead(lead) => {
                     let fetched = match &self.inner.shared {
@@ -347,9 +349,15 @@ impl Inner {
     }
 
     /// A miss that an expired entry answers, because somebody else computes it anew.
-    pub(crate) fn stale(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+    fn stale(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+        self.count_stale(wanted, entry);
+        Lookup::Hit(entry.found())
+    }
+
+    /// Counts such a miss, and tells what encloses it.
+    pub(crate) fn count_stale(&self, wanted: &Wanted<'_>, entry: &Entry) {
         self.counters.count(Counter::stale_hits);
-        self.spared(wanted, entry)
+        self.count_spared(wanted, entry);
     }
 
     /// Whether memory holds a valid entry under a hash, of whatever identity.
@@ -391,10 +399,14 @@ impl Inner {
 
     /// A miss that somebody else's work answered.
     fn spared(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+        self.count_spared(wanted, entry);
+        Lookup::Hit(entry.found())
+    }
+
+    fn count_spared(&self, wanted: &Wanted<'_>, entry: &Entry) {
         self.counters.saved(entry.cost);
         // Later than the caller came, so that nothing counts as heard that was not.
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
-        Lookup::Hit(entry.found())
     }
 
     /// When a wait that begins here has been too long.

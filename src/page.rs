@@ -71,6 +71,11 @@ impl Grace {
         self.if_error
     }
 
+    /// None longer than this.
+    pub(crate) fn within(self, most: Nanos) -> Grace {
+        Grace { while_revalidating: self.while_revalidating.min(most), if_error: self.if_error.min(most) }
+    }
+
     pub(crate) fn longest(&self) -> Nanos {
         self.while_revalidating.max(self.if_error)
     }

@@ -135,6 +135,9 @@ impl Scope {
     }
 
     fn tell_enclosing(&self) {
+        if !context::is_enclosed() {
+            return;
+        }
         let inner = self.record().clone();
         context::gather(|record| record.enclose(&inner));
     }

@@ -20,6 +20,7 @@ use crate::identity::Kind;
 use crate::options::Options;
 use crate::question::Question;
 use crate::record::FOREVER;
+use crate::scope::Scope;
 
 /// What becomes of a request.
 pub(super) enum Ask {
@@ -138,6 +139,8 @@ fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Q
     let uri = original_uri(request);
     question.handler_key(&(host(uri, noticed.host)?, path(policy, request)), &Options::default()).ok()?;
     question.qualify(rewritten(uri, &request.uri));
+    // What a layer stores that lies inside of another one is not for that to show: something may stand between them.
+    question.qualify(request.extensions.get::<Scope>().map(|_| &b"inside"[..]));
     question.qualify(policy.version.as_deref().map(str::as_bytes));
     question.qualify(uri.scheme_str().map(str::as_bytes));
     question.qualify(keyed_query(&policy.query, uri.query()).as_deref().map(str::as_bytes));

@@ -149,14 +149,9 @@ fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
+impl<B: Body<Data = Bytes>> Kind<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let _inside = this.scope.as_ref().map(Scope::attach);
-        match this.kind.project() {
+        match self.project() {
             KindProjected::Silent => Poll::Ready(None),
             KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
@@ -176,6 +171,19 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
                     None => Poll::Ready(None),
                 }
             }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        match this.scope {
+            Some(scope) => scope.run(|| this.kind.poll_frame(context)),
+            None => this.kind.poll_frame(context),
         }
     }
 

@@ -118,24 +118,22 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let Told { response, scope, holes } = self;
         let (head, body) = response.into_parts();
         // A body that is rendered as it is read may come to have holes.
-        let collected = if holes.is_some() && !is_event_stream(&head.headers) {
+        let collected = if holes.is_some() && !head.status.is_informational() && !is_event_stream(&head.headers) {
             scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await
         } else if head.status == StatusCode::OK && body.size_hint().exact().is_some() {
             scope.clone().run_async(collect(body, policy.max_body_bytes, ready(()))).await
         } else {
             Collected::Apart(LayerBody::through(body))
         };
-        let mut record = scope.record().clone();
-        depend(policy, &mut record, seen);
-        let verdict = verdict(policy, facts, head.status, &head.headers, &record);
+        let judged = Judged::of(policy, facts, head, &scope, seen);
         match collected {
             Collected::Whole(bytes) => {
-                let (stored, rest) = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
+                let (stored, rest) = judged.page(bytes, holes.as_deref());
                 Shown::made(stored, did).answer_with(rest, policy, seen).await
             }
             Collected::Apart(body) => {
-                let open = has_holes(holes.as_deref());
-                apart(policy, head, body.inside(scope), &verdict.if_holes_stay(open, policy), &record, (seen, did))
+                let judged = judged.if_holes_stay(has_holes(holes.as_deref()));
+                judged.apart(body.inside(scope), seen, did)
             }
         }
     }
@@ -153,35 +151,95 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let (head, body) = response.into_parts();
         let reading = scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy)));
         let collected = within(work.as_mut(), reading).await;
-        let mut record = scope.record().clone();
-        depend(policy, &mut record, seen);
-        let verdict = verdict(policy, &missing.asked.facts, head.status, &head.headers, &record);
+        let judged = Judged::of(policy, &missing.asked.facts, head, &scope, seen);
         let did = |stored| Did::Missed(Why { forward: missing.forward, stored });
         let bytes = match collected {
             Collected::Whole(bytes) => bytes,
             Collected::Apart(body) => {
-                shared.unstored.note(missing.hash(), policy.cache.inner.clock.now());
-                work.into_iter().for_each(Work::release);
-                let verdict = verdict.if_holes_stay(has_holes(holes.as_deref()), policy);
-                return apart(policy, head, body.inside(scope), &verdict, &record, (seen, did(false)));
+                shared.not_stored(missing, work);
+                let judged = judged.if_holes_stay(has_holes(holes.as_deref()));
+                return judged.apart(body.inside(scope), seen, did(false));
             }
         };
-        let names = varies(policy, &head.headers);
+        let names = varies(policy, &judged.head.headers);
         let found = holes_are_found(&bytes, holes.as_deref());
-        let whole = found && is_whole(&head.headers, bytes.len());
-        let verdict = verdict.if_holes_stay(!found, policy);
-        let (page, rest) = page(policy, head, bytes, holes.as_deref(), &verdict, &record);
+        let whole = found && is_whole(&judged.head.headers, bytes.len());
+        let judged = judged.if_holes_stay(!found);
+        let (page, rest) = judged.page(bytes, holes.as_deref());
+        let Judged { mut record, verdict, .. } = judged;
         let Some(lifetime) = verdict.lifetime.filter(|_| whole) else {
-            work.into_iter().for_each(Work::release);
+            shared.not_stored(missing, work);
             return Shown::made(page, did(false)).answer_with(rest, policy, seen).await;
         };
         record.expires = record.expires.min(record.begin.at.saturating_add(nanos(lifetime)));
-        let page = Arc::new(Page::Response(page.detached()));
+        let mut page = page.detached();
+        remove_hop_by_hop(&mut page.headers);
+        page.stale = page.stale.within(record.grace_ends.saturating_sub(record.expires));
+        let page = Arc::new(Page::Response(page));
         let stored = Keeping { policy, missing, record, page: Arc::clone(&page), seen }.keep(names, work);
         if stored {
             shared.unstored.forget(missing.hash());
         }
         Shown::stored(page, did(stored)).answer_with(rest, policy, seen).await
+    }
+}
+
+/// A response whose body was read as far as it was to be, and what becomes of it.
+struct Judged<'a> {
+    policy: &'a Policy,
+    head: response::Parts,
+    record: Record,
+    verdict: Verdict,
+}
+
+impl Judged<'_> {
+    fn of<'a>(policy: &'a Policy, facts: &Facts, head: response::Parts, scope: &Scope, seen: &Parts) -> Judged<'a> {
+        let mut record = scope.record().clone();
+        depend(policy, &mut record, seen);
+        let verdict = verdict(policy, facts, head.status, &head.headers, &record);
+        Judged { policy, head, record, verdict }
+    }
+
+    /// Its holes are not filled.
+    fn if_holes_stay(mut self, open: bool) -> Self {
+        self.verdict = self.verdict.if_holes_stay(open, self.policy);
+        self
+    }
+
+    /// The whole response as it is stored and shown, and what of its head is this answer's alone.
+    fn page(&self, bytes: Bytes, holes: Option<&Holes>) -> (Stored, Extensions) {
+        let Judged { policy, head, record, verdict } = self;
+        let mut headers = head.headers.clone();
+        verdict.tell(policy, record, &mut headers);
+        let body = pieces(bytes, holes);
+        if let [Piece::Text(bytes)] = body.as_slice() {
+            if !bytes.is_empty() {
+                // Whoever sends it would look for it, and add it where it is missing.
+                headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
+            }
+            validate::tag(head.status, &mut headers, bytes, Some(record), !policy.strong_etags);
+        } else {
+            show::make_personal(&mut headers);
+        }
+        if !headers.contains_key(DATE)
+            && let Some(date) = date::write(SystemTime::now())
+        {
+            headers.insert(DATE, date);
+        }
+        headers.insert(AGE, HeaderValue::from_static("0"));
+        cache_status::reserve(policy.status_name.as_deref(), &mut headers);
+        let Verdict { age, stale, authorized, .. } = *verdict;
+        let stored = Stored { status: head.status, headers, body, age: nanos(age), stale, authorized };
+        (stored, head.extensions.clone())
+    }
+
+    /// An answer whose body is not to be had whole.
+    fn apart<R: Body<Data = Bytes>>(self, body: LayerBody<R>, seen: &Parts, did: Did) -> Response<LayerBody<R>> {
+        let Judged { policy, mut head, record, verdict } = self;
+        verdict.tell(policy, &record, &mut head.headers);
+        did.tell(policy.status_name.as_deref(), &mut head.headers);
+        let conditions = validate::judge_late(seen, head.status, &head.headers);
+        validate::conclude(&seen.method, conditions, head, body)
     }
 }
 
@@ -307,45 +365,6 @@ impl Keeping<'_> {
     }
 }
 
-/// A whole response as it is stored and shown, and what of its head is this answer's alone.
-fn page(
-    policy: &Policy,
-    mut head: response::Parts,
-    bytes: Bytes,
-    holes: Option<&Holes>,
-    verdict: &Verdict,
-    record: &Record,
-) -> (Stored, Extensions) {
-    verdict.tell(policy, record, &mut head.headers);
-    let body = pieces(bytes, holes);
-    if let [Piece::Text(bytes)] = body.as_slice() {
-        if !bytes.is_empty() {
-            // Whoever sends it would look for it, and add it where it is missing.
-            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
-        }
-        validate::tag(head.status, &mut head.headers, bytes, Some(record), !policy.strong_etags);
-    } else {
-        show::make_personal(&mut head.headers);
-    }
-    if !head.headers.contains_key(DATE)
-        && let Some(date) = date::write(SystemTime::now())
-    {
-        head.headers.insert(DATE, date);
-    }
-    remove_hop_by_hop(&mut head.headers);
-    head.headers.insert(AGE, HeaderValue::from_static("0"));
-    cache_status::reserve(policy.status_name.as_deref(), &mut head.headers);
-    let stored = Stored {
-        status: head.status,
-        headers: head.headers,
-        body,
-        age: nanos(verdict.age),
-        stale: verdict.stale,
-        authorized: verdict.authorized,
-    };
-    (stored, head.extensions)
-}
-
 fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
     let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
     let mut pieces = Vec::with_capacity(2 * found.len() + 1);
@@ -387,19 +406,4 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in listed.into_iter().chain(fixed) {
         headers.remove(name);
     }
-}
-
-/// A response whose body is not to be had whole.
-fn apart<R: Body<Data = Bytes>>(
-    policy: &Policy,
-    mut head: response::Parts,
-    body: LayerBody<R>,
-    verdict: &Verdict,
-    record: &Record,
-    (seen, did): (&Parts, Did),
-) -> Response<LayerBody<R>> {
-    verdict.tell(policy, record, &mut head.headers);
-    did.tell(policy.status_name.as_deref(), &mut head.headers);
-    let conditions = validate::judge_late(seen, head.status, &head.headers);
-    validate::conclude(&seen.method, conditions, head, body)
 }

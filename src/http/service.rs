@@ -59,6 +59,19 @@ impl Shared {
         self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
     }
 
+    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what there
+    /// is: it is gone, say, or private from now on.
+    pub(super) fn not_stored(&self, missing: &Missing, work: Option<Work>) {
+        let inner = &self.policy.cache.inner;
+        if let Some(work) = work {
+            if work.leads() {
+                self.unstored.note(missing.hash(), inner.clock.now());
+                inner.memory.remove(missing.hash());
+            }
+            work.release();
+        }
+    }
+
     pub(super) fn new(policy: Policy) -> Shared {
         Shared { policy, unstored: Lately::new(60), failing: Lately::new(2) }
     }
@@ -148,6 +161,9 @@ where
         let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
         CacheFuture(State::Running(match (ask, looked) {
             (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
+            (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
+                Box::pin(ready(Ok(show::refused(policy))))
+            }
             (_, Looked::Unfit(Unfit::Credentials)) => Box::pin(visit.passing(None, Skip::Authorization)),
             (Ask::Unsafe, _) => Box::pin(visit.changing()),
             (Ask::Refuse, _) => Box::pin(ready(Ok(show::refused(policy)))),
@@ -187,7 +203,7 @@ where
     async fn changing(self) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        // Should this be dropped half-way, or the handler fail, nobody knows what it changed.
+        // Should this be dropped half-way, or end with an error instead of a response, nobody knows what it changed.
         let changing = policy.invalidates.then(|| Changing::begin(policy, &self.parts)).flatten();
         let (seen, holes) = (self.parts.clone(), self.holes());
         let (scope, response) = self.ask_handler(None, holes.clone()).await;
@@ -232,6 +248,9 @@ where
             return self.passing(Some(missing.asked.facts), skip).await;
         }
         if missing.asked.facts.authorization {
+            if missing.asked.directives.only_if_cached {
+                return Ok(show::refused(policy));
+            }
             // One with credentials leads nobody to a page that may be his own.
             policy.cache.inner.counters.count(Counter::misses);
             return self.make(missing, None).await;
@@ -269,35 +288,36 @@ where
     async fn missed(self, mut missing: Missing, work: Work) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
-        let counters = &policy.cache.inner.counters;
         if missing.asked.directives.only_if_cached {
             work.give_up();
             return Ok(show::refused(policy));
         }
         let expired = show::expired(policy, &missing, Grace::while_revalidating);
-        if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now()) {
-            let shown = show::expired(policy, &missing, Grace::if_error).or(expired);
-            let Some(shown) = shown else { return self.make(missing, Some(work)).await };
-            counters.count(Counter::stale_hits);
+        if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now())
+            && let Some(entry) = show::expired(policy, &missing, Grace::if_error).or_else(|| expired.clone())
+            && let Some(shown) = Shown::stale(policy, &missing, &entry)
+        {
             work.give_up();
             return self.shown(shown).await;
         }
         if missing.forward == Forward::Miss && show::expired(policy, &missing, Grace::longest).is_some() {
             missing.forward = Forward::Stale;
         }
-        let (Some(shown), Ok(runtime)) = (expired, Runtime::try_current()) else {
+        let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
             return self.make(missing, Some(work)).await;
         };
-        counters.count(Counter::stale_hits);
+        let Some(shown) = Shown::stale(policy, &missing, &entry) else { return self.make(missing, Some(work)).await };
         let seen = self.parts.clone();
         let (refreshing, hash) = (Arc::clone(&shared), missing.hash());
+        // Until it succeeds, also should it panic.
+        shared.failing.note(hash, policy.cache.inner.clock.now());
         runtime.spawn(async move {
             let made = self.make(missing, Some(work));
             let inner = &refreshing.policy.cache.inner;
             // One that never ends is dropped, so that another one may try.
-            let made = in_time(made, inner.sleep_until(Instant::now() + LONGEST_REFRESH)).await;
-            if made.is_none_or(|made| made.map_or(true, |answer| answer.status().is_server_error())) {
-                refreshing.note_failure(hash);
+            match in_time(made, inner.sleep_until(Instant::now() + LONGEST_REFRESH)).await {
+                Some(Ok(answer)) if !answer.status().is_server_error() => refreshing.failing.forget(hash),
+                _ => refreshing.note_failure(hash),
             }
         });
         Ok(shown.answer(policy, &seen).await)
@@ -312,8 +332,10 @@ where
         ask::reduce(policy, &mut self.parts);
         let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
         let failed = response.as_ref().map_or(true, |response| response.status().is_server_error());
-        if failed && let Some(shown) = show::expired(policy, &missing, Grace::if_error) {
-            policy.cache.inner.counters.count(Counter::stale_hits);
+        if failed
+            && let Some(entry) = show::expired(policy, &missing, Grace::if_error)
+            && let Some(shown) = Shown::stale(policy, &missing, &entry)
+        {
             shared.note_failure(missing.hash());
             work.into_iter().for_each(Work::give_up);
             return Ok(shown.answer(policy, &seen).await);
@@ -326,13 +348,10 @@ where
         }
         if failed {
             work.into_iter().for_each(Work::give_up);
-        } else {
-            if !to_store && work.is_some() {
-                shared.unstored.note(missing.hash(), policy.cache.inner.clock.now());
-                // What there was is not what there is: a page that is gone, or private from now on.
-                policy.cache.inner.memory.remove(missing.hash());
-            }
+        } else if to_store {
             work.into_iter().for_each(Work::release);
+        } else {
+            shared.not_stored(&missing, work);
         }
         let did = Did::Missed(Why { forward: missing.forward, stored: false });
         Ok(told.passed_on(policy, &missing.asked.facts, &seen, did).await)

@@ -105,13 +105,14 @@ fn look_for(policy: &Policy, asked: &Asked, question: &Question) -> Looked {
 }
 
 /// The page that may be shown although it expired, for one of its graces.
-pub(super) fn expired(policy: &Policy, missing: &Missing, grace: fn(&Grace) -> Nanos) -> Option<Shown> {
+pub(super) fn expired(policy: &Policy, missing: &Missing, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
     let of = |entry: &Entry| match &entry.body {
         Content::Page(page) => page.stored().map_or(0, |stored| grace(&stored.stale)),
         _ => 0,
     };
     let entry = policy.cache.inner.graced(&missing.question.wanted(), of)?;
-    Shown::of(policy, &missing.asked, entry.found()).ok().filter(|_| of(&entry) > 0)
+    let fits = of(&entry) > 0 && Shown::of(policy, &missing.asked, entry.found()).is_ok();
+    fits.then_some(entry)
 }
 
 /// The answer where only a stored one would do, and there is none (RFC 9111 §5.2.1.7).
@@ -129,6 +130,7 @@ pub(super) fn make_personal(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     TagHeader::remove_all(headers);
+    super::verdict::remove_targeted(headers);
     let personal = match CacheControl::read(headers).is_no_store() {
         true => CacheControl::private().with_no_store(),
         false => CacheControl::private().with_no_cache(),
@@ -167,6 +169,13 @@ impl Shown {
         Ok(Shown { page, did: Did::Hit(left), age: Some(age), conditions })
     }
 
+    /// An expired page, of which what encloses this request is told as of any other.
+    pub(super) fn stale(policy: &Policy, missing: &Missing, entry: &Entry) -> Option<Shown> {
+        let inner = &policy.cache.inner;
+        inner.count_stale(&missing.question.wanted(), entry);
+        Shown::of(policy, &missing.asked, entry.found()).ok()
+    }
+
     /// A page just made and stored.
     pub(super) fn stored(page: Arc<Page>, did: Did) -> Shown {
         let age = page.stored().map(|stored| stored.age / SECOND).filter(|age| *age > 0);
@@ -200,7 +209,7 @@ impl Shown {
         match stored.body.as_slice() {
             [Piece::Text(bytes)] => {
                 let body = LayerBody::whole(bytes.clone());
-                Some(self.respond(policy, stored, stored.headers.clone(), body, request))
+                Some(self.respond(policy, self.head(stored, stored.headers.clone()), body, request))
             }
             _ => None,
         }
@@ -220,31 +229,34 @@ impl Shown {
         if stored.status == StatusCode::OK && !CacheControl::read(&headers).is_no_store() {
             headers.insert(ETAG, tag_of(&pieces, &headers, None, true).to_header_value());
         }
-        self.respond(policy, stored, headers, LayerBody::pieces(pieces), request)
+        self.respond(policy, self.head(stored, headers), LayerBody::pieces(pieces), request)
+    }
+
+    fn head(&self, stored: &Stored, headers: HeaderMap) -> response::Parts {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = stored.status;
+        head.headers = headers;
+        head
     }
 
     fn respond<R: Body<Data = Bytes>>(
         &self,
         policy: &Policy,
-        stored: &Stored,
-        mut headers: HeaderMap,
+        mut head: response::Parts,
         body: LayerBody<R>,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
         // Both are in a stored page already, so that neither makes the map grow.
         match self.age {
-            Some(age) => drop(headers.insert(AGE, HeaderValue::from(age))),
-            None => drop(headers.remove(AGE)),
+            Some(age) => drop(head.headers.insert(AGE, HeaderValue::from(age))),
+            None => drop(head.headers.remove(AGE)),
         }
-        self.did.tell(policy.status_name.as_deref(), &mut headers);
+        self.did.tell(policy.status_name.as_deref(), &mut head.headers);
         let verdict = match self.conditions {
             Conditions::None => Verdict::Proceed,
-            Conditions::BeforeHandler => judge(request, stored.status, &headers),
-            Conditions::AfterHandler => judge_late(request, stored.status, &headers),
+            Conditions::BeforeHandler => judge(request, head.status, &head.headers),
+            Conditions::AfterHandler => judge_late(request, head.status, &head.headers),
         };
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = stored.status;
-        head.headers = headers;
         conclude(&request.method, verdict, head, body)
     }
 }

@@ -44,11 +44,11 @@ impl Verdict {
             Some(ttl) => Some(declared(policy, &said, ttl, facts.personal)),
             None if is_silent(&said, status, headers) => Some(CacheControl::private().with_no_cache()),
             None if facts.personal && !said.is_private() && !forbids_storing(&said) => {
-                Some(said.clone().with_private())
+                Some(in_seconds(headers).with_private())
             }
             None => None,
         };
-        let recast = told.is_some() && route.is_some();
+        let recast = told.is_some();
         let (base, stale) = match route {
             Some(ttl) => (Some(ttl), policy.grace()),
             None => (explicit(&said, headers), grace(&said)),
@@ -59,7 +59,7 @@ impl Verdict {
         // Without a lifetime of its own it may still be of use for its grace.
         let lifetime = lifetime.filter(|left| !left.is_zero() || stale != Grace::default());
         let authorized = said.is_public() || said.shared_lifetime().is_some() || said.is_must_revalidate();
-        Verdict { lifetime, age, stale, authorized, told, recast, cut: false }
+        Verdict { lifetime, age, stale, authorized, told, recast, cut: facts.personal }
     }
 
     /// The same with what the fragments of the page say.
@@ -97,6 +97,7 @@ impl Verdict {
             self.lifetime = None;
             self.told = Some(CacheControl::private().with_no_store());
             self.recast = true;
+            self.cut = true;
         }
         self
     }
@@ -129,12 +130,13 @@ impl Verdict {
             let message = "a page has more tags than the header for them holds, so caches in front may not keep it";
             policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
             headers.insert(CACHE_CONTROL, says.with_private().into());
+            remove_targeted(headers);
         }
     }
 }
 
 /// What is said to caches of one kind only, which they would go by instead (RFC 9213).
-fn remove_targeted(headers: &mut HeaderMap) {
+pub(super) fn remove_targeted(headers: &mut HeaderMap) {
     let targeted =
         |name: &&HeaderName| name.as_str().ends_with("cdn-cache-control") || name.as_str() == "surrogate-control";
     let names: Vec<HeaderName> = headers.keys().filter(targeted).cloned().collect();

@@ -105,6 +105,7 @@ impl Core {
             Body::Page(page) => head.stale.max(page.longest_grace()),
             _ => head.stale,
         };
+        record.grace_ends = record.expires.saturating_add(kept);
         Ok(Entry {
             identity: identity.into(),
             version: head.version.map(Into::into),
