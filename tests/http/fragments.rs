@@ -243,3 +243,27 @@ async fn editing_a_template_refreshes_the_pages_that_used_it() {
     assert!(!app.get("/here/short.html", &[]).await.is_hit());
     assert!(app.get("/here/plain.html", &[]).await.is_hit());
 }
+
+#[tokio::test]
+async fn caches_of_one_kind_are_told_no_more_than_others() {
+    let (cache, _) = cache();
+    let handler = async || {
+        let targeted = [("cdn-cache-control", "max-age=600"), ("surrogate-control", "max-age=600")];
+        (targeted, [("cache-control", "public, max-age=60")], "text")
+    };
+    let router = || Router::new().route("/", get(handler));
+    let layer = |name: &str| CacheLayer::new(&cache.namespace(name));
+    let told = async |layer: CacheLayer, ask: &[(&str, &str)]| {
+        let page = App::of(router().layer(layer), Arc::default()).get("/", ask).await;
+        (page.header("cdn-cache-control").is_some(), page.header("surrogate-control").is_some())
+    };
+    assert_eq!(told(layer("plain"), &[]).await, (true, true), "nothing was tightened");
+    let personal = [
+        (layer("session").session_cookie("sid"), &[("cookie", "sid=ada")][..]),
+        (layer("role").vary_by("role", |_| "admin"), &[]),
+        (layer("tags").tag_header(TagHeader::CacheGroups).tags_by(|_| (0..40).map(|n| n.to_string())), &[]),
+    ];
+    for (n, (layer, ask)) in personal.into_iter().enumerate() {
+        assert_eq!(told(layer, ask).await, (false, false), "{n}");
+    }
+}

@@ -5,6 +5,7 @@
 mod bodies;
 mod conditional;
 mod conformance;
+mod enclosing;
 mod fragments;
 mod holes;
 mod invalidation;
