@@ -45,11 +45,13 @@ pub(super) struct Missing {
     /// The headers that its address is known to vary by.
     pub(super) known: Vec<HeaderName>,
     pub(super) forward: Forward,
+    /// Whether the client has an answer already.
+    pub(super) behind: bool,
 }
 
 impl Missing {
     pub(super) fn new(asked: Asked) -> Missing {
-        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, asked }
+        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, behind: false, asked }
     }
 
     /// Looks on where the response is that fits the request.
@@ -156,6 +158,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let bytes = match collected {
             Collected::Whole(bytes) => bytes,
             Collected::Apart(body) => {
+                shared.streams.note(missing.hash(), policy.cache.inner.clock.now());
                 shared.not_stored(missing, work);
                 let judged = judged.if_holes_stay(has_holes(holes.as_deref()));
                 return judged.apart(body.inside(scope), seen, did(false));

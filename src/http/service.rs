@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     /// Pages that were not stored: whoever asks for one waits for nobody, whose answer he could not use.
     pub(super) unstored: Lately,
+    /// Pages whose body was too slow or too large to be had whole: it is not waited for again.
+    pub(super) streams: Lately,
     /// Pages whose handler failed: expired ones are shown without asking it again at once.
     pub(super) failing: Lately,
 }
@@ -73,7 +75,7 @@ impl Shared {
     }
 
     pub(super) fn new(policy: Policy) -> Shared {
-        Shared { policy, unstored: Lately::new(60), failing: Lately::new(2) }
+        Shared { policy, unstored: Lately::new(60), streams: Lately::new(60), failing: Lately::new(2) }
     }
 }
 
@@ -300,7 +302,7 @@ where
             work.give_up();
             return self.shown(shown).await;
         }
-        if missing.forward == Forward::Miss && show::expired(policy, &missing, Grace::longest).is_some() {
+        if missing.forward != Forward::Request && show::expired(policy, &missing, Grace::longest).is_some() {
             missing.forward = Forward::Stale;
         }
         let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
@@ -309,6 +311,7 @@ where
         let Some(shown) = Shown::stale(policy, &missing, &entry) else { return self.make(missing, Some(work)).await };
         let seen = self.parts.clone();
         let (refreshing, hash) = (Arc::clone(&shared), missing.hash());
+        missing.behind = true;
         // Until it succeeds, also should it panic.
         shared.failing.note(hash, policy.cache.inner.clock.now());
         runtime.spawn(async move {
@@ -333,6 +336,7 @@ where
         let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
         let failed = response.as_ref().map_or(true, |response| response.status().is_server_error());
         if failed
+            && !missing.behind
             && let Some(entry) = show::expired(policy, &missing, Grace::if_error)
             && let Some(shown) = Shown::stale(policy, &missing, &entry)
         {
@@ -342,8 +346,9 @@ where
         }
         let told = Told { response: response?, scope, holes };
         let to_store = told.verdict(policy, &missing.asked.facts).lifetime.is_some();
-        // Without the lead the result could not be stored, so its body is not waited for.
-        if to_store && work.as_ref().is_none_or(Work::leads) {
+        // Nor is a body waited for that could not be stored, without the lead or because it was too slow or large lately.
+        let streams = shared.streams.holds(missing.hash(), policy.cache.inner.clock.now());
+        if to_store && !streams && work.as_ref().is_none_or(Work::leads) {
             return Ok(told.stored(&shared, &missing, work, &seen).await);
         }
         if failed {

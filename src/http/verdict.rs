@@ -80,7 +80,7 @@ impl Verdict {
             if told.effective_lifetime().is_none() && !told.is_private() && !told.says_nothing() {
                 // Or a cache in front makes up a lifetime of its own.
                 self.told = Some(told.with_no_cache());
-            } else if told.effective_lifetime().is_some() && capped != told {
+            } else if told.effective_lifetime().is_some() && (capped != told || is_no_date(said)) {
                 self.told = Some(capped);
                 self.recast = true;
                 self.cut = true;
@@ -230,6 +230,11 @@ fn declared(policy: &Policy, said: &CacheControl, ttl: Duration, personal: bool)
 /// The lifetime a response names itself: for caches that serve several, for all, or until a date (RFC 9111 §4.2.1).
 fn explicit(said: &CacheControl, headers: &HeaderMap) -> Option<Duration> {
     said.effective_lifetime().or_else(|| expires_in(headers))
+}
+
+/// Whether `Expires` is no date here, and might be one to others.
+fn is_no_date(headers: &HeaderMap) -> bool {
+    headers.get(EXPIRES).is_some_and(|expires| date::parse(expires).is_none())
 }
 
 /// What a response says, its `Expires` in seconds where that is all there is.

@@ -273,3 +273,85 @@ async fn a_handler_that_panics_wedges_nothing() {
     assert_eq!(app.get("/", &[]).await.text(), "1");
     assert!(app.get("/", &[]).await.is_hit());
 }
+
+/// A buffer that says when it is let go of.
+struct Buffer(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_page_cut_out_of_a_large_buffer_does_not_keep_it() {
+    let (cache, _) = cache();
+    let kept = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&kept);
+    let app = App::new(CacheLayer::new(&cache), move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        answer(&[KEPT], Bytes::from_owner(Buffer(vec![b'x'; 1 << 20], Arc::clone(&counted))).slice(..10))
+    });
+    app.get("/", &[]).await;
+    assert_eq!(app.get("/", &[]).await.text(), "x".repeat(10));
+    assert_eq!((app.asked(), kept.load(Ordering::SeqCst)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_body_of_very_many_empty_pieces_is_not_gathered() {
+    let (cache, _) = cache();
+    let app = scripted(&cache, &[KEPT], &vec![Step::Data(""); 6000]);
+    for n in 1..=2 {
+        assert_eq!(app.get("/", &[]).await.text(), "");
+        assert_eq!((app.asked(), cache.stats().stores), (n, 0));
+    }
+}
+
+async fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// The answer, if nothing has to be waited for.
+async fn at_once(app: &App) -> Option<Response> {
+    let mut response = std::pin::pin!(app.response(Method::GET, "/", &[]));
+    poll_once(&mut response).await
+}
+
+#[tokio::test]
+async fn an_event_stream_begins_at_once_whatever_is_declared() {
+    for control in ["max-age=60", "public, s-maxage=60, stale-while-revalidate=60"] {
+        let (cache, _) = cache();
+        let app = App::new(CacheLayer::new(&cache).ttl(Duration::from_secs(60)), move |_, _| {
+            let steps = vec![Step::Data("data: 1"), Step::Hang];
+            let headers = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", control)];
+            answer(&headers, Body::new(Script { steps, dropped: Arc::default() }))
+        });
+        for _ in 0..2 {
+            let mut body = at_once(&app).await.unwrap().into_body();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1");
+        }
+        assert_eq!(app.asked(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_waited_for_in_vain_is_not_waited_for_again() {
+    let cache = FragmentCache::builder().wait_timeout(Duration::from_millis(50)).build().unwrap();
+    let app = scripted(&cache, &[KEPT], &[Step::Data("begun"), Step::Hang]);
+    assert!(at_once(&app).await.is_none());
+    app.response(Method::GET, "/", &[]).await;
+    for n in 0..3 {
+        let mut body = at_once(&app).await.unwrap_or_else(|| panic!("visit {n} is held back")).into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
+    }
+}

@@ -169,7 +169,7 @@ async fn a_state_that_is_known_before_spares_the_handler() {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_613_600);
     let layer = ConditionalLayer::new().known(move |request| {
         let etag = EntityTag::parse(b"\"v1\"");
-        (request.uri.path() == "/").then(|| Validators { etag, last_modified: Some(modified) })
+        (request.uri.path() == "/").then_some(Validators { etag, last_modified: Some(modified) })
     });
     let handler = handler.clone().post(|| async { "changed" });
     let app = App::of(Router::new().route("/", handler.clone()).route("/other", handler).layer(layer), Arc::default());
@@ -234,4 +234,19 @@ async fn a_stream_gets_no_tag_and_its_own_decides() {
     assert_eq!((stream.text(), stream.header("etag")), ("piecepiece", None));
     assert_eq!(app.get("/tagged", &[]).await.text(), "piecepiece");
     assert_eq!(app.get("/tagged", &[("if-none-match", "\"v1\"")]).await.status, 304);
+}
+
+#[tokio::test]
+async fn a_tag_that_stands_for_these_very_bytes_holds_for_if_match_too() {
+    for strong in [false, true] {
+        let (cache, _) = cache();
+        let layer = CacheLayer::new(&cache).ttl(seconds(60));
+        let app = App::new(if strong { layer.strong_etags() } else { layer }, |_, _| answer(&[], "text"));
+        let tag = app.get("/", &[]).await.header("etag").unwrap();
+        assert_eq!(tag.starts_with("W/"), !strong);
+        assert_eq!(app.get("/", &[("if-none-match", &tag)]).await.status, 304);
+        assert_eq!(app.get("/", &[("if-match", &tag)]).await.status, if strong { 200 } else { 412 });
+        let other = format!("W/{}", tag.trim_start_matches("W/"));
+        assert_eq!(app.get("/", &[("if-none-match", &other)]).await.status, 304);
+    }
 }

@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{Environment, context};
 use minijinja_cache::http::{CacheControl, CacheLayer, TagHeader};
 use minijinja_cache::{FragmentCache, Options, Scope};
+use tower::ServiceExt;
+use tower_layer::Layer;
 
-use crate::support::{App, cache, seconds};
+use crate::support::{App, answer, cache, environment, render, request, seconds};
 
 /// An application that renders templates by their name, in ways that handlers do.
 fn app(cache: &FragmentCache, layer: CacheLayer, templates: &[(&'static str, &'static str)]) -> App {
     let mut env = Environment::new();
     cache.add_to_environment_as("web", &mut env);
     for (name, source) in templates {
-        cache.add_template(&mut env, *name, *source).unwrap();
+        cache.add_template(&mut env, name, source).unwrap();
     }
     let env = Arc::new(env);
     let render = |env: &Environment<'_>, name: &str| Html(env.get_template(name).unwrap().render(context! {}).unwrap());
@@ -266,4 +269,138 @@ async fn caches_of_one_kind_are_told_no_more_than_others() {
     for (n, (layer, ask)) in personal.into_iter().enumerate() {
         assert_eq!(told(layer, ask).await, (false, false), "{n}");
     }
+}
+
+#[tokio::test]
+async fn the_tags_of_a_policy_are_told_wherever_caches_in_front_may_keep_the_page() {
+    let ways: [&[(&str, &str)]; 4] =
+        [&[], &[("cache-control", "no-store")], &[("range", "bytes=0-1")], &[("upgrade", "websocket")]];
+    for limit in [1 << 20, 3] {
+        for headers in ways {
+            let (cache, _) = cache();
+            let layer = CacheLayer::new(&cache).ttl(seconds(60)).tag("films").max_body_bytes(limit);
+            let app = App::new(layer.tag_header(TagHeader::SurrogateKey), |_, _| answer(&[], "large"));
+            let page = app.get("/", headers).await;
+            assert_eq!(page.header("cache-control").as_deref(), Some("public, max-age=60"), "{limit} {headers:?}");
+            assert_eq!(page.header("surrogate-key").as_deref(), Some("films"), "{limit} {headers:?}");
+        }
+    }
+}
+
+/// A page with these headers, of one template.
+fn says(cache: &FragmentCache, headers: &'static [(&'static str, &'static str)], template: &'static str) -> App {
+    let env = environment(cache, &[("page.html", template)]);
+    App::new(CacheLayer::new(cache).ttl(seconds(60)), move |_, _| answer(headers, render(&env, "page.html")))
+}
+
+#[tokio::test]
+async fn what_a_fragment_forbids_takes_back_what_loosens_and_nothing_else() {
+    let (cache, _) = cache();
+    const HEADERS: &[(&str, &str)] = &[
+        ("cache-control", "public, max-age=60, no-transform, must-revalidate"),
+        ("cdn-cache-control", "max-age=600"),
+        ("surrogate-control", "max-age=600"),
+        ("expires", "Tue, 31 Dec 2199 23:59:59 GMT"),
+    ];
+    let app = says(&cache, HEADERS, "{% cache 'k' %}{{ cache_skip() }}x{% endcache %}");
+    let page = app.get("/", &[]).await;
+    let control = page.header("cache-control").unwrap();
+    for kept in ["no-transform", "private", "no-store"] {
+        assert!(control.contains(kept), "{control}");
+    }
+    assert!(!control.contains("public") && !control.contains("max-age"), "{control}");
+    for name in ["cdn-cache-control", "surrogate-control", "expires"] {
+        assert_eq!(page.header(name), None);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_no_lifetime_gets_none_of_a_cache_that_guesses() {
+    const HEADERS: &[(&str, &str)] = &[("cache-control", "public"), ("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT")];
+    let (cache, _) = cache();
+    let env = environment(&cache, &[("page.html", "{% cache 'k' 5 %}x{% endcache %}")]);
+    let app = App::new(CacheLayer::new(&cache), move |_, _| answer(HEADERS, render(&env, "page.html")));
+    assert_eq!(app.get("/", &[]).await.header("cache-control").as_deref(), Some("public, no-cache"));
+}
+
+#[tokio::test]
+async fn fragments_tighten_alike_what_is_made_found_or_passed_by() {
+    const OWN: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("cache-control", "public, max-age=60")],
+        &[("cache-control", "max-age=60, s-maxage=90, stale-while-revalidate=9")],
+        &[("expires", "Tue, 31 Dec 2199 23:59:59 GMT")],
+    ];
+    let ways: [&[(&str, &str)]; 4] =
+        [&[], &[("cookie", "x=1")], &[("range", "bytes=0-")], &[("authorization", "Basic YTpi")]];
+    for (template, longest) in [
+        ("{% cache 'k' 10 %}x{% endcache %}", Some(10)),
+        ("{% cache 'k' 0.5 %}x{% endcache %}", Some(0)),
+        ("{% cache 'k' 0 %}x{% endcache %}", None),
+        ("{% cache 'k' 10 %}{% cache 'j' %}{{ cache_skip() }}{% endcache %}x{% endcache %}", None),
+    ] {
+        for (own, headers) in OWN.into_iter().flat_map(|own| ways.map(|headers| (own, headers))) {
+            let (cache, clock) = cache();
+            let app = says(&cache, own, template);
+            for _ in 0..3 {
+                let page = app.get("/", headers).await;
+                let control = CacheControl::read(&page.headers);
+                match longest {
+                    Some(longest) => assert!(control.effective_lifetime().unwrap_or_default() <= seconds(longest)),
+                    None => assert!(control.is_private() && control.is_no_store(), "{page:?}"),
+                }
+                assert!(page.header("expires").is_none() || control.effective_lifetime().is_some(), "{page:?}");
+                clock.advance(std::time::Duration::from_millis(200));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_works_as_it_is_called_works_inside_the_scope() {
+    let (cache, _) = cache();
+    let env = environment(&cache, PAGES);
+    let service = CacheLayer::new(&cache).ttl(seconds(60)).layer(tower::service_fn(move |_: Request| {
+        let page = render(&env, "never.html");
+        std::future::ready(Ok::<_, std::convert::Infallible>(answer(&[], page)))
+    }));
+    for _ in 0..2 {
+        let page = service.clone().oneshot(request("/", &[])).await.unwrap();
+        assert_eq!(page.headers()["cache-control"], "private, no-store");
+        assert_eq!(page.headers()["cache-status"], "minijinja-cache; fwd=miss");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_its_scope_works_with_caching_switched_off() {
+    let cache = FragmentCache::builder().enabled(false).build().unwrap();
+    let handler = async |scope: Scope| {
+        scope.tag("films");
+        "page"
+    };
+    let app = App::of(Router::new().route("/", get(handler)).layer(CacheLayer::new(&cache)), Arc::default());
+    let page = app.get("/", &[]).await;
+    assert_eq!((page.status.as_u16(), page.text()), (200, "page"));
+}
+
+#[tokio::test]
+async fn a_date_of_expiry_that_others_may_read_is_taken_back() {
+    // A Tuesday; most caches do not look at that.
+    const EXPIRES: &[(&str, &str)] = &[("expires", "Fri, 31 Dec 2199 23:59:59 GMT")];
+    let (cache, _) = cache();
+    let app = says(&cache, EXPIRES, "{% cache 'k' 10 %}x{% endcache %}");
+    let page = app.get("/", &[]).await;
+    assert!(page.header("expires").is_none() || page.header("cache-control").is_some(), "{page:?}");
+}
+
+#[tokio::test]
+async fn a_page_with_too_many_tags_is_kept_by_no_cache_of_one_kind() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).tag_header(TagHeader::CacheGroups).tags_by(|_| (0..40).map(|n| n.to_string()));
+    let app = App::new(layer, |_, _| {
+        answer(&[("cache-control", "public, max-age=60"), ("cdn-cache-control", "max-age=600")], "page")
+    });
+    let page = app.get("/", &[]).await;
+    assert_eq!(page.header("cache-control").as_deref(), Some("private, max-age=60"));
+    assert_ne!(page.header("cdn-cache-control").as_deref(), Some("max-age=600"));
 }

@@ -12,7 +12,7 @@ use minijinja::{Environment, context};
 use minijinja_cache::FragmentCache;
 use minijinja_cache::http::{CacheLayer, HoleRequest};
 
-use crate::support::{App, cache, seconds};
+use crate::support::{App, answer, cache, environment, render, seconds};
 
 const PAGES: &[(&str, &str)] = &[
     ("page.html", "<p>{{ cache_hole('who') }}</p>{{ text }}<p>{{ cache_hole('who', 7, 'x<y') }}</p>"),
@@ -36,7 +36,7 @@ fn app(cache: &FragmentCache, layer: CacheLayer) -> App {
     let mut env = Environment::new();
     cache.add_to_environment(&mut env);
     for (name, source) in PAGES {
-        cache.add_template(&mut env, *name, *source).unwrap();
+        cache.add_template(&mut env, name, source).unwrap();
     }
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
@@ -145,5 +145,164 @@ async fn a_hole_inside_a_fragment_or_without_anybody_to_fill_it_is_refused_in_wo
     let render = || env.get_template("page.html").unwrap().render(context! {});
     for result in [render(), cache.scope().run(render)] {
         assert!(result.unwrap_err().to_string().contains("no http::CacheLayer with holes"));
+    }
+}
+
+const GREETING: &[(&str, &str)] = &[
+    ("greeting.html", "Hi {{ cache_hole('who') }}!"),
+    ("never.html", "{% cache 'k' %}{{ cache_skip() }}{% endcache %}Hi {{ cache_hole('who') }}!"),
+];
+
+/// Greets its visitor with these headers, in whatever way it is asked.
+fn greets(cache: &FragmentCache, layer: CacheLayer, headers: &'static [(&'static str, &'static str)]) -> App {
+    let env = environment(cache, GREETING);
+    App::new(layer, move |_, _| answer(headers, render(&env, "greeting.html")))
+}
+
+async fn visitor(hole: HoleRequest) -> Result<String, std::io::Error> {
+    Ok(hole.headers().get("cookie").map_or("nobody", |cookie| cookie.to_str().unwrap()).to_owned())
+}
+
+#[tokio::test]
+async fn holes_are_filled_with_caching_switched_off_and_for_whatever_method() {
+    let off = FragmentCache::builder().enabled(false).build().unwrap();
+    for cache in [off, cache().0] {
+        let app = greets(&cache, CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor), &[]);
+        for method in ["GET", "POST", "PUT", "OPTIONS", "M-SEARCH"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let page = app.send(method.clone(), "/", &[("cookie", "ada")]).await;
+            assert_eq!(page.text(), "Hi ada!", "{method}");
+            assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"), "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_holes_is_private_and_filled_whatever_its_handler_says() {
+    let ways: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("cookie", "ada")],
+        &[("authorization", "Basic YTpi")],
+        &[("range", "bytes=0-")],
+        &[("accept-encoding", "gzip")],
+    ];
+    for (control, code, told) in [
+        ("no-store", 200, "private, no-store"),
+        ("private, max-age=9", 200, "private, no-cache"),
+        ("public, max-age=9", 200, "private, no-cache"),
+        ("public, max-age=9", 404, "private, no-cache"),
+        ("no-cache", 500, "private, no-cache"),
+    ] {
+        for headers in ways {
+            let (cache, _) = cache();
+            let env = environment(&cache, GREETING);
+            let app = App::new(CacheLayer::new(&cache).hole("who", visitor), move |_, request| {
+                assert!(!request.headers().contains_key("accept-encoding"));
+                let mut page = answer(&[("cache-control", control)], render(&env, "greeting.html"));
+                *page.status_mut() = StatusCode::from_u16(code).unwrap();
+                page
+            });
+            let expected = if headers.contains(&("cookie", "ada")) { "Hi ada!" } else { "Hi nobody!" };
+            for _ in 0..2 {
+                let page = app.get("/", headers).await;
+                assert_eq!((page.status.as_u16(), page.text()), (code, expected), "{control} {headers:?}");
+                assert_eq!(page.header("cache-control").as_deref(), Some(told), "{control} {code} {headers:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hole_loosens_nothing_that_a_fragment_forbids() {
+    let (cache, _) = cache();
+    let env = environment(&cache, GREETING);
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor);
+    let app = App::new(layer, move |_, _| answer(&[], render(&env, "never.html")));
+    for _ in 0..2 {
+        let page = app.get("/", &[]).await;
+        assert_eq!(page.text(), "Hi nobody!");
+        assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"));
+        assert_eq!((page.header("etag"), page.is_hit()), (None, false));
+    }
+}
+
+#[tokio::test]
+async fn holes_that_cannot_be_found_again_are_reported_and_their_page_is_not_kept() {
+    let (cache, _) = cache();
+    let env = environment(&cache, GREETING);
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor);
+    // As something that compresses would.
+    let app = App::new(layer, move |_, _| {
+        answer(&[("content-encoding", "x-turned")], render(&env, "greeting.html").chars().rev().collect::<String>())
+    });
+    for n in 1..=2 {
+        let page = app.get("/", &[]).await;
+        assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"));
+        assert_eq!((cache.stats().errors, cache.stats().stores), (n, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_page_too_large_for_its_holes_is_reported_and_not_kept() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).max_body_bytes(3).hole("who", visitor);
+    let page = greets(&cache, layer, &[("etag", "\"all\"")]).get("/", &[]).await;
+    assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"));
+    assert_eq!((cache.stats().errors, cache.stats().stores), (1, 0));
+}
+
+#[tokio::test]
+async fn a_hole_that_panics_or_never_ends_stays_empty() {
+    let cache = FragmentCache::builder().wait_timeout(std::time::Duration::from_millis(20)).build().unwrap();
+    let layer = || CacheLayer::new(&cache).ttl(seconds(60));
+    let panics = layer().hole("who", |_| async {
+        assert!(std::hint::black_box(false), "nobody there");
+        Ok::<_, std::io::Error>("")
+    });
+    let hangs = layer().hole("who", |_| std::future::pending::<Result<String, std::io::Error>>());
+    for (n, layer) in [panics, hangs].into_iter().enumerate() {
+        let app = greets(&cache, layer, &[]);
+        let page = tokio::time::timeout(seconds(20), app.get("/", &[])).await;
+        assert_eq!(page.expect("the page waits for its hole").text(), "Hi !");
+        assert_eq!(cache.stats().errors, n as u64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn what_visitors_write_is_no_hole() {
+    let (cache, _) = cache();
+    let env = environment(&cache, &[("page.html", "{{ cache_hole('who') }}|{{ query }}")]);
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies();
+    let app = App::new(layer.hole("who", visitor), move |_, request| {
+        let query = minijinja::Value::from_safe_string(request.uri().query().unwrap().to_owned());
+        answer(&[], env.get_template("page.html").unwrap().render(context! { query }).unwrap())
+    });
+    for mark in ["%3C!--hole", "!--hole-0--", "--hole-0000-0--"] {
+        for who in ["<!--hole 0-->", "<!--hole 0000 0-->"] {
+            let page = app.get(&format!("/?{mark}"), &[("cookie", who)]).await;
+            assert_eq!(page.text(), format!("{who}|{mark}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_holes_is_its_visitors_to_caches_of_one_kind_too() {
+    const HEADERS: &[(&str, &str)] = &[
+        ("cache-control", "public, max-age=60"),
+        ("cdn-cache-control", "max-age=600"),
+        ("surrogate-control", "max-age=600"),
+    ];
+    for (name, limit) in [("filled", 1 << 20), ("left open", 3)] {
+        for headers in [&[][..], &[("range", "bytes=0-")], &[("cookie", "ada")]] {
+            let (cache, _) = cache();
+            let layer = CacheLayer::new(&cache).max_body_bytes(limit).hole("who", visitor);
+            let app = greets(&cache, layer, HEADERS);
+            for _ in 0..2 {
+                let page = app.get("/", headers).await;
+                for (targeted, value) in &HEADERS[1..] {
+                    assert_ne!(page.header(targeted).as_deref(), Some(*value), "{name} {headers:?}: {targeted}");
+                }
+            }
+        }
     }
 }

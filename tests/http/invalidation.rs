@@ -1,8 +1,11 @@
 //! Pages that are no longer valid.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use axum::http::{Method, StatusCode};
+use axum::routing::{MethodRouter, get};
 use minijinja_cache::http::CacheLayer;
 use minijinja_cache::{FragmentCache, Invalidated, LocalStore};
 
@@ -192,4 +195,81 @@ async fn pages_and_their_invalidation_reach_other_nodes() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     assert_eq!(apps[1].asked(), 1);
+}
+
+#[tokio::test]
+async fn a_page_goes_with_its_path_however_that_is_spelled() {
+    let (cache, _) = cache();
+    let app = app(&cache);
+    let spellings = ["/film/7", "/film/%37", "/%66ilm/7"];
+    for named in spellings {
+        stored(&app, &spellings).await;
+        cache.invalidate_page(named);
+        for path in spellings {
+            assert!(!app.get(path, &[]).await.is_hit(), "{path} by {named}");
+        }
+    }
+    stored(&app, &["/caf%C3%A9", "/film/%zz"]).await;
+    cache.invalidate_page("/café");
+    cache.invalidate_page("/film/%ZZ");
+    assert!(!app.get("/caf%C3%A9", &[]).await.is_hit());
+    assert!(app.get("/film/%zz", &[]).await.is_hit(), "that is no byte in percent signs");
+}
+
+#[tokio::test]
+async fn a_change_whose_client_went_away_may_have_happened() {
+    let (cache, _) = cache();
+    let saved = Arc::new(AtomicUsize::new(0));
+    let (read, write) = (Arc::clone(&saved), Arc::clone(&saved));
+    let change = async move || {
+        write.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>().await;
+    };
+    let pages = get(async move || read.load(Ordering::SeqCst).to_string()).post(change);
+    let layer = CacheLayer::new(&cache).ttl(seconds(60));
+    let app = App::of(Router::new().route("/", pages).layer(layer), Arc::clone(&saved));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    let change = tokio::spawn({
+        let app = app.clone();
+        async move { app.send(Method::POST, "/", &[]).await }
+    });
+    while app.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    change.abort();
+    assert!(change.await.unwrap_err().is_cancelled());
+    assert_eq!(app.get("/", &[]).await.text(), "1");
+}
+
+#[tokio::test]
+async fn a_change_inside_a_nested_router_is_one_of_the_whole_path() {
+    let (cache, _) = cache();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let page = {
+        let asked = Arc::clone(&asked);
+        async move || asked.fetch_add(1, Ordering::SeqCst).to_string()
+    };
+    let part = |page: MethodRouter| Router::new().route("/x", page).layer(CacheLayer::new(&cache).ttl(seconds(60)));
+    let page = get(page).post(|| async { "done" });
+    let app = App::of(Router::new().nest("/a", part(page.clone())).nest("/b", part(page)), asked);
+    stored(&app, &["/a/x", "/b/x"]).await;
+    app.send(Method::POST, "/a/x", &[]).await;
+    assert!(app.get("/b/x", &[]).await.is_hit());
+    assert!(!app.get("/a/x", &[]).await.is_hit());
+    cache.invalidate_page("/b/x");
+    assert!(app.get("/a/x", &[]).await.is_hit());
+    assert!(!app.get("/b/x", &[]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_layer_that_is_told_so_invalidates_nothing_on_a_change() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).invalidate_on_change(false);
+    let app = App::new(layer, |n, _| answer(&[("location", "/b")], n.to_string()));
+    stored(&app, &["/a", "/b"]).await;
+    app.send(Method::POST, "/a", &[]).await;
+    for path in ["/a", "/b"] {
+        assert!(app.get(path, &[]).await.is_hit(), "{path}");
+    }
+    assert_eq!(cache.stats().invalidations, 0);
 }

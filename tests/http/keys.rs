@@ -163,3 +163,47 @@ async fn a_page_that_varies_by_anything_is_never_used_again() {
         assert_eq!(app.get("/", &[]).await.text(), "1", "{vary}");
     }
 }
+
+#[tokio::test]
+async fn a_page_whose_variants_come_to_tell_more_apart_is_stored_on() {
+    let (cache, clock) = cache();
+    let app = App::new(CacheLayer::new(&cache), |n, _| {
+        let vary = if n == 0 { "foo" } else { "foo, bar" };
+        answer(&[("cache-control", "max-age=60"), ("vary", vary)], n.to_string())
+    });
+    for made in 0..3 {
+        for _ in 0..3 {
+            assert_eq!(app.get("/", &[("foo", "1")]).await.text(), made.to_string());
+        }
+        clock.advance(seconds(61));
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_varies_no_longer_is_one_for_all() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| {
+        if n == 0 { answer(&[("vary", "foo")], "0") } else { answer(&[], n.to_string()) }
+    });
+    app.get("/", &[("foo", "0")]).await;
+    assert_eq!(app.get("/", &[("foo", "1")]).await.text(), "1");
+    for foo in ["0", "1", "2"] {
+        assert_eq!(app.get("/", &[("foo", foo)]).await.text(), "1");
+    }
+}
+
+#[tokio::test]
+async fn nested_routers_are_apart_however_deep() {
+    let (cache, _) = cache();
+    let part = |name: &'static str| {
+        let layer = CacheLayer::new(&cache).ttl(seconds(60));
+        Router::new().route("/x", get(async move || name)).layer(layer)
+    };
+    let deep = Router::new().nest("/c", part("c"));
+    let app = App::of(Router::new().nest("/a", part("a")).nest("/b", deep).nest("/d", part("d")), Arc::default());
+    for _ in 0..2 {
+        for (path, name) in [("/a/x", "a"), ("/b/c/x", "c"), ("/d/x", "d")] {
+            assert_eq!(app.get(path, &[]).await.text(), name);
+        }
+    }
+}

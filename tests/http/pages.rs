@@ -1,8 +1,15 @@
 //! Whole pages in the cache: what is stored, and what is served.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Version};
+use axum::routing::get;
+use minijinja_cache::FragmentCache;
 use minijinja_cache::http::CacheLayer;
 
-use crate::support::{App, answer, cache, seconds};
+use crate::support::{App, answer, cache, crowd, idle, replies, seconds};
 
 #[tokio::test]
 async fn a_page_with_a_lifetime_is_made_once_and_served_for_that_long() {
@@ -19,4 +26,231 @@ async fn a_page_with_a_lifetime_is_made_once_and_served_for_that_long() {
     assert_eq!(second.header("cache-status").as_deref(), Some("minijinja-cache; hit; ttl=1"));
     clock.advance(seconds(1));
     assert_eq!(app.get("/", &[]).await.text(), "1");
+}
+
+fn counting(layer: CacheLayer) -> App {
+    App::new(layer.ttl(seconds(60)), |n, _| answer(&[], n.to_string()))
+}
+
+#[tokio::test]
+async fn the_lifetime_of_a_layer_is_that_of_pages_that_succeed() {
+    const OWN: &[(&str, &str)] = &[("cache-control", "public, max-age=60")];
+    for code in [201, 203, 301, 302, 307, 308, 400, 404, 410, 500, 503] {
+        let code = StatusCode::from_u16(code).unwrap();
+        let app = |layer: CacheLayer, headers: &'static [(&'static str, &'static str)]| {
+            App::new(layer, move |n, _| {
+                let mut response = answer(headers, n.to_string());
+                *response.status_mut() = code;
+                response
+            })
+        };
+        for (own, declared, stored) in [(&[][..], false, false), (OWN, false, true), (&[], true, true)] {
+            let (cache, clock) = cache();
+            let layer = CacheLayer::new(&cache).ttl(seconds(60));
+            let app = app(if declared { layer.status(code, seconds(30)) } else { layer }, own);
+            app.get("/", &[]).await;
+            clock.advance(seconds(29));
+            let page = app.get("/", &[]).await;
+            assert_eq!((page.status, page.is_hit()), (code, stored), "{code} {own:?} {declared}");
+            clock.advance(seconds(1));
+            assert_eq!(app.get("/", &[]).await.is_hit(), stored && !declared, "{code} {own:?}");
+            if declared {
+                assert_eq!(page.header("cache-control").as_deref(), Some("public, max-age=30"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_get_and_head_are_answered_from_the_cache() {
+    let (cache, _) = cache();
+    let app = counting(CacheLayer::new(&cache));
+    app.get("/", &[]).await;
+    for (method, hit) in [("GET", true), ("HEAD", true), ("OPTIONS", false), ("TRACE", false), ("GET", true)] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(app.send(method.clone(), "/", &[]).await.is_hit(), hit, "{method}");
+    }
+    for method in ["POST", "PUT", "PATCH", "DELETE", "M-SEARCH", "QUERY"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let path = format!("/{method}");
+        for _ in 0..2 {
+            let reply = app.send(method.clone(), &path, &[("cache-control", "only-if-cached")]).await;
+            assert_eq!((reply.status.as_u16(), reply.is_hit(), reply.header("etag")), (200, false, None), "{method}");
+        }
+        assert!(!app.get(&path, &[]).await.is_hit(), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_of_one_connection_is_not_stored() {
+    const OF_THE_CONNECTION: &[(&str, &str)] = &[
+        ("connection", "close, x-hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-authenticate", "Basic"),
+        ("proxy-connection", "close"),
+        ("te", "trailers"),
+        ("trailer", "x-sum"),
+        ("upgrade", "h2c"),
+    ];
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
+        answer(&[OF_THE_CONNECTION, &[("x-kept", "1")]].concat(), "page")
+    });
+    app.get("/", &[]).await;
+    let page = app.get("/", &[]).await;
+    for (name, _) in OF_THE_CONNECTION {
+        assert_eq!(page.header(name), None, "{name}");
+    }
+    assert_eq!((page.is_hit(), page.header("x-kept").as_deref()), (true, Some("1")));
+}
+
+#[tokio::test]
+async fn with_caching_switched_off_pages_say_what_they_would() {
+    let cache = FragmentCache::builder().enabled(false).build().unwrap();
+    let app = counting(CacheLayer::new(&cache));
+    for n in 0..2 {
+        let page = app.get("/", &[]).await;
+        assert_eq!(page.text(), n.to_string());
+        assert_eq!(page.header("cache-status").as_deref(), Some("minijinja-cache; fwd=bypass; detail=off"));
+        assert!(page.header("etag").is_some());
+    }
+    let tag = app.get("/known", &[]).await.header("etag").unwrap();
+    let fixed = App::new(CacheLayer::new(&cache), |_, _| answer(&[], "2"));
+    assert_eq!(fixed.get("/", &[("if-none-match", &tag)]).await.status, 304);
+}
+
+#[tokio::test]
+async fn a_page_of_one_version_is_none_of_another() {
+    let (cache, _) = cache();
+    let layer = |version: &str| CacheLayer::new(&cache).version(version);
+    let apps = [counting(layer("1")), counting(layer("2")), counting(CacheLayer::new(&cache))];
+    for app in &apps {
+        assert!(!app.get("/", &[]).await.is_hit());
+    }
+    assert!(counting(layer("1")).get("/", &[]).await.is_hit());
+    cache.invalidate_page("/");
+    for app in &apps {
+        assert!(!app.get("/", &[]).await.is_hit(), "they are pages of one path");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_the_application_knows_is_the_one_a_page_goes_with() {
+    let (cache, _) = cache();
+    let app = counting(CacheLayer::new(&cache).path_by(|request| {
+        let prefix = request.headers.get("x-prefix").map_or("", |prefix| prefix.to_str().unwrap());
+        format!("{prefix}{}", request.uri.path())
+    }));
+    for prefix in ["/shop", "/blog"] {
+        assert!(!app.get("/1", &[("x-prefix", prefix)]).await.is_hit());
+        assert!(app.get("/1", &[("x-prefix", prefix)]).await.is_hit());
+    }
+    cache.invalidate_page("/shop/1");
+    assert!(!app.get("/1", &[("x-prefix", "/shop")]).await.is_hit());
+    assert!(app.get("/1", &[("x-prefix", "/blog")]).await.is_hit());
+    app.send(Method::DELETE, "/1", &[("x-prefix", "/blog")]).await;
+    assert!(!app.get("/1", &[("x-prefix", "/blog")]).await.is_hit());
+    assert!(app.get("/1", &[("x-prefix", "/shop")]).await.is_hit());
+}
+
+#[tokio::test]
+async fn the_age_of_a_page_counts_from_when_it_was_made() {
+    let (cache, clock) = cache();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let handler = async move || {
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::future::pending::<()>().await;
+        }
+        "page"
+    };
+    let layer = CacheLayer::new(&cache).ttl(seconds(60));
+    let app = App::of(Router::new().route("/", get(handler)).layer(layer), asked);
+    let leader = crowd(&app, 1, &[]).remove(0);
+    idle().await;
+    let follower = crowd(&app, 1, &[]);
+    idle().await;
+    clock.advance(seconds(30));
+    leader.abort();
+    assert_eq!(replies(follower).await[0].header("age"), None);
+    let page = app.get("/", &[]).await;
+    assert_eq!(page.header("cache-status").as_deref(), Some("minijinja-cache; hit; ttl=60"));
+    assert_eq!(page.header("age").as_deref(), Some("0"));
+    clock.advance(seconds(45));
+    assert_eq!(app.get("/", &[]).await.header("age").as_deref(), Some("45"));
+}
+
+#[derive(Clone)]
+struct Mark;
+
+#[tokio::test]
+async fn what_a_handler_notes_with_its_response_reaches_the_layers_outside() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
+        let mut response = answer(&[], "page");
+        response.extensions_mut().insert(Mark);
+        *response.version_mut() = Version::HTTP_11;
+        response
+    });
+    for headers in [&[("cookie", "a=1")][..], &[("range", "bytes=0-")], &[]] {
+        let response = app.response(Method::GET, "/", headers).await;
+        assert!(response.extensions().get::<Mark>().is_some(), "{headers:?}");
+        assert_eq!(response.version(), Version::HTTP_11);
+    }
+    let posted = app.response(Method::POST, "/", &[]).await;
+    assert!(posted.extensions().get::<Mark>().is_some());
+}
+
+#[tokio::test]
+async fn a_reload_is_obeyed_where_the_layer_says_so_and_makes_the_page_for_all() {
+    for vary in ["", "foo"] {
+        for obeyed in [false, true] {
+            let (cache, _) = cache();
+            let layer = CacheLayer::new(&cache).ttl(seconds(60)).honor_reload(obeyed);
+            let app = App::new(layer, move |n, _| answer(&[("vary", vary)], n.to_string()));
+            for _ in 0..2 {
+                assert_eq!(app.get("/", &[]).await.text(), "0");
+            }
+            let expected = if obeyed { "1" } else { "0" };
+            assert_eq!(app.get("/", &[("cache-control", "no-cache")]).await.text(), expected);
+            for _ in 0..2 {
+                assert_eq!(app.get("/", &[]).await.text(), expected, "{vary:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn odd_headers_do_no_harm() {
+    const ODD: &[&[(&str, &str)]] = &[
+        &[("age", "18446744073709551615")],
+        &[("age", "99999999999999999999999")],
+        &[("age", "-1")],
+        &[("age", "1, 2")],
+        &[("expires", "Fri, 31 Dec 9999 23:59:59 GMT"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")],
+        &[("date", "Fri, 31 Dec 9999 23:59:59 GMT")],
+        &[("cache-control", "max-age=99999999999999999999, stale-while-revalidate=99999999999999999999")],
+        &[("cache-control", "max-age=-1")],
+        &[("cache-control", "s-maxage=1e9")],
+        &[("cache-control", "private=\"x, public, max-age=60")],
+        &[("vary", ",,,")],
+        &[("vary", "a b")],
+        &[("content-length", "99999")],
+        &[("content-length", "abc")],
+        &[("transfer-encoding", "chunked")],
+    ];
+    let ask = &[("cache-control", "max-stale, min-fresh=99999999999999, max-age=x")];
+    for headers in ODD {
+        for ttl in [None, Some(seconds(60)), Some(seconds(1 << 33)), Some(std::time::Duration::MAX)] {
+            let (cache, clock) = cache();
+            let forever = std::time::Duration::MAX;
+            let layer = CacheLayer::new(&cache).stale_while_revalidate(forever).stale_if_error(forever);
+            let app = App::new(ttl.map_or(layer.clone(), |ttl| layer.ttl(ttl)), |_, _| answer(headers, "page"));
+            for _ in 0..3 {
+                assert_eq!(app.get("/", ask).await.text(), "page", "{headers:?} {ttl:?}");
+                clock.advance(seconds(1 << 32));
+            }
+        }
+    }
 }

@@ -1,11 +1,18 @@
 //! Expired pages: while the handler makes a new one, and when it fails (RFC 5861).
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
-use minijinja_cache::FragmentCache;
 use minijinja_cache::http::CacheLayer;
+use minijinja_cache::{FragmentCache, Options};
+use tower::ServiceExt;
+use tower_layer::Layer;
 
-use crate::support::{App, answer, cache, seconds, status};
+use crate::support::{App, answer, cache, idle, request, seconds, status};
 
 const WHILE: (&str, &str) = ("cache-control", "max-age=10, stale-while-revalidate=20");
 const IF_ERROR: (&str, &str) = ("cache-control", "max-age=10, stale-if-error=20");
@@ -186,5 +193,129 @@ fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn an_expired_page_goes_with_what_its_refresh_says() {
+    type Refresh = fn() -> Response;
+    let refreshes: [(&str, Refresh); 3] = [
+        ("it is gone", || status(StatusCode::NOT_FOUND)),
+        ("it is private", || answer(&[("cache-control", "private, no-store")], "")),
+        ("it is one visitor's", || answer(&[("set-cookie", "sid=1")], "")),
+    ];
+    for (name, refresh) in refreshes {
+        let (cache, clock) = cache();
+        let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(86_400));
+        let app = App::new(layer, move |n, _| if n == 0 { answer(&[], "old") } else { refresh() });
+        app.get("/", &[]).await;
+        clock.advance(seconds(61));
+        assert_eq!(app.get("/", &[]).await.text(), "old", "{name}");
+        settled(&app, 2).await;
+        for pause in [0, 80_000] {
+            clock.advance(seconds(pause));
+            let page = app.get("/", &[]).await;
+            assert_eq!((page.text(), page.is_hit()), ("", false), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_invalidated_while_it_is_made_anew_is_made_once_more() {
+    let (cache, clock) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(60)).tag("films");
+    let app = App::slow(layer, |n, _| answer(&[], n.to_string()));
+    app.get("/", &[]).await;
+    clock.advance(seconds(61));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    while app.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    cache.invalidate_tag("films");
+    assert_eq!(app.get("/", &[]).await.text(), "2");
+    idle().await;
+    assert_eq!(app.get("/", &[]).await.text(), "2");
+}
+
+#[tokio::test]
+async fn every_failure_that_an_expired_page_covers_is_reported() {
+    let layers: [fn(CacheLayer) -> CacheLayer; 3] = [
+        |layer| layer.stale_while_revalidate(seconds(60)),
+        |layer| layer.stale_if_error(seconds(60)),
+        |layer| layer.stale_while_revalidate(seconds(60)).stale_if_error(seconds(60)),
+    ];
+    for (at, windows) in layers.into_iter().enumerate() {
+        let (cache, clock) = cache();
+        let app = App::new(windows(CacheLayer::new(&cache).ttl(seconds(60))), |n, _| {
+            if n == 0 { answer(&[], "old") } else { status(StatusCode::BAD_GATEWAY) }
+        });
+        app.get("/", &[]).await;
+        clock.advance(seconds(61));
+        assert_eq!(app.get("/", &[]).await.text(), "old");
+        settled(&app, 2).await;
+        assert_eq!(cache.stats().errors, 1, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_without_an_answer_is_covered_too() {
+    let (cache, clock) = cache();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(60));
+    let service = layer.layer(tower::service_fn(move |_: Request| {
+        let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        std::future::ready(if first { Ok(answer(&[], "page")) } else { Err("down") })
+    }));
+    let ask = || service.clone().oneshot(request("/", &[]));
+    assert!(ask().await.is_ok());
+    clock.advance(seconds(61));
+    assert!(ask().await.is_ok());
+    clock.advance(seconds(60));
+    assert_eq!(ask().await.unwrap_err(), "down");
+}
+
+#[tokio::test]
+async fn what_was_invalidated_covers_no_failure() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).tag("films");
+    let layer = layer.stale_if_error(seconds(600)).stale_while_revalidate(seconds(600));
+    let app = App::new(layer, |n, _| if n == 0 { answer(&[], "old") } else { status(StatusCode::BAD_GATEWAY) });
+    app.get("/", &[]).await;
+    cache.invalidate_tag("films");
+    for _ in 0..2 {
+        assert_eq!(app.get("/", &[]).await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_shown_expired_no_longer_than_its_fragments_may_be() {
+    let (cache, clock) = cache();
+    let fragments = cache.clone();
+    let layer = CacheLayer::new(&cache).ttl(seconds(3600)).stale_while_revalidate(seconds(86_400));
+    let app = App::new(layer, move |n, _| {
+        let options = Options::ttl(seconds(60)).stale(seconds(30));
+        let text = fragments.get_or_set("fragment", options, || Ok::<_, Infallible>(n.to_string())).unwrap();
+        answer(&[], text.to_string())
+    });
+    let control = app.get("/", &[]).await.header("cache-control");
+    assert_eq!(control.as_deref(), Some("public, max-age=60, stale-while-revalidate=30"));
+    clock.advance(seconds(89));
+    assert_eq!(app.get("/", &[]).await.text(), "0");
+    settled(&app, 2).await;
+    clock.advance(seconds(91));
+    let made = app.get("/", &[]).await;
+    assert!(!made.is_hit(), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_reload_during_an_outage_leaves_the_page_to_all_others() {
+    let (cache, clock) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(600)).honor_reload(true);
+    let app = App::new(layer, |n, _| if n == 0 { answer(&[], "page") } else { status(StatusCode::BAD_GATEWAY) });
+    app.get("/", &[]).await;
+    assert_eq!(app.get("/", &[("cache-control", "no-cache")]).await.status, 502);
+    for pause in [0, 61, 500] {
+        clock.advance(seconds(pause));
+        assert_eq!(app.get("/", &[]).await.text(), "page", "{pause} s later");
     }
 }

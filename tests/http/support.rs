@@ -9,8 +9,10 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use minijinja::{Environment, context};
 use minijinja_cache::http::CacheLayer;
 use minijinja_cache::{FragmentCache, ManualClock};
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// A cache and the clock it goes by.
@@ -37,6 +39,21 @@ impl App {
         let router = Router::new().fallback(move |request: Request| {
             let answer = handle(counted.fetch_add(1, Ordering::SeqCst), &request);
             async move { answer }
+        });
+        App::of(router.layer(layer), asked)
+    }
+
+    /// The same with a handler that takes its time: whoever is on the way comes before it answers.
+    pub(crate) fn slow(
+        layer: CacheLayer,
+        handle: impl Fn(usize, &Request) -> Response + Clone + Send + Sync + 'static,
+    ) -> App {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let router = Router::new().fallback(async move |request: Request| {
+            let n = counted.fetch_add(1, Ordering::SeqCst);
+            idle().await;
+            handle(n, &request)
         });
         App::of(router.layer(layer), asked)
     }
@@ -73,6 +90,56 @@ impl App {
     pub(crate) async fn ask(&self, request: Request) -> Reply {
         Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
+}
+
+/// Lets everything else go on for as long as it has something to do.
+pub(crate) async fn idle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// So many visits at once, each a task of its own.
+pub(crate) fn crowd(app: &App, count: usize, headers: &'static [(&str, &str)]) -> Vec<JoinHandle<Reply>> {
+    let visit = |_| {
+        let app = app.clone();
+        tokio::spawn(async move { app.get("/", headers).await })
+    };
+    (0..count).map(visit).collect()
+}
+
+/// What each of them got.
+pub(crate) async fn replies(crowd: Vec<JoinHandle<Reply>>) -> Vec<Reply> {
+    let mut replies = Vec::with_capacity(crowd.len());
+    for visit in crowd {
+        replies.push(visit.await.unwrap());
+    }
+    replies
+}
+
+pub(crate) fn request(uri: &str, headers: &[(&str, &str)]) -> Request {
+    let named = Request::builder().uri(uri);
+    let request = headers.iter().fold(named, |request, (name, value)| request.header(*name, *value));
+    request.body(Body::empty()).unwrap()
+}
+
+/// Templates by their names.
+pub(crate) fn environment(
+    cache: &FragmentCache,
+    templates: &[(&'static str, &'static str)],
+) -> Arc<Environment<'static>> {
+    let mut env = Environment::new();
+    cache.add_to_environment_as("web", &mut env);
+    for (name, source) in templates {
+        cache.add_template(&mut env, name, source).unwrap();
+    }
+    Arc::new(env)
+}
+
+/// The page of a template, or the words of what went wrong.
+pub(crate) fn render(env: &Environment<'_>, name: &str) -> String {
+    let page = env.get_template(name).unwrap().render(context! {});
+    page.unwrap_or_else(|error| format!("{error:#}"))
 }
 
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Nobody gets what was made for somebody else: cookies, credentials, and what a page says about itself.
 
 use axum::http::Method;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
 use minijinja_cache::http::CacheLayer;
 
 use crate::support::{App, answer, cache, seconds};
@@ -187,4 +187,180 @@ async fn a_body_in_a_get_is_no_part_of_any_page() {
     assert_eq!(app.ask(with_body()).await.text(), "0");
     assert_eq!(app.get("/", &[]).await.text(), "1");
     assert_eq!(app.ask(with_body()).await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_keyed_cookie_names_nobody_whose_a_private_page_could_be() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).key_cookies(["lang"]), |_, request| {
+        answer(&[("cache-control", "private, max-age=60")], format!("{:?}", request.headers().get("x-api-key")))
+    });
+    for who in ["ada", "bob"] {
+        let page = app.get("/", &[("cookie", "lang=en"), ("x-api-key", who)]).await;
+        assert_eq!((page.text(), page.is_hit()), (&*format!("Some({who:?})"), false));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_session_cookie_names_no_visitor() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("private, max-age=60"));
+    for (n, cookie) in ["sid=", "sid=", "sid", "sid", "sid=; sid"].iter().enumerate() {
+        assert_eq!(app.get("/", &[("cookie", cookie)]).await.text(), format!("{n}:{cookie}:"));
+    }
+}
+
+#[tokio::test]
+async fn a_hit_shows_the_keyed_cookies_that_its_request_has() {
+    const COOKIES: &[&[&str]] = &[
+        &["sid=1"],
+        &["sid=1; sid=2"],
+        &["sid=2; sid=1"],
+        &["sid=\"1; s=2\""],
+        &["sid=\"1", "s=2\""],
+        &["s=id=1"],
+        &["s= id=1"],
+        &["sid =1"],
+        &["sid"],
+        &["sid="],
+        &["_ga=1; sid=1"],
+        &["sid=1; _ga=sid=9"],
+        &["_ga=\"x; sid=5\""],
+        &["sid=1,2"],
+        &["sid=1, 2"],
+        &[" ; ;sid=1;;"],
+    ];
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid").key_cookies(["s"]);
+    let app = App::new(layer.ignore_cookies(["_ga"]), personal(""));
+    let keyed = |line: &str| {
+        let pairs = line.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+        let keyed = pairs.filter(|pair| ["sid", "s"].contains(&pair.split('=').next().unwrap().trim()));
+        keyed.collect::<Vec<_>>().join("; ")
+    };
+    for _ in 0..2 {
+        for lines in COOKIES {
+            let headers: Vec<(&str, &str)> = lines.iter().map(|line| ("cookie", *line)).collect();
+            let page = app.get("/", &headers).await;
+            assert_eq!(page.text().split(':').nth(1).unwrap(), keyed(&lines.join("; ")), "{lines:?}");
+            assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_reads_one_line_of_cookies_sees_all_of_a_page_of_two() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).key_cookies(["a", "b"]), personal(""));
+    // HTTP/2 sends each in a line of its own.
+    assert_eq!(app.get("/", &[("cookie", "a=1"), ("cookie", "b=2")]).await.text(), "0:a=1; b=2:");
+    assert!(app.get("/", &[("cookie", "a=1; b=2")]).await.is_hit());
+}
+
+#[tokio::test]
+async fn in_whatever_order_they_come_each_gets_what_was_made_for_such_a_request() {
+    let kinds: [(&[(&str, &str)], &str); 3] =
+        [(&[], ":"), (&[("authorization", "Basic YTpi")], ":Basic YTpi"), (ADA, "sid=ada:")];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (cache, _) = cache();
+        let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), personal(""));
+        for kind in order.into_iter().chain(order) {
+            let (headers, expected) = kinds[kind];
+            let page = app.get("/", headers).await;
+            assert_eq!(page.text().split_once(':').unwrap().1, expected, "{order:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_a_browser_keeps_is_not_shown_to_the_next_one_there() {
+    let (cache, _) = cache();
+    let layer = CacheLayer::new(&cache).ttl(seconds(60)).browser_ttl(seconds(30)).session_cookie("sid");
+    let app = App::new(layer.vary(ACCEPT_LANGUAGE), personal(""));
+    for _ in 0..2 {
+        let hers = app.get("/", ADA).await;
+        assert_eq!(hers.header("cache-control").as_deref(), Some("private, max-age=30"));
+        assert_eq!(hers.header("vary").as_deref(), Some("accept-language, authorization, cookie"));
+    }
+    let app = App::new(CacheLayer::new(&cache).vary(ACCEPT_LANGUAGE), personal("private, max-age=600"));
+    assert_eq!(app.get("/", &[]).await.header("vary").as_deref(), Some("accept-language, authorization, cookie"));
+}
+
+#[tokio::test]
+async fn what_only_the_application_knows_is_private_where_no_page_is_made_for_others_too() {
+    for header in [("upgrade", "websocket"), ("cookie", "a=1"), ("range", "bytes=0-"), ("foo", "bar")] {
+        let (cache, _) = cache();
+        let layer = CacheLayer::new(&cache).vary_by("role", |request| format!("{:?}", request.headers.get("x-role")));
+        let app = App::new(layer, personal("public, max-age=60"));
+        let page = app.get("/", &[("x-role", "admin"), header]).await;
+        assert_eq!(page.header("cache-control").as_deref(), Some("private, max-age=60"), "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn layers_that_vary_by_other_things_share_no_page() {
+    let (cache, _) = cache();
+    let app = |name: &'static str| {
+        let layer = CacheLayer::new(&cache).ttl(seconds(60));
+        let layer = layer.vary_by(name, move |request| request.headers[name].to_str().unwrap().to_owned());
+        App::new(layer, move |_, _| answer(&[], name))
+    };
+    let (user, lang) = (app("x-user"), app("x-lang"));
+    for _ in 0..2 {
+        assert_eq!(user.get("/", &[("x-user", "de")]).await.text(), "x-user");
+        assert_eq!(lang.get("/", &[("x-lang", "de")]).await.text(), "x-lang");
+    }
+}
+
+#[tokio::test]
+async fn a_word_to_caches_that_understand_it_makes_no_visitors_page_public() {
+    let (cache, _) = cache();
+    let control = "public, no-store, must-understand, max-age=60";
+    let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal(control));
+    for visitor in [ADA, BOB, ADA] {
+        let page = app.get("/", visitor).await;
+        assert!(page.text().ends_with(&format!(":{}:", visitor[0].1)));
+        assert!(page.header("cache-control").unwrap().contains("private"), "{page:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_names_cookies_in_vary_splits_no_page_made_without_them() {
+    let (cache, _) = cache();
+    let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies(), |n, _| {
+        answer(&[("vary", "cookie")], n.to_string())
+    });
+    app.get("/", ADA).await;
+    for headers in [ADA, BOB, &[]] {
+        assert!(app.get("/", headers).await.is_hit(), "{headers:?}");
+    }
+}
+
+const TARGETED: [&str; 3] = ["cdn-cache-control", "surrogate-control", "minijinja-cdn-cache-control"];
+
+#[tokio::test]
+async fn what_is_one_visitors_is_so_to_caches_of_one_kind_too() {
+    type Personal = fn(CacheLayer) -> CacheLayer;
+    let ways: [(&str, Personal); 3] = [
+        ("session", |layer| layer.session_cookie("sid")),
+        ("keyed", |layer| layer.key_cookies(["sid"])),
+        ("application", |layer| layer.ignore_other_cookies().vary_by("sid", |r| format!("{:?}", r.headers["cookie"]))),
+    ];
+    for (name, personal) in ways {
+        let (cache, _) = cache();
+        let app = App::new(personal(CacheLayer::new(&cache)), |_, _| {
+            let mut page = answer(&[("cache-control", "public, max-age=60")], "hers");
+            for targeted in TARGETED {
+                page.headers_mut().insert(targeted, "max-age=600".parse().unwrap());
+            }
+            page
+        });
+        for _ in 0..2 {
+            let page = app.get("/", ADA).await;
+            assert_eq!(page.header("cache-control").as_deref(), Some("private, max-age=60"));
+            for targeted in TARGETED {
+                assert_ne!(page.header(targeted).as_deref(), Some("max-age=600"), "{name}: {targeted}");
+            }
+        }
+    }
 }
