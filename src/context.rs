@@ -6,11 +6,14 @@
 //! A frame is removed by id, and whatever still stands above it goes too: that was left open by an error that
 //! somebody swallowed, and what encloses it is not stored, because nobody can say what it was to contain.
 
+mod frame;
+
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use minijinja::Value;
 
+pub(crate) use self::frame::{Frame, FrameId, Role, Shared};
 use crate::began::Began;
 use crate::hole::Holes;
 use crate::record::{Begin, Dependency, Record};
@@ -19,86 +22,9 @@ thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
 }
 
-/// A frame's name, never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameId(u64);
-
 /// A render's name, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RenderId(u64);
-
-/// One level of what encloses.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    id: FrameId,
-    gathered: Gathered,
-    role: Role,
-}
-
-/// What a frame is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// To gather, and nothing else.
-    Aside,
-    /// A scope that was opened.
-    Scope,
-    /// A fragment that is computed, and whether others may wait for it.
-    Fragment { leads: bool },
-    /// The same of a page, with fragments inside.
-    Page { leads: bool },
-}
-
-#[derive(Debug)]
-enum Gathered {
-    Here(Record),
-    /// A scope, or what went to other threads as one: it may stand on several at once.
-    Shared(Shared),
-}
-
-/// What a scope gathers, and the holes of the page it is about.
-#[derive(Debug, Clone)]
-pub(crate) struct Shared {
-    pub(crate) record: Arc<Mutex<Record>>,
-    pub(crate) holes: Option<Arc<Holes>>,
-}
-
-impl Frame {
-    pub(crate) fn new(record: Record, role: Role) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role }
-    }
-
-    pub(crate) fn shared(scope: Shared) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope }
-    }
-
-    pub(crate) fn id(&self) -> FrameId {
-        self.id
-    }
-
-    /// What was gathered, unless others still gather.
-    pub(crate) fn into_record(self) -> Option<Record> {
-        match self.gathered {
-            Gathered::Here(record) => Some(record),
-            Gathered::Shared(_) if self.role == Role::Scope => None,
-            // It went to other threads, whose part in it ends here.
-            Gathered::Shared(shared) => Some(lock(&shared.record).clone()),
-        }
-    }
-
-    fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> R {
-        match &self.gathered {
-            Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&lock(&scope.record)),
-        }
-    }
-
-    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
-        match &mut self.gathered {
-            Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&mut lock(&scope.record)),
-        }
-    }
-}
 
 /// A MiniJinja render in which a block, an import or an `extends` was reached.
 struct Render {
@@ -137,24 +63,16 @@ impl Context {
 
     /// The innermost thing of a cache that is open here, as something that other threads can enter too.
     fn innermost(&mut self, cache: u64) -> Option<Shared> {
-        let of_cache = |frame: &&mut Frame| frame.with_record(|record| record.cache == cache);
-        let frame = self.frames.iter_mut().rev().find(of_cache)?;
-        if let Gathered::Here(record) = &frame.gathered {
-            let record = Arc::new(Mutex::new(record.clone()));
-            frame.gathered = Gathered::Shared(Shared { record, holes: None });
-        }
-        match &frame.gathered {
-            Gathered::Shared(shared) => Some(shared.clone()),
-            Gathered::Here(_) => None,
-        }
+        let frame = self.frames.iter_mut().rev().find(|frame| frame.with_record(|record| record.cache == cache))?;
+        Some(frame.open_to_threads())
     }
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
-        let at = self.frames.iter().rposition(|frame| frame.id == id)?;
+        let at = self.frames.iter().rposition(|frame| frame.id() == id)?;
         let above = self.frames.split_off(at + 1);
         let mut frame = self.frames.pop()?;
         for mut inner in above {
-            match inner.role {
+            match inner.role() {
                 // A guard that outlives an earlier one: its scope stays entered.
                 Role::Scope => self.frames.push(inner),
                 _ => {
@@ -212,10 +130,7 @@ impl Context {
     }
 }
 
-fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
-    record.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
+/// A number that is never given twice.
 fn next_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -229,7 +144,7 @@ fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
 
 /// Puts a frame on top.
 pub(crate) fn push(frame: Frame) -> FrameId {
-    let id = frame.id;
+    let id = frame.id();
     with(|context| context.frames.push(frame));
     id
 }
@@ -252,7 +167,7 @@ pub(crate) fn is_enclosed() -> bool {
 /// Whether the work here may not wait for somebody else's: it stands in a flight itself. A page may wait for fragments,
 /// and no fragment waits for anything, so that no two can wait for each other.
 pub(crate) fn in_flight(of_page: bool) -> bool {
-    let leads = |frame: &Frame| match frame.role {
+    let leads = |frame: &Frame| match frame.role() {
         Role::Aside | Role::Scope => false,
         Role::Fragment { leads } => leads,
         Role::Page { leads } => leads && of_page,
@@ -285,11 +200,14 @@ pub(crate) enum NoHole {
 pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
     with(|context| {
         for frame in context.frames.iter().rev() {
-            match (frame.role, &frame.gathered) {
-                (Role::Scope, Gathered::Shared(Shared { holes: Some(holes), .. })) => return Ok(Arc::clone(holes)),
-                (Role::Scope, _) => {}
-                (Role::Page { .. }, _) => return Err(NoHole::InPage),
-                (Role::Fragment { .. } | Role::Aside, _) => return Err(NoHole::InFragment),
+            match frame.role() {
+                Role::Scope => {
+                    if let Some(holes) = frame.holes() {
+                        return Ok(holes);
+                    }
+                }
+                Role::Page { .. } => return Err(NoHole::InPage),
+                Role::Fragment { .. } | Role::Aside => return Err(NoHole::InFragment),
             }
         }
         Err(NoHole::NoPage)

@@ -17,6 +17,8 @@ mod date;
 mod etag;
 mod hole;
 mod invalidate;
+mod judged;
+mod keep;
 mod lately;
 mod layer;
 mod list;

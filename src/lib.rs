@@ -5,6 +5,7 @@
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates call,
 //! and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with `floors`.
 //! `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a result depends on.
+//! `http` is an edge: `http/service.rs` has the order of events.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -32,6 +33,7 @@ mod hole;
 pub mod http;
 mod identity;
 mod invalidated;
+mod invalidation;
 mod janitor;
 mod jitter;
 mod key;
@@ -70,13 +72,14 @@ mod watch;
 mod work;
 
 pub use builder::Builder;
-pub use cache::{Confirmed, FragmentCache, Invalidation};
+pub use cache::FragmentCache;
 pub use clock::ManualClock;
 pub use config::{CacheConfig, CacheType};
 pub use entry::Fragment;
 pub use environment::LiveEnvironment;
 pub use error::{Error, ErrorKind};
 pub use invalidated::Invalidated;
+pub use invalidation::{Confirmed, Invalidation};
 pub use lazy::lazy;
 pub use options::Options;
 pub use scope::{Attached, Scope};

@@ -3,6 +3,8 @@
 //! Owns the order in which front, memory, flights, the shared tier and floors are asked. Template blocks, closures and
 //! futures all go through here; how the work is done and stored is `work.rs`.
 
+mod memory;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,10 +15,9 @@ use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{FAR, Nanos};
 use crate::context;
-use crate::entry::{Body, Entry, Found};
+use crate::entry::{Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
-use crate::front;
 use crate::identity::{Identity, Kind, is_of};
 use crate::record::Begin;
 use crate::shared::Fetched;
@@ -256,98 +257,6 @@ impl FragmentCache {
 }
 
 impl Inner {
-    /// Answers from memory: counts the hit and tells what encloses it.
-    fn hit(&self, wanted: &Wanted<'_>) -> Option<Found> {
-        self.seek(wanted, |entry, latest| {
-            self.note_hit(wanted, entry, latest);
-            entry.found()
-        })
-    }
-
-    /// Counts a hit for one who came at `latest`, and tells what encloses it.
-    pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry, latest: Nanos) {
-        self.counters.hit(entry.cost);
-        wanted.tell_enclosing(entry, || self.as_of(entry, latest));
-    }
-
-    /// Answers from the valid, fresh entry of an identity, in front or in memory.
-    pub(crate) fn seek<R>(&self, wanted: &Wanted<'_>, answer: impl Fn(&Entry, Nanos) -> R) -> Option<R> {
-        let latest = self.clock.latest();
-        // Before the floors: what is believed only since an answer that came in between would be held against floors
-        // from before it.
-        let believed = self.believes(latest);
-        // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
-        let now = self.floors.stamp();
-        let hash = wanted.identity.hash;
-        let in_front = front::look(self.id, hash, |entry, admitted_at| {
-            let usable = wanted.steady
-                && wanted.fits(entry, latest)
-                && (*admitted_at == now || entry.record.admitted(&self.floors))
-                && (believed || self.is_young(entry.record.as_of(), latest));
-            *admitted_at = now;
-            usable.then(|| answer(entry, latest))
-        });
-        if let Some((found, tell_store)) = in_front {
-            if tell_store {
-                self.touch(hash);
-            }
-            return Some(found);
-        }
-        let entry = self.find(wanted)?;
-        if wanted.steady {
-            front::keep(self.id, hash, &entry, now);
-        }
-        Some(answer(&entry, latest))
-    }
-
-    /// Tells the store of a hit in front; gives the entry back to it, should it have evicted that meanwhile.
-    fn touch(&self, hash: u128) {
-        if self.memory.get(hash).is_none()
-            && let Some((entry, _)) = front::look(self.id, hash, |entry, _| Some(Arc::clone(entry)))
-        {
-            self.memory.put(hash, entry);
-        }
-    }
-
-    /// Keeps an entry in memory, where there is any.
-    pub(crate) fn keep(&self, hash: u128, entry: &Arc<Entry>) {
-        if self.settings.memory && u64::from(entry.weight()) <= self.settings.max_entry_bytes {
-            self.memory.put(hash, Arc::clone(entry));
-        }
-    }
-
-    /// A stored value, decoded; what does not decode is no hit, and is removed.
-    pub(crate) fn decoded<T>(&self, wanted: &Wanted<'_>, decode: impl FnOnce(&Body) -> Option<T>) -> Option<T> {
-        let entry = self.find(wanted)?;
-        let value = decode(&entry.body);
-        match value {
-            Some(_) => {
-                self.counters.hit(entry.cost);
-                wanted.tell_enclosing(&entry, || self.as_of(&entry, self.clock.latest()));
-            }
-            None => self.memory.remove(wanted.identity.hash),
-        }
-        value
-    }
-
-    /// The valid, fresh entry of an identity.
-    fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<Entry>> {
-        let entry = self.memory.get(wanted.identity.hash)?;
-        self.usable(&entry, wanted, self.clock.latest()).then_some(entry)
-    }
-
-    /// An expired entry that is valid otherwise and within a grace of its own.
-    pub(crate) fn graced(&self, wanted: &Wanted<'_>, grace: impl Fn(&Entry) -> Nanos) -> Option<Arc<Entry>> {
-        let entry = self.memory.get(wanted.identity.hash)?;
-        let latest = self.clock.latest();
-        let usable = *entry.identity == *wanted.identity.bytes
-            && entry.version == wanted.version
-            && entry.fresh_within(latest, wanted.ttl, grace(&entry))
-            && self.vouches(entry.record.as_of(), latest)
-            && entry.record.admitted(&self.floors);
-        usable.then_some(entry)
-    }
-
     /// A miss that an expired entry answers, because somebody else computes it anew.
     fn stale(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
         self.count_stale(wanted, entry);
@@ -358,43 +267,6 @@ impl Inner {
     pub(crate) fn count_stale(&self, wanted: &Wanted<'_>, entry: &Entry) {
         self.counters.count(Counter::stale_hits);
         self.count_spared(wanted, entry);
-    }
-
-    /// Whether memory holds a valid entry under a hash, of whatever identity.
-    #[cfg(feature = "shared")]
-    pub(crate) fn holds(&self, hash: u128) -> bool {
-        let latest = self.clock.latest();
-        self.memory
-            .get(hash)
-            .is_some_and(|entry| entry.fresh(latest, Nanos::MAX) && entry.record.admitted(&self.floors))
-    }
-
-    /// Whether an entry answers a caller who came at `arrived`.
-    pub(crate) fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool {
-        wanted.fits(entry, self.clock.latest())
-            && self.vouches(entry.record.as_of(), arrived)
-            && entry.record.admitted(&self.floors)
-    }
-
-    /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at
-    /// `arrived` may expect. Asked before the floors, see [`Inner::hit`].
-    fn vouches(&self, as_of: Nanos, arrived: Nanos) -> bool {
-        self.believes(arrived) || self.is_young(as_of, arrived)
-    }
-
-    /// Whether this node has heard what others invalidated, up to the bound.
-    fn believes(&self, arrived: Nanos) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.believes(arrived, &self.clock))
-    }
-
-    /// Whether something valid as of a moment is younger than what need not have been heard.
-    fn is_young(&self, as_of: Nanos, arrived: Nanos) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.is_young(as_of, arrived, &self.clock))
-    }
-
-    /// As of when an entry is valid for a caller who came at `arrived`.
-    fn as_of(&self, entry: &Entry, arrived: Nanos) -> Nanos {
-        self.shared.as_ref().map_or(Nanos::MAX, |shared| shared.as_of(entry, arrived))
     }
 
     /// A miss that somebody else's work answered.

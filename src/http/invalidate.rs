@@ -8,10 +8,11 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::ask;
 use super::policy::Policy;
-use crate::cache::{FragmentCache, Invalidation};
+use crate::cache::FragmentCache;
 use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
 use crate::invalidated::Invalidated;
+use crate::invalidation::Invalidation;
 use crate::record::Tag;
 
 impl FragmentCache {

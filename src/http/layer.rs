@@ -38,8 +38,9 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Lay it outside of what compresses or reads cookies, and inside of what a response must pass each time: a stored page
-/// comes with all its headers, a nonce for scripts among them. With axum's nested routers the crate's `axum` feature must be
+/// Lay it outside of what reads cookies, and inside of what a response must pass each time: a stored page comes with all its
+/// headers, a nonce for scripts among them. What compresses inside of it is stored, once for each encoding; outside it
+/// compresses every answer (there it belongs where pages have holes). With axum's nested routers the crate's `axum` feature must be
 /// on: it is how the layer knows the whole path. What tells pages apart is method, scheme, host, path and query,
 /// `Forwarded`, `X-Forwarded-Host`, `-Proto` and `-Prefix`, what the response's `Vary` names, and what is said here;
 /// a handler that prints another header of its request must name that in `Vary`.

@@ -14,7 +14,7 @@ use super::cache_control::CacheControl;
 use super::cache_status::Did;
 use super::conditions::Verdict;
 use super::hole;
-use super::make::Missing;
+use super::keep::Missing;
 use super::policy::Policy;
 use super::tags::TagHeader;
 use super::validate::{conclude, judge, judge_late, tag_of};

@@ -1,21 +1,17 @@
 //! What encloses what: pages around fragments and fragments around pages, layers in layers, and work on other threads.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use http_body::Frame;
 use minijinja::{Environment, context};
 use minijinja_cache::http::{CacheLayer, HoleRequest};
 use minijinja_cache::{FragmentCache, LocalStore, ManualClock, Options};
@@ -67,40 +63,6 @@ async fn nor_is_it_on_another_node() {
     assert!(apps[1].get("/", &[]).await.is_hit());
     clock.advance(seconds(100));
     assert!(!apps[1].get("/", &[]).await.is_hit());
-}
-
-/// A body whose text is made when it is read.
-struct Lazy<F>(Option<F>);
-
-impl<F: FnOnce() -> String + Unpin> http_body::Body for Lazy<F> {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|make| Ok(Frame::data(Bytes::from(make())))))
-    }
-}
-
-#[tokio::test]
-async fn what_a_body_shows_as_it_is_read_reaches_every_layer_around() {
-    for layers in [1, 2] {
-        let (cache, _) = cache();
-        let inner = cache.clone();
-        let handler = async move || {
-            let shown =
-                move || inner.get_or_set("k", Options::ttl(seconds(100)).tag("t"), || text("x")).unwrap().to_string();
-            answer(&[("cache-control", "public, max-age=600")], Body::new(Lazy(Some(shown))))
-        };
-        let mut router = Router::new().route("/", get(handler));
-        for _ in 0..layers {
-            router = router.layer(CacheLayer::new(&cache));
-        }
-        let app = App::of(router, Arc::default());
-        app.get("/", &[]).await;
-        assert!(app.get("/", &[]).await.is_hit(), "{layers}");
-        cache.invalidate_tag("t");
-        assert!(!app.get("/", &[]).await.is_hit(), "{layers}");
-    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Method;
+use axum::routing::get;
 use http_body::Frame;
 use minijinja_cache::http::{CacheLayer, HoleRequest};
 use minijinja_cache::{FragmentCache, Options};
@@ -92,5 +94,31 @@ async fn a_body_that_is_passed_on_has_its_holes() {
         let page = app.get("/", headers).await;
         assert_eq!(page.text(), "Hi ada");
         assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_body_shows_as_it_is_read_reaches_every_layer_around() {
+    for layers in [1, 2] {
+        let (cache, _) = cache();
+        let inner = cache.clone();
+        let handler = async move || {
+            let shown = move || {
+                inner
+                    .get_or_set("k", Options::ttl(seconds(100)).tag("t"), || Ok::<_, Infallible>("x"))
+                    .unwrap()
+                    .to_string()
+            };
+            answer(&[("cache-control", "public, max-age=600")], lazy(shown))
+        };
+        let mut router = Router::new().route("/", get(handler));
+        for _ in 0..layers {
+            router = router.layer(CacheLayer::new(&cache));
+        }
+        let app = App::of(router, Arc::default());
+        app.get("/", &[]).await;
+        assert!(app.get("/", &[]).await.is_hit(), "{layers}");
+        cache.invalidate_tag("t");
+        assert!(!app.get("/", &[]).await.is_hit(), "{layers}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use minijinja::context;
 use minijinja_cache::{FragmentCache, ManualClock, Options};
 
-use crate::support::{Ticks, env_of, ok, p};
+use crate::support::{Ticks, env_of, ok, p, until};
 
 fn cache() -> (FragmentCache, ManualClock) {
     let clock = ManualClock::new();
@@ -40,6 +40,15 @@ fn computing(cache: &FragmentCache) -> (thread::JoinHandle<String>, Sender<()>) 
     (leader, go)
 }
 
+/// Another caller waits for the one who computes, and both get what is new.
+fn follows_to_the_end(cache: &FragmentCache, leader: thread::JoinHandle<String>, go: Sender<()>) {
+    let following = cache.clone();
+    let follower = thread::spawn(move || following.get_or_set("k", options(), || ok("mine")).unwrap().to_string());
+    until("the follower has missed", || cache.stats().misses == 3);
+    go.send(()).unwrap();
+    assert_eq!((leader.join().unwrap(), follower.join().unwrap()), ("new".into(), "new".into()));
+}
+
 #[test]
 fn while_one_computes_anew_the_others_get_the_expired_text() {
     let (cache, clock) = cache();
@@ -63,13 +72,7 @@ fn beyond_its_grace_a_text_is_waited_for() {
     cache.get_or_set("k", options(), || ok("old")).unwrap();
     clock.advance(seconds(90));
     let (leader, go) = computing(&cache);
-    let follower = thread::spawn({
-        let cache = cache.clone();
-        move || cache.get_or_set("k", options(), || ok("mine")).unwrap().to_string()
-    });
-    crate::support::until("the follower has missed", || cache.stats().misses == 3);
-    go.send(()).unwrap();
-    assert_eq!((leader.join().unwrap(), follower.join().unwrap()), ("new".into(), "new".into()));
+    follows_to_the_end(&cache, leader, go);
     assert_eq!(cache.stats().stale_hits, 0);
 }
 
@@ -80,13 +83,7 @@ fn what_was_invalidated_is_never_shown_for_its_grace() {
     clock.advance(seconds(70));
     cache.invalidate("k");
     let (leader, go) = computing(&cache);
-    let follower = thread::spawn({
-        let cache = cache.clone();
-        move || cache.get_or_set("k", options(), || ok("mine")).unwrap().to_string()
-    });
-    crate::support::until("the follower has missed", || cache.stats().misses == 3);
-    go.send(()).unwrap();
-    assert_eq!((leader.join().unwrap(), follower.join().unwrap()), ("new".into(), "new".into()));
+    follows_to_the_end(&cache, leader, go);
 }
 
 #[test]

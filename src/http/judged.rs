@@ -1,0 +1,131 @@
+//! A response that was judged, with what its fragments say: as a page to be stored and shown, or as an answer that is not to
+//! be had whole.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{AGE, CONTENT_LENGTH, DATE};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, response};
+use http_body::Body;
+
+use super::ask::Facts;
+use super::body::LayerBody;
+use super::cache_status::{self, Did};
+use super::date;
+use super::invalidate::path_tags;
+use super::policy::Policy;
+use super::show;
+use super::validate;
+use super::verdict::Verdict;
+use crate::clock::nanos;
+use crate::hole::Holes;
+use crate::page::{Piece, Stored};
+use crate::record::Record;
+use crate::scope::Scope;
+
+/// A response whose body was read as far as it was to be, and what becomes of it.
+pub(super) struct Judged<'a> {
+    policy: &'a Policy,
+    pub(super) head: response::Parts,
+    pub(super) record: Record,
+    pub(super) verdict: Verdict,
+}
+
+impl Judged<'_> {
+    pub(super) fn of<'a>(
+        policy: &'a Policy,
+        facts: &Facts,
+        head: response::Parts,
+        scope: &Scope,
+        seen: &Parts,
+    ) -> Judged<'a> {
+        let mut record = scope.record().clone();
+        depend(policy, &mut record, seen);
+        let verdict = verdict(policy, facts, head.status, &head.headers, &record);
+        Judged { policy, head, record, verdict }
+    }
+
+    /// Its holes are not filled.
+    pub(super) fn if_holes_stay(mut self, open: bool) -> Self {
+        self.verdict = self.verdict.if_holes_stay(open, self.policy);
+        self
+    }
+
+    /// The whole response as it is stored and shown, and what of its head is this answer's alone.
+    pub(super) fn page(&self, bytes: Bytes, holes: Option<&Holes>) -> (Stored, Extensions) {
+        let Judged { policy, head, record, verdict } = self;
+        let mut headers = head.headers.clone();
+        verdict.tell(policy, record, &mut headers);
+        let body = pieces(bytes, holes);
+        if let [Piece::Text(bytes)] = body.as_slice() {
+            if !bytes.is_empty() {
+                // Whoever sends it would look for it, and add it where it is missing.
+                headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
+            }
+            validate::tag(head.status, &mut headers, bytes, Some(record), !policy.strong_etags);
+        } else {
+            show::make_personal(&mut headers);
+        }
+        if !headers.contains_key(DATE)
+            && let Some(date) = date::write(SystemTime::now())
+        {
+            headers.insert(DATE, date);
+        }
+        headers.insert(AGE, HeaderValue::from_static("0"));
+        cache_status::reserve(policy.status_name.as_deref(), &mut headers);
+        let Verdict { age, stale, authorized, .. } = *verdict;
+        let stored = Stored { status: head.status, headers, body, age: nanos(age), stale, authorized };
+        (stored, head.extensions.clone())
+    }
+
+    /// An answer whose body is not to be had whole.
+    pub(super) fn apart<R: Body<Data = Bytes>>(
+        self,
+        body: LayerBody<R>,
+        seen: &Parts,
+        did: Did,
+    ) -> Response<LayerBody<R>> {
+        let Judged { policy, mut head, record, verdict } = self;
+        verdict.tell(policy, &record, &mut head.headers);
+        did.tell(policy.status_name.as_deref(), &mut head.headers);
+        let conditions = validate::judge_late(seen, head.status, &head.headers);
+        validate::conclude(&seen.method, conditions, head, body)
+    }
+}
+
+/// What becomes of a response, with what its fragments said so far.
+pub(super) fn verdict(
+    policy: &Policy,
+    facts: &Facts,
+    status: StatusCode,
+    headers: &HeaderMap,
+    record: &Record,
+) -> Verdict {
+    let latest = policy.cache.inner.clock.latest();
+    Verdict::of(policy, facts, status, headers).tightened(record, latest, headers)
+}
+
+/// What a page depends on beside its fragments: what the policy says, and its path.
+fn depend(policy: &Policy, record: &mut Record, seen: &Parts) {
+    let cache = &policy.cache;
+    policy.tags.iter().for_each(|tag| record.tag(cache.tag(Arc::clone(tag))));
+    let tags = policy.tags_of.iter().flat_map(|tags| tags(seen));
+    tags.for_each(|tag| record.tag(cache.tag(tag.into())));
+    path_tags(policy, seen).for_each(|tag| record.tag(tag));
+}
+
+/// A page cut where it has holes.
+pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
+    let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
+    let mut pieces = Vec::with_capacity(2 * found.len() + 1);
+    let mut from = 0;
+    for (mark, call) in found {
+        pieces.push(Piece::Text(bytes.slice(from..mark.start)));
+        pieces.push(Piece::Hole(call));
+        from = mark.end;
+    }
+    pieces.push(Piece::Text(bytes.slice(from..)));
+    pieces
+}

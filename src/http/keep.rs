@@ -1,0 +1,132 @@
+//! Where a page is kept: under its address, or under what its address varies by, and there where to look.
+
+use std::sync::Arc;
+
+use http::header::COOKIE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+
+use super::ask::Asked;
+use super::cache_status::Forward;
+use super::policy::Policy;
+use super::vary::{Vary, sorted};
+use crate::asker::Handler;
+use crate::clock::Nanos;
+use crate::entry::Body as Content;
+use crate::page::Page;
+use crate::question::Question;
+use crate::record::Record;
+use crate::work::Work;
+
+/// A page that the handler is to make for the cache.
+pub(super) struct Missing {
+    pub(super) asked: Asked,
+    /// What it was looked up as.
+    pub(super) question: Question,
+    /// The headers that its address is known to vary by.
+    pub(super) known: Vec<HeaderName>,
+    pub(super) forward: Forward,
+    /// Whether the client has an answer already.
+    pub(super) behind: bool,
+}
+
+impl Missing {
+    pub(super) fn new(asked: Asked) -> Missing {
+        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, behind: false, asked }
+    }
+
+    /// Looks on where the response is that fits the request.
+    pub(super) fn turn(&mut self, question: Question, names: Vec<HeaderName>) {
+        self.question = question;
+        self.known = names;
+        self.forward = Forward::VaryMiss;
+    }
+
+    /// Names what is looked up.
+    pub(super) fn hash(&self) -> u128 {
+        self.question.wanted().identity.hash
+    }
+}
+
+/// The headers that a response varies by, beyond those its identity holds anyway.
+pub(super) fn varies(policy: &Policy, headers: &HeaderMap) -> Vec<HeaderName> {
+    match Vary::read(headers) {
+        Vary::Names(names) => names.into_iter().filter(|name| *name != COOKIE && !policy.vary.contains(name)).collect(),
+        Vary::Star => Vec::new(),
+    }
+}
+
+/// A page on its way into the cache.
+pub(super) struct Keeping<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) missing: &'a Missing,
+    pub(super) record: Record,
+    pub(super) page: Arc<Page>,
+    pub(super) seen: &'a Parts,
+}
+
+impl Keeping<'_> {
+    /// Puts the page where it is found: under its address, or under what its address varies by, and there where to look.
+    /// Returns whether it was stored.
+    pub(super) fn keep(self, names: Vec<HeaderName>, work: Option<Work>) -> bool {
+        let Missing { asked, question, known, .. } = self.missing;
+        if names.is_empty() {
+            // It is the same for all: whatever was known of its address.
+            return match work {
+                Some(work) if known.is_empty() => self.finish(work),
+                work => {
+                    let there = self.take_over(&asked.question, work.as_ref());
+                    work.into_iter().for_each(Work::release);
+                    self.finish(there)
+                }
+            };
+        }
+        if names.iter().all(|name| known.contains(name)) {
+            let work = work.unwrap_or_else(|| self.take_over(question, None));
+            return self.finish(work);
+        }
+        let all = sorted([names, known.clone()].concat());
+        let there = self.take_over(&asked.varied(&all, &self.seen.headers), work.as_ref());
+        let stored = self.finish(there);
+        let here = match work {
+            Some(work) if known.is_empty() => work,
+            // It varies by more than was known.
+            work => {
+                let here = self.take_over(&asked.question, work.as_ref());
+                work.into_iter().for_each(Work::release);
+                here
+            }
+        };
+        self.direct(here, all);
+        stored
+    }
+
+    fn take_over(&self, question: &Question, from: Option<&Work>) -> Work {
+        let cache = &self.policy.cache;
+        let mut work = cache.take_over(&question.wanted(), &mut Handler(&cache.inner), true);
+        if let Some(from) = from {
+            work.began_with(from);
+        }
+        work
+    }
+
+    fn finish(&self, mut work: Work) -> bool {
+        if let Some(stored) = self.page.stored() {
+            work.set_grace(stored.stale.while_revalidating, stored.stale.longest());
+        }
+        work.note(|gathered| gathered.enclose(&self.record));
+        work.finish(Content::Page(Arc::clone(&self.page)))
+    }
+
+    /// Says at the address what it varies by. That is known for a while longer than the page, which may be the first of
+    /// many.
+    fn direct(&self, work: Work, names: Vec<HeaderName>) {
+        const LONGER: Nanos = 3600 * 1_000_000_000;
+        let cache = &self.policy.cache;
+        let grace = self.page.stored().map_or(0, |stored| stored.stale.longest());
+        let until = self.record.expires.saturating_add(grace).saturating_add(LONGER);
+        let address = self.missing.asked.question.wanted();
+        let key = cache.namespace.tags.iter().copied().chain([cache.key_tag(address.key)]);
+        work.finish_with_direction(Content::Page(Arc::new(Page::Varies(names))), key, until);
+    }
+}
