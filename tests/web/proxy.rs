@@ -78,7 +78,7 @@ fn brief() -> Catalogue {
         }
         response
     }
-    Catalogue::with(true, |router| router.layer(from_fn(shorten)))
+    Catalogue::with(true, |router, _| router.layer(from_fn(shorten)))
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn queries_so_far(catalogue: &Catalogue) -> u64 {
 
 #[test]
 fn a_visitor_who_has_the_page_is_told_so_without_handler_or_query() {
-    let (cached, plain) = (Catalogue::start(), Catalogue::with(false, |router| router));
+    let (cached, plain) = (Catalogue::start(), Catalogue::with(false, |router, _| router));
     let mut saved = Vec::new();
     for name in [Some("Ada"), None] {
         let (mut here, mut there) = (Browser::default(), Browser::default());

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::header::IF_NONE_MATCH;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use minijinja_cache::FragmentCache;
 use tokio::sync::watch;
 
 use crate::app::{self, App};
@@ -86,13 +87,13 @@ impl Site {
 
 impl Catalogue {
     pub(crate) fn start() -> Catalogue {
-        Catalogue::with(true, |router| router)
+        Catalogue::with(true, |router, _| router)
     }
 
-    pub(crate) fn with(cache: bool, changed: impl FnOnce(Router) -> Router) -> Catalogue {
+    pub(crate) fn with(cache: bool, changed: impl FnOnce(Router, &FragmentCache) -> Router) -> Catalogue {
         let folder = tempfile::tempdir().unwrap();
         let app = visit::open(&folder.path().join("films.sqlite"), Path::new(TEMPLATES), cache);
-        let site = Site::serve(changed(app::router(app.clone())));
+        let site = Site::serve(changed(app::router(app.clone()), &app.cache));
         Catalogue { site, app, _folder: folder }
     }
 
