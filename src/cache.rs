@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(any(feature = "http", feature = "shared"))]
+use std::time::Instant;
 
 use serde::Serialize;
 
