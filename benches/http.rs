@@ -1,5 +1,5 @@
-//! What the layer costs, as ratios to a handler that answers with the same headers and the same bytes from memory: called
-//! directly, and by `wrk` over a socket.
+//! What the layer costs, as ratios to a handler that answers with the same headers and the same bytes from memory:
+//! called directly, and by `wrk` over a socket.
 //!
 //! `cargo bench --bench http --no-default-features --features axum,http`
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]

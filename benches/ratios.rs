@@ -66,7 +66,8 @@ impl Fixture {
         self.env.get_template(name).unwrap().render(context.clone()).unwrap()
     }
 
-    /// Renders into a buffer that stays: 100 fragments make 460 kB, and how the allocator gets that is not the question.
+    /// Renders into a buffer that stays: 100 fragments make 460 kB, and how the allocator gets that is not the
+    /// question.
     fn render_into(&self, buffer: &std::cell::RefCell<Vec<u8>>, name: &str, context: &Value) {
         let mut buffer = buffer.borrow_mut();
         buffer.clear();

@@ -1,4 +1,5 @@
-//! What the shared tier costs, as ratios within one run, on a real Redis server and Memcached: the figures of the README.
+//! What the shared tier costs, as ratios within one run, on a real Redis server and Memcached: the figures of the
+//! README.
 //!
 //! `cargo bench --bench shared --all-features`
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]

@@ -85,8 +85,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used
-    /// least recently goes first. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB, most of
+    /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used least
+    /// recently goes first. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB, most of
     /// which the bound counts too.
     pub fn max_bytes(mut self, bytes: u64) -> Builder {
         self.max_bytes = bytes;
@@ -156,8 +156,9 @@ impl Builder {
         self
     }
 
-    /// Called with what this node invalidates, after it took effect: for a content delivery network that is to let go of
-    /// it as well. It runs on the thread that invalidates, so hand it on to one that may wait; panics in it are caught.
+    /// Called with what this node invalidates, after it took effect: for a content delivery network that is to let go
+    /// of it as well. It runs on the thread that invalidates, so hand it on to one that may wait; panics in it are
+    /// caught.
     ///
     /// Keys are not told, since their text may be private: give what is to be purged a tag. Nor is what other nodes
     /// invalidate, who tell their own application, nor the templates that a watcher saw change.

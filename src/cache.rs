@@ -181,10 +181,10 @@ impl FragmentCache {
         invalidation
     }
 
-    /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes
-    /// the loaders of this cache load them again: for templates that do not come from a watched folder. A block that stands
-    /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the template
-    /// is loaded again, and stays when they do not.
+    /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes the
+    /// loaders of this cache load them again: for templates that do not come from a watched folder. A block that stands
+    /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the
+    /// template is loaded again, and stays when they do not.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
         let invalidation = self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
@@ -222,8 +222,9 @@ impl FragmentCache {
     }
 
     /// Blocks until all results and invalidations of this process were told to the shared tier, at most for `patience`;
-    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`]. For the end of a process: what is not written is computed again somewhere, but an invalidation that was
-    /// not told is lost with the process. `true` at once without a shared tier.
+    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`]. For the
+    /// end of a process: what is not written is computed again somewhere, but an invalidation that was not told is lost
+    /// with the process. `true` at once without a shared tier.
     pub fn flush(&self, patience: Duration) -> bool {
         self.inner.shared.as_ref().is_none_or(|shared| shared.flush(patience))
     }

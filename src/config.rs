@@ -19,9 +19,9 @@ use crate::error::{Error, ErrorKind};
 
 /// The settings of a cache, for serde: a TOML or JSON file, or environment variables.
 ///
-/// Every field may be left out; a name that is none is an error. Durations are seconds, or texts like `"90s"` and
-/// `"1h 30m"`; sizes are bytes, or texts like `"64 MiB"`; lists are lists, or texts with commas. In a file the names are
-/// as below, as variables they are in capitals after a prefix: `CACHE_DEFAULT_TTL=5m`. `examples/cache.toml` shows all.
+/// Every field may be left out; a name that is none is an error. Durations are seconds, or texts like `"90s"` and `"1h
+/// 30m"`; sizes are bytes, or texts like `"64 MiB"`; lists are lists, or texts with commas. In a file the names are as
+/// below, as variables they are in capitals after a prefix: `CACHE_DEFAULT_TTL=5m`. `examples/cache.toml` shows all.
 ///
 /// ```
 /// use minijinja_cache::CacheConfig;

@@ -3,11 +3,11 @@
 //! Owns who leads, who follows and how waiting ends. Leaves to the cache what is computed, whether the result is
 //! still valid, and what to do when there is none.
 //!
-//! A flight is a guard one holds: dropping a [`Lead`] without landing it (an error, a panic, a cancelled future)
-//! wakes the followers to try for themselves, so no key can stay wedged. Waits that could deadlock are refused at
-//! boarding (the caller goes [`Boarding::Apart`]): one who leads a flight does not wait on another of its kind, since A
-//! waiting for B inside A's flight while B waits for A inside B's would never end (`context::in_flight` says who may wait);
-//! a synchronous caller never waits for an asynchronous leader, since it may be standing on the thread that should poll
+//! A flight is a guard one holds: dropping a [`Lead`] without landing it (an error, a panic, a cancelled future) wakes
+//! the followers to try for themselves, so no key can stay wedged. Waits that could deadlock are refused at boarding
+//! (the caller goes [`Boarding::Apart`]): one who leads a flight does not wait on another of its kind, since A waiting
+//! for B inside A's flight while B waits for A inside B's would never end (`context::in_flight` says who may wait); a
+//! synchronous caller never waits for an asynchronous leader, since it may be standing on the thread that should poll
 //! it.
 //!
 //! Interleavings this must survive:

@@ -3,8 +3,8 @@
 //! Nothing is decided here: an entry in front is held against identity, lifetime and floors like any other. While
 //! nothing at all was invalidated since the last check, one load of the sequence stands for all its floors.
 //!
-//! The store does not see hits in front; every so often one is to tell it, so that what is hot here is not what was used
-//! least there.
+//! The store does not see hits in front; every so often one is to tell it, so that what is hot here is not what was
+//! used least there.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -19,8 +19,8 @@ const SLOTS: usize = 256;
 /// Caches a thread keeps entries of.
 const CACHES: usize = 4;
 
-/// The largest entry that is held on to, in bytes: 2 MiB per thread at the most. Of larger ones is known where they are, for
-/// as long as the store keeps them.
+/// The largest entry that is held on to, in bytes: 2 MiB per thread at the most. Of larger ones is known where they
+/// are, for as long as the store keeps them.
 const LARGEST: u32 = 8 << 10;
 
 /// Hits in front until the store is told of one.
@@ -57,8 +57,8 @@ impl Held {
     }
 }
 
-/// Looks an entry up on this thread. `use_it` answers from it, and from the sequence at which its floors last admitted it,
-/// or gives `None` to have it forgotten; the flag with the answer says that the store is to be told.
+/// Looks an entry up on this thread. `use_it` answers from it, and from the sequence at which its floors last admitted
+/// it, or gives `None` to have it forgotten; the flag with the answer says that the store is to be told.
 pub(crate) fn look<R>(
     cache: u64,
     hash: u128,

@@ -205,9 +205,9 @@ impl FragmentCache {
         }
     }
 
-    /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup and
-    /// values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is there
-    /// or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
+    /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup
+    /// and values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is
+    /// there or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
     ///
     /// ```
     /// # async fn page() -> Result<(), Box<dyn std::error::Error>> {

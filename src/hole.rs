@@ -1,8 +1,8 @@
 //! Holes: the places of a page that are filled in anew for each request, while the rest of it is cached.
 //!
 //! Owns what a template leaves where a hole is, and how that is found again in the rendered page. Who fills holes, and
-//! when, is in `http/`. A mark holds 128 random bits and is good for one request, so no text that a visitor wrote is ever
-//! taken for one.
+//! when, is in `http/`. A mark holds 128 random bits and is good for one request, so no text that a visitor wrote is
+//! ever taken for one.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -85,8 +85,8 @@ impl Options {
         self
     }
 
-    /// The grace in which an expired entry may still be served: to those who would otherwise wait, while one computes it
-    /// anew. What was invalidated is not served, and what contains an expired entry is not stored. None by default.
+    /// The grace in which an expired entry may still be served: to those who would otherwise wait, while one computes
+    /// it anew. What was invalidated is not served, and what contains an expired entry is not stored. None by default.
     #[must_use]
     pub fn stale(mut self, grace: Duration) -> Options {
         self.stale = nanos(grace);

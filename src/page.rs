@@ -1,7 +1,8 @@
 //! A stored response.
 //!
-//! Owns the representation; `page/wire.rs` is the bytes it is in a shared store. What a response means to HTTP (what may be stored, how old it is) is in `http/`; without that
-//! feature `page/disabled.rs` stands in: a page that cannot be made.
+//! Owns the representation; `page/wire.rs` is the bytes it is in a shared store. What a response means to HTTP (what
+//! may be stored, how old it is) is in `http/`; without that feature `page/disabled.rs` stands in: a page that cannot
+//! be made.
 
 #[cfg(feature = "shared")]
 mod wire;

@@ -66,7 +66,8 @@ pub(crate) struct Record {
     pub(crate) expires: Nanos,
     /// When the graces of all that is inside have ended too: nothing that contains it is served from then on.
     pub(crate) grace_ends: Nanos,
-    /// What was found in the cache is known to be valid as of here: other nodes' invalidations had been heard until then.
+    /// What was found in the cache is known to be valid as of here: other nodes' invalidations had been heard until
+    /// then.
     pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
     tags: Vec<Tag>,

@@ -1,8 +1,8 @@
 //! The second tier: a store that several processes share, behind memory.
 //!
-//! Owns how its parts hang together. `tier.rs` is its configuration; `read.rs` asks it on a miss, `write.rs` tells it results,
-//! `convert.rs` turns entries into envelopes and back, `replica.rs` and `backplane.rs` keep the floors of all nodes,
-//! `trail.rs` remembers what a page asks for. What a store is, is in `store.rs`.
+//! Owns how its parts hang together. `tier.rs` is its configuration; `read.rs` asks it on a miss, `write.rs` tells it
+//! results, `convert.rs` turns entries into envelopes and back, `replica.rs` and `backplane.rs` keep the floors of all
+//! nodes, `trail.rs` remembers what a page asks for. What a store is, is in `store.rs`.
 //!
 //! Without the feature `disabled.rs` stands in: a tier that cannot be made.
 

@@ -18,8 +18,9 @@ macro_rules! counters {
 
         /// What the cache did since it was built; see [`FragmentCache::stats`](crate::FragmentCache::stats).
         ///
-        /// `hits + misses + bypasses` is the number of look-ups; what the shared tier answers is a miss of memory first. Counts are exact when nothing is under way;
-        /// `entries` and `bytes` are as of the last maintenance, at most a second ago.
+        /// `hits + misses + bypasses` is the number of look-ups; what the shared tier answers is a miss of memory
+        /// first. Counts are exact when nothing is under way; `entries` and `bytes` are as of the last maintenance, at
+        /// most a second ago.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {

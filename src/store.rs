@@ -38,8 +38,8 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// How often to [`sync`](Remote::sync) without a reason: often, where nothing tells of others' invalidations.
     fn interval(&self) -> Duration;
 
-    /// Reads values, one for each name and in that order, in one round trip. Where some of several servers do not answer,
-    /// theirs may be `None`.
+    /// Reads values, one for each name and in that order, in one round trip. Where some of several servers do not
+    /// answer, theirs may be `None`.
     fn read(&self, names: &[Name], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure>;
 
     /// Reads a value; where there is none, takes the lease to compute it, unless somebody holds that. A lease ends by
@@ -49,9 +49,9 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// Takes the lease of a name under which there is a value of no use, unless somebody holds it.
     fn lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Option<Lease>, Failure>;
 
-    /// Stores values, replacing what was there and ending the leases given along. A value that the store refuses leaves no
-    /// older one behind; value and expiry are set in one step. A lease that was lost meanwhile may keep its value from being
-    /// stored. No value is empty.
+    /// Stores values, replacing what was there and ending the leases given along. A value that the store refuses leaves
+    /// no older one behind; value and expiry are set in one step. A lease that was lost meanwhile may keep its value
+    /// from being stored. No value is empty.
     fn write(&self, values: &[Write<'_>], deadline: Instant) -> Result<(), Failure>;
 
     /// Ends a lease without storing, so that the next one may try.

@@ -1,8 +1,8 @@
 //! Tells when files below a folder may have changed: the public names, the thread that calls back, and how it stops.
 //!
 //! Which folders are watched and how their paths are spelled is `tree.rs`, the operating system's notifications are
-//! `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at files by the clock is `poll.rs`. What a change means for templates
-//! and caches is for the caller.
+//! `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at files by the clock is `poll.rs`. What a change
+//! means for templates and caches is for the caller.
 
 mod batch;
 mod error;
@@ -60,7 +60,8 @@ pub(crate) enum Change {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchMode {
-    /// The operating system tells (inotify, FSEvents, `ReadDirectoryChangesW`): within some 20 ms, and at next to no cost.
+    /// The operating system tells (inotify, FSEvents, `ReadDirectoryChangesW`): within some 20 ms, and at next to no
+    /// cost.
     ///
     /// Linux limits how many folders a user can watch (`fs.inotify.max_user_watches`), and says nothing about changes
     /// that another machine makes on a network file system.
@@ -82,8 +83,8 @@ pub struct Watcher {
 impl Watcher {
     /// Stops watching; stopping again does nothing.
     ///
-    /// Waits for a callback under way, so no callback runs after this returns; called from inside the callback it returns
-    /// at once and that callback is the last. Do not hold what the callback waits for.
+    /// Waits for a callback under way, so no callback runs after this returns; called from inside the callback it
+    /// returns at once and that callback is the last. Do not hold what the callback waits for.
     pub fn stop(&self) {
         self.inbox.stop();
         // Before the lock: another thread may hold it while it waits for this one.
@@ -113,8 +114,8 @@ impl Drop for Watcher {
 /// Calls `on_change` from a thread of its own whenever files below `root` may have changed, beginning with changes made
 /// after this returns.
 ///
-/// Folders created later and folders that symbolic links lead to are watched too. If `root` vanishes it is watched again
-/// once it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
+/// Folders created later and folders that symbolic links lead to are watched too. If `root` vanishes it is watched
+/// again once it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
 ///
 /// # Errors
 ///
@@ -190,8 +191,8 @@ fn follow<F: Fn(Change)>(mut tree: Tree, callback: &Callback<F>) {
     }
 }
 
-/// Brings the watches up to date first and reports second: whatever was written before a watch existed is on disk when the
-/// report arrives, whatever is written later has a watch to tell of it.
+/// Brings the watches up to date first and reports second: whatever was written before a watch existed is on disk when
+/// the report arrives, whatever is written later has a watch to tell of it.
 fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Change> {
     let start = Instant::now();
     let permitted = batch.metadata.iter().any(|path| tree.is_refused(path));
@@ -234,7 +235,8 @@ fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Ch
 }
 
 impl Schedule {
-    /// While folders cannot be watched, each retry reports everything: what is missed stays stale for `RETRY_LAST` at most.
+    /// While folders cannot be watched, each retry reports everything: what is missed stays stale for `RETRY_LAST` at
+    /// most.
     fn postpone(&mut self, tree: &Tree) {
         let now = Instant::now();
         self.check = now + CHECK;

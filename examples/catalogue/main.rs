@@ -1,6 +1,7 @@
 //! A film catalogue: axum, MiniJinja, SQLite, and cache blocks in the templates.
 //!
-//! `cargo run --release --features axum,http --example catalogue`, then open the address it prints. `app/mod.rs` is where the parts meet.
+//! `cargo run --release --features axum,http --example catalogue`, then open the address it prints. `app/mod.rs` is
+//! where the parts meet.
 
 mod app;
 

@@ -1,7 +1,7 @@
 //! Bodies: the one that responses leave with, and reading one whole.
 //!
-//! Nothing is held back for long: a body that is too large, too slow, fails, or ends with trailers goes on to the client
-//! as it came, with what was read of it in front.
+//! Nothing is held back for long: a body that is too large, too slow, fails, or ends with trailers goes on to the
+//! client as it came, with what was read of it in front.
 
 use std::collections::VecDeque;
 use std::fmt;

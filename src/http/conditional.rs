@@ -72,10 +72,10 @@ impl ConditionalLayer {
         self
     }
 
-    /// Asks the application for the current state before the handler runs: a version column, say. A GET is then answered
-    /// 304, and a request that would change something 412 if the client does not know that state (`If-Match`,
-    /// `If-Unmodified-Since`, `If-None-Match: *`), without running the handler. Without this a 412 is the handler's
-    /// own to say: it has run by then. The state goes into the response where the handler does not say it.
+    /// Asks the application for the current state before the handler runs: a version column, say. A GET is then
+    /// answered 304, and a request that would change something 412 if the client does not know that state (`If-Match`,
+    /// `If-Unmodified-Since`, `If-None-Match: *`), without running the handler. Without this a 412 is the handler's own
+    /// to say: it has run by then. The state goes into the response where the handler does not say it.
     pub fn known(mut self, validators: impl Fn(&Parts) -> Option<Validators> + Send + Sync + 'static) -> Self {
         self.known = Some(Arc::new(validators));
         self

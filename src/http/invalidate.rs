@@ -16,8 +16,8 @@ use crate::invalidation::Invalidation;
 use crate::record::Tag;
 
 impl FragmentCache {
-    /// Invalidates the stored pages of a path in this namespace: on every host, with every query, for every visitor. The
-    /// path is as a client sends it, with what is not ASCII in percent signs.
+    /// Invalidates the stored pages of a path in this namespace: on every host, with every query, for every visitor.
+    /// The path is as a client sends it, with what is not ASCII in percent signs.
     ///
     /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
@@ -27,8 +27,8 @@ impl FragmentCache {
     }
 }
 
-/// By which a page goes with its path, on all hosts and on its own. However the path is spelled: the page is another one,
-/// but not what it shows.
+/// By which a page goes with its path, on all hosts and on its own. However the path is spelled: the page is another
+/// one, but not what it shows.
 pub(super) fn path_tags(policy: &Policy, request: &Parts) -> impl Iterator<Item = Tag> {
     let path = ask::path(policy, request);
     let host = host_of(request).unwrap_or_default();
@@ -60,8 +60,8 @@ fn host_of(request: &Parts) -> Option<Cow<'_, str>> {
     ask::host(ask::original_uri(request), request.headers.get(HOST))
 }
 
-/// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as if
-/// it had: nobody knows.
+/// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as
+/// if it had: nobody knows.
 pub(super) struct Changing {
     cache: FragmentCache,
     host: String,

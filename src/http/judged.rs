@@ -1,5 +1,5 @@
-//! A response that was judged, with what its fragments say: as a page to be stored and shown, or as an answer that is not to
-//! be had whole.
+//! A response that was judged, with what its fragments say: as a page to be stored and shown, or as an answer that is
+//! not to be had whole.
 
 use std::sync::Arc;
 use std::time::SystemTime;

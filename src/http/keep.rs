@@ -66,8 +66,8 @@ pub(super) struct Keeping<'a> {
 }
 
 impl Keeping<'_> {
-    /// Puts the page where it is found: under its address, or under what its address varies by, and there where to look.
-    /// Returns whether it was stored.
+    /// Puts the page where it is found: under its address, or under what its address varies by, and there where to
+    /// look. Returns whether it was stored.
     pub(super) fn keep(self, names: Vec<HeaderName>, work: Option<Work>) -> bool {
         let Missing { asked, question, known, .. } = self.missing;
         if names.is_empty() {

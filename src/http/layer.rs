@@ -18,11 +18,12 @@ use crate::cache::FragmentCache;
 ///
 /// It acts as a shared cache (RFC 9111) in front of the handlers it is laid around. What a handler says in
 /// `Cache-Control` counts; a route that knows better than its handlers says it with [`ttl`](CacheLayer::ttl). Without
-/// either a page is `private, no-cache` and is not stored, however cacheable its fragments are. Whatever is said, fragments
-/// tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
+/// either a page is `private, no-cache` and is not stored, however cacheable its fragments are. Whatever is said,
+/// fragments tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
 ///
-/// A response to a request with cookies or credentials is never stored, and such a request never gets a stored one, unless
-/// the cookies are keyed ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or [declared irrelevant](CacheLayer::ignore_cookies).
+/// A response to a request with cookies or credentials is never stored, and such a request never gets a stored one,
+/// unless the cookies are keyed ([`session_cookie`](CacheLayer::session_cookie),
+/// [`key_cookies`](CacheLayer::key_cookies)) or [declared irrelevant](CacheLayer::ignore_cookies).
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,12 +39,12 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Lay it outside of what reads cookies, and inside of what a response must pass each time: a stored page comes with all its
-/// headers, a nonce for scripts among them. What compresses inside of it is stored, once for each encoding; outside it
-/// compresses every answer (there it belongs where pages have holes). With axum's nested routers the crate's `axum` feature must be
-/// on: it is how the layer knows the whole path. What tells pages apart is method, scheme, host, path and query,
-/// `Forwarded`, `X-Forwarded-Host`, `-Proto` and `-Prefix`, what the response's `Vary` names, and what is said here;
-/// a handler that prints another header of its request must name that in `Vary`.
+/// Lay it outside of what reads cookies, and inside of what a response must pass each time: a stored page comes with
+/// all its headers, a nonce for scripts among them. What compresses inside of it is stored, once for each encoding;
+/// outside it compresses every answer (there it belongs where pages have holes). With axum's nested routers the crate's
+/// `axum` feature must be on: it is how the layer knows the whole path. What tells pages apart is method, scheme, host,
+/// path and query, `Forwarded`, `X-Forwarded-Host`, `-Proto` and `-Prefix`, what the response's `Vary` names, and what
+/// is said here; a handler that prints another header of its request must name that in `Vary`.
 ///
 /// Several applications in one cache need a [namespace](FragmentCache::namespace) each.
 #[derive(Debug, Clone)]
@@ -59,30 +60,30 @@ impl CacheLayer {
         CacheLayer { shared: Arc::new(Shared::new(Policy::new(cache))) }
     }
 
-    /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public, max-age`).
-    /// It counts from when the request came. Pages with status 200 only; see [`status`](CacheLayer::status).
+    /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public,
+    /// max-age`). It counts from when the request came. Pages with status 200 only; see [`status`](CacheLayer::status).
     pub fn ttl(mut self, ttl: Duration) -> CacheLayer {
         self.policy().ttl = Some(ttl);
         self
     }
 
-    /// How long browsers keep such a page without asking, where that is not as long as caches that can be purged: they are
-    /// told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they ask each
-    /// time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
+    /// How long browsers keep such a page without asking, where that is not as long as caches that can be purged: they
+    /// are told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they
+    /// ask each time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
     pub fn browser_ttl(mut self, ttl: Duration) -> CacheLayer {
         self.policy().browser_ttl = Some(ttl);
         self
     }
 
-    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the background
-    /// where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
+    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the
+    /// background where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheLayer {
         self.policy().stale_while_revalidate = window;
         self
     }
 
-    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown when the handler fails: an error, or a status from
-    /// 500 (RFC 5861); zero by default.
+    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown when the handler fails: an error, or a status
+    /// from 500 (RFC 5861); zero by default.
     pub fn stale_if_error(mut self, window: Duration) -> CacheLayer {
         self.policy().stale_if_error = window;
         self
@@ -112,8 +113,8 @@ impl CacheLayer {
         self
     }
 
-    /// Tells pages apart by a header of the request, and says so in `Vary`. With `AUTHORIZATION`, the pages of each who is
-    /// authorized are stored for him.
+    /// Tells pages apart by a header of the request, and says so in `Vary`. With `AUTHORIZATION`, the pages of each who
+    /// is authorized are stored for him.
     pub fn vary(mut self, header: HeaderName) -> CacheLayer {
         self.policy().vary.push(header);
         self.policy().vary.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -132,22 +133,22 @@ impl CacheLayer {
         self
     }
 
-    /// Which path a request asks for, in place of that of its address: where something in front takes a prefix off it, so
-    /// that two addresses look the same. (axum's nested routers are known where the crate's `axum` feature is on.)
+    /// Which path a request asks for, in place of that of its address: where something in front takes a prefix off it,
+    /// so that two addresses look the same. (axum's nested routers are known where the crate's `axum` feature is on.)
     pub fn path_by<T: Into<String>>(mut self, path: impl Fn(&Parts) -> T + Send + Sync + 'static) -> CacheLayer {
         self.policy().path = Some(Arc::new(move |request| path(request).into()));
         self
     }
 
-    /// The version of what handlers say, as part of the key: with a shared tier, for a deployment whose pages those of the
-    /// one before are not to be taken for. (Templates are told apart without it.)
+    /// The version of what handlers say, as part of the key: with a shared tier, for a deployment whose pages those of
+    /// the one before are not to be taken for. (Templates are told apart without it.)
     pub fn version(mut self, version: impl Into<String>) -> CacheLayer {
         self.policy().version = Some(version.into());
         self
     }
 
-    /// Whether a request that changes something, and succeeds, invalidates the pages of its address and of those that the
-    /// response names in `Location` and `Content-Location` (RFC 9111 §4.4); yes by default.
+    /// Whether a request that changes something, and succeeds, invalidates the pages of its address and of those that
+    /// the response names in `Location` and `Content-Location` (RFC 9111 §4.4); yes by default.
     pub fn invalidate_on_change(mut self, yes: bool) -> CacheLayer {
         self.policy().invalidates = yes;
         self
@@ -171,18 +172,18 @@ impl CacheLayer {
         self
     }
 
-    /// Names the cookie that says who asks. Each visitor who has one has pages of his own, which are private to all caches
-    /// in front; responses that say `private` are stored for him too. So a session's pages can be stored, and
-    /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them a
-    /// tag with [`Scope::tag`](crate::Scope::tag).
+    /// Names the cookie that says who asks. Each visitor who has one has pages of his own, which are private to all
+    /// caches in front; responses that say `private` are stored for him too. So a session's pages can be stored, and
+    /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them
+    /// a tag with [`Scope::tag`](crate::Scope::tag).
     pub fn session_cookie(mut self, name: impl Into<String>) -> CacheLayer {
         self.policy().cookies.sessions.push(name.into());
         self
     }
 
     /// Declares that pages do not depend on these cookies: analytics, consent. When a page is made for the cache, the
-    /// handler does not see them. What reads cookies for it (a session layer) belongs inside of this one: what an outer one
-    /// notes of a visitor with the request cannot be taken out.
+    /// handler does not see them. What reads cookies for it (a session layer) belongs inside of this one: what an outer
+    /// one notes of a visitor with the request cannot be taken out.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         self.policy().cookies.ignored.extend(names.into_iter().map(Into::into));
         self
@@ -195,9 +196,9 @@ impl CacheLayer {
         self
     }
 
-    /// The largest body that is stored, or given an entity tag, in bytes; 1 MiB by default. A larger one goes to the client
-    /// as it comes. One that is to be stored is waited for, at most for the cache's wait timeout; then it goes on to the
-    /// client, and is not stored.
+    /// The largest body that is stored, or given an entity tag, in bytes; 1 MiB by default. A larger one goes to the
+    /// client as it comes. One that is to be stored is waited for, at most for the cache's wait timeout; then it goes
+    /// on to the client, and is not stored.
     pub fn max_body_bytes(mut self, bytes: usize) -> CacheLayer {
         self.policy().max_body_bytes = bytes;
         self
@@ -210,8 +211,8 @@ impl CacheLayer {
         self
     }
 
-    /// Has entity tags say that they stand for these very bytes. Only where nothing outside of this layer changes bodies:
-    /// what compresses leaves a strong tag as it is, and it would stand for two different bodies.
+    /// Has entity tags say that they stand for these very bytes. Only where nothing outside of this layer changes
+    /// bodies: what compresses leaves a strong tag as it is, and it would stand for two different bodies.
     pub fn strong_etags(mut self) -> CacheLayer {
         self.policy().strong_etags = true;
         self
@@ -224,8 +225,8 @@ impl CacheLayer {
         self
     }
 
-    /// By which name this cache says in `Cache-Status` (RFC 9211) what it did; `minijinja-cache` by default, `None` to say
-    /// nothing. Neither keys nor tags are in it.
+    /// By which name this cache says in `Cache-Status` (RFC 9211) what it did; `minijinja-cache` by default, `None` to
+    /// say nothing. Neither keys nor tags are in it.
     pub fn cache_status(mut self, name: Option<&str>) -> CacheLayer {
         let token = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
         // What is no token becomes a string (RFC 8941 §3.3.3).
@@ -236,11 +237,11 @@ impl CacheLayer {
         self
     }
 
-    /// Fills what templates leave open with `{{ cache_hole("name", …) }}`: the rest of the page is stored, this part is made
-    /// for every request. The text is markup. Such a page is private to all caches in front, and its entity tag is of what
-    /// the visitor gets. A hole that fails stays empty and is reported. The page must not be larger than
-    /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be filled,
-    /// which is reported.
+    /// Fills what templates leave open with `{{ cache_hole("name", …) }}`: the rest of the page is stored, this part is
+    /// made for every request. The text is markup. Such a page is private to all caches in front, and its entity tag is
+    /// of what the visitor gets. A hole that fails stays empty and is reported. The page must not be larger than
+    /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be
+    /// filled, which is reported.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;

@@ -15,8 +15,8 @@ use crate::cache::FragmentCache;
 use crate::clock::nanos;
 use crate::page::Grace;
 
-/// Which part of a query tells pages apart. What does not is kept from the handler when a page is made for the cache, so
-/// that nobody can put something into it that others are shown.
+/// Which part of a query tells pages apart. What does not is kept from the handler when a page is made for the cache,
+/// so that nobody can put something into it that others are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {

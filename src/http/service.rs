@@ -1,7 +1,7 @@
 //! What becomes of a request: answered from the cache, or by the handler for the cache, or passed by.
 //!
-//! Owns the order of events. Which request is which page is `ask.rs`, what a response is worth `verdict.rs`, what a stored one
-//! answers `show.rs`.
+//! Owns the order of events. Which request is which page is `ask.rs`, what a response is worth `verdict.rs`, what a
+//! stored one answers `show.rs`.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -62,8 +62,8 @@ impl Shared {
         self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
     }
 
-    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what there
-    /// is: it is gone, say, or private from now on.
+    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what
+    /// there is: it is gone, say, or private from now on.
     pub(super) fn not_stored(&self, missing: &Missing, work: Option<Work>) {
         let inner = &self.policy.cache.inner;
         if let Some(work) = work {
@@ -216,8 +216,8 @@ where
         Ok(told.answered(policy, &seen, Did::Skipped(Skip::Method)).await)
     }
 
-    /// A request that the cache has no part in: its page is validated, and says what its fragments say. With facts it is
-    /// one for which no page is made, though others may be.
+    /// A request that the cache has no part in: its page is validated, and says what its fragments say. With facts it
+    /// is one for which no page is made, though others may be.
     async fn passing(mut self, facts: Option<Facts>, skip: Skip) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
@@ -347,7 +347,8 @@ where
         }
         let told = Told { response: response?, scope, holes };
         let to_store = told.verdict(policy, &missing.asked.facts).lifetime.is_some();
-        // Nor is a body waited for that could not be stored, without the lead or because it was too slow or large lately.
+        // Nor is a body waited for that could not be stored, without the lead or because it was too slow or large
+        // lately.
         let streams = shared.streams.holds(missing.hash(), policy.cache.inner.clock.now());
         if to_store && !streams && work.as_ref().is_none_or(Work::leads) {
             return Ok(told.stored(&shared, &missing, work, &seen).await);

@@ -1,7 +1,7 @@
 //! Tags of a page as a header, so that a cache in front can be told to let go of what an invalidation concerns.
 //!
-//! A header holds so much and no more. A page whose tags do not fit could not be purged by all of them, so it is not for
-//! caches in front: the caller is told so, and none of its tags are left out in silence.
+//! A header holds so much and no more. A page whose tags do not fit could not be purged by all of them, so it is not
+//! for caches in front: the caller is told so, and none of its tags are left out in silence.
 
 use std::borrow::Cow;
 
@@ -21,8 +21,8 @@ pub enum TagHeader {
 }
 
 impl TagHeader {
-    /// A tag as it stands in the header, which is also the name to purge it by. What the header cannot hold (too long, not
-    /// ASCII, a separator) is replaced by a hash.
+    /// A tag as it stands in the header, which is also the name to purge it by. What the header cannot hold (too long,
+    /// not ASCII, a separator) is replaced by a hash.
     pub fn name_of(self, tag: &str) -> Cow<'_, str> {
         let plain = |byte: u8| match self {
             TagHeader::CacheGroups => (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\',

@@ -1,8 +1,8 @@
 //! The threads that keep this node's copy of the floors up to date: one asks the store, one listens for a reason to.
 //!
-//! All goes through one question, "here is what was invalidated here, what is new since …?". It tells, it learns, and its
-//! answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one that
-//! is lost costs time and nothing else.
+//! All goes through one question, "here is what was invalidated here, what is new since …?". It tells, it learns, and
+//! its answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one
+//! that is lost costs time and nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};

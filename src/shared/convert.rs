@@ -83,8 +83,8 @@ impl Core {
         let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
         let of_templates = head.templates.iter().map(|TemplateHead(name, _)| template_tag(name));
         let tags: Vec<TagHash> = head.tags.iter().map(|TagHead(hash, _)| *hash).chain(of_templates).collect();
-        // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is seen
-        // below.
+        // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is
+        // seen below.
         let templates = self.same_templates(head, asker)?;
         if !self.replica.admits(shared, tags.iter().copied()) {
             return Err(Unfit::Invalid);

@@ -255,8 +255,8 @@ impl Replica {
         here.saturating_add(self.ahead[0].load(Ordering::Acquire))
     }
 
-    /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future by
-    /// more than clocks may differ: one of them was set back, and nobody can tell the age.
+    /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future
+    /// by more than clocks may differ: one of them was set back, and nobody can tell the age.
     pub(crate) fn age(&self, born: u64, here: Nanos) -> Option<Nanos> {
         let there = here.saturating_add(self.ahead[1].load(Ordering::Acquire));
         (born <= there.saturating_add(SKEW)).then(|| there.saturating_sub(born))

@@ -53,8 +53,8 @@ impl SharedTier {
         }
     }
 
-    /// How long a page waits for the store at the most, all its fragments together; a handler's call by itself. 20 ms by
-    /// default. What is not there by then is computed.
+    /// How long a page waits for the store at the most, all its fragments together; a handler's call by itself. 20 ms
+    /// by default. What is not there by then is computed.
     pub fn budget(mut self, budget: Duration) -> SharedTier {
         self.budget = budget;
         self

@@ -172,7 +172,8 @@ impl Trail {
 }
 
 impl Shared {
-    /// Waits for somebody else's flight, and as long as that only asks the store, on what is left of the render's budget.
+    /// Waits for somebody else's flight, and as long as that only asks the store, on what is left of the render's
+    /// budget.
     pub(crate) fn wait<T: Clone>(
         &self,
         inner: &Inner,

@@ -1,4 +1,5 @@
-//! Where notifications wait for the thread, as one batch: however many arrive, what waits does not grow beyond the paths.
+//! Where notifications wait for the thread, as one batch: however many arrive, what waits does not grow beyond the
+//! paths.
 //!
 //! A queue would: the system notifies quicker than changes can be dealt with. What a batch means is `batch.rs`.
 
@@ -42,8 +43,8 @@ impl Inbox {
         self.lock().stopping
     }
 
-    /// Waits for a batch until `end`, then lets it grow for `gather` counted from its beginning; empty if none came, `None`
-    /// as soon as it is time to stop.
+    /// Waits for a batch until `end`, then lets it grow for `gather` counted from its beginning; empty if none came,
+    /// `None` as soon as it is time to stop.
     pub(super) fn take(&self, end: Instant, gather: Duration) -> Option<Batch> {
         let state = self.wait(self.lock(), end, |state| state.since.is_none());
         let mut state = match state.since {

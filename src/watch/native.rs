@@ -12,8 +12,8 @@ use notify::{Config, EventHandler, RecommendedWatcher, RecursiveMode, Watcher as
 use super::error::Refusal;
 use super::inbox::Inbox;
 
-/// Whether each folder gets a watch of its own. `notify` would add watches for new folders itself, but then nobody knows
-/// when a watch exists, new links are not followed, and a folder with two names is reported under one of them.
+/// Whether each folder gets a watch of its own. `notify` would add watches for new folders itself, but then nobody
+/// knows when a watch exists, new links are not followed, and a folder with two names is reported under one of them.
 pub(super) const EACH_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(super) struct Native {
@@ -76,7 +76,8 @@ impl EventHandler for Forward {
     }
 }
 
-/// Reading a template must not look like a change. Closing after writing counts as one: memory-mapped writes tell nothing else.
+/// Reading a template must not look like a change. Closing after writing counts as one: memory-mapped writes tell
+/// nothing else.
 fn is_reading(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

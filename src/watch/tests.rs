@@ -65,8 +65,8 @@ impl Seen {
         }
     }
 
-    /// Lets what was written before pass, lest a report of it is taken for one of the next change. Polling repeats itself
-    /// for two seconds.
+    /// Lets what was written before pass, lest a report of it is taken for one of the next change. Polling repeats
+    /// itself for two seconds.
     fn settle(&self) {
         while self.rx.recv_timeout(Duration::from_millis(250)).is_ok() {}
     }

@@ -21,8 +21,8 @@ impl Work {
         self.started = other.started;
     }
 
-    /// Finishes with something that depends on the key alone, whatever the work was about, and says only where the result
-    /// is. It is kept as long as that, and a while longer.
+    /// Finishes with something that depends on the key alone, whatever the work was about, and says only where the
+    /// result is. It is kept as long as that, and a while longer.
     pub(crate) fn finish_with_direction(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>, until: Nanos) {
         self.finished = true;
         let gathered = self.take_record();

@@ -149,7 +149,8 @@ async fn a_fragment_depends_on_a_page_it_asked_for_expired_or_not() {
     }
 }
 
-/// Data that was handed to a render was read before it: what is invalidated while it waits for somebody else's concerns it.
+/// Data that was handed to a render was read before it: what is invalidated while it waits for somebody else's concerns
+/// it.
 #[test]
 fn a_render_that_waited_begins_where_it_was_called() {
     let cache = FragmentCache::builder().build().unwrap();

@@ -1,5 +1,5 @@
-//! A server that loses its newest invalidations while a node is away, and numbers new ones as it did those: when the node
-//! comes back, the numbers look as if it had missed little.
+//! A server that loses its newest invalidations while a node is away, and numbers new ones as it did those: when the
+//! node comes back, the numbers look as if it had missed little.
 
 use tempfile::TempDir;
 

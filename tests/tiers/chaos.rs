@@ -1,5 +1,5 @@
-//! Trouble with the store while nodes are under load: nothing stale beyond the bound, no page failed or stalled, and all
-//! share again when it is over.
+//! Trouble with the store while nodes are under load: nothing stale beyond the bound, no page failed or stalled, and
+//! all share again when it is over.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Trouble that only Redis knows: restarts that keep data, killed connections, full memory under each policy, passwords,
-//! replicas, clusters.
+//! Trouble that only Redis knows: restarts that keep data, killed connections, full memory under each policy,
+//! passwords, replicas, clusters.
 
 use std::time::{Duration, Instant};
 

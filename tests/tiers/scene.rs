@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// What clocks may be apart: theirs is the coarse one, which they allow for themselves.
 const SLACK: Duration = Duration::from_millis(10);
 
-/// A page may wait for the budget. Where two cores run three nodes, a server, a proxy and other tests, a thread that could
-/// run again may wait for its turn meanwhile: that is no fault of the cache, which a stalled page would exceed by far,
-/// since the limits that could wrongly take the budget's place are half a second and more.
+/// A page may wait for the budget. Where two cores run three nodes, a server, a proxy and other tests, a thread that
+/// could run again may wait for its turn meanwhile: that is no fault of the cache, which a stalled page would exceed by
+/// far, since the limits that could wrongly take the budget's place are half a second and more.
 const LONGEST: Duration = Duration::from_millis(20 + 430);
 /// And most of them do not wait at all, or not much longer than the budget.
 const USUAL: Duration = Duration::from_millis(20 + 80);

@@ -66,8 +66,9 @@ impl App {
         Ok(App(Arc::new(Parts { db, cache, templates, _watcher: watcher })))
     }
 
-    /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what is
-    /// cached from that data is then safe from invalidations that come in between, and the page says what its fragments say.
+    /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what
+    /// is cached from that data is then safe from invalidations that come in between, and the page says what its
+    /// fragments say.
     async fn work<T: Send + 'static>(
         self,
         f: impl FnOnce(&Parts) -> Result<T, Problem> + Send + 'static,

@@ -160,8 +160,8 @@ fn two_nodes_lose_neither_of_their_invalidations() {
     );
 }
 
-/// Data is cached under one tag and pages made from it under another, and the data's tag is raised first. Elsewhere both
-/// arrive at once, in no order.
+/// Data is cached under one tag and pages made from it under another, and the data's tag is raised first. Elsewhere
+/// both arrive at once, in no order.
 #[test]
 fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
     const DATA: TagHash = 1;

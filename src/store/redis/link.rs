@@ -1,8 +1,8 @@
 //! One connection to one server: commands out, replies in, by a deadline.
 //!
 //! Owns the handshake, and what a failure of the connection or a refusal is called. Which server that is, `topology.rs`
-//! says; a link that failed in the middle of an exchange is closed for good, for what comes next on it answers something
-//! else.
+//! says; a link that failed in the middle of an exchange is closed for good, for what comes next on it answers
+//! something else.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};

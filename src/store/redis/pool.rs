@@ -1,6 +1,7 @@
 //! Sessions kept for the next call, and made on threads of the pool, so that connecting does not stall a page.
 //!
-//! Owns which session is used, and using another one when it turns out to be dead. The pool is made with the first call.
+//! Owns which session is used, and using another one when it turns out to be dead. The pool is made with the first
+//! call.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
