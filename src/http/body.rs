@@ -28,8 +28,6 @@ pin_project! {
 pin_project! {
     #[project = KindProjected]
     enum Kind<B: Body> {
-        /// None, of a response whose length says nothing of that (304).
-        Silent,
         /// There already, unless it is taken.
         Whole { bytes: Option<Bytes> },
         /// Pieces that are there already; their length in bytes.
@@ -58,11 +56,6 @@ pub(super) enum Collected<B: Body> {
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
         LayerBody::of(Kind::Whole { bytes: None })
-    }
-
-    /// No body, of a response that is not to say that its length is 0.
-    pub(super) fn silent() -> LayerBody<B> {
-        LayerBody::of(Kind::Silent)
     }
 
     pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
@@ -152,7 +145,6 @@ fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
 impl<B: Body<Data = Bytes>> Kind<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project() {
-            KindProjected::Silent => Poll::Ready(None),
             KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;
@@ -189,7 +181,6 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Silent => true,
             Kind::Whole { bytes } => bytes.is_none(),
             Kind::Pieces { pieces, .. } => pieces.is_empty(),
             Kind::Through { body } => body.is_end_stream(),
@@ -201,7 +192,6 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Silent => SizeHint::new(),
             Kind::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
             Kind::Through { body } => body.size_hint(),

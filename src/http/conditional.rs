@@ -192,7 +192,7 @@ fn answered<R: Body<Data = Bytes>>(request: &Parts, known: &HeaderMap) -> Option
         Verdict::NotModified => StatusCode::NOT_MODIFIED,
         Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
     };
-    let mut response = Response::new(LayerBody::silent());
+    let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = status;
     response.headers_mut().clone_from(known);
     Some(response)

@@ -79,14 +79,14 @@ pub(super) fn conclude<B: Body<Data = Bytes>>(
             if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
                 head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             }
-            return Response::from_parts(head, LayerBody::silent());
+            return Response::from_parts(head, LayerBody::empty());
         }
         Verdict::NotModified => StatusCode::NOT_MODIFIED,
         Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
     };
     head.status = status;
     head.headers = not_modified_headers(head.headers);
-    Response::from_parts(head, LayerBody::silent())
+    Response::from_parts(head, LayerBody::empty())
 }
 
 fn digest(dependency: &Dependency) -> Option<(&str, u128)> {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod bodies;
+mod compression;
 mod conditional;
 mod conformance;
 mod enclosing;
