@@ -11,6 +11,7 @@ mod visit;
 
 mod browser;
 mod privacy;
+mod protocols;
 mod proxy;
 mod savings;
 mod site;
