@@ -72,14 +72,7 @@ impl Keeping<'_> {
         let Missing { asked, question, known, .. } = self.missing;
         if names.is_empty() {
             // It is the same for all: whatever was known of its address.
-            return match work {
-                Some(work) if known.is_empty() => self.finish(work),
-                work => {
-                    let there = self.take_over(&asked.question, work.as_ref());
-                    work.into_iter().for_each(Work::release);
-                    self.finish(there)
-                }
-            };
+            return self.finish(self.at_the_address(work));
         }
         if names.iter().all(|name| known.contains(name)) {
             let work = work.unwrap_or_else(|| self.take_over(question, None));
@@ -88,17 +81,20 @@ impl Keeping<'_> {
         let all = sorted([names, known.clone()].concat());
         let there = self.take_over(&asked.varied(&all, &self.seen.headers), work.as_ref());
         let stored = self.finish(there);
-        let here = match work {
-            Some(work) if known.is_empty() => work,
-            // It varies by more than was known.
-            work => {
-                let here = self.take_over(&asked.question, work.as_ref());
-                work.into_iter().for_each(Work::release);
-                here
-            }
-        };
-        self.direct(here, all);
+        self.direct(self.at_the_address(work), all);
         stored
+    }
+
+    /// The work at the address itself: this one, or in place of one for what the address was known to vary by.
+    fn at_the_address(&self, work: Option<Work>) -> Work {
+        match work {
+            Some(work) if self.missing.known.is_empty() => work,
+            work => {
+                let there = self.take_over(&self.missing.asked.question, work.as_ref());
+                work.into_iter().for_each(Work::release);
+                there
+            }
+        }
     }
 
     fn take_over(&self, question: &Question, from: Option<&Work>) -> Work {

@@ -74,10 +74,7 @@ impl Inner {
         let entry = self.find(wanted)?;
         let value = decode(&entry.body);
         match value {
-            Some(_) => {
-                self.counters.hit(entry.cost);
-                wanted.tell_enclosing(&entry, || self.as_of(&entry, self.clock.latest()));
-            }
+            Some(_) => self.note_hit(wanted, &entry, self.clock.latest()),
             None => self.memory.remove(wanted.identity.hash),
         }
         value
@@ -118,7 +115,7 @@ impl Inner {
     }
 
     /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at
-    /// `arrived` may expect. Asked before the floors, see [`Inner::hit`].
+    /// `arrived` may expect. Asked before the floors, see [`Inner::seek`].
     pub(super) fn vouches(&self, as_of: Nanos, arrived: Nanos) -> bool {
         self.believes(arrived) || self.is_young(as_of, arrived)
     }
