@@ -1,10 +1,14 @@
 //! Who asks for an entry: what a look-up that misses has to know of the place it is made at.
 
+use std::panic::Location;
+use std::sync::Arc;
+
 use minijinja::Environment;
 
 use crate::cache::Inner;
 use crate::context;
 use crate::loader;
+use crate::observe::{FragmentKind, Label};
 use crate::record::{Begin, Dependency};
 
 /// Asked only on a miss.
@@ -22,10 +26,38 @@ pub(crate) trait Asker {
 
     /// The page being rendered, if one is.
     fn page(&mut self) -> Option<u64>;
+
+    /// What the answer is counted under.
+    fn label(&mut self) -> Arc<Label>;
+}
+
+/// What a handler calls what it asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Called<'a> {
+    Name(&'a str),
+    /// Nothing, so it is known by the place of the call.
+    Here(&'static Location<'static>),
+}
+
+impl<'a> Called<'a> {
+    pub(crate) fn new(name: Option<&'a str>, here: &'static Location<'static>) -> Called<'a> {
+        name.map_or(Called::Here(here), Called::Name)
+    }
+
+    pub(crate) fn label(self, kind: FragmentKind, cache: &Inner) -> Arc<Label> {
+        match self {
+            Called::Name(name) => cache.observers.labels.get(kind, name),
+            Called::Here(at) => cache.observers.labels.get(kind, &format!("{}:{}", at.file(), at.line())),
+        }
+    }
 }
 
 /// A handler that asks: it renders nothing yet, and names no environment.
-pub(crate) struct Handler<'a>(pub(crate) &'a Inner);
+pub(crate) struct Handler<'a> {
+    pub(crate) cache: &'a Inner,
+    pub(crate) kind: FragmentKind,
+    pub(crate) called: Called<'a>,
+}
 
 impl Asker for Handler<'_> {
     fn again(&mut self, _: Begin) -> Begin {
@@ -33,11 +65,15 @@ impl Asker for Handler<'_> {
     }
 
     fn begin(&mut self) -> Begin {
-        self.0.scope_begin()
+        self.cache.scope_begin()
     }
 
     fn template(&mut self, name: &str) -> Option<Dependency> {
-        self.0.only_template(name)
+        self.cache.only_template(name)
+    }
+
+    fn label(&mut self) -> Arc<Label> {
+        self.called.label(self.kind, self.cache)
     }
 
     fn page(&mut self) -> Option<u64> {
@@ -49,6 +85,8 @@ impl Asker for Handler<'_> {
 pub(crate) struct InEnvironment<'a> {
     pub(crate) cache: &'a Inner,
     pub(crate) env: &'a Environment<'a>,
+    /// What it has rendered, or calls that.
+    pub(crate) name: &'a str,
 }
 
 impl Asker for InEnvironment<'_> {
@@ -58,6 +96,10 @@ impl Asker for InEnvironment<'_> {
 
     fn template(&mut self, name: &str) -> Option<Dependency> {
         template_in(self.env, self.cache, name)
+    }
+
+    fn label(&mut self) -> Arc<Label> {
+        self.cache.observers.labels.get(FragmentKind::Partial, self.name)
     }
 
     fn page(&mut self) -> Option<u64> {

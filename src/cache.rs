@@ -27,6 +27,7 @@ use crate::invalidation::{Invalidation, Telling};
 use crate::janitor::Janitor;
 use crate::jitter::Jitter;
 use crate::key;
+use crate::observe::{By, Departures, Observers, Target, key_hash};
 use crate::record::{Begin, Dependency, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
@@ -75,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) templates: Templates,
     pub(crate) shared: Option<Shared>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) observers: Observers,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) jitter: Jitter,
     /// Template loads that replaced an earlier one; what MiniJinja keeps of the old ones grows with it.
@@ -111,7 +113,8 @@ impl FragmentCache {
     pub(crate) fn from_settings(settings: Settings) -> Result<FragmentCache, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let counters = Arc::new(Counters::new());
-        let reporter = Arc::new(Reporter::new(&counters, settings.on_error.clone()));
+        let observers = Observers::new();
+        let reporter = Arc::new(Reporter::new(&counters, &observers.subscribers, settings.on_error.clone()));
         let shared = settings.shared.as_ref();
         let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
         let inner = Arc::new(Inner {
@@ -119,10 +122,14 @@ impl FragmentCache {
             clock: settings.clock.clone(),
             floors: Floors::new(settings.floor_slots),
             flights: Arc::new(Flights::new()),
-            memory: Memory::new(settings.max_bytes, settings.clock.clone()),
+            memory: Memory::new(settings.max_bytes, settings.clock.clone(), {
+                let (departures, clock) = (Departures::of(&observers), settings.clock.clone());
+                move |hash, entry, departure| departures.note(hash, entry, departure, clock.now())
+            }),
             templates: Templates::default(),
             shared,
             counters,
+            observers,
             reporter,
             jitter: Jitter::new(settings.jitter),
             reloads: AtomicU64::new(0),
@@ -165,7 +172,11 @@ impl FragmentCache {
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {
-            Ok(()) => self.inner.raise(self.key_tag(&bytes)),
+            Ok(()) => {
+                let invalidation = self.inner.raise(self.key_tag(&bytes));
+                self.inner.tell_invalidation(|| Target::Key(key_hash(&bytes)), By::Call);
+                invalidation
+            }
             Err(reason) => {
                 self.inner.report(&Error::new(ErrorKind::Key, format!("cannot invalidate: the key {reason}")));
                 Invalidation(None)
@@ -177,7 +188,7 @@ impl FragmentCache {
     /// [`invalidate`](FragmentCache::invalidate) otherwise.
     pub fn invalidate_tag(&self, tag: &str) -> Invalidation {
         let invalidation = self.inner.raise(self.declared_tag(tag));
-        self.inner.tell_invalidated(Invalidated::Tag(tag));
+        self.inner.tell_invalidated(Invalidated::Tag(tag), By::Call);
         invalidation
     }
 
@@ -189,7 +200,7 @@ impl FragmentCache {
         let invalidation = self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
         });
-        self.inner.tell_invalidated(Invalidated::Template(name));
+        self.inner.tell_invalidated(Invalidated::Template(name), By::Call);
         invalidation
     }
 
@@ -199,14 +210,17 @@ impl FragmentCache {
             Some(own) => (self.inner.raise(*own), Invalidated::Namespace(&self.namespace.name)),
             None => (self.inner.invalidate(EVERYTHING, Inner::drop_everything), Invalidated::Everything),
         };
-        self.inner.tell_invalidated(what);
+        self.inner.tell_invalidated(what, By::Call);
         invalidation
     }
 
     /// What the cache did so far, over all namespaces.
     pub fn stats(&self) -> Stats {
         let memory = &self.inner.memory;
-        Stats { entries: memory.len(), bytes: memory.bytes(), ..self.inner.counters.read() }
+        let counted = self.inner.counters.read();
+        let (hits, saved) = self.inner.observers.labels.hits();
+        let render_time_saved = counted.render_time_saved + Duration::from_nanos(saved);
+        Stats { hits, render_time_saved, entries: memory.len(), bytes: memory.bytes(), ..counted }
     }
 
     /// Frees at once what has expired or been invalidated by [`clear`](FragmentCache::clear), and brings
@@ -331,6 +345,7 @@ impl Local for Inner {
         for template in self.templates.tagged(tags) {
             template.invalidate(&self.floors);
         }
+        self.tell_invalidation(|| Target::Hashes(tags.len()), By::Node);
     }
 
     /// What was missed may have been about templates too.
@@ -339,5 +354,6 @@ impl Local for Inner {
         for template in self.templates.all() {
             template.invalidate(&self.floors);
         }
+        self.tell_invalidation(|| Target::Everything, By::Node);
     }
 }

@@ -16,6 +16,7 @@ use minijinja::Value;
 pub(crate) use self::frame::{Frame, FrameId, Role, Shared};
 use crate::began::Began;
 use crate::hole::Holes;
+use crate::observe::Collector;
 use crate::record::{Begin, Dependency, Record};
 
 thread_local! {
@@ -47,11 +48,20 @@ struct Context {
     ended: Began,
     /// What the hit just looked up prints.
     hit: Option<Value>,
+    /// The number that the look-up just made is to be marked by.
+    mark: Option<u64>,
 }
 
 impl Context {
     const fn new() -> Context {
-        Context { frames: Vec::new(), renders: Vec::new(), began: Began::none(), ended: Began::none(), hit: None }
+        Context {
+            frames: Vec::new(),
+            renders: Vec::new(),
+            began: Began::none(),
+            ended: Began::none(),
+            hit: None,
+            mark: None,
+        }
     }
 
     fn scope_of(&mut self, cache: u64) -> Option<Begin> {
@@ -63,8 +73,15 @@ impl Context {
 
     /// The innermost thing of a cache that is open here, as something that other threads can enter too.
     fn innermost(&mut self, cache: u64) -> Option<Shared> {
+        let collector = self.collector(cache);
         let frame = self.frames.iter_mut().rev().find(|frame| frame.with_record(|record| record.cache == cache))?;
-        Some(frame.open_to_threads())
+        Some(Shared { collector, ..frame.open_to_threads() })
+    }
+
+    /// Who collects the look-ups that are made here.
+    fn collector(&self, cache: u64) -> Option<Arc<Collector>> {
+        let of_cache = |frame: &&Frame| frame.with_record(|record| record.cache == cache);
+        self.frames.iter().rev().filter(of_cache).find_map(Frame::collector).cloned()
     }
 
     fn pop(&mut self, id: FrameId) -> Option<Frame> {
@@ -169,7 +186,7 @@ pub(crate) fn is_enclosed() -> bool {
 pub(crate) fn in_flight(of_page: bool) -> bool {
     let leads = |frame: &Frame| match frame.role() {
         Role::Aside | Role::Scope => false,
-        Role::Fragment { leads } => leads,
+        Role::Fragment { leads, .. } => leads,
         Role::Page { leads } => leads && of_page,
     };
     with(|context| context.frames.iter().any(leads)).unwrap_or(false)
@@ -379,6 +396,33 @@ pub(crate) fn leave_hits() {
             context.began = Began::none();
         }
     });
+}
+
+/// Who collects the look-ups made here, if anybody does.
+pub(crate) fn collector(cache: u64) -> Option<Arc<Collector>> {
+    with(|context| context.collector(cache)).flatten()
+}
+
+/// What the work here is inside of, among what its collector has.
+pub(crate) fn explained() -> Option<usize> {
+    with(|context| {
+        let inside = |frame: &Frame| frame.explained().is_some() || frame.collector().is_some();
+        context.frames.iter().rev().find(|frame| inside(frame)).and_then(Frame::explained)
+    })
+    .flatten()
+}
+
+/// Leaves the number that a look-up is to be marked by, where what it is part of is a text.
+pub(crate) fn set_mark(mark: Option<u64>) {
+    with(|context| {
+        let text = |frame: &Frame| !matches!(frame.role(), Role::Fragment { text: false, .. });
+        context.mark = mark.filter(|_| context.frames.iter().all(text));
+    });
+}
+
+/// Takes the number that the look-up just made is to be marked by.
+pub(crate) fn take_mark() -> Option<u64> {
+    with(|context| context.mark.take()).flatten()
 }
 
 /// Leaves the text of a hit for the filter that prints it.

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
 use crate::clock::Nanos;
+use crate::observe::{Label, marked};
 use crate::page::Page;
 use crate::record::Record;
 
@@ -33,6 +35,10 @@ pub(crate) struct Entry {
     pub(crate) kept: Nanos,
     /// What it took to compute.
     pub(crate) cost: Nanos,
+    /// What it is counted under.
+    pub(crate) label: Arc<Label>,
+    /// Whether it was ever hit.
+    used: AtomicBool,
 }
 
 /// An answer from the cache: what was computed, when that began, and when it expires.
@@ -43,7 +49,46 @@ pub(crate) struct Found {
     pub(crate) expires: Nanos,
 }
 
+impl Body {
+    /// Its size, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Body::Text(text) => text.as_str().map_or(0, str::len),
+            Body::Data(bytes) => bytes.len(),
+            Body::Page(page) => page.weight(),
+        }
+    }
+}
+
+/// What [`Entry::new`] does not find out for itself.
+pub(crate) struct Terms {
+    pub(crate) identity: Arc<[u8]>,
+    pub(crate) version: Option<u128>,
+    pub(crate) stale: Nanos,
+    pub(crate) kept: Nanos,
+    pub(crate) cost: Nanos,
+    pub(crate) label: Arc<Label>,
+}
+
 impl Entry {
+    pub(crate) fn new(terms: Terms, body: Body, record: Record) -> Entry {
+        let Terms { identity, version, stale, kept, cost, label } = terms;
+        Entry { identity, version, body, record, stale, kept, cost, label, used: AtomicBool::new(false) }
+    }
+
+    /// Counts a hit.
+    pub(crate) fn hit(&self) {
+        self.label.hit(self.cost);
+        // Read first: hits of all threads come through here.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether the entry is younger than the lifetime it was stored with and the one asked for.
     pub(crate) fn fresh(&self, latest: Nanos, asked: Nanos) -> bool {
         latest < self.record.expires && latest < self.record.begin.at.saturating_add(asked)
@@ -63,12 +108,7 @@ impl Entry {
 
     /// Approximate bytes in memory.
     pub(crate) fn weight(&self) -> u32 {
-        let body = match &self.body {
-            Body::Text(text) => text.as_str().map_or(0, str::len),
-            Body::Data(bytes) => bytes.len(),
-            Body::Page(page) => page.weight(),
-        };
-        let bytes = body + self.identity.len() + self.record.weight() + size_of::<Entry>() + STORE_OVERHEAD;
+        let bytes = self.body.len() + self.identity.len() + self.record.weight() + size_of::<Entry>() + STORE_OVERHEAD;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
@@ -86,6 +126,11 @@ pub struct Fragment(Value);
 impl Fragment {
     pub(crate) fn new(text: Value) -> Fragment {
         Fragment(text)
+    }
+
+    /// The same between the marks of a number, if there is one.
+    pub(crate) fn marked(self, mark: Option<u64>) -> Fragment {
+        Fragment(marked(self.0, mark))
     }
 
     /// The text.

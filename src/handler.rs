@@ -4,6 +4,7 @@
 
 use std::any::type_name;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::asker::{Handler, InEnvironment};
+use crate::asker::{Asker, Called, Handler, InEnvironment};
 use crate::cache::FragmentCache;
 use crate::context;
 use crate::entry::{Body, Fragment};
@@ -22,6 +23,7 @@ use crate::key::KeyError;
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
+use crate::observe::{Bypass, FragmentKind, MissReason};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
@@ -49,6 +51,7 @@ impl FragmentCache {
     /// assert_eq!(bio, "Likes caches.");
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn get_or_set<K, T, E>(
         &self,
         key: K,
@@ -60,10 +63,11 @@ impl FragmentCache {
         T: Into<String>,
     {
         let markup = options.markup;
-        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
+        let mut handler = self.handler(FragmentKind::Text, &options, Location::caller());
+        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        match self.lookup(&question.wanted(), &mut Handler(&self.inner)) {
+        match self.lookup(&question.wanted(), &mut handler) {
             Lookup::Hit(found) => Ok(text_of(found.body)),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
@@ -80,22 +84,31 @@ impl FragmentCache {
     /// # Errors
     ///
     /// The future's own.
-    pub async fn get_or_set_async<K, T, E, F>(&self, key: K, options: Options, load: F) -> Result<Fragment, E>
+    #[track_caller]
+    pub fn get_or_set_async<K, T, E, F>(
+        &self,
+        key: K,
+        options: Options,
+        load: F,
+    ) -> impl Future<Output = Result<Fragment, E>>
     where
         K: Serialize,
         T: Into<String>,
         F: Future<Output = Result<T, E>>,
     {
-        let markup = options.markup;
-        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup)) else {
-            return Ok(Fragment::new(text_value(load.await?.into(), markup)));
-        };
-        match self.lookup_async(&question.wanted(), &mut Handler(&self.inner)).await {
-            Lookup::Hit(found) => Ok(text_of(found.body)),
-            Lookup::Compute(mut work) => {
-                self.prepare(&mut work, &options);
-                let text = Inside { work: &mut work, future: pin!(load) }.await?;
-                Ok(work.finish_text(text_value(text.into(), markup)))
+        let (here, markup) = (Location::caller(), options.markup);
+        async move {
+            let mut handler = self.handler(FragmentKind::Text, &options, here);
+            let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
+                return Ok(Fragment::new(text_value(load.await?.into(), markup)));
+            };
+            match self.lookup_async(&question.wanted(), &mut handler).await {
+                Lookup::Hit(found) => Ok(text_of(found.body)),
+                Lookup::Compute(mut work) => {
+                    self.prepare(&mut work, &options);
+                    let text = Inside { work: &mut work, future: pin!(load) }.await?;
+                    Ok(work.finish_text(text_value(text.into(), markup)))
+                }
             }
         }
     }
@@ -108,6 +121,7 @@ impl FragmentCache {
     /// # Errors
     ///
     /// The closure's own.
+    #[track_caller]
     pub fn get_or_set_value<K, T, E>(
         &self,
         key: K,
@@ -118,17 +132,18 @@ impl FragmentCache {
         K: Serialize,
         T: Serialize + DeserializeOwned,
     {
-        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load() };
+        let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
+        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
         let wanted = question.wanted();
         let ended = self.inner.flights.ended(wanted.identity.hash);
         if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
             return Ok(value);
         }
-        let mut work = match self.join(&wanted, &mut Handler(&self.inner), ended) {
+        let mut work = match self.join(&wanted, &mut handler, ended) {
             Lookup::Compute(work) => work,
             Lookup::Hit(found) => match self.decode(&found.body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted, &mut Handler(&self.inner), false),
+                None => self.replace(&wanted, &mut handler, false, MissReason::Unreadable),
             },
         };
         self.prepare(&mut work, &options);
@@ -143,29 +158,41 @@ impl FragmentCache {
     /// # Errors
     ///
     /// The future's own.
-    pub async fn get_or_set_value_async<K, T, E, F>(&self, key: K, options: Options, load: F) -> Result<T, E>
+    #[track_caller]
+    pub fn get_or_set_value_async<K, T, E, F>(
+        &self,
+        key: K,
+        options: Options,
+        load: F,
+    ) -> impl Future<Output = Result<T, E>>
     where
         K: Serialize,
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, E>>,
     {
-        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value) else { return load.await };
-        let wanted = question.wanted();
-        let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-            return Ok(value);
+        let here = Location::caller();
+        async move {
+            let mut handler = self.handler(FragmentKind::Value, &options, here);
+            let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
+                return load.await;
+            };
+            let wanted = question.wanted();
+            let ended = self.inner.flights.ended(wanted.identity.hash);
+            if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+                return Ok(value);
+            }
+            let mut work = match self.join_async(&wanted, &mut handler, ended).await {
+                Lookup::Compute(work) => work,
+                Lookup::Hit(found) => match self.decode(&found.body) {
+                    Some(value) => return Ok(value),
+                    None => self.replace(&wanted, &mut handler, true, MissReason::Unreadable),
+                },
+            };
+            self.prepare(&mut work, &options);
+            let value = Inside { work: &mut work, future: pin!(load) }.await?;
+            self.finish_value(work, &value);
+            Ok(value)
         }
-        let mut work = match self.join_async(&wanted, &mut Handler(&self.inner), ended).await {
-            Lookup::Compute(work) => work,
-            Lookup::Hit(found) => match self.decode(&found.body) {
-                Some(value) => return Ok(value),
-                None => self.replace(&wanted, &mut Handler(&self.inner), true),
-            },
-        };
-        self.prepare(&mut work, &options);
-        let value = Inside { work: &mut work, future: pin!(load) }.await?;
-        self.finish_value(work, &value);
-        Ok(value)
     }
 
     /// Renders a template once and serves it from the cache afterwards: a whole partial in one call. The result is
@@ -189,18 +216,21 @@ impl FragmentCache {
         question
             .handler_key(&key, &options)
             .map_err(|reason| invalid(format!("render of {template:?}: the key {reason}")))?;
-        if self.bypassed(options.ttl == Some(0)) {
+        let name = options.label.as_deref().unwrap_or(template);
+        let mut asker = InEnvironment { cache: &self.inner, env, name };
+        if self.bypassed(options.bypass(), question.wanted().key, &mut asker) {
             return render_partial(env, template, context.into()).map(Fragment::new);
         }
         question.lifetime(options.ttl, &self.inner.settings);
-        match self.lookup(&question.wanted(), &mut InEnvironment { cache: &self.inner, env }) {
-            Lookup::Hit(found) => Ok(text_of(found.body)),
+        match self.lookup(&question.wanted(), &mut asker) {
+            Lookup::Hit(found) => Ok(self.inner.marked_fragment(text_of(found.body))),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 self.depend_by_name(&mut work, environment, template);
                 work.enter();
                 let text = render_partial(env, template, context.into())?;
-                Ok(work.finish_text(text))
+                let mark = work.mark();
+                Ok(work.finish_text(text).marked(mark))
             }
         }
     }
@@ -233,7 +263,9 @@ impl FragmentCache {
             }
         }
         let wanted: Vec<Wanted<'_>> = questions.iter().map(Question::wanted).collect();
-        shared.prefetch(&self.inner, &wanted, &mut Handler(&self.inner)).await
+        let called = Called::Name("(prefetched)");
+        let mut handler = Handler { cache: &self.inner, kind: FragmentKind::Text, called };
+        shared.prefetch(&self.inner, &wanted, &mut handler).await
     }
 
     /// What every computation depends on by its options.
@@ -258,27 +290,41 @@ impl FragmentCache {
         });
     }
 
-    /// Whether the cache is not to be asked: switched off, or `refused` by the caller.
-    pub(crate) fn bypassed(&self, refused: bool) -> bool {
-        if self.inner.settings.enabled && !refused {
-            return false;
-        }
+    /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
+    pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], asker: &mut impl Asker) -> bool {
+        let Some(bypass) = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off)) else { return false };
         self.inner.counters.count(Counter::bypasses);
-        if refused {
+        if refused.is_some() {
             context::gather(|record| record.uncacheable = true);
         }
+        self.inner.tell_bypass(asker.label(), bypass, key);
         true
     }
 
+    fn handler<'a>(
+        &'a self,
+        kind: FragmentKind,
+        options: &'a Options,
+        here: &'static Location<'static>,
+    ) -> Handler<'a> {
+        Handler { cache: &self.inner, kind, called: Called::new(options.label.as_deref(), here) }
+    }
+
     /// The question a handler asks; `None` if it is not to be asked.
-    fn question_or_bypass<K: Serialize>(&self, key: &K, options: &Options, kind: Kind) -> Option<Question> {
+    fn question_or_bypass<K: Serialize>(
+        &self,
+        key: &K,
+        options: &Options,
+        kind: Kind,
+        handler: &mut Handler<'_>,
+    ) -> Option<Question> {
         let mut question = Question::new(kind, &self.namespace);
         if let Err(reason) = question.handler_key(key, options) {
             self.report_key(&reason, options);
-            self.bypassed(true);
+            self.bypassed(Some(Bypass::Key), &[], handler);
             return None;
         }
-        if self.bypassed(options.ttl == Some(0)) {
+        if self.bypassed(options.bypass(), question.wanted().key, handler) {
             return None;
         }
         question.lifetime(options.ttl, &self.inner.settings);

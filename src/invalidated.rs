@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::cache::Inner;
+use crate::observe::{By, Target};
 use crate::stats::Counter;
 
 /// What was invalidated; see [`Builder::on_invalidate`](crate::Builder::on_invalidate).
@@ -25,9 +26,22 @@ pub enum Invalidated<'a> {
 /// What the application gave to be told with.
 pub(crate) type OnInvalidate = Arc<dyn Fn(Invalidated<'_>) + Send + Sync>;
 
+impl From<Invalidated<'_>> for Target {
+    fn from(what: Invalidated<'_>) -> Target {
+        match what {
+            Invalidated::Tag(tag) => Target::Tag(tag.into()),
+            Invalidated::Page(path) => Target::Page(path.into()),
+            Invalidated::Template(name) => Target::Template(name.into()),
+            Invalidated::Namespace(name) => Target::Namespace(name.into()),
+            Invalidated::Everything => Target::Everything,
+        }
+    }
+}
+
 impl Inner {
     /// After it took effect here, so that what a purged cache asks for is new.
-    pub(crate) fn tell_invalidated(&self, what: Invalidated<'_>) {
+    pub(crate) fn tell_invalidated(&self, what: Invalidated<'_>, by: By) {
+        self.tell_invalidation(|| what.into(), by);
         if let Some(tell) = &self.settings.on_invalidate
             && catch_unwind(AssertUnwindSafe(|| tell(what))).is_err()
         {

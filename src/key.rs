@@ -8,11 +8,14 @@
 //! are sorted by their encoded keys.
 
 mod handler;
+mod readable;
 
 use std::fmt::{self, Write as _};
 
 use minijinja::value::{Value, ValueKind};
 use serde::Serialize;
+
+pub(crate) use self::readable::{extent, readable};
 
 const NONE: u8 = 0;
 const FALSE: u8 = 1;

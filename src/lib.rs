@@ -41,6 +41,7 @@ mod lazy;
 mod loader;
 mod lookup;
 mod names;
+mod observe;
 mod options;
 #[cfg(feature = "http")]
 mod page;
@@ -81,6 +82,10 @@ pub use error::{Error, ErrorKind};
 pub use invalidated::Invalidated;
 pub use invalidation::{Confirmed, Invalidation};
 pub use lazy::lazy;
+pub use observe::{
+    About, By, Bypass, Event, Explained, Explanation, FragmentKind, FragmentStats, Happened, KeyHash, Miss, MissReason,
+    Outcome, Rejection, Subscription, Target,
+};
 pub use options::Options;
 pub use scope::{Attached, Scope};
 #[cfg(feature = "shared")]

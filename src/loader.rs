@@ -91,6 +91,7 @@ impl FragmentCache {
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = rewrite(source, name, env.syntax())?;
+        self.inner.observers.labels.note_sites(name, &rewritten.sites);
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
@@ -124,7 +125,9 @@ impl FragmentCache {
     ///
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
-        Ok(rewrite(source, name, syntax)?.text.map_or(Cow::Borrowed(source), Cow::Owned))
+        let rewritten = rewrite(source, name, syntax)?;
+        self.inner.observers.labels.note_sites(name, &rewritten.sites);
+        Ok(rewritten.text.map_or(Cow::Borrowed(source), Cow::Owned))
     }
 
     /// Notes how to look into what a loader loads from; forgotten with the loader.
@@ -264,6 +267,7 @@ fn serve(
     let rewritten = rewrite(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
+    inner.observers.labels.note_sites(template.name(), &rewritten.sites);
     let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {

@@ -19,8 +19,9 @@ use crate::entry::{Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
 use crate::identity::{Identity, Kind, is_of};
+use crate::observe::{MissReason, Outcome, Rare, Subject};
 use crate::record::Begin;
-use crate::shared::Fetched;
+use crate::shared::{Fetched, Place};
 use crate::stats::Counter;
 use crate::work::Work;
 
@@ -29,6 +30,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: Identity<'a>,
     /// The key's encoding, which its floor is found by.
     pub(crate) key: &'a [u8],
+    /// The identity up to the key's end: what all variants have in common.
+    pub(crate) base: &'a [u8],
     pub(crate) version: Option<u128>,
     /// The oldest the caller accepts.
     pub(crate) ttl: Nanos,
@@ -55,6 +58,9 @@ pub(crate) struct Origin {
     ended: u64,
     /// When the caller came.
     arrived: Nanos,
+    pub(crate) subject: Subject,
+    /// Why it must be computed, if it must; unknown where nobody looked.
+    reason: Option<MissReason>,
 }
 
 enum Step {
@@ -109,7 +115,7 @@ impl FragmentCache {
     /// What a look-up does when memory holds nothing of use; `ended` was read before memory was.
     pub(crate) fn join(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
         self.inner.counters.count(Counter::misses);
-        let mut origin = self.origin(wanted, asker, ended);
+        let mut origin = self.missed(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, false) {
@@ -130,7 +136,7 @@ impl FragmentCache {
                         Some(shared) => shared.fetch(&self.inner, wanted, asker),
                         None => Fetched::Nothing(None),
                     };
-                    return self.led(wanted, &origin, lead, fetched);
+                    return self.led(wanted, &mut origin, lead, fetched);
                 }
             }
         }
@@ -138,7 +144,7 @@ impl FragmentCache {
 
     pub(crate) async fn join_async(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Lookup {
         self.inner.counters.count(Counter::misses);
-        let mut origin = self.origin(wanted, asker, ended);
+        let mut origin = self.missed(wanted, asker, ended);
         let mut deadline = None;
         loop {
             match self.board(wanted, &origin, true) {
@@ -156,27 +162,39 @@ impl FragmentCache {
                         Some(shared) => shared.fetch_async(&self.inner, wanted, asker).await,
                         None => Fetched::Nothing(None),
                     };
-                    return self.led(wanted, &origin, lead, fetched);
+                    return self.led(wanted, &mut origin, lead, fetched);
                 }
             }
         }
     }
 
-    /// The work of computing an entry anew, the one there being no use; nobody waits for it.
-    pub(crate) fn replace(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, asynchronous: bool) -> Work {
+    /// The work of computing an entry anew, the one there being of no use for this reason; nobody waits for it.
+    pub(crate) fn replace(
+        &self,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+        asynchronous: bool,
+        reason: MissReason,
+    ) -> Work {
         self.inner.counters.count(Counter::misses);
-        self.take_over(wanted, asker, asynchronous)
+        self.take_over(wanted, asker, asynchronous, Some(reason))
     }
 
-    /// The same for a look-up that was counted already.
-    pub(crate) fn take_over(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, asynchronous: bool) -> Work {
+    /// The same for a look-up that was counted already, if without a reason.
+    pub(crate) fn take_over(
+        &self,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+        asynchronous: bool,
+        reason: Option<MissReason>,
+    ) -> Work {
         let ended = self.inner.flights.ended(wanted.identity.hash);
-        let origin = self.origin(wanted, asker, ended);
+        let origin = Origin { reason, ..self.origin(wanted, asker, ended) };
         let place = self.inner.shared.as_ref().and_then(|shared| shared.place(wanted));
         match self.board(wanted, &origin, asynchronous) {
             Step::Done(Lookup::Compute(work)) => work,
-            Step::Lead(lead) => Work::new(&self.inner, wanted, &origin, Some(lead), place),
-            Step::Done(Lookup::Hit(_)) | Step::Wait(_) => Work::new(&self.inner, wanted, &origin, None, None),
+            Step::Lead(lead) => self.inner.work(wanted, &origin, Some(lead), place),
+            Step::Done(Lookup::Hit(_)) | Step::Wait(_) => self.inner.work(wanted, &origin, None, None),
         }
     }
 
@@ -184,7 +202,15 @@ impl FragmentCache {
         let mut tags = Vec::with_capacity(self.namespace.tags.len() + 1);
         tags.extend_from_slice(&self.namespace.tags);
         tags.push(self.key_tag(wanted.key));
-        Origin { begin: asker.begin(), tags, ended, arrived: self.inner.clock.latest() }
+        let subject = Subject::new(asker.label(), wanted);
+        Origin { begin: asker.begin(), tags, ended, arrived: self.inner.clock.latest(), subject, reason: None }
+    }
+
+    /// What is known when memory had no answer, and why it had none.
+    fn missed(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Origin {
+        let mut origin = self.origin(wanted, asker, ended);
+        origin.reason = Some(self.inner.why(wanted, &origin.subject, &origin.tags));
+        origin
     }
 
     fn board(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Step {
@@ -207,7 +233,7 @@ impl FragmentCache {
             },
             Boarding::Apart => Step::Done(match inner.graced(wanted, |entry| entry.stale) {
                 Some(entry) => inner.stale(wanted, &entry),
-                None => Lookup::Compute(Work::new(inner, wanted, origin, None, None)),
+                None => Lookup::Compute(inner.work(wanted, origin, None, None)),
             }),
             // Whoever led before may have stored between our look and our winning.
             Boarding::Lead(lead) => {
@@ -215,8 +241,7 @@ impl FragmentCache {
                 match stored.then(|| inner.find(wanted)).flatten() {
                     Some(entry) => {
                         lead.land(Arc::clone(&entry));
-                        inner.counters.count(Counter::waits);
-                        Step::Done(inner.spared(wanted, &entry))
+                        Step::Done(inner.joined(wanted, &entry))
                     }
                     None => Step::Lead(lead),
                 }
@@ -225,14 +250,19 @@ impl FragmentCache {
     }
 
     /// What one who leads does with what the shared tier had to say.
-    fn led(&self, wanted: &Wanted<'_>, origin: &Origin, lead: Lead<Arc<Entry>>, fetched: Fetched) -> Lookup {
+    fn led(&self, wanted: &Wanted<'_>, origin: &mut Origin, lead: Lead<Arc<Entry>>, fetched: Fetched) -> Lookup {
         match fetched {
             Fetched::Found(entry) => {
                 self.inner.keep(wanted.identity.hash, &entry);
                 lead.land(Arc::clone(&entry));
-                self.inner.spared(wanted, &entry)
+                entry.label.count(Rare::SharedHits);
+                self.inner.spared(wanted, &entry, Outcome::SharedHit)
             }
-            Fetched::Nothing(place) => Lookup::Compute(Work::new(&self.inner, wanted, origin, Some(lead), place)),
+            Fetched::Nothing(place) => Lookup::Compute(self.inner.work(wanted, origin, Some(lead), place)),
+            Fetched::Failed(place) => {
+                origin.reason = Some(MissReason::StoreFailed);
+                Lookup::Compute(self.inner.work(wanted, origin, Some(lead), place))
+            }
         }
     }
 
@@ -241,22 +271,39 @@ impl FragmentCache {
         match landing {
             // The flight's tags are known only now, so only now can they be checked.
             Landing::Shared(entry) if self.inner.usable(&entry, wanted, origin.arrived) => {
-                self.inner.counters.count(Counter::waits);
-                Some(self.inner.spared(wanted, &entry))
+                Some(self.inner.joined(wanted, &entry))
             }
             Landing::Shared(_) | Landing::Aborted => None,
             Landing::TimedOut => {
                 self.inner.counters.count(Counter::wait_timeouts);
-                Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None)))
+                Some(Lookup::Compute(self.inner.work(wanted, origin, None, None)))
             }
             Landing::Private | Landing::StillAsking => {
-                Some(Lookup::Compute(Work::new(&self.inner, wanted, origin, None, None)))
+                Some(Lookup::Compute(self.inner.work(wanted, origin, None, None)))
             }
         }
     }
 }
 
 impl Inner {
+    /// The work there is to do; a miss, if it is known why.
+    fn work(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        origin: &Origin,
+        lead: Option<Lead<Arc<Entry>>>,
+        place: Option<Place>,
+    ) -> Work {
+        let work = Work::new(self, wanted, origin, lead, place);
+        match &origin.reason {
+            Some(reason) => {
+                let noted = self.tell_miss(&origin.subject, reason, wanted.key);
+                work.because(reason.clone(), noted)
+            }
+            None => work,
+        }
+    }
+
     /// A miss that an expired entry answers, because somebody else computes it anew.
     fn stale(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
         self.count_stale(wanted, entry);
@@ -266,17 +313,29 @@ impl Inner {
     /// Counts such a miss, and tells what encloses it.
     pub(crate) fn count_stale(&self, wanted: &Wanted<'_>, entry: &Entry) {
         self.counters.count(Counter::stale_hits);
-        self.count_spared(wanted, entry);
+        entry.label.count(Rare::StaleHits);
+        self.count_spared(wanted, entry, Outcome::StaleHit);
+    }
+
+    /// A miss that the work of somebody beside it answered.
+    fn joined(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
+        self.counters.count(Counter::waits);
+        entry.label.count(Rare::Joined);
+        self.spared(wanted, entry, Outcome::Joined)
     }
 
     /// A miss that somebody else's work answered.
-    fn spared(&self, wanted: &Wanted<'_>, entry: &Entry) -> Lookup {
-        self.count_spared(wanted, entry);
+    fn spared(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) -> Lookup {
+        self.count_spared(wanted, entry, outcome);
         Lookup::Hit(entry.found())
     }
 
-    fn count_spared(&self, wanted: &Wanted<'_>, entry: &Entry) {
+    fn count_spared(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) {
         self.counters.saved(entry.cost);
+        entry.label.add(Rare::Saved, entry.cost);
+        if self.observers.of_hits() {
+            self.tell_answered(wanted, entry, outcome);
+        }
         // Later than the caller came, so that nothing counts as heard that was not.
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
     }

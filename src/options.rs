@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::clock::{Nanos, nanos};
 use crate::key::{self, KeyError};
+use crate::observe::Bypass;
 use crate::record::FOREVER;
 
 /// How one result is cached: lifetime, tags, variants. The default is the cache's default lifetime and nothing else.
@@ -102,11 +103,16 @@ impl Options {
         self
     }
 
-    /// A name for reports, instead of the key's hash.
+    /// A name for statistics and reports, in place of where the call stands. One for all keys: there are at most 512.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
         self.label = Some(label.into());
         self
+    }
+
+    /// Whether the cache is not to be asked at all.
+    pub(crate) fn bypass(&self) -> Option<Bypass> {
+        (self.ttl == Some(0)).then_some(Bypass::Lifetime)
     }
 
     fn refuse(&mut self, encoded: Result<(), KeyError>) {

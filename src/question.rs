@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use crate::builder::Settings;
 use crate::cache::Namespace;
 use crate::clock::Nanos;
-use crate::identity::{Identity, Kind, is_named};
+use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
 use crate::lookup::Wanted;
 use crate::options::Options;
@@ -38,6 +38,8 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
+    /// Of a block: the digest of its text.
+    site: u128,
 }
 
 impl Question {
@@ -48,7 +50,17 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true, steady: true }
+        Question {
+            bytes,
+            key: 0..0,
+            version: None,
+            ttl: 0,
+            shareable: true,
+            lease: None,
+            waits: true,
+            steady: true,
+            site: 0,
+        }
     }
 
     /// The part of a partial's identity before its key.
@@ -64,6 +76,7 @@ impl Question {
         self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
         self.bytes.extend_from_slice(&site.to_le_bytes());
+        self.site = site;
         let (mode, custom) = match escape {
             AutoEscape::None => (0, 0),
             AutoEscape::Html => (1, 0),
@@ -131,6 +144,10 @@ impl Question {
         self.waits = false;
     }
 
+    pub(crate) fn site(&self) -> u128 {
+        self.site
+    }
+
     pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
         self.ttl = ttl.unwrap_or(settings.default_ttl);
     }
@@ -139,6 +156,7 @@ impl Question {
         Wanted {
             identity: Identity::new(&self.bytes),
             key: &self.bytes[self.key.clone()],
+            base: &self.bytes[..self.key.end],
             version: self.version,
             ttl: self.ttl,
             shareable: self.shareable,
@@ -154,6 +172,40 @@ impl Question {
         self.key = start..self.bytes.len();
         Ok(())
     }
+}
+
+/// What an identity tells of the place it was asked at, and of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    pub(crate) environment: Option<u64>,
+    pub(crate) site: Option<u128>,
+    pub(crate) key: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Reads what [`Question`] wrote.
+    pub(crate) fn of(identity: &'a [u8]) -> Option<Parts<'a>> {
+        let mut rest = identity;
+        rest.split_off_first()?;
+        let namespace = u64::from_le_bytes(array(&mut rest)?);
+        rest.split_off(..usize::try_from(namespace).ok()?)?;
+        let (mut environment, mut site) = (None, None);
+        if is_of(Kind::Block, identity) {
+            environment = Some(u64::from_le_bytes(array(&mut rest)?));
+            site = Some(u128::from_le_bytes(array(&mut rest)?));
+            rest.split_off(..9)?;
+        } else if is_of(Kind::Partial, identity) {
+            environment = Some(u64::from_le_bytes(array(&mut rest)?));
+            let name = u64::from_le_bytes(array(&mut rest)?);
+            rest.split_off(..usize::try_from(name).ok()?)?;
+        }
+        let key = rest.get(..key::extent(rest)?)?;
+        Some(Parts { environment, site, key })
+    }
+}
+
+fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    bytes.split_off(..N)?.try_into().ok()
 }
 
 impl Drop for Question {

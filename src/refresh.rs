@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::loader::{read, template_folder};
+use crate::observe::{By, Target};
 use crate::stats::Counter;
 use crate::templates::Template;
 use crate::watch::{Change, WatchMode, Watcher, watch};
@@ -101,6 +102,7 @@ impl Refresh {
         for template in cache.templates.all() {
             if template.path().is_some_and(&concerns) && refresh(&template) {
                 cache.counters.count(Counter::invalidations);
+                cache.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::observe::{Happened, Interest, Subscribers};
 use crate::stats::{Counter, Counters};
 
 /// What the application gave to be told with.
@@ -12,16 +13,21 @@ pub(crate) type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
 /// Counts failures and tells of them.
 pub(crate) struct Reporter {
     counters: Arc<Counters>,
+    subscribers: Arc<Subscribers>,
     on_error: Option<OnError>,
 }
 
 impl Reporter {
-    pub(crate) fn new(counters: &Arc<Counters>, on_error: Option<OnError>) -> Reporter {
-        Reporter { counters: Arc::clone(counters), on_error }
+    pub(crate) fn new(counters: &Arc<Counters>, subscribers: &Arc<Subscribers>, on_error: Option<OnError>) -> Reporter {
+        Reporter { counters: Arc::clone(counters), subscribers: Arc::clone(subscribers), on_error }
     }
 
     pub(crate) fn report(&self, error: &Error) {
         self.counters.count(Counter::errors);
+        if self.subscribers.any() {
+            let told = Happened::Error { kind: error.kind(), message: error.to_string() };
+            self.subscribers.tell(Interest::Changes, told);
+        }
         if let Some(on_error) = &self.on_error {
             // A panic in here must not fail the page the report is about; it is counted as a second error.
             if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {

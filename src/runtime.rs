@@ -18,7 +18,7 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
-use self::asker::InTemplate;
+use self::asker::{InTemplate, Named};
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::compile::Extends;
@@ -28,6 +28,7 @@ use crate::identity::{Kind, named_environment, private_environment};
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
+use crate::observe::{Bypass, marked};
 use crate::question::Question;
 use crate::record::Tag;
 use crate::work::Work;
@@ -143,7 +144,8 @@ impl Binding {
         if let Err(reason) = self.key(state, &mut question, key, rest) {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
-        Ok(self.ask(state, question, ttl))
+        let bypass = (ttl == Some(0)).then_some(Bypass::Lifetime);
+        Ok(self.ask(state, question, ttl, bypass))
     }
 
     /// The same with what few blocks have: a computed lifetime, a condition, a version, variants.
@@ -177,22 +179,35 @@ impl Binding {
         {
             return Ok(self.refuse(state, format!("the version {reason}")));
         }
-        Ok(self.ask(state, question, if condition.is_true() { ttl } else { Some(0) }))
+        let bypass = match condition.is_true() {
+            true => (ttl == Some(0)).then_some(Bypass::Lifetime),
+            false => Some(Bypass::Condition),
+        };
+        Ok(self.ask(state, question, ttl, bypass))
     }
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
-    fn ask(&self, state: &mut State<'_, '_>, mut question: Question, ttl: Option<Nanos>) -> bool {
+    fn ask(
+        &self,
+        state: &mut State<'_, '_>,
+        mut question: Question,
+        ttl: Option<Nanos>,
+        bypass: Option<Bypass>,
+    ) -> bool {
         if let Some(rendering) = state.get_extension_mut::<Rendering>() {
             // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
             rendering.next = None;
         }
-        let next = if self.cache.bypassed(ttl == Some(0)) {
+        let named = Named::Site(question.site());
+        question.lifetime(ttl, &self.cache.inner.settings);
+        let wanted = question.wanted();
+        let mut asker = InTemplate { binding: self, state, named };
+        let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             Next::Bypass
         } else {
-            question.lifetime(ttl, &self.cache.inner.settings);
-            match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
+            match self.cache.lookup(&wanted, &mut asker) {
                 Lookup::Hit(Found { body: Body::Text(text), .. }) => {
-                    context::set_hit(text);
+                    context::set_hit(self.cache.inner.marked_hit(text));
                     RenderEnd::see(state);
                     return false;
                 }
@@ -251,6 +266,7 @@ impl Binding {
             self.check_parents(source, parent)?;
         }
         let options = block_options(options).map_err(|error| in_block(source, error))?;
+        options.label.iter().for_each(|name| work.call(name));
         self.cache.prepare(&mut work, &options);
         self.depend_on_render(&mut work);
         work.enter();
@@ -385,8 +401,9 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         // The output is being discarded (a child template's top level), so there is no text to keep.
         work.note(|record| record.uncacheable = true);
     }
+    let mark = work.mark();
     work.finish(Body::Text(body.clone()));
-    Ok(body.clone())
+    Ok(marked(body.clone(), mark))
 }
 
 /// `none|_fragment.hit`.

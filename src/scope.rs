@@ -12,6 +12,7 @@ use crate::cache::FragmentCache;
 use crate::clock::nanos;
 use crate::context::{self, Frame, FrameId, Shared};
 use crate::hole::Holes;
+use crate::observe::Collector;
 use crate::record::Record;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
@@ -71,7 +72,14 @@ impl FragmentCache {
 
     pub(crate) fn scope_with(&self, holes: Option<Arc<Holes>>) -> Scope {
         let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin())));
-        Scope { cache: self.clone(), shared: Shared { record, holes } }
+        let collector = if self.inner.observers.collectors.any() { context::collector(self.inner.id) } else { None };
+        Scope { cache: self.clone(), shared: Shared { record, holes, collector } }
+    }
+
+    /// A scope that began with what is around it, in which look-ups are collected.
+    pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
+        let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.scope_begin())));
+        Scope { cache: self.clone(), shared: Shared { record, holes: None, collector: Some(collector) } }
     }
 }
 

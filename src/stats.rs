@@ -1,11 +1,11 @@
-//! Counters. Each thread has its own set among a few, so that counting a hit never makes two threads wait for one
-//! cache line.
+//! Counters. Each thread has its own set among a few, so that counting never makes two threads wait for one cache line.
+//! Hits are counted by fragment, in `observe/label.rs`.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const SHARDS: usize = 16;
+pub(crate) const SHARDS: usize = 16;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -24,6 +24,8 @@ macro_rules! counters {
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
+            /// Look-ups answered from the cache.
+            pub hits: u64,
             $($(#[$doc])* pub $name: u64,)*
             /// Time that hits did not spend computing, by what each entry cost when it was computed.
             pub render_time_saved: Duration,
@@ -37,6 +39,7 @@ macro_rules! counters {
             pub(crate) fn read(&self) -> Stats {
                 let sum = |at: usize| self.shards.iter().map(|s| s.counts[at].load(Ordering::Relaxed)).sum::<u64>();
                 Stats {
+                    hits: 0,
                     $($name: sum(Counter::$name as usize),)*
                     render_time_saved: Duration::from_nanos(sum(COUNTERS)),
                     entries: 0,
@@ -48,8 +51,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Look-ups answered from the cache.
-    hits,
     /// Misses answered with an expired entry within its grace.
     stale_hits,
     /// Look-ups that found nothing valid.
@@ -126,20 +127,18 @@ impl Counters {
         self.shard().counts[COUNTERS].fetch_add(cost, Ordering::Relaxed);
     }
 
-    /// Counts a hit on an entry that took `cost` nanoseconds to compute.
-    pub(crate) fn hit(&self, cost: u64) {
-        let counts = &self.shard().counts;
-        counts[Counter::hits as usize].fetch_add(1, Ordering::Relaxed);
-        counts[COUNTERS].fetch_add(cost, Ordering::Relaxed);
-    }
-
     fn shard(&self) -> &Shard {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let mut at = SHARD.get();
-        if at == usize::MAX {
-            at = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            SHARD.set(at);
-        }
-        &self.shards[at]
+        &self.shards[shard()]
     }
+}
+
+/// Which set of counts this thread adds to.
+pub(crate) fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut at = SHARD.get();
+    if at == usize::MAX {
+        at = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        SHARD.set(at);
+    }
+    at
 }

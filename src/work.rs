@@ -13,9 +13,11 @@ use minijinja::Value;
 use crate::cache::Inner;
 use crate::clock::{Nanos, nanos};
 use crate::context::{self, Frame, FrameId, Role};
-use crate::entry::{Body, Entry, Fragment};
+use crate::entry::{Body, Entry, Fragment, Terms};
 use crate::flight::Lead;
+use crate::identity::{Kind, is_of};
 use crate::lookup::{Origin, Wanted};
+use crate::observe::{MissReason, Noted, Rare, Rejection, Subject};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
 use crate::stats::Counter;
@@ -37,6 +39,10 @@ pub(crate) struct Work {
     lead: Option<Lead<Arc<Entry>>>,
     /// Where the shared tier keeps the result.
     place: Option<Place>,
+    subject: Subject,
+    /// Why there is work to do; unknown, if nobody had looked for its result.
+    reason: Option<MissReason>,
+    noted: Option<Noted>,
     finished: bool,
 }
 
@@ -54,7 +60,8 @@ impl Work {
         let mut record = Record::new(inner.id, origin.begin);
         origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
         let leads = lead.is_some();
-        let role = if wanted.is_page() { Role::Page { leads } } else { Role::Fragment { leads } };
+        let text = !is_of(Kind::Value, wanted.identity.bytes);
+        let role = if wanted.is_page() { Role::Page { leads } } else { Role::Fragment { leads, text } };
         let frame = Frame::new(record, role);
         Work {
             inner: Arc::clone(inner),
@@ -69,8 +76,37 @@ impl Work {
             started: Instant::now(),
             lead,
             place,
+            subject: origin.subject.clone(),
+            reason: None,
+            noted: None,
             finished: false,
         }
+    }
+
+    /// Says why there is work to do.
+    pub(crate) fn because(mut self, reason: MissReason, noted: Option<Noted>) -> Work {
+        let at = noted.as_ref().map(Noted::at);
+        self.parked.iter_mut().for_each(|frame| frame.explain_as(at));
+        self.reason = Some(reason);
+        self.noted = noted;
+        self
+    }
+
+    /// Counts it under the name its author computed for it.
+    pub(crate) fn call(&mut self, name: &str) {
+        let label = self.inner.observers.labels.get(self.subject.label.kind, name);
+        if !Arc::ptr_eq(&label, &self.subject.label) {
+            if self.reason.is_some() {
+                self.subject.label.uncount(Rare::Misses);
+                label.count(Rare::Misses);
+            }
+            self.subject.label = label;
+        }
+    }
+
+    /// The number that its text is to be marked by, if any.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        self.noted.as_ref().and_then(Noted::mark)
     }
 
     /// How long after its expiry the result may be served while somebody computes it anew, and how long it is kept.
@@ -113,6 +149,10 @@ impl Work {
         self.finished = true;
         self.inner.counters.count(Counter::renders);
         let record = self.take_record();
+        let body = match body {
+            Body::Text(text) => Body::Text(self.inner.unmarked_text(&text).unwrap_or(text)),
+            body => body,
+        };
         let entry = self.entry(body, record);
         context::gather(|enclosing| enclosing.enclose(&entry.record));
         self.publish(&entry)
@@ -121,15 +161,15 @@ impl Work {
     fn entry(&self, body: Body, mut record: Record) -> Arc<Entry> {
         record.expires = record.expires.min(self.expiry(record.begin));
         record.grace_ends = record.grace_ends.min(record.expires.saturating_add(self.kept));
-        Arc::new(Entry {
+        let terms = Terms {
             identity: Arc::clone(&self.identity),
             version: self.version,
-            body,
-            record,
             stale: self.stale,
             kept: self.kept,
             cost: nanos(self.started.elapsed()),
-        })
+            label: Arc::clone(&self.subject.label),
+        };
+        Arc::new(Entry::new(terms, body, record))
     }
 
     /// Stores, unless it must not be. What is expired when it is done (its scope began long ago) is as good as
@@ -140,10 +180,27 @@ impl Work {
         let valid = entry.record.templates_current() && entry.record.admitted(&inner.floors);
         let small = u64::from(entry.weight()) <= inner.settings.max_entry_bytes;
         let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
-        let keeps = self.lead.is_some() && !entry.record.uncacheable && graced && valid && small;
+        let rejected = if entry.record.uncacheable {
+            Some(Rejection::Uncacheable)
+        } else if self.lead.is_none() {
+            Some(Rejection::Apart)
+        } else if !valid {
+            Some(Rejection::Invalidated)
+        } else if !graced {
+            Some(Rejection::Expired)
+        } else if !small {
+            Some(Rejection::TooLarge)
+        } else {
+            None
+        };
+        let keeps = rejected.is_none();
         inner.counters.count(if keeps { Counter::stores } else { Counter::unstored });
         if keeps {
             inner.keep(self.hash, entry);
+        }
+        inner.tell_computed(&self.subject, self.reason.as_ref(), entry, self.hash, rejected);
+        if let Some(noted) = &self.noted {
+            noted.computed(entry, rejected, inner.clock.now());
         }
         let Some(lead) = self.lead.take() else { return false };
         if entry.record.uncacheable || !fresh {
@@ -159,6 +216,14 @@ impl Work {
             shared.put(place, entry);
         }
         keeps
+    }
+
+    /// Counts that it ended without a result.
+    fn failed(&self) {
+        self.inner.tell_failed(&self.subject);
+        if let Some(noted) = &self.noted {
+            noted.failed();
+        }
     }
 
     fn take_record(&mut self) -> Record {
@@ -191,5 +256,6 @@ impl Drop for Work {
         let mut record = self.take_record();
         record.uncacheable = true;
         context::gather(|enclosing| enclosing.enclose(&record));
+        self.failed();
     }
 }

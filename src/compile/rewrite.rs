@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::analyze::{Analysis, Site};
 use crate::compile::blocks::{Cached, Structure, structure};
 use crate::compile::lex::newlines;
-use crate::compile::lower::{Lowering, before_line_statement};
+use crate::compile::lower::{Lowering, before_line_statement, literal_str};
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
 use crate::names::LOAD;
@@ -21,6 +21,8 @@ pub(crate) struct Rewritten {
     pub(crate) text: Option<String>,
     /// What the template extends by itself.
     pub(crate) extends: Extends,
+    /// Its cache blocks: the digest of each, its line, and its name where that is a literal.
+    pub(crate) sites: Vec<(u128, usize, Option<String>)>,
 }
 
 /// What a template extends.
@@ -46,13 +48,19 @@ pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
     if structure.cached.is_empty() && structure.loads.is_empty() {
-        return Ok(Rewritten { text: None, extends: structure.extends });
+        return Ok(Rewritten { text: None, extends: structure.extends, sites: Vec::new() });
     }
-    let text = assemble(&scan, &structure, name, syntax)?;
-    Ok(Rewritten { text: Some(text), extends: structure.extends })
+    let (text, sites) = assemble(&scan, &structure, name, syntax)?;
+    Ok(Rewritten { text: Some(text), extends: structure.extends, sites })
 }
 
-fn assemble(scan: &Scan<'_>, structure: &Structure<'_>, name: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
+/// The rewritten text, and what it has of cache blocks.
+fn assemble(
+    scan: &Scan<'_>,
+    structure: &Structure<'_>,
+    name: &str,
+    syntax: &SyntaxConfig,
+) -> Result<(String, Vec<(u128, usize, Option<String>)>), Error> {
     let parent = match &structure.extends {
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
@@ -60,9 +68,12 @@ fn assemble(scan: &Scan<'_>, structure: &Structure<'_>, name: &str, syntax: &Syn
     let lowering = Lowering { scan, syntax, parent };
     let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
     let mut replaced: Vec<(usize, String)> = Vec::new();
+    let mut sites = Vec::with_capacity(structure.cached.len());
     for cached in &structure.cached {
         let span = &scan.spans[cached.open];
         let site = analysis.site(&site(scan, cached, name));
+        let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
+        sites.push((site, span.line, called));
         let opening = lowering.opening(cached, site).map_err(|error| {
             let line = span.line + newlines(&scan.source[span.range.start..error.at]);
             refusal(name, line, &error.message)
@@ -88,7 +99,7 @@ fn assemble(scan: &Scan<'_>, structure: &Structure<'_>, name: &str, syntax: &Syn
     let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
     writer.out.push_str(&scan.source[rest..]);
     writer.out.push_str(scan.tail);
-    Ok(writer.out)
+    Ok((writer.out, sites))
 }
 
 fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {

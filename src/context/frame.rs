@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::next_id;
 use crate::hole::Holes;
+use crate::observe::Collector;
 use crate::record::Record;
 
 /// A frame's name, never used twice.
@@ -15,6 +16,8 @@ pub(crate) struct Frame {
     id: FrameId,
     gathered: Gathered,
     role: Role,
+    /// What is computed here, among what is collected of this work.
+    explained: Option<usize>,
 }
 
 /// What a frame is for.
@@ -24,8 +27,8 @@ pub(crate) enum Role {
     Aside,
     /// A scope that was opened.
     Scope,
-    /// A fragment that is computed, and whether others may wait for it.
-    Fragment { leads: bool },
+    /// A fragment that is computed, whether others may wait for it, and whether it is a text.
+    Fragment { leads: bool, text: bool },
     /// The same of a page, with fragments inside.
     Page { leads: bool },
 }
@@ -42,15 +45,33 @@ enum Gathered {
 pub(crate) struct Shared {
     pub(crate) record: Arc<Mutex<Record>>,
     pub(crate) holes: Option<Arc<Holes>>,
+    pub(crate) collector: Option<Arc<Collector>>,
 }
 
 impl Frame {
     pub(crate) fn new(record: Record, role: Role) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role }
+        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role, explained: None }
     }
 
     pub(crate) fn shared(scope: Shared) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope }
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None }
+    }
+
+    /// Says what is computed in it, among what is collected.
+    pub(crate) fn explain_as(&mut self, at: Option<usize>) {
+        self.explained = at;
+    }
+
+    pub(super) fn explained(&self) -> Option<usize> {
+        self.explained
+    }
+
+    /// Who collects look-ups in here.
+    pub(super) fn collector(&self) -> Option<&Arc<Collector>> {
+        match &self.gathered {
+            Gathered::Shared(scope) => scope.collector.as_ref(),
+            Gathered::Here(_) => None,
+        }
     }
 
     pub(crate) fn id(&self) -> FrameId {
@@ -97,7 +118,9 @@ impl Frame {
     pub(super) fn open_to_threads(&mut self) -> Shared {
         let shared = match &self.gathered {
             Gathered::Shared(shared) => shared.clone(),
-            Gathered::Here(record) => Shared { record: Arc::new(Mutex::new(record.clone())), holes: None },
+            Gathered::Here(record) => {
+                Shared { record: Arc::new(Mutex::new(record.clone())), holes: None, collector: None }
+            }
         };
         self.gathered = Gathered::Shared(shared.clone());
         shared

@@ -114,7 +114,7 @@ impl Forward {
 }
 
 impl Skip {
-    fn token(self) -> &'static str {
+    pub(super) fn token(self) -> &'static str {
         match self {
             Skip::Method => "method",
             Skip::Head => "head",

@@ -13,6 +13,7 @@ use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
 use crate::invalidated::Invalidated;
 use crate::invalidation::Invalidation;
+use crate::observe::By;
 use crate::record::Tag;
 
 impl FragmentCache {
@@ -22,7 +23,7 @@ impl FragmentCache {
     /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
         let invalidation = self.inner.raise(path_hash(self, "", path));
-        self.inner.tell_invalidated(Invalidated::Page(path));
+        self.inner.tell_invalidated(Invalidated::Page(path), By::Call);
         invalidation
     }
 }
@@ -92,7 +93,7 @@ impl Changing {
 
     fn invalidate(&self, path: &str) {
         self.cache.inner.raise(path_hash(&self.cache, &self.host, path));
-        self.cache.inner.tell_invalidated(Invalidated::Page(path));
+        self.cache.inner.tell_invalidated(Invalidated::Page(path), By::Call);
     }
 
     /// The path of a reference, if it is on the same host: nobody invalidates somebody else's pages.

@@ -10,7 +10,6 @@ use super::ask::Asked;
 use super::cache_status::Forward;
 use super::policy::Policy;
 use super::vary::{Vary, sorted};
-use crate::asker::Handler;
 use crate::clock::Nanos;
 use crate::entry::Body as Content;
 use crate::page::Page;
@@ -99,7 +98,8 @@ impl Keeping<'_> {
 
     fn take_over(&self, question: &Question, from: Option<&Work>) -> Work {
         let cache = &self.policy.cache;
-        let mut work = cache.take_over(&question.wanted(), &mut Handler(&cache.inner), true);
+        let mut handler = self.policy.handler(self.seen);
+        let mut work = cache.take_over(&question.wanted(), &mut handler, true, None);
         if let Some(from) = from {
             work.began_with(from);
         }

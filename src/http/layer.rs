@@ -97,6 +97,13 @@ impl CacheLayer {
         self
     }
 
+    /// What pages are counted under in statistics and reports, in place of their route: `/film/{id}` in an axum router,
+    /// and `(pages)` where no router says.
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> CacheLayer {
+        self.policy().label = Some(label.into());
+        self
+    }
+
     /// Gives every page a tag, beside those of its fragments.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> CacheLayer {
         self.policy().tags.push(tag.into());

@@ -11,8 +11,10 @@ use http::{HeaderName, StatusCode};
 
 use super::hole::Fill;
 use super::tags::TagHeader;
+use crate::asker::{Called, Handler};
 use crate::cache::FragmentCache;
 use crate::clock::nanos;
+use crate::observe::FragmentKind;
 use crate::page::Grace;
 
 /// Which part of a query tells pages apart. What does not is kept from the handler when a page is made for the cache,
@@ -71,6 +73,8 @@ pub(super) struct Policy {
     pub(super) tag_header: Option<TagHeader>,
     /// Who it is in `Cache-Status`.
     pub(super) status_name: Option<Arc<str>>,
+    /// What its pages are counted under.
+    pub(super) label: Option<Arc<str>>,
     pub(super) holes: HashMap<String, Fill, ahash::RandomState>,
 }
 
@@ -108,8 +112,16 @@ impl Policy {
             strong_etags: false,
             tag_header: None,
             status_name: Some("minijinja-cache".into()),
+            label: None,
             holes: HashMap::default(),
         }
+    }
+
+    /// The layer as the one who asks for the page of a request. Pages are counted by route, not by address: addresses
+    /// are many, and may hold what is private.
+    pub(super) fn handler<'a>(&'a self, request: &'a Parts) -> Handler<'a> {
+        let name = self.label.as_deref().or_else(|| route(request)).unwrap_or("(pages)");
+        Handler { cache: &self.cache.inner, kind: FragmentKind::Page, called: Called::Name(name) }
     }
 
     /// The request headers that a response of this layer varies by, whatever the handler says.
@@ -166,4 +178,15 @@ impl fmt::Debug for Policy {
             .field("max_body_bytes", &self.max_body_bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// The route that led here, where the router says.
+#[cfg(feature = "axum")]
+fn route(request: &Parts) -> Option<&str> {
+    request.extensions.get::<axum::extract::MatchedPath>().map(axum::extract::MatchedPath::as_str)
+}
+
+#[cfg(not(feature = "axum"))]
+fn route(_: &Parts) -> Option<&str> {
+    None
 }

@@ -26,10 +26,11 @@ use super::lately::Lately;
 use super::make::{Told, in_time, within};
 use super::policy::Policy;
 use super::show::{self, Looked, Shown, Unfit};
-use crate::asker::Handler;
+use crate::asker::Asker;
 use crate::error::{Error, ErrorKind};
 use crate::hole::Holes;
 use crate::lookup::Lookup;
+use crate::observe::{Bypass, Fate, MissReason, Rejection};
 use crate::page::Grace;
 use crate::scope::Scope;
 use crate::stats::Counter;
@@ -70,6 +71,7 @@ impl Shared {
             if work.leads() {
                 self.unstored.note(missing.hash(), inner.clock.now());
                 inner.memory.remove(missing.hash());
+                inner.observers.past.note(missing.hash(), Fate::Rejected(Rejection::Uncacheable));
             }
             work.release();
         }
@@ -222,6 +224,8 @@ where
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         policy.cache.inner.counters.count(Counter::bypasses);
+        let label = policy.handler(&self.parts).label();
+        policy.cache.inner.tell_bypass(label, Bypass::Request(skip.token()), &[]);
         let (seen, holes) = (self.parts.clone(), self.holes());
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         if reads {
@@ -256,6 +260,9 @@ where
             }
             // One with credentials leads nobody to a page that may be his own.
             policy.cache.inner.counters.count(Counter::misses);
+            let label = policy.handler(&self.parts).label();
+            let bypass = Bypass::Request(Skip::Authorization.token());
+            policy.cache.inner.tell_bypass(label, bypass, missing.question.wanted().key);
             return self.make(missing, None).await;
         }
         let inner = &policy.cache.inner;
@@ -263,7 +270,8 @@ where
             if shared.unstored.holds(missing.hash(), inner.clock.now()) {
                 missing.question.wait_for_nobody();
             }
-            let found = match policy.cache.lookup_async(&missing.question.wanted(), &mut Handler(inner)).await {
+            let mut handler = policy.handler(&self.parts);
+            let found = match policy.cache.lookup_async(&missing.question.wanted(), &mut handler).await {
                 Lookup::Compute(work) => return self.missed(missing, work).await,
                 Lookup::Hit(found) => found,
             };
@@ -280,7 +288,8 @@ where
                 Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(show::refused(policy)),
                 Err(Unfit::Age) => {
                     missing.forward = Forward::Request;
-                    let work = policy.cache.replace(&missing.question.wanted(), &mut Handler(inner), true);
+                    let wanted = missing.question.wanted();
+                    let work = policy.cache.replace(&wanted, &mut handler, true, MissReason::Refused);
                     return self.make(missing, Some(work)).await;
                 }
             }
@@ -342,7 +351,7 @@ where
             && let Some(shown) = Shown::stale(policy, &missing, &entry)
         {
             shared.note_failure(missing.hash());
-            work.into_iter().for_each(Work::give_up);
+            work.into_iter().for_each(Work::fail);
             return Ok(shown.answer(policy, &seen).await);
         }
         let told = Told { response: response?, scope, holes };

@@ -7,6 +7,7 @@ use crate::cache::Inner;
 use crate::clock::Nanos;
 use crate::entry::{Body, Entry, Found};
 use crate::front;
+use crate::observe::{Fate, Outcome};
 
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
@@ -19,8 +20,11 @@ impl Inner {
 
     /// Counts a hit for one who came at `latest`, and tells what encloses it.
     pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry, latest: Nanos) {
-        self.counters.hit(entry.cost);
+        entry.hit();
         wanted.tell_enclosing(entry, || self.as_of(entry, latest));
+        if self.observers.of_hits() {
+            self.tell_answered(wanted, entry, Outcome::Hit);
+        }
     }
 
     /// Answers from the valid, fresh entry of an identity, in front or in memory.
@@ -75,9 +79,14 @@ impl Inner {
         let value = decode(&entry.body);
         match value {
             Some(_) => self.note_hit(wanted, &entry, self.clock.latest()),
-            None => self.memory.remove(wanted.identity.hash),
+            None => self.remove_unreadable(wanted.identity.hash),
         }
         value
+    }
+
+    fn remove_unreadable(&self, hash: u128) {
+        self.memory.remove(hash);
+        self.observers.past.note(hash, Fate::Unreadable);
     }
 
     /// The valid, fresh entry of an identity.

@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
-use super::asker::InTemplate;
+use super::asker::{InTemplate, Named};
 use super::{Binding, RenderEnd};
 use crate::context::{self, NoHole};
 use crate::entry::{Body, Found};
@@ -12,6 +12,7 @@ use crate::handler::render_partial;
 use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lookup::Lookup;
+use crate::observe::Bypass;
 use crate::question::Question;
 use crate::record::FOREVER;
 
@@ -104,19 +105,28 @@ impl Binding {
         if let Some(version) = version {
             question.version(&version).map_err(|reason| refuse(format!("the version {reason}")))?;
         }
-        if self.cache.bypassed(ttl == Some(0) || !condition) {
+        let bypass = match (condition, ttl) {
+            (false, _) => Some(Bypass::Condition),
+            (true, Some(0)) => Some(Bypass::Lifetime),
+            (true, _) => None,
+        };
+        question.lifetime(ttl, &self.cache.inner.settings);
+        let wanted = question.wanted();
+        let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
+        let mut asker = InTemplate { binding: self, state, named };
+        if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             return render_partial(state.env(), &template, context);
         }
-        question.lifetime(ttl, &self.cache.inner.settings);
-        match self.cache.lookup(&question.wanted(), &mut InTemplate { binding: self, state }) {
-            Lookup::Hit(Found { body: Body::Text(text), .. }) => Ok(text),
+        match self.cache.lookup(&wanted, &mut asker) {
+            Lookup::Hit(Found { body: Body::Text(text), .. }) => Ok(self.cache.inner.marked_hit(text)),
             Lookup::Hit(_) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
                 let text = render_partial(state.env(), &template, context)?;
-                Ok(work.finish_text(text).into())
+                let mark = work.mark();
+                Ok(work.finish_text(text).marked(mark).into())
             }
         }
     }

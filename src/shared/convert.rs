@@ -8,7 +8,7 @@ use serde_bytes::Bytes;
 
 use super::Core;
 use crate::asker::Asker;
-use crate::entry::{Body, Entry};
+use crate::entry::{Body, Entry, Terms};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
 use crate::page::Page;
@@ -106,15 +106,15 @@ impl Core {
             _ => head.stale,
         };
         record.grace_ends = record.expires.saturating_add(kept);
-        Ok(Entry {
+        let terms = Terms {
             identity: identity.into(),
             version: head.version.map(Into::into),
-            body,
-            record,
             stale: head.stale,
             kept,
             cost: head.cost,
-        })
+            label: asker.label(),
+        };
+        Ok(Entry::new(terms, body, record))
     }
 
     /// The templates an entry was made from, as they are here, if they are the same.

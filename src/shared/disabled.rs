@@ -38,6 +38,7 @@ pub(crate) enum Shared {}
 pub(crate) enum Fetched {
     Found(Arc<Entry>),
     Nothing(Option<Place>),
+    Failed(Option<Place>),
 }
 
 impl SharedTier {

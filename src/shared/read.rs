@@ -5,6 +5,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) enum Fetched {
     Found(Arc<Entry>),
     /// Nothing of use; where the result is to be put once it is computed, if anywhere.
     Nothing(Option<Place>),
+    /// Nothing was heard; where the result is to be put all the same.
+    Failed(Option<Place>),
 }
 
 /// What a value from the store is worth.
@@ -52,6 +55,8 @@ struct Trip<'a, 'w> {
     wanted: &'a Wanted<'w>,
     /// Sampled before anything is asked.
     local: Stamp,
+    /// Whether a question was not answered.
+    failed: AtomicBool,
 }
 
 /// Where the store is asked from: this thread, or one that may block.
@@ -159,7 +164,7 @@ impl Shared {
                 break;
             };
             for (wanted, value) in wanted.iter().zip(values) {
-                let trip = Trip { core: &self.core, inner, wanted, local };
+                let trip = Trip { core: &self.core, inner, wanted, local, failed: AtomicBool::new(false) };
                 if let Judged::Usable(entry) = trip.judge(value.as_deref(), asker) {
                     inner.counters.count(Counter::shared_hits);
                     inner.keep(wanted.identity.hash, &entry);
@@ -174,10 +179,11 @@ impl Shared {
         if !wanted.shareable {
             return Fetched::Nothing(None);
         }
-        let trip = Trip { core: &self.core, inner, wanted, local: inner.floors.stamp() };
+        let local = inner.floors.stamp();
+        let trip = Trip { core: &self.core, inner, wanted, local, failed: AtomicBool::new(false) };
         if !self.core.replica.believed(replica::now()) {
             inner.counters.count(Counter::shared_skips);
-            return Fetched::Nothing(self.place(wanted));
+            return Fetched::Failed(self.place(wanted));
         }
         if let Some(span) = trip.leased() {
             return trip.fetch_leased(io, span, asker).await;
@@ -203,9 +209,15 @@ impl Trip<'_, '_> {
         let inner = Arc::clone(self.inner);
         let call = move |core: &Arc<Core>| match (page, hash) {
             (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
-            _ => trail::within(core, &inner, page, |left| core.read(&[name], left)?.pop().flatten()),
+            _ => trail::within(core, &inner, page, |left| Some(core.read(&[name], left)?.pop().flatten())),
         };
-        io.run(self.inner, self.core, call).await
+        let answer = io.run(self.inner, self.core, call).await;
+        self.note_failure(answer.is_none());
+        answer.flatten()
+    }
+
+    fn note_failure(&self, failed: bool) {
+        self.failed.fetch_or(failed, Ordering::Relaxed);
     }
 
     /// Asks for the entry or the lease to compute it, again and again while another node holds that.
@@ -255,7 +267,9 @@ impl Trip<'_, '_> {
         let call = move |core: &Arc<Core>| {
             trail::within(core, &inner, page, |left| Some(Turn::of(ask(core, left)?, core, name)))
         };
-        io.run(self.inner, self.core, call).await
+        let turn = io.run(self.inner, self.core, call).await;
+        self.note_failure(turn.is_none());
+        turn
     }
 
     /// Looks in the other place where there is one.
@@ -310,7 +324,11 @@ impl Trip<'_, '_> {
             }
             Judged::Nothing => {
                 self.missed();
-                Fetched::Nothing(Some(Place { name, holding: None }))
+                let place = Some(Place { name, holding: None });
+                match self.failed.load(Ordering::Relaxed) {
+                    true => Fetched::Failed(place),
+                    false => Fetched::Nothing(place),
+                }
             }
             // Held by another deployment, and by which templates one's own would be found is not known yet.
             Judged::Elsewhere(_) => {

@@ -52,8 +52,8 @@ struct Trail {
     ahead: HashMap<u128, Option<Vec<u8>>, BuildHasherDefault<Passthrough>>,
 }
 
-/// Reads an entry of a page, and ahead what follows.
-pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Option<Vec<u8>> {
+/// Reads an entry of a page, and ahead what follows; `None` if the store does not answer.
+pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Option<Option<Vec<u8>>> {
     // Taken out: what is read ahead is not borrowed while the store is asked.
     let mut trail = take(core, inner, page);
     let found = trail.read(core, inner, hash);
@@ -100,17 +100,17 @@ impl Trail {
         self.cache == cache && self.since.elapsed() < LONGEST_RENDER
     }
 
-    fn read(&mut self, core: &Core, inner: &Inner, hash: u128) -> Option<Vec<u8>> {
+    fn read(&mut self, core: &Core, inner: &Inner, hash: u128) -> Option<Option<Vec<u8>>> {
         let at = self.asked.len();
         if at < LONGEST * LISTS {
             self.asked.push(hash);
         }
         if let Some(found) = self.ahead.remove(&hash) {
-            return found;
+            return Some(found);
         }
         if self.asked[..at].contains(&hash) {
             // Asked for twice on one page, and not kept in memory: the list has it.
-            return self.trip(core, inner, &[core.name(hash)])?.pop().flatten();
+            return Some(self.trip(core, inner, &[core.name(hash)])?.pop().flatten());
         }
         let mut answers = self.trip(core, inner, &[core.name(hash), list_name(self.page, core.name(hash))])?;
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Trail {
         if self.alone.len() < LISTS {
             self.alone.push((at, list));
         }
-        answers.pop().flatten()
+        Some(answers.pop().flatten())
     }
 
     /// Whether memory does not hold it, and it was not read ahead.

@@ -2,13 +2,15 @@
 //! what was used last within its bound, and forgets what has expired.
 //!
 //! The policy is LRU: with fragment-sized entries TinyLFU refuses new keys in a warm full cache, and a hot one is
-//! rendered again at every maintenance run. There is no listener: one that panics or is slow stalls inserts.
+//! rendered again at every maintenance run. Inserts wait for the listener: it only counts, and must not panic, which would
+//! disable it.
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -20,9 +22,31 @@ pub(crate) struct Memory {
     entries: Cache<u128, Arc<Entry>, BuildHasherDefault<Passthrough>>,
 }
 
+/// Why an entry left memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Departure {
+    NoRoom,
+    Expired,
+    Replaced,
+    Removed,
+}
+
 impl Memory {
-    pub(crate) fn new(max_bytes: u64, clock: Clock) -> Memory {
+    pub(crate) fn new(
+        max_bytes: u64,
+        clock: Clock,
+        departed: impl Fn(u128, &Entry, Departure) + Send + Sync + 'static,
+    ) -> Memory {
         let entries = Cache::builder()
+            .eviction_listener(move |hash: Arc<u128>, entry: Arc<Entry>, cause| {
+                let departure = match cause {
+                    RemovalCause::Size => Departure::NoRoom,
+                    RemovalCause::Expired => Departure::Expired,
+                    RemovalCause::Replaced => Departure::Replaced,
+                    RemovalCause::Explicit => Departure::Removed,
+                };
+                departed(*hash, &entry, departure);
+            })
             .max_capacity(max_bytes)
             .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .eviction_policy(EvictionPolicy::lru())
@@ -36,6 +60,7 @@ impl Memory {
     }
 
     pub(crate) fn put(&self, hash: u128, entry: Arc<Entry>) {
+        entry.label.entered(entry.weight());
         self.entries.insert(hash, entry);
     }
 

@@ -41,9 +41,15 @@ impl Work {
         }
     }
 
-    /// Ends the work because it failed: the next one who waits may try.
+    /// Ends the work undone: the next one who waits may try.
     pub(crate) fn give_up(mut self) {
         drop(self.end_unstored());
+    }
+
+    /// The same because it failed.
+    pub(crate) fn fail(self) {
+        self.failed();
+        self.give_up();
     }
 
     fn end_unstored(&mut self) -> Option<Lead<Arc<Entry>>> {

@@ -1,0 +1,397 @@
+//! What is noticed of the cache's work, and who is told: counts by fragment, reasons of misses, events, explanations.
+//!
+//! Each outcome is told here once, and from here to all who want to know. A hit counts itself under its fragment, which
+//! is all it costs while nobody listens.
+
+mod event;
+mod explain;
+mod label;
+mod mark;
+mod misses;
+mod past;
+mod reason;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+pub use self::event::{About, By, Event, Happened, KeyHash, Subscription, Target};
+pub(crate) use self::event::{Interest, Subscribers};
+pub(crate) use self::explain::{Collector, Collectors, Noted};
+pub use self::explain::{Explained, Explanation, Outcome};
+pub use self::label::{FragmentKind, FragmentStats};
+pub(crate) use self::label::{Label, Labels, Rare};
+pub(crate) use self::mark::marked;
+pub use self::misses::Miss;
+use self::misses::Recent;
+pub(crate) use self::past::{Fate, Past};
+pub use self::reason::{Bypass, MissReason, Rejection};
+use crate::cache::{FragmentCache, Inner};
+use crate::clock::Nanos;
+use crate::context;
+use crate::entry::Entry;
+use crate::floors::TagHash;
+use crate::lookup::Wanted;
+use crate::question::Parts;
+use crate::record::Record;
+use crate::store::memory::Departure;
+
+/// What is known of the cache's work, and who wants to be told.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    pub(crate) labels: Arc<Labels>,
+    pub(crate) past: Arc<Past>,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) collectors: Collectors,
+    recent: Recent,
+    reasons: [AtomicU64; reason::NAMES.len()],
+}
+
+/// Which result a miss is about, and what is noticed of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) label: Arc<Label>,
+    pub(crate) key: KeyHash,
+    /// Known again in all variants, and after the text of a block changed.
+    variants: u64,
+    family: u64,
+}
+
+impl FragmentCache {
+    /// What each fragment did, what saved the most time first: where caching pays, and where it does not.
+    ///
+    /// Counted by where results come from, at most 512 places; over all namespaces.
+    ///
+    /// ```
+    /// use minijinja_cache::{FragmentCache, Options};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// for _ in 0..3 {
+    ///     cache.get_or_set("bio", Options::default().label("bio"), || Ok::<_, std::fmt::Error>("Likes caches."))?;
+    /// }
+    /// let stats = &cache.fragment_stats()[0];
+    /// assert_eq!((stats.label.as_str(), stats.misses, stats.hits), ("bio", 1, 2));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fragment_stats(&self) -> Vec<FragmentStats> {
+        let mut stats = self.inner.observers.labels.read();
+        stats.sort_by(|a, b| b.render_time_saved.cmp(&a.render_time_saved).then_with(|| a.label.cmp(&b.label)));
+        stats
+    }
+
+    /// How many misses and bypasses there were for each reason, by [`MissReason::name`].
+    pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.inner.observers.reasons.iter().map(|count| count.load(Ordering::Relaxed));
+        reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The last misses and bypasses, at most 256, each with its reason; the newest first.
+    pub fn recent_misses(&self) -> Vec<Miss> {
+        self.inner.observers.recent.read()
+    }
+
+    /// Subscribes to what changes the cache: invalidations, evictions, refreshes, failures. Nobody waits for a
+    /// subscriber: one that is slow misses the oldest events, and counts them.
+    ///
+    /// ```
+    /// use minijinja_cache::{FragmentCache, Happened, Target};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// let events = cache.subscribe();
+    /// cache.invalidate_tag("films");
+    /// let Some(Happened::Invalidated { what, .. }) = events.try_next().map(|event| event.what) else { panic!() };
+    /// assert_eq!(what, Target::Tag("films".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.observers.subscribers.subscribe(Interest::Changes)
+    }
+
+    /// The same, and every look-up, computation and first store as well. While there is such a subscription each hit
+    /// makes an event, which takes longer than the hit.
+    pub fn subscribe_to_lookups(&self) -> Subscription {
+        self.inner.observers.subscribers.subscribe(Interest::Lookups)
+    }
+}
+
+impl Observers {
+    pub(crate) fn new() -> Observers {
+        Observers {
+            labels: Arc::new(Labels::new()),
+            past: Arc::default(),
+            subscribers: Arc::default(),
+            collectors: Collectors::default(),
+            recent: Recent::new(),
+            reasons: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// Whether hits are told to anybody.
+    pub(crate) fn of_hits(&self) -> bool {
+        self.subscribers.of_lookups() || self.collectors.any()
+    }
+}
+
+impl Drop for Observers {
+    fn drop(&mut self) {
+        self.subscribers.close();
+    }
+}
+
+impl Subject {
+    pub(crate) fn new(label: Arc<Label>, wanted: &Wanted<'_>) -> Subject {
+        let family = xxh3_64_with_seed(wanted.key, label.family);
+        Subject { label, key: key_hash(wanted.key), variants: xxh3_64(wanted.base), family }
+    }
+
+    pub(crate) fn about(&self) -> About {
+        About::new(&self.label, self.key)
+    }
+}
+
+/// How a key is told apart in reports.
+pub(crate) fn key_hash(key: &[u8]) -> KeyHash {
+    KeyHash(xxh3_64(key))
+}
+
+impl Inner {
+    /// Tells of a look-up that an entry answered.
+    #[cold]
+    pub(crate) fn tell_answered(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) {
+        let about = || About::new(&entry.label, key_hash(wanted.key));
+        self.collect(about, &outcome, wanted.key, Some(entry));
+        if self.observers.subscribers.of_lookups() {
+            self.observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
+        }
+    }
+
+    /// Counts a miss and tells of it.
+    pub(crate) fn tell_miss(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
+        subject.label.count(Rare::Misses);
+        self.tell_why(subject, reason, key)
+    }
+
+    /// Counts a look-up that was not made, and tells of it.
+    pub(crate) fn tell_bypass(&self, label: Arc<Label>, bypass: Bypass, key: &[u8]) {
+        label.count(Rare::Bypasses);
+        let subject = Subject { label, key: key_hash(key), variants: 0, family: 0 };
+        self.tell_why(&subject, &MissReason::Bypassed(bypass), key);
+    }
+
+    fn tell_why(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
+        let observers = &self.observers;
+        observers.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
+        observers.recent.note(subject.about(), reason.clone());
+        let outcome = Outcome::Miss(reason.clone());
+        let noted = self.collect(|| subject.about(), &outcome, key, None);
+        if observers.subscribers.of_lookups() {
+            observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: subject.about(), outcome });
+        }
+        noted
+    }
+
+    /// Has the collector of this place note a look-up, where there is one.
+    fn collect(
+        &self,
+        about: impl FnOnce() -> About,
+        outcome: &Outcome,
+        key: &[u8],
+        found: Option<&Entry>,
+    ) -> Option<Noted> {
+        if !self.observers.collectors.any() {
+            return None;
+        }
+        let collector = context::collector(self.id)?;
+        let found = found.map(|entry| (entry, self.clock.now()));
+        let noted = collector.note(about(), outcome.clone(), key, context::explained(), found);
+        context::set_mark(noted.mark());
+        Some(noted)
+    }
+
+    /// Counts a computation that came to its end, and tells of it.
+    pub(crate) fn tell_computed(
+        &self,
+        subject: &Subject,
+        reason: Option<&MissReason>,
+        entry: &Entry,
+        hash: u128,
+        rejected: Option<Rejection>,
+    ) {
+        match rejected {
+            None => self.remember(subject, hash),
+            // Somebody else's result may be stored.
+            Some(Rejection::Apart) => {}
+            Some(rejection) => self.observers.past.note(hash, Fate::Rejected(rejection)),
+        }
+        let label = &subject.label;
+        let bytes = entry.body.len();
+        label.count(Rare::Renders);
+        label.add(Rare::RenderTime, entry.cost);
+        label.add(Rare::RenderedBytes, bytes as u64);
+        if rejected.is_some() {
+            label.count(Rare::Rejected);
+        }
+        let subscribers = &self.observers.subscribers;
+        if !subscribers.any() {
+            return;
+        }
+        let (about, took) = (subject.about(), Duration::from_nanos(entry.cost));
+        if subscribers.of_lookups() {
+            let computed = Happened::Computed { about: about.clone(), took, bytes, rejected };
+            subscribers.tell(Interest::Lookups, computed);
+        }
+        match reason {
+            _ if rejected.is_some() => {}
+            Some(MissReason::Cold | MissReason::OtherVariant) | None => {
+                if subscribers.of_lookups() {
+                    subscribers.tell(Interest::Lookups, Happened::Stored { about });
+                }
+            }
+            Some(reason) => {
+                let reason = reason.clone();
+                subscribers.tell(Interest::Changes, Happened::Refreshed { about, reason, took });
+            }
+        }
+    }
+
+    /// Counts a computation that failed, and tells of it.
+    pub(crate) fn tell_failed(&self, subject: &Subject) {
+        subject.label.count(Rare::Errors);
+        if self.observers.subscribers.of_lookups() {
+            self.observers.subscribers.tell(Interest::Lookups, Happened::Failed { about: subject.about() });
+        }
+    }
+
+    /// Remembers that a result is stored.
+    fn remember(&self, subject: &Subject, hash: u128) {
+        self.observers.past.note(hash, Fate::Stored);
+        self.observers.past.note_key(subject.variants);
+        self.observers.past.note_key(subject.family);
+    }
+
+    /// Tells of an invalidation, once it is in force here.
+    pub(crate) fn tell_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
+        let subscribers = &self.observers.subscribers;
+        if subscribers.any() {
+            subscribers.tell(Interest::Changes, Happened::Invalidated { what: what(), by });
+        }
+    }
+
+    /// Why memory has no answer.
+    pub(crate) fn why(&self, wanted: &Wanted<'_>, subject: &Subject, tags: &[TagHash]) -> MissReason {
+        let latest = self.clock.latest();
+        let fate = self.observers.past.fate(wanted.identity.hash);
+        if let Some(Fate::Rejected(rejection)) = fate {
+            return MissReason::Rejected(rejection);
+        }
+        if let Some(entry) = self.memory.get(wanted.identity.hash).filter(|it| *it.identity == *wanted.identity.bytes) {
+            if entry.version != wanted.version {
+                return MissReason::Version;
+            }
+            if !entry.fresh(latest, wanted.ttl) {
+                return MissReason::Expired;
+            }
+            if let Some(reason) = self.invalidated(&entry.record, wanted, tags) {
+                return reason;
+            }
+            return MissReason::Unconfirmed;
+        }
+        match fate {
+            Some(Fate::Rejected(rejection)) => MissReason::Rejected(rejection),
+            Some(Fate::Evicted) => MissReason::Evicted,
+            Some(Fate::Stored) if self.settings.memory => MissReason::Evicted,
+            Some(Fate::Expired) => MissReason::Expired,
+            Some(Fate::Cleared) => MissReason::Cleared,
+            Some(Fate::Unreadable) => MissReason::Unreadable,
+            Some(Fate::Stored) | None => self.why_unknown(wanted, subject),
+        }
+    }
+
+    /// Why there was never anything under an identity.
+    fn why_unknown(&self, wanted: &Wanted<'_>, subject: &Subject) -> MissReason {
+        let past = &self.observers.past;
+        if wanted.base.len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
+            return MissReason::OtherVariant;
+        }
+        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
+        match &subject.label.template {
+            Some(template)
+                if site.is_some_and(|site| self.observers.labels.is_changed(site))
+                    && past.knows_key(subject.family) =>
+            {
+                MissReason::TemplateChanged(Arc::clone(template))
+            }
+            _ => MissReason::Cold,
+        }
+    }
+
+    /// What invalidated something.
+    fn invalidated(&self, record: &Record, wanted: &Wanted<'_>, tags: &[TagHash]) -> Option<MissReason> {
+        let stamp = record.begin.stamp;
+        if !self.floors.admit(stamp, []) {
+            return Some(MissReason::Cleared);
+        }
+        let outdated = |tag: TagHash| !self.floors.admit(stamp, [tag]);
+        let (key, namespaces) = tags.split_last()?;
+        if outdated(*key) {
+            return Some(MissReason::KeyInvalidated);
+        }
+        let changed = record.dependencies().iter().find(|it| !it.template.floor().admits(stamp));
+        if let Some(dependency) = changed {
+            return Some(MissReason::TemplateChanged(dependency.template.name().into()));
+        }
+        let mut raised = record.tags().iter().filter(|tag| outdated(tag.hash));
+        let first = raised.next()?;
+        let environment = Parts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
+        Some(match std::iter::once(first).chain(raised).find_map(|tag| tag.name.clone()) {
+            Some(name) => MissReason::TagInvalidated(name),
+            None if namespaces.iter().any(|tag| outdated(*tag)) => MissReason::NamespaceCleared,
+            None if environment.is_some_and(outdated) => MissReason::EnvironmentChanged,
+            None => MissReason::InnerKeyInvalidated,
+        })
+    }
+}
+
+/// What is noted of entries that leave memory. Inserts wait for it, so it waits for nothing.
+#[derive(Debug)]
+pub(crate) struct Departures {
+    past: Arc<Past>,
+    subscribers: Arc<Subscribers>,
+}
+
+impl Departures {
+    pub(crate) fn of(observers: &Observers) -> Departures {
+        Departures { past: Arc::clone(&observers.past), subscribers: Arc::clone(&observers.subscribers) }
+    }
+
+    pub(crate) fn note(&self, hash: u128, entry: &Entry, departure: Departure, now: Nanos) {
+        let label = &entry.label;
+        label.left(entry.weight());
+        match departure {
+            Departure::Replaced => {}
+            Departure::Expired => self.past.note(hash, Fate::Expired),
+            // Whoever removes a single entry says why afterwards.
+            Departure::Removed => self.past.note(hash, Fate::Cleared),
+            Departure::NoRoom => {
+                self.past.note(hash, Fate::Evicted);
+                let age = now.saturating_sub(entry.record.begin.at);
+                let used = entry.is_used();
+                label.count(Rare::Evicted);
+                label.add(Rare::AgeAtEviction, age);
+                if !used {
+                    label.count(Rare::EvictedUnused);
+                }
+                if self.subscribers.any() {
+                    let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.key);
+                    let about = About::new(label, key_hash(key));
+                    let age = Duration::from_nanos(age);
+                    let evicted = Happened::Evicted { about, age, bytes: entry.weight(), used };
+                    self.subscribers.tell(Interest::Changes, evicted);
+                }
+            }
+        }
+    }
+}

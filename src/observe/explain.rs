@@ -1,0 +1,341 @@
+//! What the cache did for one piece of work: every look-up made in it, and what came of it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::event::About;
+use super::reason::{MissReason, Rejection};
+use crate::cache::FragmentCache;
+use crate::clock::Nanos;
+use crate::entry::Entry;
+use crate::record::{FOREVER, Record};
+
+/// How a look-up was answered.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// From memory.
+    Hit,
+    /// With an expired entry within its grace, because somebody else computes it anew.
+    StaleHit,
+    /// By somebody else's computation that was under way.
+    Joined,
+    /// By the shared tier.
+    SharedHit,
+    /// By computing it, for this reason.
+    Miss(MissReason),
+}
+
+impl Outcome {
+    /// In one word: `hit`, `stale`, `joined`, `shared`, `miss` or `bypass`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Hit => "hit",
+            Outcome::StaleHit => "stale",
+            Outcome::Joined => "joined",
+            Outcome::SharedHit => "shared",
+            Outcome::Miss(MissReason::Bypassed(_)) => "bypass",
+            Outcome::Miss(_) => "miss",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// The word, and for what was computed the reason in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Miss(reason) => write!(f, "miss ({reason})"),
+            other => f.write_str(other.name()),
+        }
+    }
+}
+
+/// One look-up, and what came of it.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// What was looked up.
+    pub about: About,
+    /// How it was answered.
+    pub outcome: Outcome,
+    /// What it was looked up inside of: the place of that in [`Explanation::fragments`].
+    pub inside: Option<usize>,
+    /// How long before it was looked up its work had begun; zero for what was computed.
+    pub age: Duration,
+    /// What is left of its lifetime; `None` without expiry, and for what was not stored.
+    pub ttl_left: Option<Duration>,
+    /// Its tags, those of what is inside among them.
+    pub tags: Vec<Arc<str>>,
+    /// The templates it was made from.
+    pub templates: Vec<Arc<str>>,
+    /// What it took to compute, now or when it was stored.
+    pub cost: Duration,
+    /// The size of the result, in bytes.
+    pub bytes: usize,
+    /// Why the result was not stored, if it was computed and is not.
+    pub rejected: Option<Rejection>,
+    /// Whether computing it ended with an error.
+    pub failed: bool,
+    key: Box<[u8]>,
+    mark: u64,
+}
+
+impl Explained {
+    /// The key as it was given, to be read by people. It may hold what is private: an e-mail address, say.
+    pub fn key_text(&self) -> String {
+        crate::key::readable(&self.key)
+    }
+}
+
+/// What the cache did for one piece of work; see [`FragmentCache::explain`].
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Explanation {
+    /// The look-ups, in the order they were made.
+    pub fragments: Vec<Explained>,
+}
+
+impl Explanation {
+    /// How many look-ups were answered in a way, by the word of [`Outcome::name`].
+    pub fn count(&self, outcome: &str) -> usize {
+        self.fragments.iter().filter(|fragment| fragment.outcome.name() == outcome).count()
+    }
+
+    /// The first look-up under a label.
+    pub fn find(&self, label: &str) -> Option<&Explained> {
+        self.fragments.iter().find(|fragment| &*fragment.about.label == label)
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// A line for each look-up, what is inside of another one indented.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut depths: Vec<usize> = Vec::with_capacity(self.fragments.len());
+        for fragment in &self.fragments {
+            let depth = fragment.inside.and_then(|at| depths.get(at)).map_or(0, |depth| depth + 1);
+            depths.push(depth);
+            let About { label, kind, key } = &fragment.about;
+            write!(f, "{:depth$}{kind} {label} [{key}]: {}", "", fragment.outcome, depth = depth * 2)?;
+            if fragment.failed {
+                f.write_str(", failed")?;
+            }
+            if let Some(rejected) = fragment.rejected {
+                write!(f, ", not stored: {rejected}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl FragmentCache {
+    /// Runs a closure, and tells what the cache was asked in it and why it answered as it did: for tests of what is
+    /// cached, and for finding out why something is not.
+    ///
+    /// ```
+    /// use minijinja::{Environment, context};
+    /// use minijinja_cache::FragmentCache;
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// let mut env = Environment::new();
+    /// cache.add_to_environment(&mut env);
+    /// cache.add_template(&mut env, "bio.html", "{% cache user tags=['users'] %}{{ user }}{% endcache %}")?;
+    /// let page = || env.get_template("bio.html")?.render(context! { user => "ada" });
+    ///
+    /// let (_, first) = cache.explain(page);
+    /// assert_eq!(first.fragments[0].outcome.to_string(), "miss (never stored)");
+    /// let (_, second) = cache.explain(page);
+    /// assert_eq!(second.find("bio.html:1").unwrap().outcome.name(), "hit");
+    /// cache.invalidate_tag("users");
+    /// let (_, third) = cache.explain(page);
+    /// assert_eq!(third.fragments[0].outcome.to_string(), "miss (tag \"users\" invalidated)");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain<R>(&self, f: impl FnOnce() -> R) -> (R, Explanation) {
+        let collecting = Collecting::begin(self, false);
+        let result = collecting.scope().run(f);
+        (result, collecting.end())
+    }
+
+    /// The same with a future.
+    pub async fn explain_async<F: Future>(&self, future: F) -> (F::Output, Explanation) {
+        let collecting = Collecting::begin(self, false);
+        let result = collecting.scope().run_async(future).await;
+        (result, collecting.end())
+    }
+}
+
+/// Look-ups being collected.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    fragments: Mutex<Vec<Explained>>,
+    /// Whether templates print where each fragment begins and ends.
+    marks: bool,
+}
+
+/// How many collect for a cache; nobody looks for a collector while there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Collectors {
+    any: AtomicUsize,
+    marking: AtomicUsize,
+}
+
+impl Collectors {
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn marking(&self) -> bool {
+        self.marking.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A collector at work, and the scope that takes it along; what it found is told to the one around it at its end.
+pub(crate) struct Collecting {
+    cache: FragmentCache,
+    collector: Arc<Collector>,
+    outer: Option<Arc<Collector>>,
+}
+
+impl Collecting {
+    pub(crate) fn begin(cache: &FragmentCache, marks: bool) -> Collecting {
+        let counts = &cache.inner.observers.collectors;
+        counts.any.fetch_add(1, Ordering::Relaxed);
+        counts.marking.fetch_add(usize::from(marks), Ordering::Relaxed);
+        let outer = crate::context::collector(cache.inner.id);
+        Collecting {
+            cache: cache.clone(),
+            collector: Arc::new(Collector { fragments: Mutex::default(), marks }),
+            outer,
+        }
+    }
+
+    pub(crate) fn scope(&self) -> crate::scope::Scope {
+        self.cache.scope_collected_by(Arc::clone(&self.collector))
+    }
+
+    pub(crate) fn end(self) -> Explanation {
+        let fragments = std::mem::take(&mut *self.collector.lock());
+        if let Some(outer) = &self.outer {
+            let mut around = outer.lock();
+            let before = around.len();
+            around.extend(fragments.iter().cloned().map(|mut fragment| {
+                fragment.inside = fragment.inside.map(|at| at + before);
+                fragment
+            }));
+        }
+        Explanation { fragments }
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        let counts = &self.cache.inner.observers.collectors;
+        counts.any.fetch_sub(1, Ordering::Relaxed);
+        counts.marking.fetch_sub(usize::from(self.collector.marks), Ordering::Relaxed);
+    }
+}
+
+/// A look-up that a collector has, while its work is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
+    collector: Arc<Collector>,
+    at: usize,
+    mark: u64,
+}
+
+impl Noted {
+    /// The place of it among all of its collector.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The number to mark it by, if it is to be marked.
+    pub(crate) fn mark(&self) -> Option<u64> {
+        self.collector.marks.then_some(self.mark)
+    }
+
+    pub(crate) fn computed(&self, entry: &Entry, rejected: Option<Rejection>, latest: Nanos) {
+        self.update(|fragment| {
+            fragment.cost = Duration::from_nanos(entry.cost);
+            fragment.bytes = entry.body.len();
+            fragment.rejected = rejected;
+            fragment.depends_on(&entry.record);
+            if rejected.is_none() {
+                fragment.ttl_left = left(&entry.record, latest);
+            }
+        });
+    }
+
+    pub(crate) fn failed(&self) {
+        self.update(|fragment| fragment.failed = true);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Explained)) {
+        // Gone, if the work outlived what was to be explained.
+        if let Some(fragment) = self.collector.lock().get_mut(self.at) {
+            change(fragment);
+        }
+    }
+}
+
+impl Collector {
+    /// Notes a look-up inside of another one, and what answered it, if something did.
+    pub(crate) fn note(
+        self: &Arc<Self>,
+        about: About,
+        outcome: Outcome,
+        key: &[u8],
+        inside: Option<usize>,
+        found: Option<(&Entry, Nanos)>,
+    ) -> Noted {
+        static MARKS: AtomicU64 = AtomicU64::new(1);
+        let mark = MARKS.fetch_add(1, Ordering::Relaxed);
+        let mut fragment = Explained {
+            about,
+            outcome,
+            inside,
+            age: Duration::ZERO,
+            ttl_left: None,
+            tags: Vec::new(),
+            templates: Vec::new(),
+            cost: Duration::ZERO,
+            bytes: 0,
+            rejected: None,
+            failed: false,
+            key: key.into(),
+            mark,
+        };
+        if let Some((entry, latest)) = found {
+            fragment.age = Duration::from_nanos(latest.saturating_sub(entry.record.begin.at));
+            fragment.ttl_left = left(&entry.record, latest);
+            fragment.cost = Duration::from_nanos(entry.cost);
+            fragment.bytes = entry.body.len();
+            fragment.depends_on(&entry.record);
+        }
+        let mut fragments = self.lock();
+        fragments.push(fragment);
+        Noted { collector: Arc::clone(self), at: fragments.len() - 1, mark }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Explained>> {
+        self.fragments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Explained {
+    fn depends_on(&mut self, record: &Record) {
+        self.tags = record.tags().iter().filter_map(|tag| tag.name.clone()).collect();
+        let names = record.dependencies().iter().map(|dependency| Arc::from(dependency.template.name()));
+        self.templates = names.collect();
+        self.templates.sort_unstable();
+        self.templates.dedup();
+    }
+}
+
+fn left(record: &Record, latest: Nanos) -> Option<Duration> {
+    (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest)))
+}

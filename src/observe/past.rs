@@ -1,0 +1,102 @@
+//! What became of results that are no longer here: a fixed table of hashes, newest first come.
+//!
+//! A guess for reports, and nothing else depends on it: two hashes in one slot forget each other.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::reason::Rejection;
+
+/// Results remembered (256 KiB, allocated with the first one stored).
+const RESULTS: usize = 1 << 15;
+
+/// Keys remembered (128 KiB).
+const KEYS: usize = 1 << 14;
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stored,
+    Evicted,
+    Expired,
+    Cleared,
+    Unreadable,
+    Rejected(Rejection),
+}
+
+/// All there are; a slot holds the place of one in here.
+const FATES: [Fate; 10] = [
+    Fate::Stored,
+    Fate::Evicted,
+    Fate::Expired,
+    Fate::Cleared,
+    Fate::Unreadable,
+    Fate::Rejected(Rejection::Uncacheable),
+    Fate::Rejected(Rejection::Invalidated),
+    Fate::Rejected(Rejection::TooLarge),
+    Fate::Rejected(Rejection::Expired),
+    Fate::Rejected(Rejection::Apart),
+];
+
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    tables: OnceLock<Tables>,
+}
+
+#[derive(Debug)]
+struct Tables {
+    /// The upper bits of an identity's hash, and in the lowest byte its fate.
+    results: Box<[AtomicU64]>,
+    keys: Box<[AtomicU64]>,
+}
+
+impl Past {
+    pub(crate) fn note(&self, hash: u128, fate: Fate) {
+        let at = FATES.iter().position(|known| *known == fate).unwrap_or(0) as u64;
+        self.tables().results[hash as usize % RESULTS].store(mark(hash) | (at + 1), Ordering::Relaxed);
+    }
+
+    /// Notes that a key is stored, in some variant.
+    pub(crate) fn note_key(&self, key: u64) {
+        self.tables().keys[key as usize % KEYS].store(key, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fate(&self, hash: u128) -> Option<Fate> {
+        let slot = self.tables.get()?.results[hash as usize % RESULTS].load(Ordering::Relaxed);
+        let known = slot & !0xff == mark(hash) && slot & 0xff > 0;
+        known.then(|| FATES.get((slot & 0xff) as usize - 1).copied()).flatten()
+    }
+
+    pub(crate) fn knows_key(&self, key: u64) -> bool {
+        self.tables.get().is_some_and(|tables| tables.keys[key as usize % KEYS].load(Ordering::Relaxed) == key)
+    }
+
+    fn tables(&self) -> &Tables {
+        let table = |slots| (0..slots).map(|_| AtomicU64::new(0)).collect();
+        self.tables.get_or_init(|| Tables { results: table(RESULTS), keys: table(KEYS) })
+    }
+}
+
+/// Other bits than those that choose the slot.
+fn mark(hash: u128) -> u64 {
+    (hash >> 64) as u64 & !0xff
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_fate_is_remembered_until_another_takes_its_slot() {
+        let past = Past::default();
+        let (one, other) = ((7 << 80) | 5, (9 << 80) | 5);
+        assert_eq!(past.fate(one), None);
+        past.note(one, Fate::Stored);
+        past.note(one, Fate::Evicted);
+        assert_eq!((past.fate(one), past.fate(other)), (Some(Fate::Evicted), None));
+        past.note(other, Fate::Stored);
+        assert_eq!((past.fate(one), past.fate(other)), (None, Some(Fate::Stored)));
+        past.note_key(11);
+        assert!(past.knows_key(11) && !past.knows_key(11 + KEYS as u64));
+    }
+}
