@@ -155,6 +155,7 @@ fn next_id() -> u64 {
 }
 
 /// Runs `f` on this thread's context; `None` while the thread is being torn down.
+#[inline]
 fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
     CONTEXT.try_with(|context| f(&mut context.borrow_mut())).ok()
 }
@@ -172,6 +173,7 @@ pub(crate) fn pop(id: FrameId) -> Option<Frame> {
 }
 
 /// Adds to what the innermost frame gathers; nothing outside of any.
+#[inline]
 pub(crate) fn gather(f: impl FnOnce(&mut Record)) {
     with(|context| context.frames.last_mut().map(|frame| frame.with(f)));
 }

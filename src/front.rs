@@ -59,6 +59,7 @@ impl Held {
 
 /// Looks an entry up on this thread. `use_it` answers from it, and from the sequence at which its floors last admitted
 /// it, or gives `None` to have it forgotten; the flag with the answer says that the store is to be told.
+#[inline]
 pub(crate) fn look<R>(
     cache: u64,
     hash: u128,

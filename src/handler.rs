@@ -218,7 +218,7 @@ impl FragmentCache {
             .map_err(|reason| invalid(format!("render of {template:?}: the key {reason}")))?;
         let name = options.label.as_deref().unwrap_or(template);
         let mut asker = InEnvironment { cache: &self.inner, env, name };
-        if self.bypassed(options.bypass(), question.wanted().key, &mut asker) {
+        if self.bypassed(options.bypass(), question.key(), &mut asker) {
             return render_partial(env, template, context.into()).map(Fragment::new);
         }
         question.lifetime(options.ttl, &self.inner.settings);
@@ -324,7 +324,7 @@ impl FragmentCache {
             self.bypassed(Some(Bypass::Key), &[], handler);
             return None;
         }
-        if self.bypassed(options.bypass(), question.wanted().key, handler) {
+        if self.bypassed(options.bypass(), question.key(), handler) {
             return None;
         }
         question.lifetime(options.ttl, &self.inner.settings);

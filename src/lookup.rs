@@ -30,8 +30,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: Identity<'a>,
     /// The key's encoding, which its floor is found by.
     pub(crate) key: &'a [u8],
-    /// The identity up to the key's end: what all variants have in common.
-    pub(crate) base: &'a [u8],
     pub(crate) version: Option<u128>,
     /// The oldest the caller accepts.
     pub(crate) ttl: Nanos,
@@ -75,6 +73,13 @@ impl Wanted<'_> {
         is_of(Kind::Page, self.identity.bytes)
     }
 
+    /// The identity up to the end of the key, which lies in it: what all variants have in common.
+    pub(crate) fn base(&self) -> &[u8] {
+        let end = self.key.as_ptr_range().end as usize;
+        let bytes = self.identity.bytes;
+        bytes.get(..end.saturating_sub(bytes.as_ptr() as usize)).unwrap_or(bytes)
+    }
+
     /// Whether an entry is of this identity and version, and young enough.
     fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
         *entry.identity == *self.identity.bytes && entry.version == self.version && entry.fresh(latest, self.ttl)
@@ -82,6 +87,7 @@ impl Wanted<'_> {
 
     /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
     /// and other nodes' invalidations are accounted for only as far as the entry was known to have survived them.
+    #[inline]
     fn tell_enclosing(&self, entry: &Entry, as_of: impl FnOnce() -> Nanos) {
         context::gather(|record| {
             record.absorb(&entry.record);

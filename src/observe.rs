@@ -144,7 +144,7 @@ impl Drop for Observers {
 impl Subject {
     pub(crate) fn new(label: Arc<Label>, wanted: &Wanted<'_>) -> Subject {
         let family = xxh3_64_with_seed(wanted.key, label.family);
-        Subject { label, key: key_hash(wanted.key), variants: xxh3_64(wanted.base), family }
+        Subject { label, key: key_hash(wanted.key), variants: xxh3_64(wanted.base()), family }
     }
 
     pub(crate) fn about(&self) -> About {
@@ -313,7 +313,7 @@ impl Inner {
     /// Why there was never anything under an identity.
     fn why_unknown(&self, wanted: &Wanted<'_>, subject: &Subject) -> MissReason {
         let past = &self.observers.past;
-        if wanted.base.len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
+        if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
             return MissReason::OtherVariant;
         }
         let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);

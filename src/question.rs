@@ -38,8 +38,6 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
-    /// Of a block: the digest of its text.
-    site: u128,
 }
 
 impl Question {
@@ -50,17 +48,7 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question {
-            bytes,
-            key: 0..0,
-            version: None,
-            ttl: 0,
-            shareable: true,
-            lease: None,
-            waits: true,
-            steady: true,
-            site: 0,
-        }
+        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true, steady: true }
     }
 
     /// The part of a partial's identity before its key.
@@ -76,7 +64,6 @@ impl Question {
         self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
         self.bytes.extend_from_slice(&site.to_le_bytes());
-        self.site = site;
         let (mode, custom) = match escape {
             AutoEscape::None => (0, 0),
             AutoEscape::Html => (1, 0),
@@ -144,8 +131,8 @@ impl Question {
         self.waits = false;
     }
 
-    pub(crate) fn site(&self) -> u128 {
-        self.site
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.bytes[self.key.clone()]
     }
 
     pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
@@ -155,8 +142,7 @@ impl Question {
     pub(crate) fn wanted(&self) -> Wanted<'_> {
         Wanted {
             identity: Identity::new(&self.bytes),
-            key: &self.bytes[self.key.clone()],
-            base: &self.bytes[..self.key.end],
+            key: self.key(),
             version: self.version,
             ttl: self.ttl,
             shareable: self.shareable,

@@ -20,7 +20,6 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use self::asker::{InTemplate, Named};
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::Nanos;
 use crate::compile::Extends;
 use crate::context::{self, RenderId};
 use crate::entry::{Body, Found};
@@ -140,12 +139,12 @@ impl Binding {
     fn miss(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, rest @ ..] = args else { return Err(foreign_call(names::MISS)) };
         let Some(ttl) = literal_ttl(ttl) else { return Err(foreign_call(names::MISS)) };
-        let mut question = self.question(state, site)?;
+        let (mut question, site) = self.question(state, site)?;
         if let Err(reason) = self.key(state, &mut question, key, rest) {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
-        let bypass = (ttl == Some(0)).then_some(Bypass::Lifetime);
-        Ok(self.ask(state, question, ttl, bypass))
+        question.lifetime(ttl, &self.cache.inner.settings);
+        Ok(self.ask(state, &question, site, (ttl == Some(0)).then_some(Bypass::Lifetime)))
     }
 
     /// The same with what few blocks have: a computed lifetime, a condition, a version, variants.
@@ -153,7 +152,7 @@ impl Binding {
         let [key, site, ttl, literal, condition, version, vary, rest @ ..] = args else {
             return Err(foreign_call(names::MISS_WITH));
         };
-        let mut question = self.question(state, site)?;
+        let (mut question, site) = self.question(state, site)?;
         if let Err(reason) = self.key(state, &mut question, key, rest) {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
@@ -183,25 +182,18 @@ impl Binding {
             true => (ttl == Some(0)).then_some(Bypass::Lifetime),
             false => Some(Bypass::Condition),
         };
-        Ok(self.ask(state, question, ttl, bypass))
+        question.lifetime(ttl, &self.cache.inner.settings);
+        Ok(self.ask(state, &question, site, bypass))
     }
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
-    fn ask(
-        &self,
-        state: &mut State<'_, '_>,
-        mut question: Question,
-        ttl: Option<Nanos>,
-        bypass: Option<Bypass>,
-    ) -> bool {
+    fn ask(&self, state: &mut State<'_, '_>, question: &Question, site: u128, bypass: Option<Bypass>) -> bool {
         if let Some(rendering) = state.get_extension_mut::<Rendering>() {
             // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
             rendering.next = None;
         }
-        let named = Named::Site(question.site());
-        question.lifetime(ttl, &self.cache.inner.settings);
         let wanted = question.wanted();
-        let mut asker = InTemplate { binding: self, state, named };
+        let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
         let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             Next::Bypass
         } else {
@@ -226,12 +218,13 @@ impl Binding {
         true
     }
 
-    fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<Question, Error> {
+    /// A question about a block, and the digest of the block's text.
+    fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<(Question, u128), Error> {
         self.cache.inner.check_auto_reload(state.env())?;
         let site = u128::try_from(site.clone()).map_err(|_| foreign_call(names::MISS))?;
         let mut question = Question::new(Kind::Block, &self.cache.namespace);
         question.block(self.environment, site, state.auto_escape());
-        Ok(question)
+        Ok((question, site))
     }
 
     fn key(

@@ -19,6 +19,7 @@ impl Inner {
     }
 
     /// Counts a hit for one who came at `latest`, and tells what encloses it.
+    #[inline]
     pub(crate) fn note_hit(&self, wanted: &Wanted<'_>, entry: &Entry, latest: Nanos) {
         entry.hit();
         wanted.tell_enclosing(entry, || self.as_of(entry, latest));
@@ -28,6 +29,7 @@ impl Inner {
     }
 
     /// Answers from the valid, fresh entry of an identity, in front or in memory.
+    #[inline]
     pub(crate) fn seek<R>(&self, wanted: &Wanted<'_>, answer: impl Fn(&Entry, Nanos) -> R) -> Option<R> {
         let latest = self.clock.latest();
         // Before the floors: what is believed only since an answer that came in between would be held against floors
