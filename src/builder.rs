@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) jitter: f64,
     pub(crate) floor_slots: usize,
     pub(crate) enabled: bool,
+    pub(crate) shadow: f64,
     pub(crate) syntax: SyntaxConfig,
     pub(crate) clock: Clock,
     pub(crate) on_error: Option<OnError>,
@@ -41,6 +42,7 @@ pub struct Builder {
     jitter: f64,
     floor_slots: usize,
     enabled: bool,
+    shadow: f64,
     syntax: SyntaxConfig,
     clock: Clock,
     on_error: Option<OnError>,
@@ -58,6 +60,7 @@ impl fmt::Debug for Builder {
             .field("wait_timeout", &self.wait_timeout)
             .field("jitter", &self.jitter)
             .field("enabled", &self.enabled)
+            .field("shadow", &self.shadow)
             .field("memory", &self.memory)
             .field("shared", &self.shared)
             .finish_non_exhaustive()
@@ -74,6 +77,7 @@ impl Default for Builder {
             jitter: 0.0,
             floor_slots: 1 << 20,
             enabled: true,
+            shadow: 0.0,
             syntax: SyntaxConfig::default(),
             clock: Clock::System,
             on_error: None,
@@ -132,6 +136,37 @@ impl Builder {
     /// as before, and wrong use still fails.
     pub fn enabled(mut self, yes: bool) -> Builder {
         self.enabled = yes;
+        self
+    }
+
+    /// Computes this share of all hits again, from 0 (the default) to 1, and reports those that come out differently: as
+    /// [`Difference`](crate::Difference), as an event, and to [`on_error`](Builder::on_error) without the texts. That finds
+    /// a fragment whose key lacks what its body reads (the visitor, the language) before a visitor does, and one that
+    /// outlives its data. A hundredth is enough where there is traffic.
+    ///
+    /// What was computed is shown, where it is another text: it is this caller's. It is not stored. A closure that fails
+    /// leaves its caller with the hit; a body of a block that fails, fails its page, as it would without a cache. Either
+    /// way nothing is verified for ten seconds. Whole pages are not made again, only what is asked for while they are.
+    ///
+    /// ```
+    /// use minijinja::{Environment, context};
+    /// use minijinja_cache::FragmentCache;
+    ///
+    /// let cache = FragmentCache::builder().shadow(1.0).build()?;
+    /// let mut env = Environment::new();
+    /// cache.add_to_environment(&mut env);
+    /// cache.add_template(&mut env, "who.html", "{% cache 'greeting' 60 %}Hello {{ user }}{% endcache %}")?;
+    /// let page = |user: &str| env.get_template("who.html")?.render(context! { user });
+    ///
+    /// page("ada")?;
+    /// assert_eq!(page("bob")?, "Hello bob");
+    /// let difference = &cache.differences()[0];
+    /// assert_eq!(difference.place.as_deref(), Some("who.html:1"));
+    /// assert_eq!((&*difference.cached, &*difference.computed), ("Hello ada", "Hello bob"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shadow(mut self, share: f64) -> Builder {
+        self.shadow = share;
         self
     }
 
@@ -221,6 +256,9 @@ impl Builder {
         if !(0.0..=1.0).contains(&self.jitter) {
             return refuse(format!("jitter is {}, but must be a fraction from 0 to 1", self.jitter));
         }
+        if !(0.0..=1.0).contains(&self.shadow) {
+            return refuse(format!("shadow is {}, but must be a share from 0 to 1", self.shadow));
+        }
         if self.floor_slots == 0 || self.floor_slots > 1 << 30 {
             return refuse(format!("floor_slots is {}, but must be from 1 to 2^30", self.floor_slots));
         }
@@ -247,6 +285,7 @@ impl Builder {
             jitter: self.jitter,
             floor_slots: self.floor_slots,
             enabled: self.enabled,
+            shadow: self.shadow,
             syntax: self.syntax,
             clock: self.clock,
             on_error: self.on_error,

@@ -187,8 +187,12 @@ impl FragmentCache {
     /// Invalidates every result with this tag in this namespace, and whatever contains one. As
     /// [`invalidate`](FragmentCache::invalidate) otherwise.
     pub fn invalidate_tag(&self, tag: &str) -> Invalidation {
+        self.invalidate_tag_by(tag, By::Call)
+    }
+
+    pub(crate) fn invalidate_tag_by(&self, tag: &str, by: By) -> Invalidation {
         let invalidation = self.inner.raise(self.declared_tag(tag));
-        self.inner.tell_invalidated(Invalidated::Tag(tag), By::Call);
+        self.inner.tell_invalidated(Invalidated::Tag(tag), by);
         invalidation
     }
 

@@ -11,12 +11,14 @@ pub enum ErrorKind {
     Config,
     /// A key that is empty, undefined, or no key at all.
     Key,
-    /// A template folder that is missing, unreadable, or cannot be watched.
+    /// A template folder or a watched file that is missing, unreadable, or cannot be watched.
     Templates,
     /// A value that could not be encoded for the cache, or decoded from it.
     Codec,
     /// The store that several processes share: not reachable, too slow, refusing, or holding what is not ours.
     Store,
+    /// A hit that is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
+    Difference,
     /// Something the cache was told by an application's own code failed (a panic in a callback).
     Callback,
 }

@@ -19,11 +19,11 @@ use crate::context;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
-use crate::key::KeyError;
+use crate::key::{self, KeyError};
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
-use crate::observe::{Bypass, FragmentKind, MissReason};
+use crate::observe::{Bypass, FragmentKind, MissReason, Verifying, unmarked};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
@@ -67,8 +67,15 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        match self.lookup(&question.wanted(), &mut handler) {
-            Lookup::Hit(found) => Ok(text_of(found.body)),
+        let wanted = question.wanted();
+        match self.lookup(&wanted, &mut handler) {
+            Lookup::Hit(found) => Ok(match self.verify(&wanted, &mut handler, found.began) {
+                None => text_of(found.body),
+                Some(verifying) => {
+                    let load = || load().map(|text| text_value(text.into(), markup));
+                    Fragment::new(verify_text(text_of(found.body).into(), verifying, load))
+                }
+            }),
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 work.enter();
@@ -102,8 +109,14 @@ impl FragmentCache {
             let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
                 return Ok(Fragment::new(text_value(load.await?.into(), markup)));
             };
-            match self.lookup_async(&question.wanted(), &mut handler).await {
-                Lookup::Hit(found) => Ok(text_of(found.body)),
+            let wanted = question.wanted();
+            match self.lookup_async(&wanted, &mut handler).await {
+                Lookup::Hit(found) => {
+                    let cached = text_of(found.body);
+                    let Some(verifying) = self.verify(&wanted, &mut handler, found.began) else { return Ok(cached) };
+                    let load = async { load.await.map(|text| text_value(text.into(), markup)) };
+                    Ok(Fragment::new(verify_text_async(cached.into(), verifying, load).await))
+                }
                 Lookup::Compute(mut work) => {
                     self.prepare(&mut work, &options);
                     let text = Inside { work: &mut work, future: pin!(load) }.await?;
@@ -136,8 +149,10 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
         let wanted = question.wanted();
         let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-            return Ok(value);
+        if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+            let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
+            verifying.work().into_iter().for_each(Work::enter);
+            return Ok(verified_value(value, verifying, load()));
         }
         let mut work = match self.join(&wanted, &mut handler, ended) {
             Lookup::Compute(work) => work,
@@ -178,8 +193,14 @@ impl FragmentCache {
             };
             let wanted = question.wanted();
             let ended = self.inner.flights.ended(wanted.identity.hash);
-            if let Some(value) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-                return Ok(value);
+            if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+                let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
+                let future = pin!(load);
+                let computed = match verifying.work() {
+                    Some(work) => Inside { work, future }.await,
+                    None => future.await,
+                };
+                return Ok(verified_value(value, verifying, computed));
             }
             let mut work = match self.join_async(&wanted, &mut handler, ended).await {
                 Lookup::Compute(work) => work,
@@ -222,8 +243,18 @@ impl FragmentCache {
             return render_partial(env, template, context.into()).map(Fragment::new);
         }
         question.lifetime(options.ttl, &self.inner.settings);
-        match self.lookup(&question.wanted(), &mut asker) {
-            Lookup::Hit(found) => Ok(self.inner.marked_fragment(text_of(found.body))),
+        let wanted = question.wanted();
+        match self.lookup(&wanted, &mut asker) {
+            Lookup::Hit(found) => {
+                let cached = self.inner.marked_fragment(text_of(found.body));
+                Ok(match self.verify(&wanted, &mut asker, found.began) {
+                    None => cached,
+                    Some(verifying) => {
+                        let render = || render_partial(env, template, context.into());
+                        Fragment::new(verify_text(cached.into(), verifying, render))
+                    }
+                })
+            }
             Lookup::Compute(mut work) => {
                 self.prepare(&mut work, &options);
                 self.depend_by_name(&mut work, environment, template);
@@ -396,6 +427,59 @@ pub(crate) fn render_partial(env: &Environment<'_>, name: &str, context: Value) 
     let captured = env.get_template(name)?.render_captured(context)?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
+}
+
+/// What computing a hit again gives, or the hit where that fails.
+pub(crate) fn verify_text<E>(
+    cached: Value,
+    mut verifying: Verifying,
+    compute: impl FnOnce() -> Result<Value, E>,
+) -> Value {
+    verifying.work().into_iter().for_each(Work::enter);
+    match compute() {
+        Ok(computed) => verified(cached, verifying, computed),
+        Err(_) => cached,
+    }
+}
+
+async fn verify_text_async<E>(
+    cached: Value,
+    mut verifying: Verifying,
+    compute: impl Future<Output = Result<Value, E>>,
+) -> Value {
+    let future = pin!(compute);
+    let computed = match verifying.work() {
+        Some(work) => Inside { work, future }.await,
+        None => future.await,
+    };
+    match computed {
+        Ok(computed) => verified(cached, verifying, computed),
+        Err(_) => cached,
+    }
+}
+
+fn verified(cached: Value, verifying: Verifying, computed: Value) -> Value {
+    let plain = unmarked(&cached);
+    verifying.compare(plain.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
+    // The same text keeps its marks.
+    if plain.as_str() == computed.as_str() { cached } else { computed }
+}
+
+/// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
+fn verified_value<T: Serialize, E>(cached: T, verifying: Verifying, computed: Result<T, E>) -> T {
+    let Ok(computed) = computed else { return cached };
+    let encoded = |value: &T| {
+        let mut bytes = Vec::new();
+        key::encode_handler_qualifier(value, &mut bytes).ok()?;
+        Some(bytes)
+    };
+    match (encoded(&cached), encoded(&computed)) {
+        (Some(before), Some(after)) if before != after => {
+            verifying.compare(&key::readable(&before), &key::readable(&after));
+        }
+        _ => verifying.compare("", ""),
+    }
+    computed
 }
 
 fn invalid(message: String) -> minijinja::Error {

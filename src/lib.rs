@@ -63,6 +63,9 @@ mod shared;
 #[cfg(not(feature = "shared"))]
 #[path = "shared/disabled.rs"]
 mod shared;
+mod signal;
+#[cfg(feature = "watch")]
+mod source;
 mod stats;
 mod store;
 mod sync;
@@ -83,13 +86,16 @@ pub use invalidated::Invalidated;
 pub use invalidation::{Confirmed, Invalidation};
 pub use lazy::lazy;
 pub use observe::{
-    About, By, Bypass, Event, Explained, Explanation, FragmentKind, FragmentStats, Happened, KeyHash, Miss, MissReason,
-    Outcome, Rejection, Subscription, Target,
+    About, By, Bypass, Difference, Event, Explained, Explanation, FragmentKind, FragmentStats, Happened, KeyHash, Miss,
+    MissReason, Outcome, Rejection, Subscription, Target,
 };
 pub use options::Options;
 pub use scope::{Attached, Scope};
 #[cfg(feature = "shared")]
 pub use shared::{SharedStatus, SharedTier};
+pub use signal::{Connection, Signal};
+#[cfg(feature = "watch")]
+pub use source::WatchedFile;
 pub use stats::Stats;
 #[cfg(feature = "shared")]
 pub use store::LocalStore;

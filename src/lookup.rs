@@ -204,6 +204,12 @@ impl FragmentCache {
         }
     }
 
+    /// Work whose result nobody is to have, see [`Work::discard`].
+    pub(crate) fn apart(&self, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Work {
+        let origin = self.origin(wanted, asker, 0);
+        Work::new(&self.inner, wanted, &origin, None, None)
+    }
+
     fn origin(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, ended: u64) -> Origin {
         let mut tags = Vec::with_capacity(self.namespace.tags.len() + 1);
         tags.extend_from_slice(&self.namespace.tags);

@@ -10,6 +10,7 @@ mod mark;
 mod misses;
 mod past;
 mod reason;
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +25,14 @@ pub(crate) use self::explain::{Collector, Collectors, Noted};
 pub use self::explain::{Explained, Explanation, Outcome};
 pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
-pub(crate) use self::mark::marked;
+pub(crate) use self::mark::{marked, unmarked};
 pub use self::misses::Miss;
 use self::misses::Recent;
 pub(crate) use self::past::{Fate, Past};
 pub use self::reason::{Bypass, MissReason, Rejection};
+pub use self::shadow::Difference;
+use self::shadow::Shadow;
+pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
@@ -46,6 +50,7 @@ pub(crate) struct Observers {
     pub(crate) past: Arc<Past>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) collectors: Collectors,
+    pub(crate) shadow: Shadow,
     recent: Recent,
     reasons: [AtomicU64; reason::NAMES.len()],
 }
@@ -124,6 +129,7 @@ impl Observers {
             past: Arc::default(),
             subscribers: Arc::default(),
             collectors: Collectors::default(),
+            shadow: Shadow::default(),
             recent: Recent::new(),
             reasons: std::array::from_fn(|_| AtomicU64::new(0)),
         }

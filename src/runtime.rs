@@ -27,7 +27,7 @@ use crate::identity::{Kind, named_environment, private_environment};
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
-use crate::observe::{Bypass, marked};
+use crate::observe::{Bypass, Verifying, marked};
 use crate::question::Question;
 use crate::record::Tag;
 use crate::work::Work;
@@ -48,13 +48,25 @@ struct Rendering {
     render: RenderId,
     /// What the last look-up left to be opened.
     next: Option<Next>,
-    open: Vec<(u64, Box<Work>)>,
+    open: Vec<(u64, Open)>,
     tickets: u64,
 }
 
-enum Next {
-    /// Boxed: every render that hits makes room for it and moves it about.
+/// A body that is being rendered. Boxed: every render that hits makes room for it and moves it about.
+enum Open {
     Compute(Box<Work>),
+    /// One of which there is a hit.
+    Verify(Box<Verify>),
+}
+
+struct Verify {
+    verifying: Verifying,
+    cached: Value,
+    mark: Option<u64>,
+}
+
+enum Next {
+    Open(Open),
     Bypass,
     Refused(String),
 }
@@ -198,14 +210,22 @@ impl Binding {
             Next::Bypass
         } else {
             match self.cache.lookup(&wanted, &mut asker) {
-                Lookup::Hit(Found { body: Body::Text(text), .. }) => {
-                    context::set_hit(self.cache.inner.marked_hit(text));
-                    RenderEnd::see(state);
-                    return false;
+                Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
+                    match self.cache.verify(&wanted, &mut asker, began) {
+                        None => {
+                            context::set_hit(self.cache.inner.marked_hit(text));
+                            RenderEnd::see(state);
+                            return false;
+                        }
+                        Some(verifying) => {
+                            let mark = context::take_mark();
+                            Next::Open(Open::Verify(Box::new(Verify { verifying, cached: text, mark })))
+                        }
+                    }
                 }
                 // Blocks hold texts; an identity of theirs is no other's.
                 Lookup::Hit(_) => Next::Bypass,
-                Lookup::Compute(work) => Next::Compute(Box::new(work)),
+                Lookup::Compute(work) => Next::Open(Open::Compute(Box::new(work))),
             }
         };
         Rendering::of(state, &self.cache.inner).next = Some(next);
@@ -247,8 +267,8 @@ impl Binding {
         let source = source.as_str().unwrap_or_default();
         let flags = flags.as_usize().unwrap_or_default();
         let rendering = Rendering::of(state, &self.cache.inner);
-        let mut work = match rendering.next.take() {
-            Some(Next::Compute(work)) => work,
+        let mut open = match rendering.next.take() {
+            Some(Next::Open(open)) => open,
             Some(Next::Bypass) => return Ok(Value::from(NO_TICKET)),
             Some(Next::Refused(message)) => {
                 return Err(Error::new(ErrorKind::InvalidOperation, format!("cache `{source}`: {message}")));
@@ -259,13 +279,18 @@ impl Binding {
             self.check_parents(source, parent)?;
         }
         let options = block_options(options).map_err(|error| in_block(source, error))?;
-        options.label.iter().for_each(|name| work.call(name));
-        self.cache.prepare(&mut work, &options);
-        self.depend_on_render(&mut work);
-        work.enter();
+        match &mut open {
+            Open::Compute(work) => {
+                options.label.iter().for_each(|name| work.call(name));
+                self.cache.prepare(work, &options);
+                self.depend_on_render(work);
+                work.enter();
+            }
+            Open::Verify(verify) => verify.verifying.work().into_iter().for_each(Work::enter),
+        }
         let rendering = Rendering::of(state, &self.cache.inner);
         rendering.tickets += 1;
-        rendering.open.push((rendering.tickets, work));
+        rendering.open.push((rendering.tickets, open));
         Ok(Value::from(rendering.tickets))
     }
 
@@ -389,7 +414,18 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     while rendering.open.len() > at + 1 {
         rendering.open.pop();
     }
-    let Some((_, mut work)) = rendering.open.pop() else { return Err(foreign_call(names::STORE)) };
+    let mut work = match rendering.open.pop() {
+        Some((_, Open::Compute(work))) => work,
+        Some((_, Open::Verify(verify))) => {
+            let Verify { verifying, cached, mark } = *verify;
+            // Output that is being discarded says nothing.
+            if let Some((cached, computed)) = cached.as_str().zip(body.as_str()) {
+                verifying.compare(cached, computed);
+            }
+            return Ok(marked(body.clone(), mark));
+        }
+        None => return Err(foreign_call(names::STORE)),
+    };
     if body.is_undefined() {
         // The output is being discarded (a child template's top level), so there is no text to keep.
         work.note(|record| record.uncacheable = true);

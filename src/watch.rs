@@ -151,6 +151,20 @@ pub(crate) fn watch(
     Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
 }
 
+/// How often a single file is looked at.
+const FILE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Calls `on_change` from a thread of its own whenever a file may have changed, been created, deleted or replaced. By the
+/// clock: notifications would have to be of its folder, with everything else in it, and of those above that.
+pub(crate) fn watch_file(file: &Path, on_change: impl Fn() + Send + 'static) -> Result<Watcher, WatchError> {
+    let inbox = Arc::new(Inbox::default());
+    let callback = Callback { on_change: move |_| on_change(), inbox: Arc::clone(&inbox) };
+    let file = file.to_owned();
+    let work = move || poll::follow_file(&file, FILE_INTERVAL, &callback);
+    let join = thread::Builder::new().name("file watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
+    Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
+}
+
 /// What the caller gave, and whether it may still be called.
 struct Callback<F> {
     on_change: F,

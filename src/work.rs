@@ -17,7 +17,7 @@ use crate::entry::{Body, Entry, Fragment, Terms};
 use crate::flight::Lead;
 use crate::identity::{Kind, is_of};
 use crate::lookup::{Origin, Wanted};
-use crate::observe::{MissReason, Noted, Rare, Rejection, Subject};
+use crate::observe::{About, Label, MissReason, Noted, Rare, Rejection, Subject};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
 use crate::stats::Counter;
@@ -104,6 +104,22 @@ impl Work {
         }
     }
 
+    /// What it is about.
+    pub(crate) fn about(&self) -> About {
+        self.subject.about()
+    }
+
+    pub(crate) fn label(&self) -> Arc<Label> {
+        Arc::clone(&self.subject.label)
+    }
+
+    /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing.
+    pub(crate) fn discard(mut self) -> Arc<Inner> {
+        self.finished = true;
+        self.take_record();
+        Arc::clone(&self.inner)
+    }
+
     /// The number that its text is to be marked by, if any.
     pub(crate) fn mark(&self) -> Option<u64> {
         self.noted.as_ref().and_then(Noted::mark)
@@ -150,7 +166,7 @@ impl Work {
         self.inner.counters.count(Counter::renders);
         let record = self.take_record();
         let body = match body {
-            Body::Text(text) => Body::Text(self.inner.unmarked_text(&text).unwrap_or(text)),
+            Body::Text(text) => Body::Text(self.inner.unmarked_text(text)),
             body => body,
         };
         let entry = self.entry(body, record);

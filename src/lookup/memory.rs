@@ -75,15 +75,19 @@ impl Inner {
         }
     }
 
-    /// A stored value, decoded; what does not decode is no hit, and is removed.
-    pub(crate) fn decoded<T>(&self, wanted: &Wanted<'_>, decode: impl FnOnce(&Body) -> Option<T>) -> Option<T> {
+    /// A stored value, decoded, and when its work began; what does not decode is no hit, and is removed.
+    pub(crate) fn decoded<T>(
+        &self,
+        wanted: &Wanted<'_>,
+        decode: impl FnOnce(&Body) -> Option<T>,
+    ) -> Option<(T, Nanos)> {
         let entry = self.find(wanted)?;
         let value = decode(&entry.body);
-        match value {
+        match &value {
             Some(_) => self.note_hit(wanted, &entry, self.clock.latest()),
             None => self.remove_unreadable(wanted.identity.hash),
         }
-        value
+        value.map(|value| (value, entry.record.begin.at))
     }
 
     fn remove_unreadable(&self, hash: u128) {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::explain::Outcome;
 use super::label::{FragmentKind, Label};
 use super::reason::{MissReason, Rejection};
+use super::shadow::Difference;
 use crate::clock::FAR;
 use crate::error::ErrorKind;
 
@@ -118,6 +119,8 @@ pub enum Happened {
         /// Whether it was ever hit.
         used: bool,
     },
+    /// A hit is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
+    Differed(Difference),
     /// A failure of the cache itself, which failed no page; see [`Builder::on_error`](crate::Builder::on_error).
     Error {
         /// What kind of failure.

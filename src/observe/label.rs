@@ -109,6 +109,10 @@ pub struct FragmentStats {
     pub rendered_bytes: u64,
     /// Results computed.
     pub renders: u64,
+    /// Hits that were computed again by [`Builder::shadow`](crate::Builder::shadow).
+    pub verified: u64,
+    /// Those of them that were something else.
+    pub differing: u64,
     /// Time spent computing, what is inside included.
     pub render_time: Duration,
     /// Time not spent computing, by what each entry cost when it was computed.
@@ -146,6 +150,8 @@ pub(crate) enum Rare {
     Renders,
     RenderTime,
     RenderedBytes,
+    Verified,
+    Differing,
     Saved,
 }
 
@@ -254,6 +260,8 @@ impl Label {
             bytes: gauge(&self.bytes),
             rendered_bytes: self.rare(Rare::RenderedBytes),
             renders: self.rare(Rare::Renders),
+            verified: self.rare(Rare::Verified),
+            differing: self.rare(Rare::Differing),
             render_time: Duration::from_nanos(self.rare(Rare::RenderTime)),
             render_time_saved: Duration::from_nanos(saved.saturating_add(self.rare(Rare::Saved))),
         }
@@ -327,6 +335,12 @@ impl Labels {
             let name = name.as_deref().map(|name| shortened(name).into());
             sites.places.insert(*site, Place { template: Arc::clone(&template), line: *line, name, changed });
         }
+    }
+
+    /// Where a block stands: template and line.
+    pub(crate) fn place(&self, site: u128) -> Option<String> {
+        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        sites.places.get(&site).map(|place| format!("{}:{}", place.template, place.line))
     }
 
     /// Whether the text of a block took the place of another one.

@@ -32,8 +32,17 @@ pub(crate) fn marked(text: Value, mark: Option<u64>) -> Value {
     if text.is_safe() { Value::from_safe_string(out) } else { Value::from(out) }
 }
 
+/// A text without marks.
+pub(crate) fn unmarked(text: &Value) -> Value {
+    match text.as_str().and_then(without_marks) {
+        Some(plain) if text.is_safe() => Value::from_safe_string(plain),
+        Some(plain) => Value::from(plain),
+        None => text.clone(),
+    }
+}
+
 /// The text without marks; `None` if it has none.
-pub(crate) fn unmarked(text: &str) -> Option<String> {
+fn without_marks(text: &str) -> Option<String> {
     let prefix = prefix();
     let mut parts = text.split(prefix);
     let first = parts.next()?;
@@ -64,12 +73,8 @@ impl Inner {
     }
 
     /// A text as it is stored.
-    pub(crate) fn unmarked_text(&self, text: &Value) -> Option<Value> {
-        if !self.observers.collectors.marking() {
-            return None;
-        }
-        let plain = unmarked(text.as_str()?)?;
-        Some(if text.is_safe() { Value::from_safe_string(plain) } else { Value::from(plain) })
+    pub(crate) fn unmarked_text(&self, text: Value) -> Value {
+        if self.observers.collectors.marking() { unmarked(&text) } else { text }
     }
 }
 
@@ -82,15 +87,15 @@ mod tests {
         let inner = marked(Value::from_safe_string("<b>in</b>".into()), Some(0xa1));
         let outer = marked(Value::from(format!("a {inner} ü")), Some(7));
         assert!(inner.is_safe() && !outer.is_safe());
-        assert_eq!(unmarked(outer.as_str().unwrap()).unwrap(), "a <b>in</b> ü");
-        assert_eq!(unmarked("nothing to see"), None);
+        assert_eq!(unmarked(&outer).as_str().unwrap(), "a <b>in</b> ü");
+        assert_eq!(without_marks("nothing to see"), None);
         assert_eq!(marked(Value::from(""), Some(1)).as_str(), Some(""));
     }
 
     #[test]
     fn a_mark_that_was_cut_short_leaves_the_text_around_it() {
         let prefix = prefix();
-        assert_eq!(unmarked(&format!("a{prefix}b1")).unwrap(), "ab1");
-        assert_eq!(unmarked(&format!("a{prefix}zzz; c")).unwrap(), "azzz; c");
+        assert_eq!(without_marks(&format!("a{prefix}b1")).unwrap(), "ab1");
+        assert_eq!(without_marks(&format!("a{prefix}zzz; c")).unwrap(), "azzz; c");
     }
 }

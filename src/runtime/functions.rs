@@ -8,7 +8,7 @@ use super::asker::{InTemplate, Named};
 use super::{Binding, RenderEnd};
 use crate::context::{self, NoHole};
 use crate::entry::{Body, Found};
-use crate::handler::render_partial;
+use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lookup::Lookup;
@@ -118,7 +118,15 @@ impl Binding {
             return render_partial(state.env(), &template, context);
         }
         match self.cache.lookup(&wanted, &mut asker) {
-            Lookup::Hit(Found { body: Body::Text(text), .. }) => Ok(self.cache.inner.marked_hit(text)),
+            Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
+                let text = self.cache.inner.marked_hit(text);
+                match self.cache.verify(&wanted, &mut asker, began) {
+                    None => Ok(text),
+                    Some(verifying) => {
+                        Ok(verify_text(text, verifying, || render_partial(state.env(), &template, context)))
+                    }
+                }
+            }
             Lookup::Hit(_) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);

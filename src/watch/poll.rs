@@ -70,6 +70,26 @@ pub(super) fn follow<F: Fn(Change)>(root: &Path, first: Look, interval: Duration
     }
 }
 
+/// Calls whenever a file may have changed; its folder need not exist.
+pub(super) fn follow_file<F: Fn(Change)>(file: &Path, interval: Duration, callback: &Callback<F>) {
+    let look = || fs::metadata(file).ok().map(|meta| Stamp::of(&meta, SystemTime::now()));
+    let mut last = look();
+    // It may have changed between the caller's last look and this one.
+    callback.call(Change::Paths(vec![file.to_owned()]));
+    while callback.inbox.take(Instant::now() + interval, Duration::ZERO).is_some() {
+        let next = look();
+        let still = match (&last, &next) {
+            (Some(last), Some(next)) => last.is_still(next),
+            (None, None) => true,
+            _ => false,
+        };
+        last = next;
+        if !still {
+            callback.call(Change::Paths(vec![file.to_owned()]));
+        }
+    }
+}
+
 pub(super) fn look(root: &Path) -> io::Result<Look> {
     let mut found = Look::new();
     look_into(root, &mut Vec::new(), SystemTime::now(), &mut found)?;
