@@ -298,6 +298,7 @@ impl Inner {
     fn drop_everything(&self) {
         self.floors.raise_everything();
         self.memory.clear();
+        self.observers.past.note_clear();
     }
 
     pub(crate) fn raise(&self, tag: TagHash) -> Invalidation {

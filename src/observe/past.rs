@@ -41,19 +41,21 @@ const FATES: [Fate; 10] = [
 #[derive(Debug, Default)]
 pub(crate) struct Past {
     tables: OnceLock<Tables>,
+    /// How often everything was cleared: what was stored before is gone, whoever noticed.
+    clears: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Tables {
-    /// The upper bits of an identity's hash, and in the lowest byte its fate.
+    /// The upper bits of an identity's hash, and in the lowest byte its fate and the last four bits of `clears`.
     results: Box<[AtomicU64]>,
     keys: Box<[AtomicU64]>,
 }
 
 impl Past {
     pub(crate) fn note(&self, hash: u128, fate: Fate) {
-        let at = FATES.iter().position(|known| *known == fate).unwrap_or(0) as u64;
-        self.tables().results[hash as usize % RESULTS].store(mark(hash) | (at + 1), Ordering::Relaxed);
+        let at = FATES.iter().position(|known| *known == fate).unwrap_or(0) as u64 + 1;
+        self.tables().results[hash as usize % RESULTS].store(mark(hash) | self.age() | at, Ordering::Relaxed);
     }
 
     /// Notes that a key is stored, in some variant.
@@ -63,12 +65,22 @@ impl Past {
 
     pub(crate) fn fate(&self, hash: u128) -> Option<Fate> {
         let slot = self.tables.get()?.results[hash as usize % RESULTS].load(Ordering::Relaxed);
-        let known = slot & !0xff == mark(hash) && slot & 0xff > 0;
-        known.then(|| FATES.get((slot & 0xff) as usize - 1).copied()).flatten()
+        let at = ((slot & 0xf) as usize).checked_sub(1)?;
+        let fate = FATES.get(at).copied().filter(|_| slot & !0xff == mark(hash))?;
+        let before = slot & 0xf0 != self.age();
+        Some(if before && fate == Fate::Stored { Fate::Cleared } else { fate })
     }
 
     pub(crate) fn knows_key(&self, key: u64) -> bool {
         self.tables.get().is_some_and(|tables| tables.keys[key as usize % KEYS].load(Ordering::Relaxed) == key)
+    }
+
+    pub(crate) fn note_clear(&self) {
+        self.clears.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn age(&self) -> u64 {
+        (self.clears.load(Ordering::Relaxed) & 0xf) << 4
     }
 
     fn tables(&self) -> &Tables {
@@ -96,6 +108,8 @@ mod tests {
         assert_eq!((past.fate(one), past.fate(other)), (Some(Fate::Evicted), None));
         past.note(other, Fate::Stored);
         assert_eq!((past.fate(one), past.fate(other)), (None, Some(Fate::Stored)));
+        past.note_clear();
+        assert_eq!((past.fate(one), past.fate(other)), (None, Some(Fate::Cleared)));
         past.note_key(11);
         assert!(past.knows_key(11) && !past.knows_key(11 + KEYS as u64));
     }

@@ -6,6 +6,8 @@ mod config;
 mod contract;
 mod data;
 mod environments;
+mod events;
+mod explain;
 mod flights;
 mod futures;
 mod grace;
@@ -19,9 +21,15 @@ mod outages;
 mod partial;
 mod properties;
 mod races;
+mod reasons;
 mod scoping;
+mod shadow;
 #[cfg(feature = "shared")]
 mod shared;
+mod signals;
+#[cfg(feature = "watch")]
+mod sources;
+mod statistics;
 mod storms;
 mod support;
 mod syntax;
