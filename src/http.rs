@@ -3,10 +3,6 @@
 //! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and whatever else speaks
 //! `Service<Request<_>, Response = Response<_>>`.
 
-#[cfg(all(doctest, feature = "axum"))]
-#[doc = include_str!("../docs/http.md")]
-struct Guide;
-
 mod ask;
 mod body;
 mod cache_control;

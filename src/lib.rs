@@ -27,6 +27,8 @@ mod error;
 mod flight;
 mod floors;
 mod front;
+#[cfg(doctest)]
+mod guide;
 mod handler;
 mod hole;
 #[cfg(feature = "http")]

@@ -11,6 +11,7 @@ mod explain;
 mod flights;
 mod futures;
 mod grace;
+mod guide;
 mod handler;
 mod hostile;
 mod keys;

@@ -226,7 +226,7 @@ fn the_transcripts_in_the_docs_are_what_curl_shows() {
     let mut terminal = Terminal::new();
     public_pages(&mut terminal);
     own_pages(&mut terminal);
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/http-transcripts.md");
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/src/http-transcripts.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, &terminal.text).unwrap();

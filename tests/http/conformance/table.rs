@@ -1,4 +1,4 @@
-//! Renders the scenarios as `docs/http-conformance.md`, and holds the file to them.
+//! Renders the scenarios as `docs/src/http-conformance.md`, and holds the file to them.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -105,13 +105,13 @@ fn render() -> String {
 
 #[test]
 fn the_table_in_the_docs_is_what_the_scenarios_say() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http-conformance.md");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/http-conformance.md");
     let rendered = render();
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(file, &rendered).unwrap();
     }
     let written = fs::read_to_string(file).unwrap_or_default();
-    assert!(written == rendered, "docs/http-conformance.md is out of date: run this test with UPDATE_DOCS=1");
+    assert!(written == rendered, "docs/src/http-conformance.md is out of date: run this test with UPDATE_DOCS=1");
 }
 
 #[test]
