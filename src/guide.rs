@@ -3,7 +3,7 @@
 //! `tests/suite/guide.rs` sees to it that no chapter with code is left out.
 
 macro_rules! chapters {
-    ($($(#[$feature:meta])* $file:literal $name:ident,)*) => {
+    ($($(#[$feature:meta])* $name:ident = $file:literal,)*) => {
         $(
             $(#[$feature])*
             #[doc = include_str!(concat!("../docs/src/", $file))]
@@ -14,12 +14,31 @@ macro_rules! chapters {
 
 chapters! {
     #[cfg(all(feature = "axum", feature = "watch"))]
-    "getting-started.md" GettingStarted,
-    "keys.md" Keys,
+    GettingStarted = "getting-started.md",
+    Keys = "keys.md",
     #[cfg(feature = "shared")]
-    "invalidation.md" Invalidation,
+    Invalidation = "invalidation.md",
     #[cfg(feature = "watch")]
-    "freshness.md" Freshness,
+    Freshness = "freshness.md",
+    #[cfg(feature = "axum")]
+    Handlers = "handlers.md",
+    #[cfg(feature = "redis")]
+    Shared = "shared.md",
     #[cfg(all(feature = "axum", feature = "http"))]
-    "http.md" Http,
+    Http = "http.md",
+    #[cfg(feature = "redis")]
+    Configuration = "configuration.md",
+    #[cfg(all(feature = "axum", feature = "http", feature = "shared"))]
+    Monitoring = "monitoring.md",
+    #[cfg(feature = "shared")]
+    Testing = "testing.md",
+    Pitfalls = "pitfalls.md",
+    Limits = "limits.md",
+    HowItWorks = "how-it-works.md",
+    #[cfg(all(feature = "axum", feature = "http"))]
+    MigratingFlask = "migrating-flask.md",
+    #[cfg(all(feature = "axum", feature = "http"))]
+    MigratingDjango = "migrating-django.md",
+    MigratingRails = "migrating-rails.md",
+    MigratingTwig = "migrating-twig.md",
 }

@@ -73,7 +73,7 @@ fn pages() -> Vec<Page> {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<Page> = files.map(|path| Page::read(&path)).collect();
     pages.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(pages.len() > 4);
+    assert!(pages.len() > 15);
     pages
 }
 
