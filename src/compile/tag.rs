@@ -37,23 +37,28 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprErr
         return Err(fail(end, "missing key; write `cache KEY` or `cache KEY TTL`"));
     }
     let key = reader.expr()?;
-    let mut arguments = Arguments { source, reader, last: key.clone(), ttl: None, options: Options::default() };
+    let mut arguments =
+        Arguments { source, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
     arguments.read_all()?;
     let Arguments { ttl, options, .. } = arguments;
     if key.shape == Shape::Number && ttl.as_ref().is_some_and(|ttl| ttl.shape == Shape::Str) {
-        let message = format!(
-            "the order is key, then ttl: `{}` stands where the key belongs (Django and Flask put \
-             the lifetime first)",
-            &source[key.range.clone()]
-        );
-        return Err(fail(key.range.start, message));
+        return Err(wrong_order(source, &key));
     }
     Ok(Head { key, ttl, options })
+}
+
+fn wrong_order(source: &str, key: &Expr) -> ExprError {
+    let message = format!(
+        "the order is key, then ttl: `{}` stands where the key belongs (Django and Flask put the lifetime first)",
+        &source[key.range.clone()]
+    );
+    fail(key.range.start, message)
 }
 
 struct Arguments<'s> {
     source: &'s str,
     reader: Reader<'s>,
+    key: &'s Expr,
     last: Expr,
     ttl: Option<Expr>,
     options: Options,
@@ -112,6 +117,10 @@ impl Arguments<'_> {
             return Err(fail(token.start, message));
         }
         if self.ttl.is_some() {
+            // Who also names what it varies by, as Django and Flask do, has the order from there.
+            if self.key.shape == Shape::Number {
+                return Err(wrong_order(self.source, self.key));
+            }
             let message =
                 format!("`{text}` is one argument too many: key, ttl, then options ({KNOWN}) as `name=value`");
             return Err(fail(token.start, message));
