@@ -54,7 +54,8 @@ impl Page {
 
     /// The lines outside of blocks, with their numbers from 1.
     fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
-        let inside = |line: usize| self.blocks.iter().any(|block| (block.lines.start - 1..=block.lines.end).contains(&line));
+        let inside =
+            |line: usize| self.blocks.iter().any(|block| (block.lines.start - 1..=block.lines.end).contains(&line));
         self.lines.iter().enumerate().filter(move |(at, _)| !inside(*at)).map(|(at, line)| (at + 1, line.as_str()))
     }
 
@@ -102,7 +103,8 @@ impl Templates<'_> {
     /// Loads a block; gives the name of its template.
     fn add(&mut self, text: &str) -> String {
         let comment = text.strip_prefix("{#").and_then(|rest| rest.split_once("#}"));
-        let named = comment.map(|(name, _)| name.trim()).filter(|name| name.ends_with(".html") || name.ends_with(".txt"));
+        let named =
+            comment.map(|(name, _)| name.trim()).filter(|name| name.ends_with(".html") || name.ends_with(".txt"));
         let name = named.unwrap_or("page.html").to_owned();
         let text = match comment {
             // The name's line is not part of what is shown.
@@ -176,7 +178,8 @@ fn templates_of_the_guide_show_what_stands_below_them() {
     for mut page in pages() {
         let corrections = check_templates(&page);
         if env::var_os("UPDATE_DOCS").is_none() {
-            let wrong: Vec<_> = corrections.iter().map(|(lines, actual)| format!("line {}: {actual}", lines.start)).collect();
+            let wrong: Vec<_> =
+                corrections.iter().map(|(lines, actual)| format!("line {}: {actual}", lines.start)).collect();
             assert!(wrong.is_empty(), "{}: run this test with UPDATE_DOCS=1\n{}", page.name, wrong.join("\n"));
             continue;
         }
@@ -193,7 +196,8 @@ fn every_snippet_of_the_guide_is_checked() {
     let mut unchecked = String::new();
     for page in pages() {
         for (at, block) in page.blocks.iter().enumerate() {
-            let after = |fence: &str| at > 0 && page.blocks[at - 1].fence == fence && page.follows(at - 1, &[&block.fence]);
+            let after =
+                |fence: &str| at > 0 && page.blocks[at - 1].fence == fence && page.follows(at - 1, &[&block.fence]);
             let checked = match block.fence.as_str() {
                 // `no_run` is compiled at least; it is for what needs a server or never ends.
                 "rust" | "rust,no_run" => doctests.contains(&format!("{:?}", page.name)),
@@ -207,6 +211,7 @@ fn every_snippet_of_the_guide_is_checked() {
                 writeln!(unchecked, "{}:{}: `{}`", page.name, block.lines.start, block.fence).unwrap();
             }
         }
+        assert!(!page.lines.iter().any(|line| line.trim_start().starts_with("~~~")), "{}: fences are ```", page.name);
         // rustdoc takes indented text for code.
         let indented = page.prose().find(|(at, line)| line.starts_with("    ") && page.lines[at - 2].is_empty());
         assert!(indented.is_none(), "{}: {indented:?} is code without a fence", page.name);
@@ -223,7 +228,8 @@ fn links(line: &str) -> Vec<String> {
 
 /// The anchors of a page, as mdBook names them.
 fn anchors(page: &Page) -> Vec<String> {
-    let headings = page.prose().filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
+    let headings =
+        page.prose().filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
     headings
         .map(|heading| {
             let kept = heading.chars().filter(|c| c.is_alphanumeric() || "_- ".contains(*c));
@@ -240,8 +246,12 @@ fn every_link_of_the_guide_leads_somewhere() {
         for (at, line) in page.prose() {
             for link in links(line).into_iter().filter(|link| !link.starts_with("https://")) {
                 let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-                let target = pages.iter().find(|other| if file.is_empty() { other.name == page.name } else { other.name == file });
-                if !target.is_some_and(|target| anchor.is_empty() || anchors(target).iter().any(|known| known == anchor)) {
+                let target = pages
+                    .iter()
+                    .find(|other| if file.is_empty() { other.name == page.name } else { other.name == file });
+                if !target
+                    .is_some_and(|target| anchor.is_empty() || anchors(target).iter().any(|known| known == anchor))
+                {
                     writeln!(dead, "{}:{at}: {link}", page.name).unwrap();
                 }
             }
