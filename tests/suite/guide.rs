@@ -228,11 +228,11 @@ fn links(line: &str) -> Vec<String> {
 
 /// The anchors of a page, as mdBook names them.
 fn anchors(page: &Page) -> Vec<String> {
-    let headings =
-        page.prose().filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
+    let headings = page.prose().filter(|(_, line)| line.starts_with('#'));
     headings
-        .map(|heading| {
-            let kept = heading.chars().filter(|c| c.is_alphanumeric() || "_- ".contains(*c));
+        .map(|(_, heading)| {
+            let kept =
+                heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || "_- ".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
         })
         .collect()
