@@ -18,4 +18,4 @@ mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
-pub(crate) use rewrite::{Extends, rewrite};
+pub(crate) use rewrite::{Block, Extends, rewrite};

@@ -91,7 +91,7 @@ impl FragmentCache {
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = rewrite(source, name, env.syntax())?;
-        self.inner.observers.labels.note_sites(name, &rewritten.sites);
+        self.inner.observers.labels.note_blocks(name, &rewritten.blocks);
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
@@ -126,7 +126,7 @@ impl FragmentCache {
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = rewrite(source, name, syntax)?;
-        self.inner.observers.labels.note_sites(name, &rewritten.sites);
+        self.inner.observers.labels.note_blocks(name, &rewritten.blocks);
         Ok(rewritten.text.map_or(Cow::Borrowed(source), Cow::Owned))
     }
 
@@ -267,7 +267,7 @@ fn serve(
     let rewritten = rewrite(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
-    inner.observers.labels.note_sites(template.name(), &rewritten.sites);
+    inner.observers.labels.note_blocks(template.name(), &rewritten.blocks);
     let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {

@@ -21,8 +21,18 @@ pub(crate) struct Rewritten {
     pub(crate) text: Option<String>,
     /// What the template extends by itself.
     pub(crate) extends: Extends,
-    /// Its cache blocks: the digest of each, its line, and its name where that is a literal.
-    pub(crate) sites: Vec<(u128, usize, Option<String>)>,
+    /// Its cache blocks.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A cache block, as reports call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The digest of its text, and of what that reaches.
+    pub(crate) site: u128,
+    pub(crate) line: usize,
+    /// Its `name=`, where that is a literal.
+    pub(crate) name: Option<String>,
 }
 
 /// What a template extends.
@@ -48,10 +58,10 @@ pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
     if structure.cached.is_empty() && structure.loads.is_empty() {
-        return Ok(Rewritten { text: None, extends: structure.extends, sites: Vec::new() });
+        return Ok(Rewritten { text: None, extends: structure.extends, blocks: Vec::new() });
     }
-    let (text, sites) = assemble(&scan, &structure, name, syntax)?;
-    Ok(Rewritten { text: Some(text), extends: structure.extends, sites })
+    let (text, blocks) = assemble(&scan, &structure, name, syntax)?;
+    Ok(Rewritten { text: Some(text), extends: structure.extends, blocks })
 }
 
 /// The rewritten text, and what it has of cache blocks.
@@ -60,7 +70,7 @@ fn assemble(
     structure: &Structure<'_>,
     name: &str,
     syntax: &SyntaxConfig,
-) -> Result<(String, Vec<(u128, usize, Option<String>)>), Error> {
+) -> Result<(String, Vec<Block>), Error> {
     let parent = match &structure.extends {
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
@@ -68,12 +78,12 @@ fn assemble(
     let lowering = Lowering { scan, syntax, parent };
     let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
     let mut replaced: Vec<(usize, String)> = Vec::new();
-    let mut sites = Vec::with_capacity(structure.cached.len());
+    let mut blocks = Vec::with_capacity(structure.cached.len());
     for cached in &structure.cached {
         let span = &scan.spans[cached.open];
         let site = analysis.site(&site(scan, cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
-        sites.push((site, span.line, called));
+        blocks.push(Block { site, line: span.line, name: called });
         let opening = lowering.opening(cached, site).map_err(|error| {
             let line = span.line + newlines(&scan.source[span.range.start..error.at]);
             refusal(name, line, &error.message)
@@ -99,7 +109,7 @@ fn assemble(
     let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
     writer.out.push_str(&scan.source[rest..]);
     writer.out.push_str(scan.tail);
-    Ok((writer.out, sites))
+    Ok((writer.out, blocks))
 }
 
 fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {

@@ -14,6 +14,7 @@ use ahash::RandomState;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Nanos;
+use crate::compile::Block;
 use crate::identity::Passthrough;
 use crate::stats::{SHARDS, shard};
 
@@ -282,10 +283,12 @@ pub(crate) struct Place {
 /// The labels of a cache, and the places that cache blocks were read at.
 #[derive(Debug)]
 pub(crate) struct Labels {
-    known: RwLock<HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>>,
+    known: RwLock<Known>,
     others: [Arc<Label>; KINDS.len()],
     sites: RwLock<Sites>,
 }
+
+type Known = HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>;
 
 /// By the digest of a block's text.
 #[derive(Debug, Default)]
@@ -320,16 +323,16 @@ impl Labels {
         }
     }
 
-    /// Notes where the cache blocks of a template stand: digest, line, and what its author calls it.
-    pub(crate) fn note_sites(&self, template: &str, blocks: &[(u128, usize, Option<String>)]) {
+    /// Notes where the cache blocks of a template stand. Of those with one text the first one lends its place.
+    pub(crate) fn note_blocks(&self, template: &str, blocks: &[Block]) {
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
         if sites.places.len() > SITES {
             *sites = Sites::default();
         }
         let template: Arc<str> = template.into();
-        let now = blocks.iter().map(|(site, ..)| *site).collect();
+        let now = blocks.iter().map(|block| block.site).collect();
         let before = sites.templates.insert(Arc::clone(&template), now);
-        for (site, line, name) in blocks {
+        for Block { site, line, name } in blocks.iter().rev() {
             let known = sites.places.get(site).is_some_and(|place| !place.changed);
             let changed = !known && before.is_some();
             let name = name.as_deref().map(|name| shortened(name).into());
@@ -420,12 +423,13 @@ mod tests {
     #[test]
     fn a_block_is_called_what_its_author_calls_it_or_by_its_place() {
         let labels = Labels::new();
-        labels.note_sites("page.html", &[(1, 7, None), (2, 9, Some("hero".into()))]);
+        let block = |site, line, name: Option<&str>| Block { site, line, name: name.map(Into::into) };
+        labels.note_blocks("page.html", &[block(1, 7, None), block(2, 9, Some("hero")), block(1, 12, None)]);
         assert_eq!(&*labels.of_site(1).name, "page.html:7");
         assert_eq!(&*labels.of_site(2).name, "hero");
         assert_eq!(labels.of_site(1).family, labels.of_site(2).family);
         assert_eq!(&*labels.of_site(3).name, "(unknown block)");
-        labels.note_sites("page.html", &[(1, 8, None), (3, 10, Some("hero".into()))]);
+        labels.note_blocks("page.html", &[block(1, 8, None), block(3, 10, Some("hero"))]);
         // It moved a line and is the same; the other one has another text.
         assert_eq!(&*labels.of_site(1).name, "page.html:8");
         assert!(!labels.is_changed(1) && labels.is_changed(3));

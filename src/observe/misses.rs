@@ -25,9 +25,12 @@ pub struct Miss {
 /// A ring of places, each with a lock of its own, so that two misses seldom wait for one another.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    places: Box<[Mutex<Option<(u64, Miss)>>]>,
+    places: Box<[Slot]>,
     next: AtomicU64,
 }
+
+/// A place in the ring: the number of its miss, and the miss.
+type Slot = Mutex<Option<(u64, Miss)>>;
 
 impl Recent {
     pub(crate) fn new() -> Recent {
@@ -52,6 +55,6 @@ impl Recent {
     }
 }
 
-fn lock(place: &Mutex<Option<(u64, Miss)>>) -> MutexGuard<'_, Option<(u64, Miss)>> {
+fn lock(place: &Slot) -> MutexGuard<'_, Option<(u64, Miss)>> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
