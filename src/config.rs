@@ -56,6 +56,9 @@ pub struct CacheConfig {
     /// See [`Builder::jitter`].
     #[serde(deserialize_with = "number")]
     pub jitter: Option<f64>,
+    /// See [`Builder::shadow`].
+    #[serde(deserialize_with = "number")]
+    pub shadow: Option<f64>,
     /// See [`Builder::floor_slots`].
     #[serde(deserialize_with = "size")]
     pub floor_slots: Option<u64>,
@@ -224,6 +227,9 @@ impl CacheConfig {
         }
         if let Some(fraction) = self.jitter {
             builder = builder.jitter(fraction);
+        }
+        if let Some(share) = self.shadow {
+            builder = builder.shadow(share);
         }
         if let Some(slots) = self.floor_slots {
             builder = builder.floor_slots(usize::try_from(slots).unwrap_or(usize::MAX));

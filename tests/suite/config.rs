@@ -35,7 +35,7 @@ fn the_example_file_says_what_it_shows() {
 #[test]
 fn a_file_and_variables_say_the_same() {
     let file = toml(
-        "type = 'memcached'\ndefault_ttl = 90\nmax_bytes = '1 MiB'\nwait_timeout = 1.5\njitter = 1\nmemory = false\n\
+        "type = 'memcached'\ndefault_ttl = 90\nmax_bytes = '1 MiB'\nwait_timeout = 1.5\njitter = 1\nshadow = 0.01\nmemory = false\n\
          memcached_servers = ['a:1', 'b:2']\nlease = '2s'\nstaleness_bound = '500ms'\npool_size = 4",
     );
     let same = variables(&[
@@ -44,6 +44,7 @@ fn a_file_and_variables_say_the_same() {
         ("CACHE_MAX_BYTES", "1048576"),
         ("CACHE_WAIT_TIMEOUT", "1.5"),
         ("CACHE_JITTER", "1"),
+        ("CACHE_SHADOW", "0.01"),
         ("CACHE_MEMORY", "off"),
         ("CACHE_MEMCACHED_SERVERS", "a:1, b:2,"),
         ("CACHE_LEASE", "2"),
