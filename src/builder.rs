@@ -146,7 +146,8 @@ impl Builder {
     ///
     /// What was computed is shown, where it is another text: it is this caller's. It is not stored. A closure that fails
     /// leaves its caller with the hit; a body of a block that fails, fails its page, as it would without a cache. Either
-    /// way nothing is verified for ten seconds. Whole pages are not made again, only what is asked for while they are.
+    /// way nothing is verified for ten seconds. Whole pages (feature `http`) are made again after they were shown, in the
+    /// background.
     ///
     /// ```
     /// use minijinja::{Environment, context};

@@ -27,6 +27,7 @@ mod tags;
 mod validate;
 mod vary;
 mod verdict;
+mod verify;
 
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;

@@ -31,6 +31,8 @@ use self::misses::Recent;
 pub(crate) use self::past::{Fate, Past};
 pub use self::reason::{Bypass, MissReason, Rejection};
 pub use self::shadow::Difference;
+#[cfg(feature = "http")]
+pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};

@@ -17,7 +17,7 @@ use http_body::Body;
 use tokio::runtime::Handle as Runtime;
 use tower_service::Service;
 
-use super::ask::{self, Ask, Facts};
+use super::ask::{self, Ask, Asked, Facts};
 use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
 use super::invalidate::Changing;
@@ -26,6 +26,7 @@ use super::lately::Lately;
 use super::make::{Told, in_time, within};
 use super::policy::Policy;
 use super::show::{self, Looked, Shown, Unfit};
+use super::verify::Verifying;
 use crate::asker::Asker;
 use crate::error::{Error, ErrorKind};
 use crate::hole::Holes;
@@ -155,7 +156,9 @@ where
             Ask::Page(asked) => show::look(policy, asked, &parts.headers),
             _ => Looked::Nothing,
         };
+        let verifies = matches!(looked, Looked::Fresh(_)) && policy.cache.inner.is_sampled();
         if let Looked::Fresh(shown) = &looked
+            && !verifies
             && let Some(answer) = shown.at_once(policy, &parts)
         {
             return CacheFuture(State::Ready(Some(answer)));
@@ -165,6 +168,7 @@ where
         let inner = std::mem::replace(&mut self.inner, spare);
         let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
         CacheFuture(State::Running(match (ask, looked) {
+            (Ask::Page(asked), Looked::Fresh(shown)) if verifies => Box::pin(visit.verified(asked, shown)),
             (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
             (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
                 Box::pin(ready(Ok(show::refused(policy))))
@@ -202,6 +206,29 @@ where
 {
     async fn shown(self, shown: Shown) -> Answer<R, S::Error> {
         Ok(shown.answer(&self.shared.policy, &self.parts).await)
+    }
+
+    /// Shows a page, and has it made again in the background to see whether it still comes out the same.
+    async fn verified(mut self, asked: Asked, shown: Shown) -> Answer<R, S::Error> {
+        let shared = Arc::clone(&self.shared);
+        let label = shared.policy.handler(&self.parts).label();
+        let verifying = Verifying::of(&asked, &shown, label);
+        let seen = self.parts.clone();
+        if let (Some(verifying), Ok(runtime)) = (verifying, Runtime::try_current()) {
+            let policy = Arc::clone(&self.shared);
+            runtime.spawn(async move {
+                let policy = &policy.policy;
+                ask::make_whole(&mut self.parts);
+                ask::reduce(policy, &mut self.parts);
+                let inner = &policy.cache.inner;
+                let asked = in_time(self.ask_handler(None, None), inner.sleep_until(Instant::now() + LONGEST_REFRESH));
+                match asked.await {
+                    Some((scope, Ok(response))) => verifying.compare(policy, scope, response).await,
+                    _ => inner.pause_verifying(),
+                }
+            });
+        }
+        Ok(shown.answer(&shared.policy, &seen).await)
     }
 
     /// A request that may change something.

@@ -28,6 +28,8 @@ const SECOND: u64 = 1_000_000_000;
 /// A page to be shown.
 pub(super) struct Shown {
     page: Arc<Page>,
+    /// When its work began.
+    began: Nanos,
     did: Did,
     /// In seconds.
     age: Option<u64>,
@@ -166,7 +168,15 @@ impl Shown {
             return Err(Unfit::Age);
         }
         let conditions = if asked.facts.conditional { Conditions::BeforeHandler } else { Conditions::None };
-        Ok(Shown { page, did: Did::Hit(left), age: Some(age), conditions })
+        Ok(Shown { page, began: found.began, did: Did::Hit(left), age: Some(age), conditions })
+    }
+
+    pub(super) fn page(&self) -> &Arc<Page> {
+        &self.page
+    }
+
+    pub(super) fn began(&self) -> Nanos {
+        self.began
     }
 
     /// An expired page, of which what encloses this request is told as of any other.
@@ -179,7 +189,7 @@ impl Shown {
     /// A page just made and stored.
     pub(super) fn stored(page: Arc<Page>, did: Did) -> Shown {
         let age = page.stored().map(|stored| stored.age / SECOND).filter(|age| *age > 0);
-        Shown { page, did, age, conditions: Conditions::AfterHandler }
+        Shown { page, began: 0, did, age, conditions: Conditions::AfterHandler }
     }
 
     /// A page just made, and not stored.

@@ -58,9 +58,15 @@ pub(crate) struct Shadow {
 /// A hit that is being computed again.
 pub(crate) struct Verifying {
     work: Option<Work>,
-    about: About,
-    place: Option<String>,
-    age: Duration,
+    hit: Hit,
+}
+
+/// A hit, as a difference tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Hit {
+    pub(crate) about: About,
+    pub(crate) place: Option<String>,
+    pub(crate) age: Duration,
 }
 
 impl FragmentCache {
@@ -81,7 +87,7 @@ impl FragmentCache {
         let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
         let place = site.and_then(|site| inner.observers.labels.place(site));
         let age = Duration::from_nanos(inner.clock.now().saturating_sub(began));
-        Some(Verifying { about: work.about(), work: Some(work), place, age })
+        Some(Verifying { hit: Hit { about: work.about(), place, age }, work: Some(work) })
     }
 }
 
@@ -97,18 +103,10 @@ impl Verifying {
         let label = work.label();
         let inner = work.discard();
         label.count(Rare::Verified);
-        let Some(offset) = first_difference(cached, computed) else { return };
-        label.count(Rare::Differing);
-        let difference = Difference {
-            at: SystemTime::now(),
-            about: self.about.clone(),
-            place: self.place.take(),
-            age: self.age,
-            offset,
-            cached: excerpt(cached, offset),
-            computed: excerpt(computed, offset),
-        };
-        inner.tell_difference(difference);
+        if cached != computed {
+            label.count(Rare::Differing);
+            inner.tell_difference(self.hit.clone(), cached, computed);
+        }
     }
 }
 
@@ -117,8 +115,7 @@ impl Drop for Verifying {
     /// cache.
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            let inner = work.discard();
-            inner.observers.shadow.paused_until.store(inner.clock.now().saturating_add(PAUSE), Ordering::Relaxed);
+            work.discard().pause_verifying();
         }
     }
 }
@@ -126,15 +123,24 @@ impl Drop for Verifying {
 impl Inner {
     /// Whether a hit is one of those to be verified.
     #[inline]
-    fn is_sampled(&self) -> bool {
+    pub(crate) fn is_sampled(&self) -> bool {
         let share = self.settings.shadow;
         share > 0.0
             && random() < share
             && self.clock.now() >= self.observers.shadow.paused_until.load(Ordering::Relaxed)
     }
 
-    fn tell_difference(&self, difference: Difference) {
-        let Difference { about, place, offset, .. } = &difference;
+    /// Something that was to be verified could not be computed.
+    pub(crate) fn pause_verifying(&self) {
+        self.observers.shadow.paused_until.store(self.clock.now().saturating_add(PAUSE), Ordering::Relaxed);
+    }
+
+    /// Tells of a hit that differs from what was computed.
+    pub(crate) fn tell_difference(&self, Hit { about, place, age }: Hit, cached: &str, computed: &str) {
+        let offset = first_difference(cached, computed);
+        let (cached, computed) = (excerpt(cached, offset), excerpt(computed, offset));
+        let difference = Difference { at: SystemTime::now(), about, place, age, offset, cached, computed };
+        let Difference { about, place, .. } = &difference;
         let place = place.as_ref().map_or(String::new(), |place| format!(" at {place}"));
         // Without the texts, which may be somebody's own.
         let message = format!(
@@ -174,15 +180,12 @@ fn random() -> f64 {
 }
 
 /// The byte at which two texts differ first, at the beginning of a character in both.
-fn first_difference(one: &str, other: &str) -> Option<usize> {
-    if one == other {
-        return None;
-    }
+fn first_difference(one: &str, other: &str) -> usize {
     let mut at = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
     while !one.is_char_boundary(at) || !other.is_char_boundary(at) {
         at -= 1;
     }
-    Some(at)
+    at
 }
 
 /// What a text says around a place, at the beginning of a character.
@@ -201,12 +204,11 @@ mod tests {
 
     #[test]
     fn texts_differ_at_the_beginning_of_a_character() {
-        assert_eq!(first_difference("same", "same"), None);
-        assert_eq!(first_difference("same", "samba"), Some(3));
-        assert_eq!(first_difference("same", "same and more"), Some(4));
+        assert_eq!(first_difference("same", "samba"), 3);
+        assert_eq!(first_difference("same", "same and more"), 4);
         // Ä and Ö share their first byte.
-        assert_eq!(first_difference("xÄ", "xÖ"), Some(1));
-        assert_eq!(first_difference("", "a"), Some(0));
+        assert_eq!(first_difference("xÄ", "xÖ"), 1);
+        assert_eq!(first_difference("", "a"), 0);
     }
 
     #[test]

@@ -21,4 +21,5 @@ mod stale;
 mod statistics;
 mod storms;
 mod support;
+mod verifying;
 mod visitors;
