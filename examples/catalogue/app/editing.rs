@@ -1,4 +1,4 @@
-//! The edit form: shows a film, checks what comes back, saves it, and refreshes what shows it.
+//! The edit form: shows a film, checks what comes back, saves it, and says so.
 
 use std::collections::BTreeMap;
 
@@ -66,19 +66,27 @@ pub(crate) async fn save(
             let current = Typed { version: film.version.to_string(), ..typed };
             return show(parts, Some(&session), &film, &current, &faults);
         }
-        refresh(parts, &film, &edit);
+        // Before anybody is told. Who saves films knows no cache.
+        let genres = [film.genre.clone(), edit.genre.to_string()];
+        parts.film_saved.send(&Saved { film: film.id, genres });
         Ok(Redirect::to(&format!("/film/{}", film.id)).into_response())
     })
     .await
 }
 
-/// After the edit is saved, and before anybody is told: what counts films, shows the film, or lists its genres. The
-/// cached data (`films`) goes first: a page that still read the old data began before the tags of pages are raised.
-fn refresh(parts: &Parts, before: &Film, edit: &Edit<'_>) {
-    parts.cache.invalidate_tag("films");
-    parts.cache.invalidate_tag(&format!("film:{}", before.id));
-    parts.cache.invalidate_tag(&format!("genre:{}", before.genre));
-    parts.cache.invalidate_tag(&format!("genre:{}", edit.genre));
+/// A film that was saved, and the genres that it left and joined.
+pub(crate) struct Saved {
+    film: i64,
+    genres: [String; 2],
+}
+
+impl Saved {
+    /// What shows it: what counts films, shows the film, or lists its genres. The cached data (`films`) goes first: a page
+    /// that still read the old data began before the tags of pages are raised.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let genres = self.genres.iter().map(|genre| format!("genre:{genre}"));
+        ["films".to_owned(), format!("film:{}", self.film)].into_iter().chain(genres).collect()
+    }
 }
 
 fn show(

@@ -19,7 +19,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use minijinja::Environment;
 use minijinja_cache::http::CacheLayer;
-use minijinja_cache::{FragmentCache, LiveEnvironment, Watcher};
+use minijinja_cache::{FragmentCache, LiveEnvironment, Signal, Watcher};
 
 use self::config::Config;
 use self::db::Db;
@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) db: Arc<Db>,
     pub(crate) cache: FragmentCache,
     pub(crate) templates: LiveEnvironment,
+    pub(crate) film_saved: Signal<editing::Saved>,
     /// Keeps the template folder watched.
     _watcher: Watcher,
 }
@@ -63,7 +64,9 @@ impl App {
             env.get_template(page)?;
         }
         let templates = cache.environment(env);
-        Ok(App(Arc::new(Parts { db, cache, templates, _watcher: watcher })))
+        let film_saved = Signal::new("film saved");
+        cache.on_signal(&film_saved, editing::Saved::tags);
+        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, _watcher: watcher })))
     }
 
     /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what
