@@ -28,6 +28,7 @@ use crate::janitor::Janitor;
 use crate::jitter::Jitter;
 use crate::key;
 use crate::observe::{By, Departures, Observers, Target, key_hash};
+use crate::potential::Measurements;
 use crate::record::{Begin, Dependency, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) observers: Observers,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) jitter: Jitter,
+    pub(crate) potential: Arc<Measurements>,
     /// Template loads that replaced an earlier one; what MiniJinja keeps of the old ones grows with it.
     pub(crate) reloads: AtomicU64,
     /// Loaders made.
@@ -132,6 +134,7 @@ impl FragmentCache {
             observers,
             reporter,
             jitter: Jitter::new(settings.jitter),
+            potential: Arc::new(Measurements::new(settings.potential, settings.readable.clone())),
             reloads: AtomicU64::new(0),
             loaders: AtomicU64::new(0),
             looks: Mutex::default(),

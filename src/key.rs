@@ -16,6 +16,7 @@ use minijinja::value::{Value, ValueKind};
 use serde::Serialize;
 
 pub(crate) use self::readable::{extent, readable};
+use crate::potential::is_measured;
 
 const NONE: u8 = 0;
 const FALSE: u8 = 1;
@@ -141,7 +142,11 @@ fn value_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), KeyErr
             close_list(start, count, out);
         }
         // Macros, modules and loops look like maps, and are not what their author means by a key.
-        ValueKind::Map if value.as_object().is_some_and(|object| object.type_name().starts_with("minijinja::vm")) => {
+        ValueKind::Map
+            if value
+                .as_object()
+                .is_some_and(|object| is_measured(object) || object.type_name().starts_with("minijinja::vm")) =>
+        {
             return Err(KeyError::Kind("a macro, a module or a loop".into()));
         }
         ValueKind::Map => {

@@ -47,6 +47,13 @@ where
     Value::from_object(Lazy { value: OnceLock::new(), load: Mutex::new(Some(Box::new(load))) })
 }
 
+/// What a lazy value is at the moment, without touching it: `None` for a value that is not lazy, `Some(None)` for one
+/// that was not computed, or failed.
+pub(crate) fn peek(value: &Value) -> Option<Option<Value>> {
+    let lazy = value.downcast_object_ref::<Lazy>()?;
+    Some(lazy.value.get().and_then(|(value, _)| value.clone().ok()))
+}
+
 type Load = Box<dyn FnOnce() -> Result<Value, Failure> + Send + Sync>;
 
 struct Lazy {

@@ -50,6 +50,7 @@ mod page;
 #[cfg(not(feature = "http"))]
 #[path = "page/disabled.rs"]
 mod page;
+mod potential;
 mod question;
 mod record;
 #[cfg(feature = "watch")]
@@ -92,6 +93,7 @@ pub use observe::{
     MissReason, Outcome, Rejection, Subscription, Target,
 };
 pub use options::Options;
+pub use potential::Potential;
 pub use scope::{Attached, Scope};
 #[cfg(feature = "shared")]
 pub use shared::{SharedStatus, SharedTier};

@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, rewrite};
+use crate::compile::{Extends, Rewritten, measured, rewrite};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -90,7 +90,7 @@ impl FragmentCache {
     /// A syntax error, of the template or of a cache block in it.
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
-        let rewritten = rewrite(source, name, env.syntax())?;
+        let rewritten = self.inner.lower(source, name, env.syntax())?;
         self.inner.observers.labels.note_blocks(name, &rewritten.blocks);
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
@@ -115,6 +115,7 @@ impl FragmentCache {
             self.inner.counters.count(Counter::invalidations);
         }
         self.refresh_others(&template, environment, replaced);
+        self.inner.potential.loaded();
         Ok(())
     }
 
@@ -161,6 +162,11 @@ impl FragmentCache {
 }
 
 impl Inner {
+    /// Lowers a template that this cache loads.
+    fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+        if self.potential.on { measured(source, name, syntax) } else { rewrite(source, name, syntax) }
+    }
+
     /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.
     pub(crate) fn check_auto_reload(&self, env: &Environment<'_>) -> Result<(), Error> {
         if env.auto_reload() || self.loaders.load(Ordering::Relaxed) == 0 {
@@ -264,10 +270,11 @@ fn serve(
         looked_up(inner, template, Seen { load: None, ..seen });
         return Ok(None);
     };
-    let rewritten = rewrite(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
+    let rewritten = inner.lower(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
     inner.observers.labels.note_blocks(template.name(), &rewritten.blocks);
+    inner.potential.loaded();
     let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {

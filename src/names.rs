@@ -22,3 +22,14 @@ pub(crate) const TICKET: &str = "__fragment";
 pub(crate) const FLAG_SUPER: u32 = 1;
 /// Test: notes that a template added in memory was used.
 pub(crate) const USED: &str = "_fragment.used";
+
+/// Test: whether the include that follows is measured; takes its name.
+pub(crate) const MEASURED: &str = "_fragment.measured";
+/// Filter: gives the name that the test took.
+pub(crate) const TARGET: &str = "_fragment.target";
+/// Filter: takes what a measured include rendered.
+pub(crate) const RENDERED: &str = "_fragment.rendered";
+/// Filter: gives a macro that measures its calls.
+pub(crate) const DECLARED: &str = "_fragment.declared";
+/// Test: notes that what is rendered next is thrown away, or no longer.
+pub(crate) const DISCARDING: &str = "_fragment.discarding";

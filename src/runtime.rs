@@ -10,6 +10,7 @@
 mod arguments;
 mod asker;
 mod functions;
+mod probes;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -126,6 +127,7 @@ impl FragmentCache {
         env.add_function("cache_ttl", bound(Binding::cache_ttl));
         env.add_function("cache_skip", bound(Binding::cache_skip));
         env.add_function("cache_hole", bound(Binding::cache_hole));
+        probes::register(env, &binding);
     }
 }
 

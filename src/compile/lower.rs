@@ -109,7 +109,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Ends a tag with the author's edge and line breaks.
-    fn finish(&self, tag: &mut Tag<'_>, index: usize) {
+    pub(crate) fn finish(&self, tag: &mut Tag<'_>, index: usize) {
         let span = &self.scan.spans[index];
         let end = self.syntax.block_delimiters().1;
         tag.put(" ");
@@ -159,7 +159,7 @@ pub(crate) fn literal_str(text: &str) -> Option<String> {
 }
 
 /// A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
-fn edge(span: &Span) -> Option<char> {
+pub(crate) fn edge(span: &Span) -> Option<char> {
     if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening }
 }
 
@@ -196,7 +196,7 @@ fn literal_text(ttl: Ttl) -> String {
 }
 
 /// `text` as a string literal on one line.
-fn quote(text: &str, limit: usize) -> String {
+pub(crate) fn quote(text: &str, limit: usize) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for (count, c) in text.chars().enumerate() {
@@ -216,10 +216,10 @@ fn quote(text: &str, limit: usize) -> String {
 }
 
 /// The replacement of one tag while it is written.
-struct Tag<'a> {
+pub(crate) struct Tag<'a> {
     source: &'a str,
     span: &'a Span,
-    out: String,
+    pub(crate) out: String,
     /// Line breaks written so far.
     lines: usize,
 }
@@ -227,11 +227,11 @@ struct Tag<'a> {
 type Part = (Range<usize>, bool);
 
 impl<'a> Tag<'a> {
-    fn new(source: &'a str, span: &'a Span) -> Self {
+    pub(crate) fn new(source: &'a str, span: &'a Span) -> Self {
         Tag { source, span, out: String::new(), lines: 0 }
     }
 
-    fn put(&mut self, text: &str) {
+    pub(crate) fn put(&mut self, text: &str) {
         self.out.push_str(text);
     }
 
@@ -307,7 +307,8 @@ impl<'a> Tag<'a> {
         }
     }
 
-    fn copy(&mut self, range: Range<usize>, flat: bool) {
+    /// Copies a stretch of the source, on one line where it must not bring its own line breaks.
+    pub(crate) fn copy(&mut self, range: Range<usize>, flat: bool) {
         let text = &self.source[range.clone()];
         if !flat {
             self.lines += newlines(text);

@@ -10,6 +10,7 @@ use crate::compile::analyze::{Analysis, Site};
 use crate::compile::blocks::{Cached, Structure, structure};
 use crate::compile::lex::newlines;
 use crate::compile::lower::{Lowering, before_line_statement, literal_str};
+use crate::compile::parts::{Part, parts};
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
 use crate::names::LOAD;
@@ -55,12 +56,31 @@ pub(crate) enum Extends {
 /// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
 /// MiniJinja rejects by itself is left for it to report.
 pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    lower(source, name, syntax, |_, _| Vec::new())
+}
+
+/// The same, with includes and macros whose calls are measured.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub(crate) fn measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    lower(source, name, syntax, parts)
+}
+
+fn lower(
+    source: &str,
+    name: &str,
+    syntax: &SyntaxConfig,
+    find: fn(&Scan<'_>, &Structure<'_>) -> Vec<Part>,
+) -> Result<Rewritten, Error> {
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
-    if structure.cached.is_empty() && structure.loads.is_empty() {
+    let parts = find(&scan, &structure);
+    if structure.cached.is_empty() && structure.loads.is_empty() && parts.is_empty() {
         return Ok(Rewritten { text: None, extends: structure.extends, blocks: Vec::new() });
     }
-    let (text, blocks) = assemble(&scan, &structure, name, syntax)?;
+    let (text, blocks) = assemble(&scan, &structure, &parts, name, syntax)?;
     Ok(Rewritten { text: Some(text), extends: structure.extends, blocks })
 }
 
@@ -68,6 +88,7 @@ pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
 fn assemble(
     scan: &Scan<'_>,
     structure: &Structure<'_>,
+    parts: &[Part],
     name: &str,
     syntax: &SyntaxConfig,
 ) -> Result<(String, Vec<Block>), Error> {
@@ -91,6 +112,7 @@ fn assemble(
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
+    replaced.extend(parts.iter().filter_map(|part| lowering.probed(part, name, &structure.loads)));
     replaced.sort();
 
     let mut writer = Writer { scan, structure, out: String::new() };

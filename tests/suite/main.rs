@@ -20,6 +20,7 @@ mod nesting;
 #[cfg(feature = "shared")]
 mod outages;
 mod partial;
+mod potential;
 mod properties;
 mod races;
 mod reasons;

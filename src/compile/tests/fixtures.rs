@@ -1,16 +1,31 @@
 //! Every `tests/rewrites/*.html` against the snapshot next to it: the lowered text, or the error
-//! of an `err_…` template. `UPDATE=1` writes the snapshots.
+//! of an `err_…` template; `tests/probes/*.html` the same, lowered for measuring. `UPDATE=1` writes the snapshots.
 //!
 //! A first line `#! flags` sets the syntax and is not part of the template.
 
 use std::fs;
 use std::path::Path;
 
+use minijinja::Error;
+use minijinja::syntax::SyntaxConfig;
+
 use super::support::{env, syntax};
+use crate::compile::{Rewritten, measured, rewrite};
+
+type Lower = fn(&str, &str, &SyntaxConfig) -> Result<Rewritten, Error>;
 
 #[test]
 fn rewrites_match_their_snapshots() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rewrites");
+    compare("tests/rewrites", rewrite);
+}
+
+#[test]
+fn measured_rewrites_match_their_snapshots() {
+    compare("tests/probes", measured);
+}
+
+fn compare(dir: &str, lower: Lower) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
     let mut failures = Vec::new();
     let mut paths: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "html"));
@@ -19,7 +34,7 @@ fn rewrites_match_their_snapshots() {
     for path in paths {
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let content = fs::read_to_string(&path).unwrap();
-        let actual = outcome(&file, &content);
+        let actual = outcome(&file, &content, lower);
         let is_error = actual.starts_with("error: ");
         if is_error != file.starts_with("err_") {
             failures.push(format!("{file}: {actual}"));
@@ -34,13 +49,13 @@ fn rewrites_match_their_snapshots() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn outcome(file: &str, content: &str) -> String {
+fn outcome(file: &str, content: &str, lower: Lower) -> String {
     let (flags, source) = match content.strip_prefix("#!") {
         Some(rest) => rest.split_once('\n').unwrap(),
         None => ("", content),
     };
     let syntax = syntax(flags);
-    match crate::compile::rewrite(source, file, &syntax) {
+    match lower(source, file, &syntax) {
         Err(error) => format!("error: {}\n", error.detail().unwrap_or("")),
         Ok(rewritten) => {
             let text = rewritten.text.unwrap_or_else(|| "(unchanged)\n".to_owned());

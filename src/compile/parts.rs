@@ -1,0 +1,56 @@
+//! The parts of a template that can be measured: its includes and its macros.
+//!
+//! Owns where they are and whether their output can be discarded. What takes their place is left to `probe`.
+
+use crate::compile::analyze::keyword;
+use crate::compile::blocks::Structure;
+use crate::compile::refuse::is_set_block;
+use crate::compile::rewrite::Extends;
+use crate::compile::scan::Scan;
+
+/// A part, by the spans of its tags.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// An include whose output is shown, unless the whole template's is discarded: then nothing captures it.
+    Include { span: usize, outermost: bool },
+    /// A macro, from tag to tag.
+    Macro { open: usize, close: usize },
+    /// What renders a template and throws its output away: a `from`, or an include at the top of a child.
+    Discarded { span: usize },
+}
+
+/// Finds the parts, in source order of their last tags.
+pub(crate) fn parts(scan: &Scan<'_>, structure: &Structure<'_>) -> Vec<Part> {
+    let source = scan.source;
+    let child = structure.extends != Extends::None;
+    let mut parts = Vec::new();
+    let mut open: Vec<(&str, usize)> = Vec::new();
+    for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
+        let Some(word) = keyword(source, span) else { continue };
+        match word {
+            "include" => {
+                let outermost = !open.iter().any(|(word, _)| CAPTURES.contains(word));
+                parts.push(match outermost && child {
+                    true => Part::Discarded { span: index },
+                    false => Part::Include { span: index, outermost },
+                });
+            }
+            "from" => parts.push(Part::Discarded { span: index }),
+            "set" if !is_set_block(source, &span.tokens) => {}
+            _ if OPENERS.contains(&word) => open.push((word, index)),
+            _ => {
+                let closes = word.strip_prefix("end");
+                let Some((_, at)) = open.pop_if(|(word, _)| closes == Some(*word)) else { continue };
+                if closes == Some("macro") {
+                    parts.push(Part::Macro { open: at, close: index });
+                }
+            }
+        }
+    }
+    parts
+}
+
+/// What shows what stands in it, if anything does: inside of these nothing is discarded unseen.
+const CAPTURES: [&str; 6] = ["block", "cache", "call", "filter", "macro", "set"];
+
+const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];

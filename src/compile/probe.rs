@@ -1,0 +1,146 @@
+//! Writes includes and macros so that their calls are measured, on the lines the author used.
+//!
+//! Owns the text that takes the place of these tags. It must change nothing that a template can see: it opens no scope,
+//! since what an included template sets is seen after it and since scopes count towards the recursion limit, and it
+//! evaluates an include's name once.
+//!
+//! An include becomes a condition around a capture, and the same include without one where it cannot be measured:
+//!
+//! ```jinja
+//! {% if (NAME) is MEASURED(ID, …) %}{% filter RENDERED(ID) %}{% include none|TARGET %}{% endfilter %}
+//! {% else %}{% include none|TARGET %}{% endif %}
+//! ```
+//!
+//! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
+
+use std::ops::Range;
+
+use minijinja::syntax::SyntaxConfig;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::compile::analyze::bound_names;
+use crate::compile::expr::Reader;
+use crate::compile::lex::Token;
+use crate::compile::lower::{Lowering, Tag, edge, quote};
+use crate::compile::parts::Part;
+use crate::compile::reads::reads;
+use crate::compile::rewrite::rewrite;
+use crate::names::{DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
+
+/// What may follow the name in an include.
+const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
+
+impl Lowering<'_, '_> {
+    /// What takes the place of a part's last tag: its span and the text. `None` where it is left as it is.
+    pub(crate) fn probed(&self, part: &Part, name: &str, loads: &[Range<usize>]) -> Option<(usize, String)> {
+        match *part {
+            Part::Include { span, outermost } => Some((span, self.include(span, outermost, name)?)),
+            Part::Macro { open, close } => Some((close, self.declared(open, close, name)?)),
+            Part::Discarded { span } => Some((span, self.discarded(span, loads))),
+        }
+    }
+
+    fn include(&self, index: usize, outermost: bool, name: &str) -> Option<String> {
+        let source = self.scan.source;
+        let span = &self.scan.spans[index];
+        let (start, end) = self.syntax.block_delimiters();
+        let tokens = span.tokens.get(1..)?;
+        let mut reader = Reader::statement(source, tokens);
+        let wanted = reader.expr().ok()?.range;
+        let markers = &tokens[reader.pos..];
+        if !markers.iter().all(|token| MARKERS.contains(&token.text(source))) {
+            return None;
+        }
+        let markers: String = markers.iter().map(|token| format!(" {}", token.text(source))).collect();
+        let include = format!("{start} include none|{TARGET}{markers} {end}");
+        let (id, place) = (id(name, span.range.start, "include"), format!("{name}:{}", span.line));
+
+        let mut tag = Tag::new(source, span);
+        tag.put(start);
+        tag.out.extend(edge(span));
+        tag.put(" if (");
+        // On the tag's first line, where MiniJinja says the include is.
+        tag.copy(wanted.clone(), true);
+        let (place, text) = (quote(&place, usize::MAX), one_line(&source[wanted]));
+        tag.put(&format!(") is {MEASURED}({id}, {outermost}, {place}, {text}) {end}"));
+        tag.put(&format!("{start} filter {RENDERED}({id}) {end}{include}{start} endfilter {end}"));
+        tag.put(&format!("{start} else {end}{include}{start} endif"));
+        Some(self.finished(tag, index))
+    }
+
+    /// Has the runtime know that nobody sees what is rendered in the meantime.
+    fn discarded(&self, index: usize, loads: &[Range<usize>]) -> String {
+        let span = &self.scan.spans[index];
+        let (start, end) = self.syntax.block_delimiters();
+        let mut tag = Tag::new(self.scan.source, span);
+        tag.put(start);
+        tag.out.extend(edge(span));
+        tag.put(&format!(" if none is {DISCARDING}(true) {end}{start} endif {end}{start} "));
+        let inner = span.tokens.first().map_or(span.inner.start, |token| token.start)
+            ..span.tokens.last().map_or(span.inner.end, |token| token.end);
+        let inside = |load: &&Range<usize>| inner.start <= load.start && load.end <= inner.end;
+        match loads.iter().find(inside) {
+            Some(load) => {
+                tag.copy(inner.start..load.start, false);
+                tag.put("(");
+                tag.copy(load.clone(), false);
+                tag.put(&format!(")|{LOAD}"));
+                tag.copy(load.end..inner.end, false);
+            }
+            None => tag.copy(inner, false),
+        }
+        tag.put(&format!(" {end}{start} if none is {DISCARDING}(false) {end}{start} endif"));
+        self.finished(tag, index)
+    }
+
+    fn declared(&self, open: usize, close: usize, name: &str) -> Option<String> {
+        let source = self.scan.source;
+        let (opening, closing) = (&self.scan.spans[open], &self.scan.spans[close]);
+        let (start, end) = self.syntax.block_delimiters();
+        let [declared, parameters @ ..] = &bound_names(source, opening)[..] else { return None };
+        // As MiniJinja reads it; what it cannot read is not measured, and it will say so itself.
+        let body = &source[opening.range.end..closing.range.start];
+        let body = rewrite(body, name, self.syntax).ok()?.text.unwrap_or_else(|| body.to_owned());
+        let mut read = reads(&body, self.syntax)?;
+        let defaults = reads(&defaults(source, opening.tokens.get(2..)?, self.syntax), self.syntax)?;
+        let of_parameter = |path: &String| parameters.contains(&path.split('.').next().unwrap_or_default());
+        read.extend(defaults.into_iter().filter(|path| !of_parameter(path)));
+        let (id, place) = (id(name, opening.range.start, declared), format!("{name}:{}", opening.line));
+        let version = xxh3_64(source[opening.range.start..closing.range.end].as_bytes()) >> 1;
+
+        let mut tag = Tag::new(source, closing);
+        tag.put(start);
+        tag.out.extend(edge(closing));
+        tag.put(" ");
+        tag.copy(closing.tokens.first()?.start..closing.tokens.last()?.end, false);
+        tag.put(&format!(" {end}{start} set {declared} = {declared}|{DECLARED}({id}, {version}, "));
+        let place = quote(&place, usize::MAX);
+        tag.put(&format!("{place}, \"{declared}\", \"{}\", \"{}\")", parameters.join(" "), read.join(" ")));
+        Some(self.finished(tag, close))
+    }
+
+    fn finished(&self, mut tag: Tag<'_>, index: usize) -> String {
+        self.finish(&mut tag, index);
+        tag.out
+    }
+}
+
+/// What names a part in its template; below 2^63, as MiniJinja's integers are cheapest.
+fn id(template: &str, at: usize, what: &str) -> u64 {
+    xxh3_64(format!("{}:{template}{at}:{what}", template.len()).as_bytes()) >> 1
+}
+
+/// The parameter list as a template that prints it, so that what its defaults read is found.
+fn defaults(source: &str, tokens: &[Token], syntax: &SyntaxConfig) -> String {
+    let (print, printed) = syntax.variable_delimiters();
+    let list = match (tokens.first(), tokens.last()) {
+        (Some(first), Some(last)) => &source[first.start..last.end],
+        _ => "()",
+    };
+    // A call of this form takes arguments just as a macro declares them.
+    format!("{print} none|default{list} {printed}")
+}
+
+fn one_line(text: &str) -> String {
+    quote(&text.split_whitespace().collect::<Vec<_>>().join(" "), usize::MAX)
+}

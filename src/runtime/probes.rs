@@ -1,0 +1,150 @@
+//! What includes and macros are lowered to where they are measured: see `compile/probe.rs` for the text.
+//!
+//! An include is measured between `_fragment.measured`, which takes its name, and `_fragment.rendered`. Its inputs are
+//! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, State};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::Binding;
+use super::arguments::foreign_call;
+use crate::compile::reads;
+use crate::names;
+use crate::potential::{CALLER, Declared, Given, Kind, Plan, Running, escaping, is_plain_list};
+
+pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
+    let (measured, rendered, declared) = (binding.clone(), binding.clone(), binding.clone());
+    env.add_test(names::MEASURED, move |state: &mut State<'_, '_>, args: &[Value]| measured.measured(state, args));
+    env.add_filter(names::TARGET, |state: &mut State<'_, '_>, _: &Value| {
+        Running::of(state).target.take().ok_or_else(|| foreign_call(names::TARGET))
+    });
+    env.add_filter(names::RENDERED, move |state: &mut State<'_, '_>, args: &[Value]| rendered.rendered(state, args));
+    env.add_filter(names::DECLARED, move |state: &mut State<'_, '_>, args: &[Value]| declared.declared(state, args));
+    env.add_test(names::DISCARDING, |state: &mut State<'_, '_>, _: &Value, begins: bool| {
+        let discarding = &mut Running::of(state).discarding;
+        *discarding = if begins { *discarding + 1 } else { discarding.saturating_sub(1) };
+        false
+    });
+}
+
+/// Holds what formatters are known to change: markup, quotes, white space, what TeX and shells escape.
+const CANARY: &str = " <a href=\"#\" title='&amp;'>é \u{a0} {{ x }} \\ $ % _ ^ ~ null None </a>\n\n\t--- ";
+
+impl Binding {
+    /// `NAME is _fragment.measured(ID, OUTERMOST, PLACE, TEXT)`: leaves the name for the include, and begins a call if
+    /// it can be measured.
+    fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
+        let since = Instant::now();
+        let [target, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURED)) };
+        let running = Running::of(state);
+        running.target = Some(target.clone());
+        // A capture would show what is discarded: blocks in it would run.
+        if outermost.is_true() && running.discarding > 0 {
+            return Ok(false);
+        }
+        let all = &self.cache.inner.potential;
+        let (Some(id), Some(place), Some(text)) = (number(id), place.as_str(), text.as_str()) else {
+            return Err(foreign_call(names::MEASURED));
+        };
+        if !all.on || !self.shows_as_is(state) {
+            return Ok(false);
+        }
+        let Some(site) = all.site(id, Kind::Include, place, text) else { return Ok(false) };
+        let Some(plan) = self.plan_of_include(state, target) else { return Ok(false) };
+        let values = plan.roots.iter().map(|root| state.lookup(root).unwrap_or_default()).collect();
+        let escaping = escaping(state);
+        Running::of(state).begin(site, Given { plan, values, escaping }, since);
+        Ok(true)
+    }
+
+    /// `BODY|_fragment.rendered(ID)`.
+    fn rendered(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let [body, id] = args else { return Err(foreign_call(names::RENDERED)) };
+        let Some(id) = number(id) else { return Err(foreign_call(names::RENDERED)) };
+        let running = Running::of(state);
+        if let Some(depth) = running.innermost(id) {
+            running.end(depth, body, &self.cache.inner.potential);
+        }
+        Ok(body.clone())
+    }
+
+    /// `MACRO|_fragment.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
+    fn declared(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::DECLARED)) };
+        let [Some(place), Some(name), Some(parameters), Some(paths)] = [0, 1, 2, 3].map(|at| texts.get(at)?.as_str())
+        else {
+            return Err(foreign_call(names::DECLARED));
+        };
+        let (Some(id), Some(version)) = (number(id), number(version)) else {
+            return Err(foreign_call(names::DECLARED));
+        };
+        let all = &self.cache.inner.potential;
+        let Some(site) = all.site(id, Kind::Macro, place, name).filter(|_| all.on) else { return Ok(inner.clone()) };
+        let given: Vec<&str> = parameters.split(' ').chain([CALLER]).collect();
+        let of = hash(&[&version.to_le_bytes(), parameters.as_bytes(), paths.as_bytes()]);
+        let read = paths.split(' ').filter(|path| !path.is_empty());
+        let plan = all.plan(of, || Some(Plan::of_macro(read, &given, version)));
+        let Some(plan) = plan else { return Ok(inner.clone()) };
+        let outside = |root: &Box<str>| match given.contains(&&**root) {
+            true => Value::UNDEFINED,
+            false => state.lookup(root).unwrap_or_default(),
+        };
+        let outside = plan.roots.iter().map(outside).collect();
+        let parameters = parameters.split(' ').map(Into::into).collect();
+        let all = Arc::clone(all);
+        Ok(Value::from_object(Declared { inner: inner.clone(), all, site, plan, outside, parameters }))
+    }
+
+    /// What the template reads that an include will show. `None` if that is not known without asking what may answer
+    /// once only, or if there is none.
+    fn plan_of_include(&self, state: &State<'_, '_>, target: &Value) -> Option<Arc<Plan>> {
+        let known = |name: &Value| self.plan_of(state, name.as_str()?);
+        match target.as_object() {
+            None => known(target),
+            Some(object) if is_plain_list(object) => target.try_iter().ok()?.find_map(|name| known(&name)),
+            Some(_) => None,
+        }
+    }
+
+    fn plan_of(&self, state: &State<'_, '_>, name: &str) -> Option<Arc<Plan>> {
+        // A path-join callback may make of a name what it likes, by who includes it.
+        let of = hash(&[&self.environment.to_le_bytes(), state.name().as_bytes(), name.as_bytes()]);
+        self.cache.inner.potential.plan(of, || {
+            // Looked up by the include itself next, so no fragment learns of a template that it does not use.
+            let template = state.get_template(name).ok()?;
+            let paths = reads(template.source(), state.env().syntax())?;
+            let version = hash(&[template.name().as_bytes(), template.source().as_bytes()]);
+            Some(Plan::of_include(&paths, version as u64))
+        })
+    }
+
+    /// Whether the environment shows captured text as it is. A formatter cannot be seen, so it is asked once.
+    fn shows_as_is(&self, state: &mut State<'_, '_>) -> bool {
+        let escape = state.auto_escape().clone();
+        let ask = || {
+            let captured = match escape {
+                AutoEscape::None => Value::from(CANARY),
+                _ => Value::from_safe_string(CANARY.to_owned()),
+            };
+            state.format(captured).is_ok_and(|shown| shown == CANARY)
+        };
+        self.cache.inner.potential.shows_as_is(self.environment, &escape, ask)
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    u64::try_from(value.clone()).ok()
+}
+
+fn hash(parts: &[&[u8]]) -> u128 {
+    let mut hash = Xxh3::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.digest128()
+}
