@@ -62,6 +62,9 @@ pub struct CacheConfig {
     /// See [`Builder::floor_slots`].
     #[serde(deserialize_with = "size")]
     pub floor_slots: Option<u64>,
+    /// See [`Builder::measure_potential`].
+    #[serde(deserialize_with = "switch")]
+    pub measure_potential: Option<bool>,
     /// Whether entries are kept in memory, in front of a shared store; yes by default.
     #[serde(deserialize_with = "switch")]
     pub memory: Option<bool>,
@@ -233,6 +236,9 @@ impl CacheConfig {
         }
         if let Some(slots) = self.floor_slots {
             builder = builder.floor_slots(usize::try_from(slots).unwrap_or(usize::MAX));
+        }
+        if let Some(yes) = self.measure_potential {
+            builder = builder.measure_potential(yes);
         }
         self.with_tier(builder)
     }

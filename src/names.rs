@@ -23,9 +23,11 @@ pub(crate) const FLAG_SUPER: u32 = 1;
 /// Test: notes that a template added in memory was used.
 pub(crate) const USED: &str = "_fragment.used";
 
-/// Test: whether the include that follows is measured; takes its name.
+/// Test: whether the include that follows is measured; takes its name, unless it was taken.
 pub(crate) const MEASURED: &str = "_fragment.measured";
-/// Filter: gives the name that the test took.
+/// Filter: takes the name of an include before the test, where it is computed.
+pub(crate) const CHOSEN: &str = "_fragment.chosen";
+/// Filter: gives the name that was taken.
 pub(crate) const TARGET: &str = "_fragment.target";
 /// Filter: takes what a measured include rendered.
 pub(crate) const RENDERED: &str = "_fragment.rendered";

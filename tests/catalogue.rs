@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use app::App;
 use app::config::Config;
-use minijinja_cache::CacheConfig;
+use minijinja_cache::{CacheConfig, CacheType};
 
 use visit::{Browser, Server, TEMPLATES, csrf, first_film, title_of};
 
@@ -145,6 +145,55 @@ fn every_page_is_the_same_with_the_cache_off() {
                 assert_eq!(browser.page(&cached, path), expected, "{path} on a {look}");
             }
         }
+    }
+}
+
+#[test]
+fn measuring_shows_what_is_worth_caching_and_changes_no_page() {
+    let folder = folder();
+    let database = folder.path().join("films.sqlite");
+    let plain = Server::start(&database, Path::new(TEMPLATES), false);
+    // Without a cache: what it would be worth is to be seen, and not what it is left to do.
+    let mut cache = CacheConfig::default();
+    (cache.kind, cache.measure_potential) = (CacheType::Null, Some(true));
+    let config = Config { port: 0, database, templates: TEMPLATES.into(), cache };
+    let app = App::open(&config).unwrap();
+    let measured = Server::serve(app::router(app.clone()));
+    let mut ada = Browser::default();
+    ada.sign_in(&plain, "Ada");
+    ada.toggle(&plain, 7);
+    let paths = ["/", "/genre/drama", "/genre/drama?page=2", "/genre/action", "/film/1", "/film/7", "/watchlist"];
+    for _ in 0..3 {
+        for path in paths.into_iter().chain(["/film/7/edit", "/login", "/genre/nothing"]) {
+            let (expected, shown) = (ada.get(&plain, path), ada.get(&measured, path));
+            assert_eq!((shown.status, shown.body), (expected.status, expected.body), "{path}");
+        }
+    }
+    let all = app.cache.potential();
+    let of = |label: &str| {
+        let found = all.iter().find(|potential| potential.label == label);
+        found.unwrap_or_else(|| panic!("{label} is not among {all:#?}"))
+    };
+    // Nine pages of two genres; the third genre is the same list with another one marked.
+    let genres = of("genre.html:4 include \"_genres.html\"");
+    assert_eq!((genres.calls, genres.distinct, genres.repeats), (9, 2, 7), "{genres:?}");
+    assert_eq!(genres.suggestion.as_deref(), Some("{% cache [\"_genres.html\", genres, here] %}"));
+    // A list of cards for each page of a genre, three times.
+    let cards = of("genre.html:13 include \"_cards.html\"");
+    assert_eq!((cards.calls, cards.distinct, cards.repeats), (9, 3, 6), "{cards:?}");
+    assert_eq!(cards.inputs, ["films"]);
+    // Of a film a poster shows five things, and no more of it counts.
+    let poster = of("_macros.html:7 macro poster");
+    assert_eq!(poster.inputs, ["film.genre", "film.id", "film.title", "film.year"]);
+    assert!(poster.calls > 200 && poster.distinct * 3 <= poster.calls, "{poster:?}");
+    let stars = of("_macros.html:1 macro stars");
+    assert_eq!(stars.inputs, ["rating"]);
+    assert!(stars.distinct < 100 && stars.repeats > 200, "as many as there are ratings: {stars:?}");
+    assert!(all.iter().all(|potential| potential.conflicts == 0 && potential.unreadable == 0), "{all:#?}");
+    // A poster draws a picture, and stars a number.
+    assert!(poster.saved_time > stars.saved_time);
+    for potential in &all {
+        println!("{potential}\n    {}", potential.suggestion.as_deref().unwrap_or("(nothing to gain)"));
     }
 }
 

@@ -1,15 +1,19 @@
 //! Writes includes and macros so that their calls are measured, on the lines the author used.
 //!
 //! Owns the text that takes the place of these tags. It must change nothing that a template can see: it opens no scope,
-//! since what an included template sets is seen after it and since scopes count towards the recursion limit, and it
-//! evaluates an include's name once.
+//! since what an included template sets is seen after it and since scopes count towards the recursion limit; it
+//! evaluates an include's name once; and it mentions no variable where the author did not, since a macro captures those
+//! that are mentioned in it.
 //!
 //! An include becomes a condition around a capture, and the same include without one where it cannot be measured:
 //!
 //! ```jinja
-//! {% if (NAME) is MEASURED(ID, …) %}{% filter RENDERED(ID) %}{% include none|TARGET %}{% endfilter %}
+//! {% if "NAME" is MEASURED(ID, …) %}{% filter RENDERED(ID) %}{% include none|TARGET %}{% endfilter %}
 //! {% else %}{% include none|TARGET %}{% endif %}
 //! ```
+//!
+//! A name that is computed stays in an include of its own, where MiniJinja does not look for variables to capture:
+//! `{% include (NAME)|CHOSEN %}{% if none is MEASURED(ID, …) %}…`. That one is given an empty list and shows nothing.
 //!
 //! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
 
@@ -19,13 +23,13 @@ use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compile::analyze::bound_names;
-use crate::compile::expr::Reader;
+use crate::compile::expr::{Reader, Shape};
 use crate::compile::lex::Token;
 use crate::compile::lower::{Lowering, Tag, edge, quote};
 use crate::compile::parts::Part;
 use crate::compile::reads::reads;
 use crate::compile::rewrite::rewrite;
-use crate::names::{DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
+use crate::names::{CHOSEN, DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
 
 /// What may follow the name in an include.
 const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
@@ -46,7 +50,8 @@ impl Lowering<'_, '_> {
         let (start, end) = self.syntax.block_delimiters();
         let tokens = span.tokens.get(1..)?;
         let mut reader = Reader::statement(source, tokens);
-        let wanted = reader.expr().ok()?.range;
+        let expr = reader.expr().ok()?;
+        let wanted = expr.range;
         let markers = &tokens[reader.pos..];
         if !markers.iter().all(|token| MARKERS.contains(&token.text(source))) {
             return None;
@@ -58,11 +63,17 @@ impl Lowering<'_, '_> {
         let mut tag = Tag::new(source, span);
         tag.put(start);
         tag.out.extend(edge(span));
-        tag.put(" if (");
         // On the tag's first line, where MiniJinja says the include is.
-        tag.copy(wanted.clone(), true);
+        if expr.shape == Shape::Str {
+            tag.put(" if ");
+            tag.copy(wanted.clone(), true);
+        } else {
+            tag.put(" include (");
+            tag.copy(wanted.clone(), true);
+            tag.put(&format!(")|{CHOSEN} {end}{start} if none"));
+        }
         let (place, text) = (quote(&place, usize::MAX), one_line(&source[wanted]));
-        tag.put(&format!(") is {MEASURED}({id}, {outermost}, {place}, {text}) {end}"));
+        tag.put(&format!(" is {MEASURED}({id}, {outermost}, {place}, {text}) {end}"));
         tag.put(&format!("{start} filter {RENDERED}({id}) {end}{include}{start} endfilter {end}"));
         tag.put(&format!("{start} else {end}{include}{start} endif"));
         Some(self.finished(tag, index))

@@ -28,34 +28,47 @@ pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> 
     let mut mentioned = Mentioned::default();
     for span in &scan.spans {
         mentioned.span(scan.source, span);
-        let left_out = left_out(scan.source, span, &bound);
-        undeclared.extend(left_out.into_iter().map(str::to_owned));
+        undeclared.extend(left_out(scan.source, span, &bound));
     }
     Some(mentioned.paths(undeclared))
 }
 
-/// The names of statements that MiniJinja passes over, or declares too early.
-fn left_out<'s>(source: &'s str, span: &Span, bound: &HashSet<&str>) -> Vec<&'s str> {
+/// What is read in statements that MiniJinja passes over, or whose targets it takes for declared too early.
+fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
     // A filter statement begins with the name of its filter.
     let first = if keyword(source, span) == Some("filter") { 2 } else { 1 };
-    let named = (first..tokens.len()).filter_map(|index| names_variable(source, tokens, index));
-    let all: Vec<&'s str> = named.filter(|name| !WORDS.contains(name)).collect();
+    let named = (first..tokens.len()).filter_map(|index| Some((index, names_variable(source, tokens, index)?)));
+    let named: Vec<(usize, &str)> = named.filter(|(_, name)| !WORDS.contains(name)).collect();
     match keyword(source, span) {
         Some("include" | "import" | "from" | "extends" | "filter" | "autoescape") => {
-            all.into_iter().filter(|name| !bound.contains(name)).collect()
+            let free = named.into_iter().filter(|(_, name)| !bound.contains(name));
+            free.map(|(index, _)| path_at(source, &tokens[index..])).collect()
         }
-        // The value may read what the name stood for before; MiniJinja thinks it is declared by then.
-        Some("set") => repeated(all, &assigned_names(source, tokens)),
-        Some("with") => repeated(all, &bound_names(source, span)),
+        // The value may read what the name stood for before.
+        Some("set") => repeated(&named, &assigned_names(source, tokens)),
+        Some("with") => repeated(&named, &bound_names(source, span)),
         _ => Vec::new(),
     }
 }
 
+/// The name that `tokens` begin with, and its attributes.
+fn path_at(source: &str, tokens: &[Token]) -> String {
+    let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
+    for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
+        if pair[0].text(source) != "." || pair[1].kind != Kind::Word {
+            break;
+        }
+        path.push('.');
+        path.push_str(pair[1].text(source));
+    }
+    path
+}
+
 /// Those of `targets` that are mentioned beside being assigned.
-fn repeated<'s>(all: Vec<&'s str>, targets: &[&str]) -> Vec<&'s str> {
-    let twice = |name: &&str| all.iter().filter(|other| *other == name).count() > 1;
-    all.iter().copied().filter(|name| targets.contains(name)).filter(twice).collect()
+fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
+    let twice = |name: &&str| named.iter().filter(|(_, other)| other == name).count() > 1;
+    named.iter().map(|(_, name)| *name).filter(|name| targets.contains(name)).filter(twice).map(str::to_owned).collect()
 }
 
 const WORDS: [&str; 20] = [

@@ -19,6 +19,12 @@ use crate::potential::{CALLER, Declared, Given, Kind, Plan, Running, escaping, i
 pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     let (measured, rendered, declared) = (binding.clone(), binding.clone(), binding.clone());
     env.add_test(names::MEASURED, move |state: &mut State<'_, '_>, args: &[Value]| measured.measured(state, args));
+    env.add_filter(names::CHOSEN, |state: &mut State<'_, '_>, args: &[Value]| {
+        let [target] = args else { return Err(foreign_call(names::CHOSEN)) };
+        Running::of(state).target = Some(target.clone());
+        // An include of nothing.
+        Ok(Value::from(Vec::<Value>::new()))
+    });
     env.add_filter(names::TARGET, |state: &mut State<'_, '_>, _: &Value| {
         Running::of(state).target.take().ok_or_else(|| foreign_call(names::TARGET))
     });
@@ -35,13 +41,16 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
 const CANARY: &str = " <a href=\"#\" title='&amp;'>é \u{a0} {{ x }} \\ $ % _ ^ ~ null None </a>\n\n\t--- ";
 
 impl Binding {
-    /// `NAME is _fragment.measured(ID, OUTERMOST, PLACE, TEXT)`: leaves the name for the include, and begins a call if
-    /// it can be measured.
+    /// `NAME is _fragment.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` where the name was taken before: leaves it for
+    /// the include, and begins a call if it can be measured.
     fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let since = Instant::now();
-        let [target, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURED)) };
+        let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURED)) };
         let running = Running::of(state);
-        running.target = Some(target.clone());
+        if !literal.is_none() {
+            running.target = Some(literal.clone());
+        }
+        let Some(target) = running.target.clone() else { return Err(foreign_call(names::MEASURED)) };
         // A capture would show what is discarded: blocks in it would run.
         if outermost.is_true() && running.discarding > 0 {
             return Ok(false);
@@ -54,7 +63,7 @@ impl Binding {
             return Ok(false);
         }
         let Some(site) = all.site(id, Kind::Include, place, text) else { return Ok(false) };
-        let Some(plan) = self.plan_of_include(state, target) else { return Ok(false) };
+        let Some(plan) = self.plan_of_include(state, &target) else { return Ok(false) };
         let values = plan.roots.iter().map(|root| state.lookup(root).unwrap_or_default()).collect();
         let escaping = escaping(state);
         Running::of(state).begin(site, Given { plan, values, escaping }, since);

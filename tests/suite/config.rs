@@ -36,7 +36,7 @@ fn the_example_file_says_what_it_shows() {
 fn a_file_and_variables_say_the_same() {
     let file = toml(
         "type = 'memcached'\ndefault_ttl = 90\nmax_bytes = '1 MiB'\nwait_timeout = 1.5\njitter = 1\nshadow = 0.01\nmemory = false\n\
-         memcached_servers = ['a:1', 'b:2']\nlease = '2s'\nstaleness_bound = '500ms'\npool_size = 4",
+         measure_potential = true\n         memcached_servers = ['a:1', 'b:2']\nlease = '2s'\nstaleness_bound = '500ms'\npool_size = 4",
     );
     let same = variables(&[
         ("CACHE_TYPE", "memcached"),
@@ -46,6 +46,7 @@ fn a_file_and_variables_say_the_same() {
         ("CACHE_JITTER", "1"),
         ("CACHE_SHADOW", "0.01"),
         ("CACHE_MEMORY", "off"),
+        ("CACHE_MEASURE_POTENTIAL", "yes"),
         ("CACHE_MEMCACHED_SERVERS", "a:1, b:2,"),
         ("CACHE_LEASE", "2"),
         ("CACHE_STALENESS_BOUND", "0.5"),

@@ -37,6 +37,7 @@ mod support;
 mod syntax;
 mod templates;
 mod tidy;
+mod unchanged;
 mod values;
 #[cfg(feature = "watch")]
 mod watching;
