@@ -66,7 +66,8 @@ pub struct Potential {
     pub unreadable_input: Option<String>,
     /// The tag to put around the include, or around what stands in the macro. `None` if there were conflicts, or nothing
     /// repeated. Its key holds whole values; what identifies them (`film.id`) makes a better one, with a tag by which to
-    /// invalidate it.
+    /// invalidate it. In place of a lazy value, which a key would compute on hits too, stands a name that is undefined
+    /// until you put there what the value is loaded by: `key_of_films`.
     pub suggestion: Option<String>,
 }
 
@@ -242,13 +243,17 @@ impl Site {
     }
 
     fn read(&self) -> Potential {
-        let mut read = self.ledger().read();
+        let ledger = self.ledger();
+        let mut read = ledger.read();
         let kind = match self.kind {
             Kind::Include => "include",
             Kind::Macro => "macro",
         };
         read.label = format!("{} {kind} {}", self.place, self.what);
-        read.suggestion = suggest::tag(self.kind, &self.what, &read);
+        if read.conflicts == 0 && read.repeats > 0 {
+            let inputs: Vec<_> = ledger.inputs().collect();
+            read.suggestion = Some(suggest::tag(self.kind, &self.what, &inputs));
+        }
         read
     }
 }

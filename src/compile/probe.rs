@@ -117,7 +117,7 @@ impl Lowering<'_, '_> {
         let of_parameter = |path: &String| parameters.contains(&path.split('.').next().unwrap_or_default());
         read.extend(defaults.into_iter().filter(|path| !of_parameter(path)));
         let (id, place) = (id(name, opening.range.start, declared), format!("{name}:{}", opening.line));
-        let version = xxh3_64(source[opening.range.start..closing.range.end].as_bytes()) >> 1;
+        let version = xxh3_64(&source.as_bytes()[opening.range.start..closing.range.end]) >> 1;
 
         let mut tag = Tag::new(source, closing);
         tag.put(start);

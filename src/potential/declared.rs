@@ -38,13 +38,12 @@ impl Declared {
         };
         let named = |name: &str| named.and_then(|named| named.get_attr(name).ok()).unwrap_or_default();
         let value =
-            |(root, outside): (&Box<str>, &Value)| match self.parameters.iter().position(|parameter| parameter == root)
-            {
+            |root: &str, outside: &Value| match self.parameters.iter().position(|parameter| **parameter == *root) {
                 Some(at) => args.get(at).cloned().unwrap_or_else(|| named(root)),
-                None if **root == *CALLER => named(root),
+                None if *root == *CALLER => named(root),
                 None => outside.clone(),
             };
-        self.plan.roots.iter().zip(&self.outside).map(value).collect()
+        self.plan.roots.iter().zip(&self.outside).map(|(root, outside)| value(root, outside)).collect()
     }
 
     fn object(&self) -> Option<&DynObject> {

@@ -65,6 +65,20 @@ pub(crate) struct Reader<'r> {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// What an input is, seen as a part of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InputKind {
+    /// A function or a macro.
+    Code,
+    Data,
+    /// Undefined, and must not be in a key as it is.
+    MissingAttribute,
+    /// The same, and what it would be an attribute of as well.
+    Missing,
+    /// What would be computed for the key.
+    Lazy,
+}
+
 /// Where a path leads.
 enum End {
     Value(Value),
@@ -93,12 +107,23 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether a path leads to data: to what a key could be made of.
-    pub(crate) fn leads_to_data(&self, path: &Path, values: &[Value]) -> bool {
+    /// What a key could be made of at the end of a path.
+    pub(crate) fn kind(&self, path: &Path, values: &[Value]) -> InputKind {
+        let root = values.get(path.root);
+        if root.is_some_and(|root| lazy::peek(root).is_some()) {
+            return InputKind::Lazy;
+        }
         match catch_unwind(AssertUnwindSafe(|| self.follow(path, values))) {
-            Ok(Ok(End::Value(value))) => !value.is_undefined() && !value.as_object().is_some_and(is_code),
-            Ok(Ok(End::Code)) => false,
-            Ok(Ok(End::Untouched) | Err(_)) | Err(_) => true,
+            Ok(Ok(End::Code)) => InputKind::Code,
+            Ok(Ok(End::Untouched)) => InputKind::Lazy,
+            Ok(Ok(End::Value(value))) => match value.as_object() {
+                Some(object) if is_code(object) => InputKind::Code,
+                Some(_) if lazy::peek(&value).is_some() => InputKind::Lazy,
+                None if value.is_undefined() && root.is_none_or(Value::is_undefined) => InputKind::Missing,
+                None if value.is_undefined() => InputKind::MissingAttribute,
+                _ => InputKind::Data,
+            },
+            Ok(Err(_)) | Err(_) => InputKind::Data,
         }
     }
 

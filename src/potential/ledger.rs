@@ -1,12 +1,12 @@
 //! What is known of one include or macro: counts, and a bounded memory of which inputs gave which output.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Potential;
-use super::inputs::Why;
+use super::inputs::{InputKind, Why};
 
 /// How many inputs are remembered at each place. The least recently seen of a set goes first, as it would from a cache.
 pub(crate) const REMEMBERED: usize = 4096;
@@ -71,7 +71,8 @@ pub(crate) struct Ledger {
     bytes: u64,
     /// Sets one after another, each with the most recently seen first. Made with the first call.
     pairs: Vec<Pair>,
-    inputs: BTreeSet<Arc<str>>,
+    /// How each was at its worst, for a key; and whether it ever was there.
+    inputs: BTreeMap<Arc<str>, (InputKind, bool)>,
     unreadable_input: Option<String>,
 }
 
@@ -123,13 +124,19 @@ impl Ledger {
         }
     }
 
-    /// Notes the names of inputs that led to data.
-    pub(crate) fn name<'p>(&mut self, names: impl Iterator<Item = &'p Arc<str>>) {
-        for name in names {
-            if self.inputs.len() < NAMES && !self.inputs.contains(name) {
-                self.inputs.insert(Arc::clone(name));
-            }
+    /// Notes what an input was.
+    pub(crate) fn input(&mut self, name: &Arc<str>, kind: InputKind) {
+        if kind == InputKind::Code || self.inputs.len() >= NAMES && !self.inputs.contains_key(name) {
+            return;
         }
+        let there = matches!(kind, InputKind::Data | InputKind::Lazy);
+        let known = self.inputs.entry(Arc::clone(name)).or_insert((kind, there));
+        *known = (known.0.max(kind), known.1 || there);
+    }
+
+    /// The inputs that ever were there, and how they were at their worst.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = (&str, InputKind)> {
+        self.inputs.iter().filter(|(_, (_, there))| *there).map(|(name, (kind, _))| (&**name, *kind))
     }
 
     /// What it comes to; the label and the suggestion are the caller's.
@@ -145,7 +152,7 @@ impl Ledger {
             own_time: self.own_time,
             saved_time: self.saved,
             bytes: self.bytes,
-            inputs: self.inputs.iter().map(ToString::to_string).collect(),
+            inputs: self.inputs().map(|(name, _)| name.to_owned()).collect(),
             unreadable_input: self.unreadable_input.clone(),
             suggestion: None,
         }

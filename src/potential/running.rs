@@ -115,8 +115,9 @@ impl Running {
         };
         let mut ledger = site.ledger();
         if ledger.note(call) != Verdict::Repeat {
-            let paths = given.plan.paths.iter().filter(|path| reader.leads_to_data(path, &given.values));
-            ledger.name(paths.map(|path| &path.name));
+            for path in &given.plan.paths {
+                ledger.input(&path.name, reader.kind(path, &given.values));
+            }
         }
         drop(ledger);
         if reader.bytes.capacity() <= KEPT_BYTES {

@@ -92,17 +92,20 @@ impl Binding {
             return Err(foreign_call(names::DECLARED));
         };
         let all = &self.cache.inner.potential;
-        let Some(site) = all.site(id, Kind::Macro, place, name).filter(|_| all.on) else { return Ok(inner.clone()) };
+        if !all.on {
+            return Ok(inner.clone());
+        }
+        let Some(site) = all.site(id, Kind::Macro, place, name) else { return Ok(inner.clone()) };
         let given: Vec<&str> = parameters.split(' ').chain([CALLER]).collect();
         let of = hash(&[&version.to_le_bytes(), parameters.as_bytes(), paths.as_bytes()]);
         let read = paths.split(' ').filter(|path| !path.is_empty());
         let plan = all.plan(of, || Some(Plan::of_macro(read, &given, version)));
         let Some(plan) = plan else { return Ok(inner.clone()) };
-        let outside = |root: &Box<str>| match given.contains(&&**root) {
+        let outside = |root: &str| match given.contains(&root) {
             true => Value::UNDEFINED,
             false => state.lookup(root).unwrap_or_default(),
         };
-        let outside = plan.roots.iter().map(outside).collect();
+        let outside = plan.roots.iter().map(|root| outside(root)).collect();
         let parameters = parameters.split(' ').map(Into::into).collect();
         let all = Arc::clone(all);
         Ok(Value::from_object(Declared { inner: inner.clone(), all, site, plan, outside, parameters }))
