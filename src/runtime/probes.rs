@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, State};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Binding;
 use super::arguments::foreign_call;
@@ -152,11 +152,7 @@ fn number(value: &Value) -> Option<u64> {
     u64::try_from(value.clone()).ok()
 }
 
+/// Of parts one after another, each hashed with what those before it came to.
 fn hash(parts: &[&[u8]]) -> u128 {
-    let mut hash = Xxh3::new();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.digest128()
+    parts.iter().fold(0, |before, part| xxh3_128_with_seed(part, before as u64 ^ (before >> 64) as u64))
 }
