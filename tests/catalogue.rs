@@ -190,8 +190,6 @@ fn measuring_shows_what_is_worth_caching_and_changes_no_page() {
     assert_eq!(stars.inputs, ["rating"]);
     assert!(stars.distinct < 100 && stars.repeats > 200, "as many as there are ratings: {stars:?}");
     assert!(all.iter().all(|potential| potential.conflicts == 0 && potential.unreadable == 0), "{all:#?}");
-    // A poster draws a picture, and stars a number.
-    assert!(poster.saved_time > stars.saved_time);
     for potential in &all {
         println!("{potential}\n    {}", potential.suggestion.as_deref().unwrap_or("(nothing to gain)"));
     }

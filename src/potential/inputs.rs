@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use minijinja::value::{DynObject, ObjectRepr, Value, ValueKind};
+use minijinja::value::{DynObject, Enumerator, ObjectRepr, Value, ValueKind};
 
 use super::declared;
 use super::plan::Path;
@@ -202,6 +202,8 @@ impl Reader<'_> {
                 self.append(key, depth + 1)?;
                 self.append(item, depth + 1)?;
             }
+        } else if object.type_name() == STRUCT {
+            self.fields(object, depth)?;
         } else if !self.may_read(object) {
             return Err(refused(object));
         } else if let Some(pairs) = object.try_iter_pairs() {
@@ -219,6 +221,18 @@ impl Reader<'_> {
             return Err(refused(object));
         }
         self.bytes.push(END);
+        Ok(())
+    }
+
+    /// The fields of a struct that came through serde. Pairs would look each name up as a value.
+    fn fields(&mut self, object: &DynObject, depth: usize) -> Result<(), Why> {
+        self.bytes.push(MAP);
+        let Enumerator::Values(names) = object.enumerate() else { return Err(refused(object)) };
+        for name in &names {
+            let Some(name) = name.as_str() else { return Err(refused(object)) };
+            sized(TEXT, name.as_bytes(), &mut self.bytes)?;
+            self.append(&object.get_value_by_str(name).unwrap_or_default(), depth + 1)?;
+        }
         Ok(())
     }
 }
@@ -269,6 +283,9 @@ fn refused(object: &DynObject) -> Why {
     }
 }
 
+/// What MiniJinja makes of a struct, and of `context!`.
+const STRUCT: &str = "minijinja::value::StaticKeyMap";
+
 const COUNTERS: [&str; 9] = ["index", "index0", "length", "revindex", "revindex0", "first", "last", "depth", "depth0"];
 
 fn is_loop(object: &DynObject) -> bool {
@@ -292,9 +309,7 @@ pub(crate) fn is_plain_list(object: &DynObject) -> bool {
 /// Whether everything that reading an object runs is MiniJinja's or the standard library's.
 fn is_plain(object: &DynObject) -> bool {
     match object.type_name() {
-        "minijinja::value::StaticKeyMap"
-        | "minijinja::value::tuple::Tuple"
-        | "minijinja::value::argtypes::KwargsValues" => true,
+        STRUCT | "minijinja::value::tuple::Tuple" | "minijinja::value::argtypes::KwargsValues" => true,
         name => is_collection(name),
     }
 }

@@ -36,7 +36,8 @@ fn the_example_file_says_what_it_shows() {
 fn a_file_and_variables_say_the_same() {
     let file = toml(
         "type = 'memcached'\ndefault_ttl = 90\nmax_bytes = '1 MiB'\nwait_timeout = 1.5\njitter = 1\nshadow = 0.01\nmemory = false\n\
-         measure_potential = true\n         memcached_servers = ['a:1', 'b:2']\nlease = '2s'\nstaleness_bound = '500ms'\npool_size = 4",
+         measure_potential = true\n\
+         memcached_servers = ['a:1', 'b:2']\nlease = '2s'\nstaleness_bound = '500ms'\npool_size = 4",
     );
     let same = variables(&[
         ("CACHE_TYPE", "memcached"),
