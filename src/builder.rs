@@ -234,9 +234,9 @@ impl Builder {
     /// templates show does not change, and nothing is run that would not run without: lazy values and iterators are left
     /// alone. Names are looked up in the context before it is known whether they are needed, as for macros.
     ///
-    /// A call takes one or two microseconds more, and about 0.2 µs for each value in its inputs, which are read once more
-    /// to be compared: for a list of fifty rows with more fields than are shown, twice what rendering it takes. A place
-    /// takes up to 64 KiB of memory, and the first 256 that are called are measured.
+    /// A call takes about a microsecond more, and 0.1 µs for each value in its inputs, which are read once more to be
+    /// compared: for a list of fifty rows with more fields than are shown, one and a half times what rendering it takes. A
+    /// place takes up to 64 KiB of memory, and the first 256 that are called are measured.
     ///
     /// Measured are templates that this cache loads: through its loaders or
     /// [`add_template`](FragmentCache::add_template). Where a custom formatter changes plain text, includes are not

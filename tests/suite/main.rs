@@ -14,6 +14,7 @@ mod grace;
 mod guide;
 mod handler;
 mod hostile;
+mod inputs;
 mod keys;
 mod lifetimes;
 mod nesting;
