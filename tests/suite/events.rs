@@ -112,6 +112,7 @@ fn what_another_node_invalidates_is_told_as_the_nodes() {
     let store = LocalStore::new();
     let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
     let (one, other) = (node(), node());
+    crate::support::until("in touch", || other.shared_status().unwrap().in_touch);
     let events = other.subscribe();
     one.invalidate_tag("t").wait().unwrap();
     let event = events.wait(STUCK).expect("told");
