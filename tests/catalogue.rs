@@ -156,7 +156,7 @@ fn measuring_shows_what_is_worth_caching_and_changes_no_page() {
     // Without a cache: what it would be worth is to be seen, and not what it is left to do.
     let mut cache = CacheConfig::default();
     (cache.kind, cache.measure_potential) = (CacheType::Null, Some(true));
-    let config = Config { port: 0, database, templates: TEMPLATES.into(), cache };
+    let config = Config { port: 0, database, templates: TEMPLATES.into(), cache, pages: true };
     let app = App::open(&config).unwrap();
     let measured = Server::serve(app::router(app.clone()));
     let mut ada = Browser::default();
@@ -193,6 +193,26 @@ fn measuring_shows_what_is_worth_caching_and_changes_no_page() {
     for potential in &all {
         println!("{potential}\n    {}", potential.suggestion.as_deref().unwrap_or("(nothing to gain)"));
     }
+}
+
+#[test]
+fn with_pages_off_fragments_are_cached_and_pages_are_made_each_time() {
+    let folder = folder();
+    let variables = [
+        ("CATALOGUE_PAGES".into(), "off".into()),
+        ("CATALOGUE_DB".into(), folder.path().join("films.sqlite").into_os_string()),
+    ];
+    let app = App::open(&Config::read([], variables).unwrap()).unwrap();
+    let server = Server::serve(app::router(app.clone()));
+    let mut reader = Browser::default();
+    let first = reader.page(&server, "/");
+    let (queries, renders) = (app.db.queries(), app.cache.stats().renders);
+    assert!(queries > 0 && renders > 0);
+    let second = reader.get(&server, "/");
+    assert_eq!(second.body, first);
+    assert!(second.header("cache-status").contains("fwd=bypass"), "{}", second.header("cache-status"));
+    assert_eq!(second.header("cache-control"), "private, no-cache");
+    assert_eq!((app.db.queries(), app.cache.stats().renders), (queries, renders));
 }
 
 #[test]
@@ -271,12 +291,14 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
     assert!(with("PORT", "http").contains("PORT is \"http\""));
     assert!(with("PORT", "70000").contains("PORT is \"70000\""));
     assert!(with("CATALOGUE_CACHE", "maybe").contains("CATALOGUE_CACHE is \"maybe\""));
+    assert!(with("CATALOGUE_PAGES", "no").contains("CATALOGUE_PAGES is \"no\", but must be \"on\" or \"off\""));
     let folder = folder();
     let missing = Config {
         port: 0,
         database: folder.path().join("a.sqlite"),
         templates: folder.path().join("none"),
         cache: CacheConfig::default(),
+        pages: true,
     };
     let error = App::open(&missing).err().unwrap().to_string();
     assert!(error.contains("none does not exist"), "{error}");

@@ -46,7 +46,8 @@ impl From<&Server> for SocketAddr {
 pub(crate) fn open(database: &Path, templates: &Path, cache: bool) -> App {
     let mut settings = CacheConfig::default();
     settings.kind = if cache { CacheType::Memory } else { CacheType::Null };
-    let config = Config { port: 0, database: database.into(), templates: templates.into(), cache: settings };
+    let config =
+        Config { port: 0, database: database.into(), templates: templates.into(), cache: settings, pages: true };
     App::open(&config).unwrap()
 }
 

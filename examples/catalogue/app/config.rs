@@ -14,17 +14,20 @@ usage: catalogue [--port N] [--redis URL | --memcached HOST:PORT[,HOST:PORT…]]
   --memcached LIST  the same through Memcached servers
 
 Settings of the cache are read from CACHE_… variables, see examples/cache.toml; CATALOGUE_DB is the database file,
-CATALOGUE_TEMPLATES the template folder, and CATALOGUE_CACHE=off switches caching off.";
+CATALOGUE_TEMPLATES the template folder. CATALOGUE_CACHE=off switches caching off, CATALOGUE_PAGES=off that of whole
+responses: fragments are cached then, and pages are made of them for each request.";
 
 pub(crate) struct Config {
     pub(crate) port: u16,
     pub(crate) database: PathBuf,
     pub(crate) templates: PathBuf,
     pub(crate) cache: CacheConfig,
+    /// Whether whole responses are cached, and not only what they are made of.
+    pub(crate) pages: bool,
 }
 
 impl Config {
-    /// Reads arguments, `PORT`, `CATALOGUE_DB`, `CATALOGUE_TEMPLATES`, `CATALOGUE_CACHE` and `CACHE_…`.
+    /// Reads arguments, `PORT`, `CATALOGUE_DB`, `CATALOGUE_TEMPLATES`, `CATALOGUE_CACHE`, `CATALOGUE_PAGES` and `CACHE_…`.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = OsString>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -34,6 +37,7 @@ impl Config {
             database: std::env::temp_dir().join("minijinja-cache-catalogue.sqlite"),
             templates: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")),
             cache: CacheConfig::default(),
+            pages: true,
         };
         let mut settings = Vec::new();
         for (name, value) in variables {
@@ -42,11 +46,10 @@ impl Config {
                 "CATALOGUE_DB" => config.database = value.into(),
                 "CATALOGUE_TEMPLATES" => config.templates = value.into(),
                 "PORT" => config.port = port(name, &text(name, value)?)?,
-                "CATALOGUE_CACHE" => match text(name, value)?.as_str() {
-                    "on" => {}
-                    "off" => settings.push(("CACHE_TYPE".to_owned(), "null".to_owned())),
-                    other => return Err(format!("CATALOGUE_CACHE is {other:?}, but must be \"on\" or \"off\"")),
-                },
+                "CATALOGUE_CACHE" if !switch(name, value.clone())? => {
+                    settings.push(("CACHE_TYPE".to_owned(), "null".to_owned()));
+                }
+                "CATALOGUE_PAGES" => config.pages = switch(name, value)?,
                 name if name.starts_with("CACHE_") => settings.push((name.to_owned(), text(name, value)?)),
                 _ => {}
             }
@@ -72,6 +75,14 @@ impl Config {
 
 fn store(kind: &str, setting: &str, value: String) -> [(String, String); 2] {
     [("CACHE_TYPE".to_owned(), kind.to_owned()), (setting.to_owned(), value)]
+}
+
+fn switch(name: &str, value: OsString) -> Result<bool, String> {
+    match text(name, value)?.as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("{name} is {other:?}, but must be \"on\" or \"off\"")),
+    }
 }
 
 fn text(name: &str, value: OsString) -> Result<String, String> {

@@ -19,7 +19,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use minijinja::Environment;
 use minijinja_cache::http::CacheLayer;
-use minijinja_cache::{FragmentCache, LiveEnvironment, Signal, Watcher};
+use minijinja_cache::{Builder, FragmentCache, LiveEnvironment, Signal, Watcher};
 
 use self::config::Config;
 use self::db::Db;
@@ -36,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) cache: FragmentCache,
     pub(crate) templates: LiveEnvironment,
     pub(crate) film_saved: Signal<editing::Saved>,
+    /// Whether whole responses are cached.
+    pages: bool,
     /// Keeps the template folder watched.
     _watcher: Watcher,
 }
@@ -43,10 +45,16 @@ pub(crate) struct Parts {
 impl App {
     /// Opens the database, the cache and the template folder.
     pub(crate) fn open(config: &Config) -> Result<App, Error> {
+        App::open_with(config, |cache| cache)
+    }
+
+    /// The same with a cache of which settings cannot say everything.
+    pub(crate) fn open_with(config: &Config, adjust: impl FnOnce(Builder) -> Builder) -> Result<App, Error> {
         let db = Arc::new(Db::open(&config.database)?);
         let mut settings = config.cache.clone();
         settings.default_ttl.get_or_insert(Duration::from_secs(600));
-        let cache = settings.builder()?.on_error(|error| eprintln!("catalogue: {error}")).build()?;
+        let builder = adjust(settings.builder()?);
+        let cache = builder.on_error(|error| eprintln!("catalogue: {error}")).build()?;
         let watcher = cache.watch(&config.templates)?;
 
         let mut env = Environment::new();
@@ -66,7 +74,7 @@ impl App {
         let templates = cache.environment(env);
         let film_saved = Signal::new("film saved");
         cache.on_signal(&film_saved, editing::Saved::tags);
-        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, _watcher: watcher })))
+        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, pages: config.pages, _watcher: watcher })))
     }
 
     /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what
@@ -96,15 +104,7 @@ impl std::ops::Deref for App {
 pub(crate) fn router(app: App) -> Router {
     let layer = CacheLayer::new(&app.cache);
     let in_words = middleware::from_fn_with_state(app.clone(), problem::in_words);
-    // Stored whole: one page for all who are not signed in, and one for each who is. Browsers ask each time, and are
-    // told that they have it.
-    let stored = layer
-        .clone()
-        .ttl(Duration::from_secs(60))
-        .browser_ttl(Duration::ZERO)
-        .stale_while_revalidate(Duration::from_secs(30))
-        .session_cookie(sessions::COOKIE_NAME)
-        .bypass_if(|request| request.uri.query().is_some_and(|query| query.contains("debug")));
+    let stored = if app.pages { stored(layer.clone()) } else { layer.clone().bypass_if(|_| true) };
     let pages = Router::new()
         .route("/", get(pages::index))
         .route("/genre/{slug}", get(pages::genre))
@@ -129,4 +129,15 @@ pub(crate) fn router(app: App) -> Router {
         .layer(in_words)
         .layer(layer);
     pages.merge(files).merge(others).with_state(app)
+}
+
+/// Stored whole: one page for all who are not signed in, and one for each who is. Browsers ask each time, and are told
+/// that they have it.
+fn stored(layer: CacheLayer) -> CacheLayer {
+    layer
+        .ttl(Duration::from_secs(60))
+        .browser_ttl(Duration::ZERO)
+        .stale_while_revalidate(Duration::from_secs(30))
+        .session_cookie(sessions::COOKIE_NAME)
+        .bypass_if(|request| request.uri.query().is_some_and(|query| query.contains("debug")))
 }
