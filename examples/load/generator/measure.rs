@@ -29,11 +29,6 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST));
     }
 
-    pub(crate) fn add(&mut self, other: &Latencies) {
-        // Both have the same bounds, so there is nothing that does not fit.
-        self.0.add(&other.0).ok();
-    }
-
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -65,7 +60,7 @@ pub(crate) struct Fault {
     pub(crate) seen: String,
 }
 
-/// What one connection, or all of a run, measured.
+/// What was measured during one part of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) all: Latencies,
@@ -98,14 +93,6 @@ impl Record {
             What::Stale => &mut self.stale,
         } += 1;
         self.describe(Fault { what, url: url.to_owned(), visitor, seen: wrong.seen });
-    }
-
-    pub(crate) fn add(&mut self, other: &Record) {
-        self.all.add(&other.all);
-        for ((_, sum), (_, more)) in self.kinds.iter_mut().zip(&other.kinds) {
-            sum.add(more);
-        }
-        self.add_faults(other);
     }
 
     /// What was wrong there, without its latencies.

@@ -19,8 +19,8 @@ impl Progress {
     /// A part of a run begins, which takes so long if that is known.
     pub(crate) fn begin(&self, scenario: &Scenario, part: &str, span: Option<Duration>) {
         let template = match span {
-            Some(_) => "{prefix:10} {bar:32} {msg}",
-            None => "{prefix:10} {spinner} {msg}",
+            Some(_) => "{prefix:10} {bar:24} {wide_msg}",
+            None => "{prefix:10} {spinner} {wide_msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.0.set_style(style.progress_chars("━╸ "));

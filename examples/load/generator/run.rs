@@ -19,7 +19,7 @@ use super::schedule::{Arrivals, Schedule};
 use super::summary::Run;
 use super::visit::World;
 use super::visitors::{Edits, Visitor};
-use super::worker::{Shift, Visits, Worker};
+use super::worker::{Shift, Visits, Worker, locked};
 
 /// How long those who sign in may take: as long as it takes.
 const DAY: Duration = Duration::from_secs(86400);
@@ -88,7 +88,7 @@ impl<'a> Stage<'a> {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start the visitors: {error}"))?;
-        let worker = |number| Worker::new(Client::new(server.address)?, options.seed, number);
+        let worker = |number| Ok(Worker::new(Client::new(server.address)?, options.seed, number));
         let workers = (0..options.connections).map(worker).collect::<Result<_, String>>()?;
         let (world, live, interrupted) = (Arc::new(world), Arc::default(), Arc::new(AtomicBool::new(false)));
         let noticed = Arc::clone(&interrupted);
@@ -114,7 +114,8 @@ impl<'a> Stage<'a> {
     fn part(&mut self, schedule: Schedule, arrivals: Option<Arrivals>, visits: Visits) -> Result<Part, String> {
         let schedule = Arc::new(schedule);
         let (world, live) = (Arc::clone(&self.world), Arc::clone(&self.live));
-        let shift = Arc::new(Shift { world, schedule: Arc::clone(&schedule), live, visits });
+        let record = Mutex::new(Record::new()?);
+        let shift = Arc::new(Shift { world, schedule: Arc::clone(&schedule), live, record, visits });
         let mut ticks = vec![self.standing()];
         let spawned = |worker: Worker| self.clients.spawn(worker.work(Arc::clone(&shift)));
         let working: Vec<_> = self.workers.drain(..).map(spawned).collect();
@@ -132,12 +133,10 @@ impl<'a> Stage<'a> {
             }
         });
         self.last_note(&mut ticks);
-        let mut record = Record::new()?;
         for worker in working {
-            let mut worker = self.clients.block_on(worker).map_err(|error| format!("a visitor failed: {error}"))?;
-            record.add(&std::mem::replace(&mut worker.record, Record::new()?));
-            self.workers.push(worker);
+            self.workers.push(self.clients.block_on(worker).map_err(|error| format!("a visitor failed: {error}"))?);
         }
+        let record = std::mem::replace(&mut *locked(&shift.record), Record::new()?);
         match self.interrupted.load(Ordering::Relaxed) {
             true => Err("interrupted".to_owned()),
             false => Ok(Part { record, ticks, unsent: schedule.unsent() }),

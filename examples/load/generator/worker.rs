@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -30,6 +30,7 @@ pub(crate) struct Shift {
     pub(crate) world: Arc<World>,
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) live: Arc<Live>,
+    pub(crate) record: Mutex<Record>,
     pub(crate) visits: Visits,
 }
 
@@ -39,14 +40,13 @@ pub(crate) struct Worker {
     client: Client,
     random: StdRng,
     answer: Answer,
-    pub(crate) record: Record,
 }
 
 impl Worker {
     /// The number tells the draws of connections apart.
-    pub(crate) fn new(client: Client, seed: u64, number: usize) -> Result<Worker, String> {
+    pub(crate) fn new(client: Client, seed: u64, number: usize) -> Worker {
         let random = StdRng::seed_from_u64(seed.wrapping_add((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        Ok(Worker { client, random, answer: Answer::default(), record: Record::new()? })
+        Worker { client, random, answer: Answer::default() }
     }
 
     /// Works until the time is up, or there is nothing left to do. A visit that is under way then is ended in order.
@@ -69,7 +69,7 @@ impl Worker {
         match &shift.visits {
             Visits::Any => Some(shift.world.visit(&mut self.random)),
             Visits::SignIn(waiting) => {
-                let visitor = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+                let visitor = locked(waiting).pop_front()?;
                 Some(Visit::sign_in(&visitor))
             }
         }
@@ -79,8 +79,7 @@ impl Worker {
     async fn step(&mut self, visit: &mut Visit, due: Instant, shift: &Shift) {
         let Some(turn) = visit.step(&shift.world) else { return };
         let sent = self.client.send(&turn.ask, &mut self.answer).await;
-        self.record.latency(turn.kind, due.elapsed());
-        let url = turn.ask.path.clone();
+        let (latency, kind, url) = (due.elapsed(), turn.kind, turn.ask.path.clone());
         let checked = match sent {
             Ok(()) => visit.answered(turn, &self.answer, &shift.world),
             Err(failure) => {
@@ -89,13 +88,19 @@ impl Worker {
             }
         };
         shift.live.requests.fetch_add(1, Ordering::Relaxed);
+        let mut record = locked(&shift.record);
+        record.latency(kind, latency);
         if let Err(wrong) = checked {
             shift.live.wrong.fetch_add(1, Ordering::Relaxed);
             let visitor = match visit.visitor.signs_in {
                 true => visit.visitor.name(),
                 false => "somebody who is not signed in".to_owned(),
             };
-            self.record.fault(wrong, &url, visitor);
+            record.fault(wrong, &url, visitor);
         }
     }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
