@@ -11,9 +11,11 @@ mod generator;
 use std::path::Path;
 use std::process::ExitCode;
 
+use generator::interrupt::Interrupt;
 use generator::options::{Options, USAGE};
 use generator::progress::Progress;
 use generator::report;
+use generator::run::Tools;
 use generator::scenario::Site;
 
 fn main() -> ExitCode {
@@ -35,7 +37,9 @@ fn run() -> Result<bool, String> {
         return Ok(true);
     }
     let options = Options::read(arguments)?;
-    let report = generator::compare(&options, &Progress::shown(), Site::open)?;
+    let (progress, interrupt) = (Progress::shown(), Interrupt::listen()?);
+    let tools = Tools { options: &options, progress: &progress, interrupt: &interrupt };
+    let report = generator::compare(tools, Site::open)?;
     let table = report::table(&report);
     match options.json.as_deref() {
         Some(path) if path == Path::new("-") => {

@@ -15,8 +15,10 @@ mod runs;
 mod schedules;
 mod spoiled;
 
+use generator::interrupt::Interrupt;
 use generator::options::Options;
 use generator::progress::Progress;
+use generator::run::Tools;
 use generator::scenario::{Scenario, Site};
 use generator::summary::{Report, Run};
 
@@ -32,7 +34,9 @@ fn read(words: &str) -> Result<Options, String> {
 /// What a run on such sites reports.
 fn report(options: &Options, change: impl Fn(Site) -> Site) -> Report {
     let open = |scenario: &Scenario| Ok(change(Site::open(scenario)?));
-    generator::compare(options, &Progress::shown(), open).unwrap()
+    let (progress, interrupt) = (Progress::shown(), Interrupt::default());
+    let tools = Tools { options, progress: &progress, interrupt: &interrupt };
+    generator::compare(tools, open).unwrap()
 }
 
 fn run<'a>(report: &'a Report, scenario: &str) -> &'a Run {

@@ -1,14 +1,21 @@
 //! The program itself: what it prints where, and its exit status.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 fn load(words: &str) -> Output {
+    command(words).output().expect("cargo test builds the examples")
+}
+
+fn command(words: &str) -> Command {
     let here = std::env::current_exe().unwrap();
     let program: PathBuf = here.parent().unwrap().parent().unwrap().join("examples").join("load");
-    Command::new(program).args(words.split_whitespace()).output().expect("cargo test builds the examples")
+    let mut command = Command::new(program);
+    command.args(words.split_whitespace());
+    command
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -39,7 +46,8 @@ fn wrong_answers_make_the_exit_status_1_and_are_described() {
     let output = load("--only pages --seconds 0.1 --warm-up 0 --connections 1 --signed-in 0 --page /nowhere");
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
-    let first = "pages: error at /nowhere for somebody who is not signed in: status 404: <main class=\"wrap\">";
+    let first =
+        "pages: error at /nowhere for somebody who is not signed in: status 404: Not in the catalogue There is no page";
     assert!(told.starts_with(first), "{told}");
     assert!(text(&output.stdout).contains("errors"));
 }
@@ -54,4 +62,22 @@ fn the_help_is_printed_and_nonsense_is_answered_with_it() {
     let output = load("--only pages --seconds 0.1 --warm-up 0 --html /nowhere/load.html");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("load: cannot write /nowhere/load.html: "));
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    let mut command = command("--seconds 3600 --connections 2");
+    command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("cargo test builds the examples");
+    let begun = Instant::now();
+    while files() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never began");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), "load: interrupted\n"));
+    assert!(output.stdout.is_empty() && files() == 0);
 }

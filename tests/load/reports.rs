@@ -165,7 +165,7 @@ fn what_visitors_saw_is_text_on_the_page_whatever_it_was() {
     report.options.page = Some(hostile.to_owned());
     let page = html(&report).unwrap();
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert("));
-    assert!(page.contains("Some of 1,800 answers were wrong") && !report.is_clean());
+    assert!(page.contains("20 wrong answers among 1,800") && !report.is_clean());
     assert_eq!(faults(&report).lines().count(), 15);
     let figures: Value = serde_json::from_str(&json(&report).unwrap()).unwrap();
     assert_eq!(figures["runs"][0]["faults"][5]["what"], "leak");

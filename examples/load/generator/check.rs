@@ -260,8 +260,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The beginning of an answer, on one line.
+/// The beginning of what an answer says, on one line.
 fn excerpt(body: &[u8]) -> String {
     let begin = find(body, b"<main").unwrap_or(0);
-    text(&body[begin..]).chars().take(200).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut tag = false;
+    let words = text(&body[begin..]).replace('<', " <");
+    let words = words.chars().filter(|char| {
+        tag |= *char == '<';
+        let shown = !tag;
+        tag &= *char != '>';
+        shown
+    });
+    let words: String = words.take(300).collect();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }

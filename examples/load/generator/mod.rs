@@ -7,6 +7,7 @@
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod contents;
+pub(crate) mod interrupt;
 pub(crate) mod measure;
 pub(crate) mod options;
 pub(crate) mod popularity;
@@ -20,19 +21,17 @@ pub(crate) mod visit;
 pub(crate) mod visitors;
 pub(crate) mod worker;
 
-use self::options::Options;
-use self::progress::Progress;
+use self::run::Tools;
 use self::scenario::{Scenario, Site};
 use self::summary::Report;
 
 /// Runs all scenarios that were asked for, each on a catalogue of its own that `open` opens.
-pub(crate) fn compare(
-    options: &Options,
-    progress: &Progress,
-    open: impl Fn(&Scenario) -> Result<Site, String>,
-) -> Result<Report, String> {
-    let one = |scenario: &Scenario| run::run(scenario, open(scenario)?, options, progress);
-    let runs = options.scenarios.iter().map(one).collect::<Result<_, String>>();
-    progress.end();
-    Ok(Report::of(options, runs?))
+pub(crate) fn compare(tools: Tools<'_>, open: impl Fn(&Scenario) -> Result<Site, String>) -> Result<Report, String> {
+    let one = |scenario: &Scenario| {
+        tools.interrupt.check()?;
+        run::run(scenario, open(scenario)?, tools)
+    };
+    let runs = tools.options.scenarios.iter().map(one).collect::<Result<_, String>>();
+    tools.progress.end();
+    Ok(Report::of(tools.options, runs?))
 }

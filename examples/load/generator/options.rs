@@ -159,7 +159,7 @@ impl Options {
     }
 }
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 17] = [
     "--seconds",
     "--warm-up",
     "--at-least",
@@ -177,7 +177,6 @@ const KNOWN: [&str; 18] = [
     "--memcached",
     "--html",
     "--json",
-    "--help",
 ];
 
 fn text(name: &str, value: OsString) -> Result<String, String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::client::Client;
 use super::contents::{Contents, Page};
+use super::interrupt::Interrupt;
 use super::measure::{Live, Record, Standing};
 use super::options::Options;
 use super::popularity::Popularity;
@@ -37,9 +38,18 @@ pub(crate) struct Part {
     pub(crate) unsent: Vec<Duration>,
 }
 
+/// What is wanted, who wants to know, and whether it is still wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tools<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) progress: &'a Progress,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
 /// Runs a scenario.
-pub(crate) fn run(scenario: &Scenario, site: Site, options: &Options, progress: &Progress) -> Result<Run, String> {
-    let mut stage = Stage::set(site, options, progress)?;
+pub(crate) fn run(scenario: &Scenario, site: Site, tools: Tools<'_>) -> Result<Run, String> {
+    let Tools { options, progress, .. } = tools;
+    let mut stage = Stage::set(site, tools)?;
     let day = Instant::now() + DAY;
     let waiting = stage.world.visitors.iter().filter(|visitor| visitor.signs_in).cloned().collect();
     progress.begin(scenario, "visitors sign in", None);
@@ -63,13 +73,12 @@ struct Stage<'a> {
     workers: Vec<Worker>,
     world: Arc<World>,
     live: Arc<Live>,
-    interrupted: Arc<AtomicBool>,
-    options: &'a Options,
-    progress: &'a Progress,
+    tools: Tools<'a>,
 }
 
 impl<'a> Stage<'a> {
-    fn set(site: Site, options: &'a Options, progress: &'a Progress) -> Result<Stage<'a>, String> {
+    fn set(site: Site, tools: Tools<'a>) -> Result<Stage<'a>, String> {
+        let options = tools.options;
         let contents = Contents::read(&site.app, options.zipf)?;
         let world = World {
             edits: Edits::new(contents.films()),
@@ -90,23 +99,17 @@ impl<'a> Stage<'a> {
             .map_err(|error| format!("cannot start the visitors: {error}"))?;
         let worker = |number| Ok(Worker::new(Client::new(server.address)?, options.seed, number));
         let workers = (0..options.connections).map(worker).collect::<Result<_, String>>()?;
-        let (world, live, interrupted) = (Arc::new(world), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let noticed = Arc::clone(&interrupted);
-        clients.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                noticed.store(true, Ordering::Relaxed);
-            }
-        });
-        Ok(Stage { server, clients, workers, world, live, interrupted, options, progress })
+        let (world, live) = (Arc::new(world), Arc::default());
+        Ok(Stage { server, clients, workers, world, live, tools })
     }
 
     /// So long, in the loop that was asked for.
     fn part_of(&mut self, span: Duration, at_least: u64) -> Result<Part, String> {
         let end = Instant::now() + span;
-        let Some(rate) = self.options.rate else {
-            return self.part(Schedule::closed(end, at_least, self.options.think), None, Visits::Any);
+        let Some(rate) = self.tools.options.rate else {
+            return self.part(Schedule::closed(end, at_least, self.tools.options.think), None, Visits::Any);
         };
-        let arrivals = Arrivals::new(rate, self.options.seed)?;
+        let arrivals = Arrivals::new(rate, self.tools.options.seed)?;
         self.part(Schedule::open(end, at_least), Some(arrivals), Visits::Any)
     }
 
@@ -127,7 +130,7 @@ impl<'a> Stage<'a> {
             while !working.iter().all(JoinHandle::is_finished) {
                 std::thread::sleep(GLANCE);
                 self.glance(&mut ticks);
-                if self.interrupted.load(Ordering::Relaxed) {
+                if self.tools.interrupt.is_wanted() {
                     schedule.stop();
                 }
             }
@@ -137,16 +140,14 @@ impl<'a> Stage<'a> {
             self.workers.push(self.clients.block_on(worker).map_err(|error| format!("a visitor failed: {error}"))?);
         }
         let record = std::mem::replace(&mut *locked(&shift.record), Record::new()?);
-        match self.interrupted.load(Ordering::Relaxed) {
-            true => Err("interrupted".to_owned()),
-            false => Ok(Part { record, ticks, unsent: schedule.unsent() }),
-        }
+        self.tools.interrupt.check()?;
+        Ok(Part { record, ticks, unsent: schedule.unsent() })
     }
 
     /// Notes where everything stands, if the last note is old enough, and shows it.
     fn glance(&self, ticks: &mut Vec<Standing>) {
         let now = self.standing();
-        self.progress.show(
+        self.tools.progress.show(
             now.at - ticks[0].at,
             now.requests - ticks[0].requests,
             self.live.wrong.load(Ordering::Relaxed),
@@ -166,7 +167,7 @@ impl<'a> Stage<'a> {
     }
 
     fn tick(&self) -> Duration {
-        (self.options.seconds / TICKS).max(SHORTEST_TICK)
+        (self.tools.options.seconds / TICKS).max(SHORTEST_TICK)
     }
 
     fn standing(&self) -> Standing {

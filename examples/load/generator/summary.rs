@@ -94,7 +94,12 @@ impl Report {
 
     /// Whether no answer was wrong.
     pub(crate) fn is_clean(&self) -> bool {
-        self.runs.iter().all(|run| run.errors + run.leaks + run.stale == 0)
+        self.wrong() == 0
+    }
+
+    /// Answers with something wrong.
+    pub(crate) fn wrong(&self) -> u64 {
+        self.runs.iter().map(|run| run.errors + run.leaks + run.stale).sum()
     }
 }
 

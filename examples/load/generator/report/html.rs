@@ -37,7 +37,7 @@ pub(crate) fn html(report: &Report) -> Result<String, String> {
         report => Value::from(Serde(report)),
         plots => Value::from_iter(plots),
         requests,
-        clean => report.is_clean(),
+        wrong => report.wrong(),
     });
     page.map_err(failed)
 }
@@ -50,8 +50,7 @@ fn latency_note(report: &Report) -> &'static str {
 }
 
 fn lines(report: &Report, points: impl Fn(&Run) -> Vec<(f64, f64, String)>) -> Vec<Line> {
-    let line = |(place, run): (usize, &Run)| Line { name: run.scenario, place, points: points(run) };
-    report.runs.iter().enumerate().map(line).collect()
+    report.runs.iter().map(|run| Line { name: run.scenario, points: points(run) }).collect()
 }
 
 /// The slower a request, the more room it has: each step to the right leaves a tenth of the requests.

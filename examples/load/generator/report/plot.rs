@@ -34,11 +34,10 @@ pub(crate) struct Axis {
     pub(crate) marks: Vec<(f64, String)>,
 }
 
-/// One run. Its place in the list is its colour.
+/// One run. Its name is the class that gives it its colour.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    pub(crate) place: usize,
     /// With what is told of each.
     pub(crate) points: Vec<(f64, f64, String)>,
 }
@@ -47,7 +46,7 @@ impl Axis {
     /// From zero to at least this, with round numbers.
     pub(crate) fn linear(title: &'static str, to: f64, label: impl Fn(f64) -> String) -> Axis {
         let to = if to > 0.0 { to } else { 1.0 };
-        let step = round_step(to / 4.0);
+        let step = round_step(to / 5.0);
         let count = (to / step).ceil().max(1.0) as usize;
         let marks = (0..=count).map(|at| (at as f64 * step, label(at as f64 * step))).collect();
         Axis { title, log: false, from: 0.0, to: count as f64 * step, marks }
@@ -138,16 +137,16 @@ impl Plot {
         for (at, (x, y)) in places.iter().enumerate() {
             let _ = write!(path, "{}{x:.1} {y:.1}", if at == 0 { "M" } else { "L" });
         }
-        let place = line.place;
+        let name = HtmlEscape(line.name);
         if !path.is_empty() {
-            let _ = writeln!(svg, "<path class=\"line run{place}\" d=\"{path}\"/>");
+            let _ = writeln!(svg, "<path class=\"line {name}\" d=\"{path}\"/>");
         }
         if told {
             for ((x, y), (_, _, words)) in places.iter().zip(&line.points) {
-                let (name, words) = (HtmlEscape(line.name), HtmlEscape(words));
+                let words = HtmlEscape(words);
                 let _ = writeln!(
                     svg,
-                    "<circle class=\"run{place}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{name}: {words}</title></circle>"
+                    "<circle class=\"{name}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{name}: {words}</title></circle>"
                 );
             }
         }
