@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, COOKIE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use http_body::Frame;
 
 use crate::generator::scenario::Site;
@@ -26,6 +26,8 @@ pub(crate) enum Spoil {
     /// It breaks off there, after its headers promised more.
     Cut(usize),
     Status(StatusCode),
+    /// Nothing is done, and the visitor is sent there as if it were.
+    SeeOther(&'static str),
     Late(Duration),
 }
 
@@ -61,6 +63,7 @@ async fn answer(spoil: Spoil, kept: Kept, request: Request, next: Next) -> Respo
             tokio::time::sleep(span).await;
             next.run(request).await
         }
+        Spoil::SeeOther(path) => Redirect::to(path).into_response(),
         Spoil::Status(status) => (status, "spoiled").into_response(),
         Spoil::Keep(key) => {
             let known = kept.lock().unwrap().get(&key).cloned();
