@@ -29,6 +29,8 @@ struct Source {
 
 #[derive(Debug)]
 struct State {
+    /// What it held when watching began.
+    first: Content,
     content: Content,
     tags: Vec<Arc<str>>,
 }
@@ -70,7 +72,8 @@ impl FragmentCache {
         if path.is_dir() {
             return Err(refuse("it is a folder".into()));
         }
-        let state = Mutex::new(State { content: Content::of(&path), tags: Vec::new() });
+        let content = Content::of(&path);
+        let state = Mutex::new(State { first: content, content, tags: Vec::new() });
         let (cache, namespace) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace));
         let source = Arc::new(Source { cache, namespace, path: path.clone(), state });
         let looked = Arc::clone(&source);
@@ -84,7 +87,15 @@ impl WatchedFile {
     /// Has a change of the file invalidate a tag of the namespace it was watched in, too.
     #[must_use = "the file is watched until this is dropped"]
     pub fn invalidates(self, tag: impl Into<Arc<str>>) -> WatchedFile {
-        self.source.state().tags.push(tag.into());
+        let (tag, source) = (tag.into(), &self.source);
+        let mut state = source.state();
+        state.tags.push(Arc::clone(&tag));
+        let changed = state.content != state.first;
+        drop(state);
+        if changed && let Some(cache) = source.cache() {
+            // Watching told of that before there was a tag to invalidate.
+            cache.invalidate_tag_by(&tag, By::Watch);
+        }
         self
     }
 }
@@ -92,7 +103,7 @@ impl WatchedFile {
 impl Source {
     /// Holds what the file says against what it said, and invalidates if that differs.
     fn look(&self) {
-        let Some(inner) = self.cache.upgrade() else { return };
+        let Some(cache) = self.cache() else { return };
         let content = Content::of(&self.path);
         let tags = {
             let mut state = self.state();
@@ -101,7 +112,6 @@ impl Source {
             }
             state.tags.clone()
         };
-        let cache = FragmentCache { inner, namespace: Arc::clone(&self.namespace) };
         for tag in tags {
             cache.invalidate_tag_by(&tag, By::Watch);
         }
@@ -109,6 +119,10 @@ impl Source {
             let message = format!("the watched file {} cannot be read", self.path.display());
             cache.inner.report(&Error::new(ErrorKind::Templates, message));
         }
+    }
+
+    fn cache(&self) -> Option<FragmentCache> {
+        Some(FragmentCache { inner: self.cache.upgrade()?, namespace: Arc::clone(&self.namespace) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

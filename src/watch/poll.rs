@@ -28,6 +28,8 @@ pub(super) struct Stamp {
     modified: Option<SystemTime>,
     /// A file renamed over another may be older than it, and as long.
     identity: Option<(u64, u64)>,
+    /// Nobody can set it back, as copying and unpacking does with the time above.
+    touched: Option<(i64, i64)>,
     settled: bool,
 }
 
@@ -38,12 +40,26 @@ impl Stamp {
             let ahead = modified.duration_since(now);
             ahead.unwrap_or_else(|behind| behind.duration()) > GRAIN
         });
-        Self { len: meta.len(), modified, identity: identity(meta), settled }
+        Self { len: meta.len(), modified, identity: identity(meta), touched: touched(meta), settled }
     }
 
     /// A stamp that was not settled proves nothing: its file is reported again.
     fn is_still(&self, later: &Self) -> bool {
         self.settled && self == later
+    }
+}
+
+/// When content or anything about the file was changed, where the system says.
+fn touched(meta: &Metadata) -> Option<(i64, i64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((meta.ctime(), meta.ctime_nsec()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = meta;
+        None
     }
 }
 

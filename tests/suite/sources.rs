@@ -125,3 +125,39 @@ fn a_watch_that_outlives_its_cache_does_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(120));
     drop(watched);
 }
+
+#[test]
+fn a_tag_named_after_the_file_changed_is_invalidated_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let menu = folder.path().join("menu.json");
+    fs::write(&menu, "old").unwrap();
+    let cache = cache();
+    assert_eq!(current(&cache, &menu), "old");
+    let events = cache.subscribe();
+    let watched = cache.watch_file(&menu).unwrap().invalidates("noticed");
+    fs::write(&menu, "new").unwrap();
+    assert!(events.wait(STUCK).is_some());
+    let _watched = watched.invalidates("menu");
+    assert_eq!(current(&cache, &menu), "new");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_change_that_keeps_length_and_time_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let menu = folder.path().join("menu.json");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    // In place, as `cp --preserve` and archives do.
+    let write = |text: &str| {
+        fs::write(&menu, text).unwrap();
+        fs::File::options().write(true).open(&menu).unwrap().set_modified(old).unwrap();
+    };
+    write("one");
+    let cache = cache();
+    let _watched = cache.watch_file(&menu).unwrap().invalidates("menu");
+    // Looked at until its time is all there is to see.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(current(&cache, &menu), "one");
+    write("two");
+    until("two", || current(&cache, &menu) == "two");
+}
