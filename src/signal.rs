@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
-use crate::cache::FragmentCache;
+use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::By;
 
@@ -33,11 +33,14 @@ pub struct Signal<T: ?Sized + 'static> {
     listeners: OnceLock<Arc<Listeners<T>>>,
 }
 
-/// Called with what is sent; `false` once there is nobody left to be told.
-type Listener<T> = Arc<dyn Fn(&T) -> bool + Send + Sync>;
+/// A cache that is told, for as long as it lives.
+struct Listener<T: ?Sized> {
+    cache: Weak<Inner>,
+    tell: Box<dyn Fn(Arc<Inner>, &T) + Send + Sync>,
+}
 
 struct Listeners<T: ?Sized> {
-    list: RwLock<Vec<Listener<T>>>,
+    list: RwLock<Vec<Arc<Listener<T>>>>,
 }
 
 impl<T: ?Sized + 'static> Signal<T> {
@@ -58,16 +61,17 @@ impl<T: ?Sized + 'static> Signal<T> {
         let list = listeners.list.read().unwrap_or_else(PoisonError::into_inner).clone();
         // Nothing is locked while they run: one may connect, disconnect or send.
         for listener in list {
-            if !listener(value) {
-                listeners.remove(&listener);
+            match listener.cache.upgrade() {
+                Some(cache) => (listener.tell)(cache, value),
+                None => listeners.remove(&listener),
             }
         }
     }
 
-    fn listen(&self, listener: impl Fn(&T) -> bool + Send + Sync + 'static) -> Connection {
+    fn listen(&self, listener: Listener<T>) -> Connection {
         let listeners = self.listeners.get_or_init(|| Arc::new(Listeners { list: RwLock::default() }));
-        let listener: Listener<T> = Arc::new(listener);
-        listeners.list.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&listener));
+        let listener = Arc::new(listener);
+        listeners.add(Arc::clone(&listener));
         let (listeners, listener) = (Arc::downgrade(listeners), Arc::downgrade(&listener));
         let leave = move || {
             if let Some((listeners, listener)) = listeners.upgrade().zip(Weak::upgrade(&listener)) {
@@ -79,7 +83,17 @@ impl<T: ?Sized + 'static> Signal<T> {
 }
 
 impl<T: ?Sized> Listeners<T> {
-    fn remove(&self, listener: &Listener<T>) {
+    /// Those whose caches are gone make room, also of a signal that is never sent.
+    fn add(&self, listener: Arc<Listener<T>>) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = list.extract_if(.., |known| known.cache.strong_count() == 0).collect();
+        list.push(listener);
+        drop(list);
+        // Closures of the application are dropped while nothing is locked.
+        drop(gone);
+    }
+
+    fn remove(&self, listener: &Arc<Listener<T>>) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         list.retain(|known| !Arc::ptr_eq(known, listener));
     }
@@ -120,20 +134,20 @@ impl FragmentCache {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let (inner, namespace, name) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace), signal.name);
-        signal.listen(move |value| {
-            let Some(inner) = inner.upgrade() else { return false };
+        let (cache, namespace, name) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace), signal.name);
+        let by = By::Signal(signal.name.into());
+        let tell = move |inner: Arc<Inner>, value: &T| {
             let cache = FragmentCache { inner, namespace: Arc::clone(&namespace) };
-            let told = catch_unwind(AssertUnwindSafe(|| {
-                for tag in tags(value) {
-                    cache.invalidate_tag_by(tag.as_ref(), By::Signal(name.into()));
+            // All of them first: one that panics half-way has none of them invalidated.
+            let told = catch_unwind(AssertUnwindSafe(|| tags(value).into_iter().collect::<Vec<_>>()));
+            match told {
+                Ok(tags) => tags.iter().for_each(|tag| drop(cache.invalidate_tag_by(tag.as_ref(), by.clone()))),
+                Err(_) => {
+                    let message = format!("signal {name:?}: what says which tags it invalidates panicked");
+                    cache.inner.report(&Error::new(ErrorKind::Callback, message));
                 }
-            }));
-            if told.is_err() {
-                let message = format!("signal {name:?}: what says which tags it invalidates panicked");
-                cache.inner.report(&Error::new(ErrorKind::Callback, message));
             }
-            true
-        })
+        };
+        signal.listen(Listener { cache, tell: Box::new(tell) })
     }
 }

@@ -121,3 +121,28 @@ fn work_that_began_before_a_signal_is_not_stored_after_it() {
     cache.get_or_set("k", Options::forever().tag("t"), load).unwrap();
     assert_eq!(cache.stats().stores, 0);
 }
+
+#[test]
+fn a_signal_that_is_never_sent_forgets_caches_that_are_gone() {
+    static NEVER: Signal<()> = Signal::new("never sent");
+    let alive = std::sync::Arc::new(());
+    for _ in 0..100 {
+        let captured = std::sync::Arc::clone(&alive);
+        cache().on_signal(&NEVER, move |()| {
+            let _ = &captured;
+            ["t"]
+        });
+    }
+    // The last one has gone too, and nobody has come since.
+    assert_eq!(std::sync::Arc::strong_count(&alive), 2);
+}
+
+#[test]
+fn a_closure_that_panics_half_way_through_its_tags_invalidates_none() {
+    let cache = cache();
+    let signal: Signal<()> = Signal::new("s");
+    cache.on_signal(&signal, |()| (0..3).map(|n| if n < 2 { n.to_string() } else { panic!("on purpose") }));
+    misses_of(&cache, "0");
+    signal.send(&());
+    assert_eq!((misses_of(&cache, "0"), cache.stats().errors), (0, 1));
+}
