@@ -23,7 +23,7 @@ use crate::names;
 use crate::record::{Dependency, Seen};
 use crate::runtime;
 use crate::stats::Counter;
-use crate::templates::{SourceId, Template};
+use crate::templates::{BY_NAME, SourceId, Template};
 
 impl FragmentCache {
     /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`;
@@ -91,7 +91,7 @@ impl FragmentCache {
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = self.inner.lower(source, name, env.syntax())?;
-        self.inner.observers.labels.note_blocks(name, &rewritten.blocks);
+        self.inner.observers.labels.note_blocks(environment, name, &rewritten.blocks);
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
@@ -127,7 +127,7 @@ impl FragmentCache {
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = rewrite(source, name, syntax)?;
-        self.inner.observers.labels.note_blocks(name, &rewritten.blocks);
+        self.inner.observers.labels.note_blocks(BY_NAME, name, &rewritten.blocks);
         Ok(rewritten.text.map_or(Cow::Borrowed(source), Cow::Owned))
     }
 
@@ -273,7 +273,7 @@ fn serve(
     let rewritten = inner.lower(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
-    inner.observers.labels.note_blocks(template.name(), &rewritten.blocks);
+    inner.observers.labels.note_blocks(template.source(), template.name(), &rewritten.blocks);
     inner.potential.loaded();
     let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
     looked_up(inner, template, seen);

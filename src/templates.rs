@@ -96,6 +96,10 @@ impl Template {
         self.source == BY_NAME
     }
 
+    pub(crate) fn source(&self) -> SourceId {
+        self.source
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

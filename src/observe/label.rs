@@ -3,7 +3,7 @@
 //! A label names the place a result comes from (`index.html:12`, `_card.html`, `src/pages.rs:40`, `/film/{id}`) and never
 //! what is in it. There are at most [`LABELS`] of a cache; what comes later is counted under one label for its kind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use crate::stats::{SHARDS, shard};
 /// Labels of a cache: 2.3 KiB each once used.
 const LABELS: usize = 512;
 
-/// Places known of cache blocks, before they are forgotten and learned again.
+/// Places known of cache blocks, and templates they stand in, before all are forgotten and learned again.
 const SITES: usize = 1 << 16;
 
 /// The longest label, in bytes.
@@ -294,8 +294,8 @@ type Known = HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>;
 #[derive(Debug, Default)]
 struct Sites {
     places: HashMap<u128, Place, BuildHasherDefault<Passthrough>>,
-    /// What each template had when it was read last.
-    templates: HashMap<Arc<str>, Vec<u128>, RandomState>,
+    /// The templates with blocks that were read, each by its name and who provides it.
+    templates: HashSet<(u64, Arc<str>), RandomState>,
 }
 
 impl Labels {
@@ -323,18 +323,21 @@ impl Labels {
         }
     }
 
-    /// Notes where the cache blocks of a template stand. Of those with one text the first one lends its place.
-    pub(crate) fn note_blocks(&self, template: &str, blocks: &[Block]) {
+    /// Notes where the cache blocks of a template stand. Of those with one text the first one lends its place. Templates
+    /// of one name in two environments, or from two loaders, are two.
+    pub(crate) fn note_blocks(&self, provider: u64, template: &str, blocks: &[Block]) {
+        if blocks.is_empty() {
+            return;
+        }
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        if sites.places.len() > SITES {
+        if sites.places.len() + sites.templates.len() > SITES {
             *sites = Sites::default();
         }
         let template: Arc<str> = template.into();
-        let now = blocks.iter().map(|block| block.site).collect();
-        let before = sites.templates.insert(Arc::clone(&template), now);
+        let again = !sites.templates.insert((provider, Arc::clone(&template)));
         for Block { site, line, name } in blocks.iter().rev() {
             let known = sites.places.get(site).is_some_and(|place| !place.changed);
-            let changed = !known && before.is_some();
+            let changed = !known && again;
             let name = name.as_deref().map(|name| shortened(name).into());
             sites.places.insert(*site, Place { template: Arc::clone(&template), line: *line, name, changed });
         }
@@ -424,15 +427,27 @@ mod tests {
     fn a_block_is_called_what_its_author_calls_it_or_by_its_place() {
         let labels = Labels::new();
         let block = |site, line, name: Option<&str>| Block { site, line, name: name.map(Into::into) };
-        labels.note_blocks("page.html", &[block(1, 7, None), block(2, 9, Some("hero")), block(1, 12, None)]);
+        labels.note_blocks(1, "page.html", &[block(1, 7, None), block(2, 9, Some("hero")), block(1, 12, None)]);
         assert_eq!(&*labels.of_site(1).name, "page.html:7");
         assert_eq!(&*labels.of_site(2).name, "hero");
         assert_eq!(labels.of_site(1).family, labels.of_site(2).family);
         assert_eq!(&*labels.of_site(3).name, "(unknown block)");
-        labels.note_blocks("page.html", &[block(1, 8, None), block(3, 10, Some("hero"))]);
+        labels.note_blocks(1, "page.html", &[block(1, 8, None), block(3, 10, Some("hero"))]);
         // It moved a line and is the same; the other one has another text.
         assert_eq!(&*labels.of_site(1).name, "page.html:8");
         assert!(!labels.is_changed(1) && labels.is_changed(3));
+    }
+
+    #[test]
+    fn templates_that_are_read_once_each_do_not_grow_what_is_known_without_bound() {
+        let labels = Labels::new();
+        for n in 0..3 * SITES {
+            let block = Block { site: n as u128 % 7, line: 1, name: None };
+            labels.note_blocks(1, &format!("made up {n}"), &[block]);
+            labels.note_blocks(1, &format!("plain {n}"), &[]);
+        }
+        let sites = labels.sites.read().unwrap();
+        assert!(sites.places.len() + sites.templates.len() <= SITES + 2);
     }
 
     #[test]
