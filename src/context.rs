@@ -406,25 +406,34 @@ pub(crate) fn collector(cache: u64) -> Option<Arc<Collector>> {
 }
 
 /// What the work here is inside of, among what its collector has.
-pub(crate) fn explained() -> Option<usize> {
+pub(crate) fn explained(cache: u64) -> Option<usize> {
     with(|context| {
-        let inside = |frame: &Frame| frame.explained().is_some() || frame.collector().is_some();
-        context.frames.iter().rev().find(|frame| inside(frame)).and_then(Frame::explained)
+        let of_cache = |frame: &&Frame| frame.with_record(|record| record.cache == cache);
+        let inside = |frame: &&Frame| frame.explained().is_some() || frame.collector().is_some();
+        context.frames.iter().rev().filter(of_cache).find(inside).and_then(Frame::explained)
     })
     .flatten()
 }
 
-/// Leaves the number that a look-up is to be marked by, where what it is part of is a text.
-pub(crate) fn set_mark(mark: Option<u64>) {
-    with(|context| {
-        let text = |frame: &Frame| !matches!(frame.role(), Role::Fragment { text: false, .. });
-        context.mark = mark.filter(|_| context.frames.iter().all(text));
-    });
+/// Whether all that the work here is part of is text: in a value no mark would be found again.
+pub(crate) fn is_in_text() -> bool {
+    let text = |frame: &Frame| !matches!(frame.role(), Role::Fragment { text: false, .. });
+    with(|context| context.frames.iter().all(text)).unwrap_or(false)
 }
 
-/// Takes the number that the look-up just made is to be marked by.
+/// Leaves the number that a look-up is to be marked by.
+pub(crate) fn set_mark(mark: Option<u64>) {
+    with(|context| context.mark = mark);
+}
+
+/// Takes the number that the look-up just made is to be marked by. One that was left here by another's is for nobody.
 pub(crate) fn take_mark() -> Option<u64> {
-    with(|context| context.mark.take()).flatten()
+    with(|context| {
+        let mark = context.mark.take();
+        let marks = |frame: &Frame| frame.collector().is_some_and(|collector| collector.marks());
+        mark.filter(|_| context.frames.iter().any(marks))
+    })
+    .flatten()
 }
 
 /// Leaves the text of a hit for the filter that prints it.

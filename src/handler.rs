@@ -23,7 +23,7 @@ use crate::key::{self, KeyError};
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
-use crate::observe::{Bypass, FragmentKind, MissReason, Verifying, unmarked};
+use crate::observe::{Bypass, FragmentKind, MissReason, Verifying};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
@@ -459,10 +459,9 @@ async fn verify_text_async<E>(
 }
 
 fn verified(cached: Value, verifying: Verifying, computed: Value) -> Value {
-    let plain = unmarked(&cached);
-    verifying.compare(plain.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
+    let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
     // The same text keeps its marks.
-    if plain.as_str() == computed.as_str() { cached } else { computed }
+    if same { cached } else { computed }
 }
 
 /// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
@@ -473,13 +472,13 @@ fn verified_value<T: Serialize, E>(cached: T, verifying: Verifying, computed: Re
         key::encode_handler_qualifier(value, &mut bytes).ok()?;
         Some(bytes)
     };
-    match (encoded(&cached), encoded(&computed)) {
+    let same = match (encoded(&cached), encoded(&computed)) {
         (Some(before), Some(after)) if before != after => {
-            verifying.compare(&key::readable(&before), &key::readable(&after));
+            verifying.compare(&key::readable(&before), &key::readable(&after))
         }
         _ => verifying.compare("", ""),
-    }
-    computed
+    };
+    if same { cached } else { computed }
 }
 
 fn invalid(message: String) -> minijinja::Error {

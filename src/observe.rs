@@ -25,7 +25,7 @@ pub(crate) use self::explain::{Collector, Collectors, Noted};
 pub use self::explain::{Explained, Explanation, Outcome};
 pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
-pub(crate) use self::mark::{marked, unmarked};
+pub(crate) use self::mark::marked;
 pub use self::misses::Miss;
 use self::misses::Recent;
 pub(crate) use self::past::{Fate, Past};
@@ -212,11 +212,15 @@ impl Inner {
         if !self.observers.collectors.any() {
             return None;
         }
-        let collector = context::collector(self.id)?;
+        let Some(collector) = context::collector(self.id) else {
+            // One that an earlier look-up on this thread left is none of this one's.
+            context::set_mark(None);
+            return None;
+        };
         let found = found.map(|entry| (entry, self.clock.now()));
-        let noted = collector.note(about(), outcome.clone(), key, context::explained(), found);
-        context::set_mark(noted.mark());
-        Some(noted)
+        let noted = collector.note(about(), outcome.clone(), key, context::explained(self.id), found);
+        context::set_mark(noted.as_ref().and_then(Noted::mark));
+        noted
     }
 
     /// Counts a computation that came to its end, and tells of it.

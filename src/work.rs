@@ -100,6 +100,9 @@ impl Work {
                 self.subject.label.uncount(Rare::Misses);
                 label.count(Rare::Misses);
             }
+            if let Some(noted) = &self.noted {
+                noted.call(&label.name);
+            }
             self.subject.label = label;
         }
     }
@@ -113,11 +116,11 @@ impl Work {
         Arc::clone(&self.subject.label)
     }
 
-    /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing.
-    pub(crate) fn discard(mut self) -> Arc<Inner> {
+    /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing. Gives what it gathered.
+    pub(crate) fn discard(mut self) -> (Arc<Inner>, Record) {
         self.finished = true;
-        self.take_record();
-        Arc::clone(&self.inner)
+        let record = self.take_record();
+        (Arc::clone(&self.inner), record)
     }
 
     /// The number that its text is to be marked by, if any.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::event::About;
 use super::reason::{MissReason, Rejection};
 use crate::cache::FragmentCache;
 use crate::clock::Nanos;
+use crate::context;
 use crate::entry::Entry;
 use crate::record::{FOREVER, Record};
 
@@ -171,7 +172,8 @@ impl FragmentCache {
 /// Look-ups being collected.
 #[derive(Debug)]
 pub(crate) struct Collector {
-    fragments: Mutex<Vec<Explained>>,
+    /// `None` once the work that was to be explained has ended, whatever of it goes on somewhere.
+    fragments: Mutex<Option<Vec<Explained>>>,
     /// Whether templates print where each fragment begins and ends.
     marks: bool,
 }
@@ -181,6 +183,8 @@ pub(crate) struct Collector {
 pub(crate) struct Collectors {
     any: AtomicUsize,
     marking: AtomicUsize,
+    /// Whether there was ever one whose templates print marks.
+    marked: AtomicBool,
 }
 
 impl Collectors {
@@ -191,6 +195,11 @@ impl Collectors {
     pub(crate) fn marking(&self) -> bool {
         self.marking.load(Ordering::Relaxed) > 0
     }
+
+    /// Whether a text may have marks: what began while somebody wanted them may end after that.
+    pub(crate) fn have_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed)
+    }
 }
 
 /// A collector at work, and the scope that takes it along; what it found is told to the one around it at its end.
@@ -198,6 +207,8 @@ pub(crate) struct Collecting {
     cache: FragmentCache,
     collector: Arc<Collector>,
     outer: Option<Arc<Collector>>,
+    /// What it is inside of, among what that one has.
+    inside: Option<usize>,
 }
 
 impl Collecting {
@@ -205,11 +216,12 @@ impl Collecting {
         let counts = &cache.inner.observers.collectors;
         counts.any.fetch_add(1, Ordering::Relaxed);
         counts.marking.fetch_add(usize::from(marks), Ordering::Relaxed);
-        let outer = crate::context::collector(cache.inner.id);
+        counts.marked.fetch_or(marks, Ordering::Relaxed);
         Collecting {
             cache: cache.clone(),
-            collector: Arc::new(Collector { fragments: Mutex::default(), marks }),
-            outer,
+            collector: Arc::new(Collector { fragments: Mutex::new(Some(Vec::new())), marks }),
+            outer: context::collector(cache.inner.id),
+            inside: context::explained(cache.inner.id),
         }
     }
 
@@ -218,12 +230,13 @@ impl Collecting {
     }
 
     pub(crate) fn end(self) -> Explanation {
-        let fragments = std::mem::take(&mut *self.collector.lock());
-        if let Some(outer) = &self.outer {
-            let mut around = outer.lock();
+        let fragments = self.collector.lock().take().unwrap_or_default();
+        if let Some(outer) = &self.outer
+            && let Some(around) = &mut *outer.lock()
+        {
             let before = around.len();
             around.extend(fragments.iter().cloned().map(|mut fragment| {
-                fragment.inside = fragment.inside.map(|at| at + before);
+                fragment.inside = fragment.inside.map(|at| at + before).or(self.inside);
                 fragment
             }));
         }
@@ -244,7 +257,7 @@ impl Drop for Collecting {
 pub(crate) struct Noted {
     collector: Arc<Collector>,
     at: usize,
-    mark: u64,
+    mark: Option<u64>,
 }
 
 impl Noted {
@@ -255,7 +268,7 @@ impl Noted {
 
     /// The number to mark it by, if it is to be marked.
     pub(crate) fn mark(&self) -> Option<u64> {
-        self.collector.marks.then_some(self.mark)
+        self.mark
     }
 
     pub(crate) fn computed(&self, entry: &Entry, rejected: Option<Rejection>, latest: Nanos) {
@@ -270,20 +283,35 @@ impl Noted {
         });
     }
 
+    pub(crate) fn call(&self, label: &Arc<str>) {
+        self.update(|fragment| fragment.about.label = Arc::clone(label));
+    }
+
     pub(crate) fn failed(&self) {
         self.update(|fragment| fragment.failed = true);
     }
 
+    /// It was passed on to one caller.
+    #[cfg(feature = "http")]
+    pub(crate) fn passed_on(&self) {
+        self.update(|fragment| fragment.rejected = Some(Rejection::Uncacheable));
+    }
+
     fn update(&self, change: impl FnOnce(&mut Explained)) {
         // Gone, if the work outlived what was to be explained.
-        if let Some(fragment) = self.collector.lock().get_mut(self.at) {
+        if let Some(fragment) = self.collector.lock().as_mut().and_then(|fragments| fragments.get_mut(self.at)) {
             change(fragment);
         }
     }
 }
 
 impl Collector {
-    /// Notes a look-up inside of another one, and what answered it, if something did.
+    pub(crate) fn marks(&self) -> bool {
+        self.marks
+    }
+
+    /// Notes a look-up inside of another one, and what answered it, if something did. `None` if that is of no interest
+    /// any more.
     pub(crate) fn note(
         self: &Arc<Self>,
         about: About,
@@ -291,7 +319,7 @@ impl Collector {
         key: &[u8],
         inside: Option<usize>,
         found: Option<(&Entry, Nanos)>,
-    ) -> Noted {
+    ) -> Option<Noted> {
         static MARKS: AtomicU64 = AtomicU64::new(1);
         let mark = MARKS.fetch_add(1, Ordering::Relaxed);
         let mut fragment = Explained {
@@ -316,12 +344,14 @@ impl Collector {
             fragment.bytes = entry.body.len();
             fragment.depends_on(&entry.record);
         }
+        let mark = (self.marks && context::is_in_text()).then_some(mark);
         let mut fragments = self.lock();
+        let fragments = fragments.as_mut()?;
         fragments.push(fragment);
-        Noted { collector: Arc::clone(self), at: fragments.len() - 1, mark }
+        Some(Noted { collector: Arc::clone(self), at: fragments.len() - 1, mark })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Explained>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Explained>>> {
         self.fragments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 //! A mark is letters and digits, so that no way of escaping changes it, and holds a number nobody can guess, so that no
 //! text a visitor wrote is taken for one. What is stored has none.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -74,13 +75,105 @@ impl Inner {
 
     /// A text as it is stored.
     pub(crate) fn unmarked_text(&self, text: Value) -> Value {
-        if self.observers.collectors.marking() { unmarked(&text) } else { text }
+        if self.observers.collectors.have_marked() { unmarked(&text) } else { text }
+    }
+
+    /// The same of what two texts are compared by.
+    pub(crate) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let plain = if self.observers.collectors.have_marked() { without_marks(text) } else { None };
+        plain.map_or(Cow::Borrowed(text), Cow::Owned)
     }
 }
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
+    use std::convert::Infallible;
+
+    use minijinja::{Environment, context};
+
+    use super::super::explain::Collecting;
     use super::*;
+    use crate::{FragmentCache, Options};
+
+    fn with_card() -> (FragmentCache, Environment<'static>) {
+        let cache = FragmentCache::builder().build().unwrap();
+        let mut env = Environment::new();
+        cache.add_to_environment(&mut env);
+        cache.add_template(&mut env, "card", "card").unwrap();
+        cache.add_template(&mut env, "p", "{% cache 'k' %}x{% endcache %}").unwrap();
+        (cache, env)
+    }
+
+    fn is_marked(text: &str) -> bool {
+        text != unmarked(&Value::from(text)).as_str().unwrap()
+    }
+
+    #[test]
+    fn nobody_is_shown_marks_who_did_not_ask_for_them() {
+        let (cache, env) = with_card();
+        let page = || env.get_template("p").unwrap().render(context! {}).unwrap();
+        let text = |key: &str| cache.get_or_set(key, Options::default(), || Ok::<_, Infallible>("v")).unwrap();
+        let marking = Collecting::begin(&cache, true);
+        assert!(marking.scope().run(|| is_marked(&page()) && is_marked(&page())));
+        // What these leave on this thread is nobody's afterwards: a miss, and a hit that prints nothing.
+        marking.scope().run(|| (text("a"), text("a")));
+        // Somebody else's is still going on.
+        assert!(!is_marked(&page()) && !is_marked(&text("a")));
+        drop(marking);
+        let _elsewhere = Collecting::begin(&cache, true);
+        assert!(!is_marked(&page()));
+    }
+
+    #[test]
+    fn no_mark_is_stored_in_a_value_or_by_what_goes_on_after_the_marking() {
+        let (cache, env) = with_card();
+        let card = |key: u32| cache.render(&env, "card", context! {}, key, Options::default()).unwrap();
+        let marking = Collecting::begin(&cache, true);
+        let value = |key: u32| -> String {
+            let load = || Ok::<_, Infallible>(card(key).to_string());
+            cache.get_or_set_value(("value", key), Options::default(), load).unwrap()
+        };
+        // The card is computed for the one, and found for the other.
+        let values = marking.scope().run(|| [value(1), value(1), (card(2), value(2)).1, value(2)]);
+        assert_eq!(values, ["card"; 4]);
+        let late = marking.scope().run(|| card(3));
+        assert!(is_marked(&late));
+        marking.end();
+        cache.get_or_set("late", Options::default(), || Ok::<_, Infallible>(&*late)).unwrap();
+        let stored = cache.get_or_set("late", Options::default(), || Ok::<_, Infallible>("again")).unwrap();
+        assert_eq!(stored, "card");
+    }
+
+    #[test]
+    fn marks_are_no_difference() {
+        let cache = FragmentCache::builder().shadow(1.0).build().unwrap();
+        let mut env = Environment::new();
+        cache.add_to_environment(&mut env);
+        let source = "{% cache 'out' %}{% cache 'in' %}x{% endcache %}{% endcache %}{{ cache_partial('q', 1) }}";
+        cache.add_template(&mut env, "q", "{% cache 'q' %}x{% endcache %}").unwrap();
+        cache.add_template(&mut env, "p", source).unwrap();
+        let marking = Collecting::begin(&cache, true);
+        for _ in 0..3 {
+            let page = marking.scope().run(|| env.get_template("p").unwrap().render(context! {}).unwrap());
+            assert_eq!(without_marks(&page).unwrap(), "xx");
+        }
+        assert_eq!(cache.differences(), []);
+    }
+
+    #[test]
+    fn what_goes_on_after_its_explanation_ended_is_kept_nowhere() {
+        let (cache, env) = with_card();
+        let collecting = Collecting::begin(&cache, false);
+        let scope = collecting.scope();
+        assert_eq!(collecting.end().fragments.len(), 0);
+        let _other = Collecting::begin(&cache, false);
+        let page = || env.get_template("p").unwrap().render(context! {}).unwrap();
+        scope.run(|| {
+            page();
+            let collector = context::collector(cache.inner.id).unwrap();
+            assert!(format!("{collector:?}").contains("fragments: Mutex { data: None"), "{collector:?}");
+        });
+    }
 
     #[test]
     fn what_is_marked_is_whole_again_without_marks() {

@@ -11,6 +11,7 @@ use super::label::Rare;
 use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
+use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::lookup::Wanted;
 use crate::question::Parts;
@@ -97,16 +98,21 @@ impl Verifying {
         self.work.as_mut()
     }
 
-    /// Holds what was computed against what the cache had.
-    pub(crate) fn compare(mut self, cached: &str, computed: &str) {
-        let Some(work) = self.work.take() else { return };
+    /// Holds what was computed against what the cache had; whether it is the same.
+    pub(crate) fn compare(mut self, cached: &str, computed: &str) -> bool {
+        let Some(work) = self.work.take() else { return true };
         let label = work.label();
-        let inner = work.discard();
+        let (inner, record) = work.discard();
         label.count(Rare::Verified);
-        if cached != computed {
-            label.count(Rare::Differing);
-            inner.tell_difference(self.hit.clone(), cached, computed);
+        let (cached, computed) = (inner.plain(cached), inner.plain(computed));
+        if cached == computed {
+            return true;
         }
+        // It is what is shown: what encloses it depends on what that depends on, beside what the hit did.
+        context::gather(|enclosing| enclosing.enclose(&record));
+        label.count(Rare::Differing);
+        inner.tell_difference(self.hit.clone(), &cached, &computed);
+        false
     }
 }
 
@@ -115,7 +121,7 @@ impl Drop for Verifying {
     /// cache.
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            work.discard().pause_verifying();
+            work.discard().0.pause_verifying();
         }
     }
 }

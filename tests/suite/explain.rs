@@ -164,3 +164,49 @@ fn two_caches_are_explained_apart() {
     });
     assert_eq!((inner.fragments.len(), outer.fragments.len()), (1, 1));
 }
+
+#[test]
+fn what_was_explained_inside_a_fragment_is_inside_it_for_the_one_around() {
+    let cache = cache();
+    let get = |key: &str| drop(cache.get_or_set(key, Options::default().label(key), || ok("v")).unwrap());
+    let (_, outer) = cache.explain(|| {
+        get("before");
+        cache.get_or_set("out", Options::default().label("out"), || {
+            cache.explain(|| get("in"));
+            ok("v")
+        })
+    });
+    assert_eq!(outer.find("in").unwrap().inside, Some(1));
+    assert_eq!(lines(&outer)[2], "  text in : miss (never stored)");
+}
+
+#[test]
+fn fragments_of_another_cache_in_between_are_nothing_to_be_inside_of() {
+    let (one, other) = (cache(), cache());
+    let get = |cache: &FragmentCache, key: &str, inside: &dyn Fn()| {
+        let load = || {
+            inside();
+            ok("v")
+        };
+        cache.get_or_set(key, Options::default().label(key), load).unwrap();
+    };
+    let (_, explained) = one.explain(|| {
+        get(&one, "out", &|| {
+            other.explain(|| {
+                get(&other, "first", &|| ());
+                get(&other, "second", &|| get(&one, "in", &|| ()));
+            });
+        });
+    });
+    assert_eq!(explained.find("in").unwrap().inside, Some(0));
+}
+
+#[test]
+fn a_name_that_is_computed_is_found_after_a_miss_and_after_a_hit() {
+    let cache = cache();
+    let (env, _) = page(&cache, "{% cache 'k' name='for ' ~ who %}x{% endcache %}");
+    for outcome in ["miss", "hit"] {
+        let (_, explained) = cache.explain(|| show(&env, "p", context! { who => "all" }));
+        assert_eq!(explained.find("for all").unwrap().outcome.name(), outcome);
+    }
+}

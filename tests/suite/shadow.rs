@@ -173,3 +173,45 @@ fn many_threads_verify_at_once() {
     assert!(cache.differences().iter().all(|found| found.about.label.starts_with("p:1")));
     assert!(!cache.differences().is_empty() && cache.differences().len() <= 64);
 }
+
+#[test]
+fn what_encloses_another_text_depends_on_what_that_was_made_of() {
+    let cache = cache();
+    let env = env_of(
+        &cache,
+        &[(
+            "p",
+            "{% cache n %}{% cache 'in' %}{{ n }}{{ cache_tag('second') if n == 2 }}{{ cache_skip() if n == 3 }}{% endcache %}{% endcache %}",
+        )],
+    );
+    let stores = || cache.stats().stores;
+    assert_eq!((show(&env, "p", context! { n => 1 }), stores()), ("1".into(), 2));
+    // What it shows is not what the hit says, so it is not the hit's tags alone that it goes by.
+    assert_eq!((show(&env, "p", context! { n => 2 }), stores()), ("2".into(), 3));
+    cache.invalidate_tag("second");
+    let (_, explained) = cache.explain(|| show(&env, "p", context! { n => 2 }));
+    assert_eq!(explained.fragments[0].outcome.to_string(), "miss (tag \"second\" invalidated)");
+    let before = stores();
+    assert_eq!((show(&env, "p", context! { n => 3 }), stores()), ("3".into(), before));
+}
+
+#[test]
+fn a_handlers_result_that_differs_takes_along_what_it_read() {
+    let cache = cache();
+    let inner = |value: u32| -> u32 {
+        let load = || {
+            let tag = format!("value:{value}");
+            cache.get_or_set("read", Options::forever().vary(value).tag(tag), || ok("row")).unwrap();
+            ok(value)
+        };
+        cache.get_or_set_value("in", Options::forever(), load).unwrap()
+    };
+    let outer = |value: u32| {
+        let load = || ok(inner(value).to_string());
+        cache.get_or_set(("out", value), Options::forever(), load).unwrap().to_string()
+    };
+    assert_eq!((outer(1), outer(2)), ("1".into(), "2".into()));
+    cache.invalidate_tag("value:2");
+    let (text, explained) = cache.explain(|| outer(2));
+    assert_eq!((&*text, explained.fragments[0].outcome.name()), ("2", "miss"));
+}
