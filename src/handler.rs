@@ -19,6 +19,8 @@ use crate::context;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
+#[cfg(feature = "shared")]
+use crate::identity::is_of;
 use crate::key::{self, KeyError};
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
@@ -294,9 +296,12 @@ impl FragmentCache {
             }
         }
         let wanted: Vec<Wanted<'_>> = questions.iter().map(Question::wanted).collect();
-        let called = Called::Name("(prefetched)");
-        let mut handler = Handler { cache: &self.inner, kind: FragmentKind::Text, called };
-        shared.prefetch(&self.inner, &wanted, &mut handler).await
+        let handler = |wanted: &Wanted<'_>| Handler {
+            cache: &self.inner,
+            kind: if is_of(Kind::Value, wanted.identity.bytes) { FragmentKind::Value } else { FragmentKind::Text },
+            called: Called::Name("(prefetched)"),
+        };
+        shared.prefetch(&self.inner, &wanted, handler).await
     }
 
     /// What every computation depends on by its options.

@@ -41,6 +41,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) waits: bool,
     /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
     pub(crate) steady: bool,
+    /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
+    pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
 
 pub(crate) enum Lookup {
@@ -82,7 +84,15 @@ impl Wanted<'_> {
 
     /// Whether an entry is of this identity and version, and young enough.
     fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
-        *entry.identity == *self.identity.bytes && entry.version == self.version && entry.fresh(latest, self.ttl)
+        *entry.identity == *self.identity.bytes
+            && entry.version == self.version
+            && entry.fresh(latest, self.ttl)
+            && !self.refuses(entry)
+    }
+
+    /// Whether the caller would not take an entry, valid and fresh as it may be.
+    pub(crate) fn refuses(&self, entry: &Entry) -> bool {
+        self.takes.is_some_and(|takes| !takes(entry))
     }
 
     /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
@@ -194,13 +204,14 @@ impl FragmentCache {
         asynchronous: bool,
         reason: Option<MissReason>,
     ) -> Work {
-        let ended = self.inner.flights.ended(wanted.identity.hash);
-        let origin = Origin { reason, ..self.origin(wanted, asker, ended) };
-        let place = self.inner.shared.as_ref().and_then(|shared| shared.place(wanted));
-        match self.board(wanted, &origin, asynchronous) {
-            Step::Done(Lookup::Compute(work)) => work,
-            Step::Lead(lead) => self.inner.work(wanted, &origin, Some(lead), place),
-            Step::Done(Lookup::Hit(_)) | Step::Wait(_) => self.inner.work(wanted, &origin, None, None),
+        let origin = Origin { reason, ..self.origin(wanted, asker, 0) };
+        // Nothing that is there or comes would do, so nobody is waited for.
+        match self.boarding(wanted, &origin, asynchronous) {
+            Boarding::Lead(lead) => {
+                let place = self.inner.shared.as_ref().and_then(|shared| shared.place(wanted));
+                self.inner.work(wanted, &origin, Some(lead), place)
+            }
+            Boarding::Follow(_) | Boarding::Apart => self.inner.work(wanted, &origin, None, None),
         }
     }
 
@@ -225,7 +236,7 @@ impl FragmentCache {
         origin
     }
 
-    fn board(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Step {
+    fn boarding(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Boarding<Arc<Entry>> {
         let inner = &self.inner;
         let passenger = Passenger {
             identity: wanted.identity,
@@ -238,7 +249,12 @@ impl FragmentCache {
         let admits = |begin: Begin| {
             inner.vouches(begin.at, origin.arrived) && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
         };
-        match inner.flights.board(&passenger, admits) {
+        inner.flights.board(&passenger, admits)
+    }
+
+    fn board(&self, wanted: &Wanted<'_>, origin: &Origin, asynchronous: bool) -> Step {
+        let inner = &self.inner;
+        match self.boarding(wanted, origin, asynchronous) {
             Boarding::Follow(follower) => match inner.graced(wanted, |entry| entry.stale) {
                 Some(entry) => Step::Done(inner.stale(wanted, &entry)),
                 None => Step::Wait(follower),
@@ -265,7 +281,7 @@ impl FragmentCache {
     fn led(&self, wanted: &Wanted<'_>, origin: &mut Origin, lead: Lead<Arc<Entry>>, fetched: Fetched) -> Lookup {
         match fetched {
             Fetched::Found(entry) => {
-                self.inner.keep(wanted.identity.hash, &entry);
+                self.inner.keep_shared(&origin.subject, wanted.identity.hash, &entry);
                 lead.land(Arc::clone(&entry));
                 entry.label.count(Rare::SharedHits);
                 self.inner.spared(wanted, &entry, Outcome::SharedHit)
@@ -285,6 +301,10 @@ impl FragmentCache {
             Landing::Shared(entry) if self.inner.usable(&entry, wanted, origin.arrived) => {
                 Some(self.inner.joined(wanted, &entry))
             }
+            // It refuses the next one as well: it would wait for one after the other.
+            Landing::Shared(entry) if wanted.refuses(&entry) => {
+                Some(Lookup::Compute(self.inner.work(wanted, origin, None, None)))
+            }
             Landing::Shared(_) | Landing::Aborted => None,
             Landing::TimedOut => {
                 self.inner.counters.count(Counter::wait_timeouts);
@@ -298,7 +318,8 @@ impl FragmentCache {
 }
 
 impl Inner {
-    /// The work there is to do; a miss, if it is known why.
+    /// The work there is to do; a miss, if it is known why. Whether a page is one is for who shows it to say: there
+    /// may be an expired one to show.
     fn work(
         self: &Arc<Self>,
         wanted: &Wanted<'_>,
@@ -306,14 +327,12 @@ impl Inner {
         lead: Option<Lead<Arc<Entry>>>,
         place: Option<Place>,
     ) -> Work {
-        let work = Work::new(self, wanted, origin, lead, place);
-        match &origin.reason {
-            Some(reason) => {
-                let noted = self.tell_miss(&origin.subject, reason, wanted.key);
-                work.because(reason.clone(), noted)
-            }
-            None => work,
+        let mut work = Work::new(self, wanted, origin, lead, place);
+        work.because(origin.reason.clone());
+        if !wanted.is_page() {
+            work.miss(wanted.key);
         }
+        work
     }
 
     /// A miss that an expired entry answers, because somebody else computes it anew.

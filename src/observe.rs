@@ -182,6 +182,13 @@ impl Inner {
         self.tell_why(subject, reason, key)
     }
 
+    /// Takes back the count of a miss, of which was told.
+    #[cfg(feature = "http")]
+    pub(crate) fn untell_miss(&self, subject: &Subject, reason: &MissReason) {
+        subject.label.uncount(Rare::Misses);
+        self.observers.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Counts a look-up that was not made, and tells of it.
     pub(crate) fn tell_bypass(&self, label: Arc<Label>, bypass: Bypass, key: &[u8]) {
         label.count(Rare::Bypasses);
@@ -229,15 +236,8 @@ impl Inner {
         subject: &Subject,
         reason: Option<&MissReason>,
         entry: &Entry,
-        hash: u128,
         rejected: Option<Rejection>,
     ) {
-        match rejected {
-            None => self.remember(subject, hash),
-            // Somebody else's result may be stored.
-            Some(Rejection::Apart) => {}
-            Some(rejection) => self.observers.past.note(hash, Fate::Rejected(rejection)),
-        }
         let label = &subject.label;
         let bytes = entry.body.len();
         label.count(Rare::Renders);
@@ -257,7 +257,9 @@ impl Inner {
         }
         match reason {
             _ if rejected.is_some() => {}
-            Some(MissReason::Cold | MissReason::OtherVariant) | None => {
+            // There was nothing in its place.
+            Some(MissReason::Cold | MissReason::OtherVariant | MissReason::StoreFailed | MissReason::Rejected(_))
+            | None => {
                 if subscribers.of_lookups() {
                     subscribers.tell(Interest::Lookups, Happened::Stored { about });
                 }
@@ -269,16 +271,40 @@ impl Inner {
         }
     }
 
+    /// Counts the computation of what was passed on to one caller, who may still be reading it.
+    #[cfg(feature = "http")]
+    pub(crate) fn tell_passed_on(&self, subject: &Subject, cost: Nanos) {
+        let (label, rejected) = (&subject.label, Some(Rejection::Uncacheable));
+        label.count(Rare::Renders);
+        label.count(Rare::Rejected);
+        label.add(Rare::RenderTime, cost);
+        if self.observers.subscribers.of_lookups() {
+            let took = Duration::from_nanos(cost);
+            let computed = Happened::Computed { about: subject.about(), took, bytes: 0, rejected };
+            self.observers.subscribers.tell(Interest::Lookups, computed);
+        }
+    }
+
     /// Counts a computation that failed, and tells of it.
     pub(crate) fn tell_failed(&self, subject: &Subject) {
         subject.label.count(Rare::Errors);
-        if self.observers.subscribers.of_lookups() {
-            self.observers.subscribers.tell(Interest::Lookups, Happened::Failed { about: subject.about() });
+        if self.observers.subscribers.any() {
+            self.observers.subscribers.tell(Interest::Changes, Happened::Failed { about: subject.about() });
+        }
+    }
+
+    /// Remembers what became of a result.
+    pub(crate) fn note_fate(&self, subject: &Subject, hash: u128, rejected: Option<Rejection>) {
+        match rejected {
+            None => self.remember(subject, hash),
+            // Somebody else's result may be stored.
+            Some(Rejection::Apart) => {}
+            Some(rejection) => self.observers.past.note(hash, Fate::Rejected(rejection)),
         }
     }
 
     /// Remembers that a result is stored.
-    fn remember(&self, subject: &Subject, hash: u128) {
+    pub(crate) fn remember(&self, subject: &Subject, hash: u128) {
         self.observers.past.note(hash, Fate::Stored);
         self.observers.past.note_key(subject.variants);
         self.observers.past.note_key(subject.family);
@@ -309,16 +335,18 @@ impl Inner {
             if let Some(reason) = self.invalidated(&entry.record, wanted, tags) {
                 return reason;
             }
-            return MissReason::Unconfirmed;
+            return if wanted.refuses(&entry) { MissReason::Refused } else { MissReason::Unconfirmed };
         }
         match fate {
             Some(Fate::Rejected(rejection)) => MissReason::Rejected(rejection),
             Some(Fate::Evicted) => MissReason::Evicted,
-            Some(Fate::Stored) if self.settings.memory => MissReason::Evicted,
+            // Memory hides what has expired, and says so when it frees it.
+            Some(Fate::Stored) if self.settings.memory => MissReason::Expired,
+            Some(Fate::Stored) => MissReason::Cold,
             Some(Fate::Expired) => MissReason::Expired,
             Some(Fate::Cleared) => MissReason::Cleared,
             Some(Fate::Unreadable) => MissReason::Unreadable,
-            Some(Fate::Stored) | None => self.why_unknown(wanted, subject),
+            None => self.why_unknown(wanted, subject),
         }
     }
 

@@ -149,6 +149,7 @@ impl Question {
             lease: self.lease,
             waits: self.waits,
             steady: self.steady,
+            takes: None,
         }
     }
 

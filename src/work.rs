@@ -42,6 +42,8 @@ pub(crate) struct Work {
     subject: Subject,
     /// Why there is work to do; unknown, if nobody had looked for its result.
     reason: Option<MissReason>,
+    /// Whether it is counted as a miss.
+    missed: bool,
     noted: Option<Noted>,
     finished: bool,
 }
@@ -78,25 +80,31 @@ impl Work {
             place,
             subject: origin.subject.clone(),
             reason: None,
+            missed: false,
             noted: None,
             finished: false,
         }
     }
 
     /// Says why there is work to do.
-    pub(crate) fn because(mut self, reason: MissReason, noted: Option<Noted>) -> Work {
-        let at = noted.as_ref().map(Noted::at);
+    pub(crate) fn because(&mut self, reason: Option<MissReason>) {
+        self.reason = reason;
+    }
+
+    /// Counts it as a miss, and tells of it, if it is known why.
+    pub(crate) fn miss(&mut self, key: &[u8]) {
+        let Some(reason) = self.reason.as_ref().filter(|_| !self.missed) else { return };
+        self.missed = true;
+        self.noted = self.inner.tell_miss(&self.subject, reason, key);
+        let at = self.noted.as_ref().map(Noted::at);
         self.parked.iter_mut().for_each(|frame| frame.explain_as(at));
-        self.reason = Some(reason);
-        self.noted = noted;
-        self
     }
 
     /// Counts it under the name its author computed for it.
     pub(crate) fn call(&mut self, name: &str) {
         let label = self.inner.observers.labels.get(self.subject.label.kind, name);
         if !Arc::ptr_eq(&label, &self.subject.label) {
-            if self.reason.is_some() {
+            if self.missed {
                 self.subject.label.uncount(Rare::Misses);
                 label.count(Rare::Misses);
             }
@@ -174,7 +182,15 @@ impl Work {
         };
         let entry = self.entry(body, record);
         context::gather(|enclosing| enclosing.enclose(&entry.record));
-        self.publish(&entry)
+        self.publish(&entry, |work, rejected| work.computed(&entry, rejected))
+    }
+
+    /// Counts that it was computed, and tells of it.
+    fn computed(&self, entry: &Entry, rejected: Option<Rejection>) {
+        self.inner.tell_computed(&self.subject, self.reason.as_ref(), entry, rejected);
+        if let Some(noted) = &self.noted {
+            noted.computed(entry, rejected, self.inner.clock.now());
+        }
     }
 
     fn entry(&self, body: Body, mut record: Record) -> Arc<Entry> {
@@ -191,9 +207,9 @@ impl Work {
         Arc::new(Entry::new(terms, body, record))
     }
 
-    /// Stores, unless it must not be. What is expired when it is done (its scope began long ago) is as good as
+    /// Stores, unless it must not be, and has it told before anybody gets the result. What is expired when it is done (its scope began long ago) is as good as
     /// uncacheable: those who wait would find it expired, and must not queue up to find so one after another.
-    fn publish(&mut self, entry: &Arc<Entry>) -> bool {
+    fn publish(&mut self, entry: &Arc<Entry>, tell: impl FnOnce(&Work, Option<Rejection>)) -> bool {
         let inner = &self.inner;
         let fresh = entry.fresh(inner.clock.latest(), self.ttl);
         let valid = entry.record.templates_current() && entry.record.admitted(&inner.floors);
@@ -217,10 +233,8 @@ impl Work {
         if keeps {
             inner.keep(self.hash, entry);
         }
-        inner.tell_computed(&self.subject, self.reason.as_ref(), entry, self.hash, rejected);
-        if let Some(noted) = &self.noted {
-            noted.computed(entry, rejected, inner.clock.now());
-        }
+        inner.note_fate(&self.subject, self.hash, rejected);
+        tell(self, rejected);
         let Some(lead) = self.lead.take() else { return false };
         if entry.record.uncacheable || !fresh {
             lead.release();

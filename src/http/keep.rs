@@ -78,7 +78,8 @@ impl Keeping<'_> {
             return self.finish(work);
         }
         let all = sorted([names, known.clone()].concat());
-        let there = self.take_over(&asked.varied(&all, &self.seen.headers), work.as_ref());
+        let mut work = work;
+        let there = self.take_over(&asked.varied(&all, &self.seen.headers), work.as_mut());
         let stored = self.finish(there);
         self.direct(self.at_the_address(work), all);
         stored
@@ -88,20 +89,20 @@ impl Keeping<'_> {
     fn at_the_address(&self, work: Option<Work>) -> Work {
         match work {
             Some(work) if self.missing.known.is_empty() => work,
-            work => {
-                let there = self.take_over(&self.missing.asked.question, work.as_ref());
+            mut work => {
+                let there = self.take_over(&self.missing.asked.question, work.as_mut());
                 work.into_iter().for_each(Work::release);
                 there
             }
         }
     }
 
-    fn take_over(&self, question: &Question, from: Option<&Work>) -> Work {
+    fn take_over(&self, question: &Question, from: Option<&mut Work>) -> Work {
         let cache = &self.policy.cache;
         let mut handler = self.policy.handler(self.seen);
         let mut work = cache.take_over(&question.wanted(), &mut handler, true, None);
         if let Some(from) = from {
-            work.began_with(from);
+            work.stand_in_for(from);
         }
         work
     }

@@ -28,6 +28,7 @@ use super::policy::Policy;
 use super::show::{self, Looked, Shown, Unfit};
 use super::verify::Verifying;
 use crate::asker::Asker;
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::hole::Holes;
 use crate::lookup::Lookup;
@@ -252,7 +253,8 @@ where
         let policy = &shared.policy;
         policy.cache.inner.counters.count(Counter::bypasses);
         let label = policy.handler(&self.parts).label();
-        policy.cache.inner.tell_bypass(label, Bypass::Request(skip.token()), &[]);
+        let bypass = if skip == Skip::Off { Bypass::Off } else { Bypass::Request(skip.token()) };
+        policy.cache.inner.tell_bypass(label, bypass, &[]);
         let (seen, holes) = (self.parts.clone(), self.holes());
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         if reads {
@@ -286,7 +288,7 @@ where
                 return Ok(show::refused(policy));
             }
             // One with credentials leads nobody to a page that may be his own.
-            policy.cache.inner.counters.count(Counter::misses);
+            policy.cache.inner.counters.count(Counter::bypasses);
             let label = policy.handler(&self.parts).label();
             let bypass = Bypass::Request(Skip::Authorization.token());
             policy.cache.inner.tell_bypass(label, bypass, missing.question.wanted().key);
@@ -298,7 +300,12 @@ where
                 missing.question.wait_for_nobody();
             }
             let mut handler = policy.handler(&self.parts);
-            let found = match policy.cache.lookup_async(&missing.question.wanted(), &mut handler).await {
+            let takes = |entry: &Entry| show::answers(policy, &missing.asked, entry);
+            let mut wanted = missing.question.wanted();
+            if policy.honor_reload {
+                wanted.takes = Some(&takes);
+            }
+            let found = match policy.cache.lookup_async(&wanted, &mut handler).await {
                 Lookup::Compute(work) => return self.missed(missing, work).await,
                 Lookup::Hit(found) => found,
             };
@@ -324,10 +331,11 @@ where
     }
 
     /// Shows the expired page, if it may be: where its handler failed lately, or is asked in the background.
-    async fn missed(self, mut missing: Missing, work: Work) -> Answer<R, S::Error> {
+    async fn missed(self, mut missing: Missing, mut work: Work) -> Answer<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         if missing.asked.directives.only_if_cached {
+            work.miss(missing.question.key());
             work.give_up();
             return Ok(show::refused(policy));
         }
@@ -339,7 +347,9 @@ where
             work.give_up();
             return self.shown(shown).await;
         }
-        if missing.forward != Forward::Request && show::expired(policy, &missing, Grace::longest).is_some() {
+        if work.is_of_refusal() {
+            missing.forward = Forward::Request;
+        } else if show::expired(policy, &missing, Grace::longest).is_some() {
             missing.forward = Forward::Stale;
         }
         let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
@@ -368,6 +378,9 @@ where
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         let (seen, holes) = (self.parts.clone(), self.holes());
+        if let Some(work) = work.as_mut().filter(|_| !missing.behind) {
+            work.miss(missing.question.key());
+        }
         ask::make_whole(&mut self.parts);
         ask::reduce(policy, &mut self.parts);
         let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
@@ -378,6 +391,7 @@ where
             && let Some(shown) = Shown::stale(policy, &missing, &entry)
         {
             shared.note_failure(missing.hash());
+            work.iter_mut().for_each(Work::take_back);
             work.into_iter().for_each(Work::fail);
             return Ok(shown.answer(policy, &seen).await);
         }
@@ -390,7 +404,7 @@ where
             return Ok(told.stored(&shared, &missing, work, &seen).await);
         }
         if failed {
-            work.into_iter().for_each(Work::give_up);
+            work.into_iter().for_each(Work::fail);
         } else if to_store {
             work.into_iter().for_each(Work::release);
         } else {

@@ -58,7 +58,7 @@ pub(super) enum Looked {
     Unfit(Unfit),
     /// Where to look: its address varies by these headers.
     Directed(Vec<HeaderName>),
-    /// Nothing, but its address varies by these headers, so that this is what to ask for.
+    /// Nothing that the client would take, but its address varies by these headers, so that this is what to ask for.
     Elsewhere(Question, Vec<HeaderName>),
     Nothing,
 }
@@ -80,7 +80,7 @@ pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looke
         Looked::Directed(names) => {
             let varied = asked.varied(&names, headers);
             match look_for(policy, asked, &varied) {
-                Looked::Nothing => Looked::Elsewhere(varied, names),
+                Looked::Nothing | Looked::Unfit(Unfit::Age) => Looked::Elsewhere(varied, names),
                 looked => looked,
             }
         }
@@ -104,6 +104,11 @@ fn look_for(policy: &Policy, asked: &Asked, question: &Question) -> Looked {
         }
     });
     looked.unwrap_or(Looked::Nothing)
+}
+
+/// Whether an entry answers a request, or says where to look.
+pub(super) fn answers(policy: &Policy, asked: &Asked, entry: &Entry) -> bool {
+    direction(&entry.body).is_some() || Shown::of(policy, asked, entry.found()).is_ok()
 }
 
 /// The page that may be shown although it expired, for one of its graces.

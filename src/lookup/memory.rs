@@ -7,7 +7,7 @@ use crate::cache::Inner;
 use crate::clock::Nanos;
 use crate::entry::{Body, Entry, Found};
 use crate::front;
-use crate::observe::{Fate, Outcome};
+use crate::observe::{Fate, Outcome, Subject};
 
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
@@ -75,6 +75,12 @@ impl Inner {
         }
     }
 
+    /// The same of one that the shared tier had.
+    pub(crate) fn keep_shared(&self, subject: &Subject, hash: u128, entry: &Arc<Entry>) {
+        self.keep(hash, entry);
+        self.remember(subject, hash);
+    }
+
     /// A stored value, decoded, and when its work began; what does not decode is no hit, and is removed.
     pub(crate) fn decoded<T>(
         &self,
@@ -108,6 +114,7 @@ impl Inner {
         let usable = *entry.identity == *wanted.identity.bytes
             && entry.version == wanted.version
             && entry.fresh_within(latest, wanted.ttl, grace(&entry))
+            && !wanted.refuses(&entry)
             && self.vouches(entry.record.as_of(), latest)
             && entry.record.admitted(&self.floors);
         usable.then_some(entry)

@@ -30,7 +30,7 @@ pub enum MissReason {
     Version,
     /// It was evicted from memory, where there was no room for it.
     Evicted,
-    /// Its key is stored, but not for these variants: another `vary`, another visitor, another way of escaping.
+    /// Its key is stored, but not for these variants: another `vary`, another visitor.
     OtherVariant,
     /// Other nodes' invalidations were not heard of for too long, so nobody can say whether what is stored is valid.
     Unconfirmed,

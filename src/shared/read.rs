@@ -20,6 +20,7 @@ use crate::context;
 use crate::entry::Entry;
 use crate::floors::Stamp;
 use crate::lookup::Wanted;
+use crate::observe::Subject;
 use crate::stats::Counter;
 use crate::store::envelope::Envelope;
 use crate::store::{Failure, Leased, Name, Remote};
@@ -150,7 +151,12 @@ impl Shared {
     }
 
     /// Reads what these look-ups would ask for into memory, in as few round trips as may be; how many were found.
-    pub(crate) async fn prefetch(&self, inner: &Arc<Inner>, wanted: &[Wanted<'_>], asker: &mut impl Asker) -> usize {
+    pub(crate) async fn prefetch<A: Asker>(
+        &self,
+        inner: &Arc<Inner>,
+        wanted: &[Wanted<'_>],
+        asker: impl Fn(&Wanted<'_>) -> A,
+    ) -> usize {
         let missing: Vec<&Wanted<'_>> = wanted.iter().filter(|wanted| !inner.holds(wanted.identity.hash)).collect();
         let mut found = 0;
         for wanted in missing.chunks(READ_AT_ONCE) {
@@ -165,9 +171,10 @@ impl Shared {
             };
             for (wanted, value) in wanted.iter().zip(values) {
                 let trip = Trip { core: &self.core, inner, wanted, local, failed: AtomicBool::new(false) };
-                if let Judged::Usable(entry) = trip.judge(value.as_deref(), asker) {
-                    inner.counters.count(Counter::shared_hits);
-                    inner.keep(wanted.identity.hash, &entry);
+                let mut asker = asker(wanted);
+                if let Judged::Usable(entry) = trip.judge(value.as_deref(), &mut asker) {
+                    // No hit yet: it is one of memory's once somebody asks for it.
+                    inner.keep_shared(&Subject::new(asker.label(), wanted), wanted.identity.hash, &entry);
                     found += 1;
                 }
             }

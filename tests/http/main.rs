@@ -6,6 +6,7 @@ mod bodies;
 mod compression;
 mod conditional;
 mod conformance;
+mod counts;
 mod enclosing;
 mod fragments;
 mod holes;

@@ -237,3 +237,65 @@ fn the_ring_keeps_the_last_and_counts_all() {
     };
     assert_eq!((misses[0].about.key, misses[255].about.key), (key(999), key(744)));
 }
+
+#[test]
+fn what_has_expired_and_is_not_freed_yet_was_not_evicted() {
+    let cache = cache();
+    let options = || Options::ttl(Duration::from_millis(20));
+    // The janitor comes once a second, so that of ten rounds one or two meet it.
+    for _ in 0..10 {
+        get(&cache, options());
+        std::thread::sleep(Duration::from_millis(25));
+        get(&cache, options());
+        assert_eq!(last(&cache), MissReason::Expired);
+    }
+}
+
+#[test]
+fn a_template_of_the_same_name_in_another_environment_is_no_change() {
+    let cache = cache();
+    let (one, _) = page(&cache, "{% cache 'k' %}one{% endcache %}");
+    p(&one);
+    let (mut other, _) = page(&cache, "{% cache 'k' %}other{% endcache %}");
+    p(&other);
+    assert_eq!(last(&cache), MissReason::Cold);
+    cache.add_template(&mut other, "p", "{% cache 'k' %}edited{% endcache %}").unwrap();
+    p(&other);
+    assert_eq!(last(&cache), MissReason::TemplateChanged("p".into()));
+}
+
+#[test]
+fn without_memory_nothing_is_evicted_and_a_variant_that_was_stored_is_not_another_one() {
+    let cache = FragmentCache::builder().shared(LocalStore::new()).memory(false).build().unwrap();
+    crate::support::until("in touch", || cache.shared_status().unwrap().in_touch);
+    let options = || Options::forever().vary("de");
+    get(&cache, options());
+    assert!(cache.flush(crate::support::STUCK));
+    cache.invalidate("k");
+    get(&cache, options());
+    assert_eq!(last(&cache), MissReason::Cold);
+}
+
+#[test]
+fn what_the_shared_tier_had_is_known_to_have_been_here() {
+    let store = LocalStore::new();
+    let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
+    let (one, other) = (node(), node());
+    crate::support::until("in touch", || [&one, &other].iter().all(|node| node.shared_status().unwrap().in_touch));
+    // Not stored the first time, and later found in the shared tier.
+    let raced = || {
+        other.invalidate("k");
+        ok("v")
+    };
+    other.get_or_set("k", Options::default(), raced).unwrap();
+    assert!(other.flush(crate::support::STUCK));
+    get(&one, Options::default());
+    assert!(one.flush(crate::support::STUCK));
+    crate::support::until("it is found there", || {
+        get(&other, Options::default());
+        other.stats().shared_hits == 1 || other.stats().stores > 0
+    });
+    other.invalidate("k");
+    get(&other, Options::default());
+    assert_eq!(last(&other), MissReason::KeyInvalidated);
+}

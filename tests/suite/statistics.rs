@@ -179,6 +179,27 @@ fn what_another_node_computed_is_a_hit_of_the_shared_tier_for_the_one_who_asks()
     assert_eq!(there.render_time_saved, other.stats().render_time_saved);
 }
 
+#[tokio::test]
+async fn what_is_prefetched_counts_as_nothing_until_it_is_hit_under_its_kind() {
+    let store = LocalStore::new();
+    let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
+    let (one, other) = (node(), node());
+    let read = |cache: &FragmentCache| {
+        cache.get_or_set("text", Options::default(), || ok("v")).unwrap();
+        let _: u32 = cache.get_or_set_value("value", Options::default(), || ok(7)).unwrap();
+    };
+    read(&one);
+    assert!(one.flush(Duration::from_secs(30)));
+    crate::support::until("in touch", || other.shared_status().unwrap().in_touch);
+    assert_eq!(other.prefetch(["text", "value"]).await, 2);
+    let stats = other.stats();
+    assert_eq!((stats.shared_hits, stats.hits, stats.misses), (0, 0, 0));
+    read(&other);
+    let mut hits: Vec<_> = other.fragment_stats().iter().map(|it| (it.kind, it.hits, it.lookups())).collect();
+    hits.sort();
+    assert_eq!(hits, [(FragmentKind::Text, 1, 1), (FragmentKind::Value, 1, 1)]);
+}
+
 #[test]
 fn counts_of_fragments_add_up_to_those_of_the_cache_under_threads() {
     let cache = cache();
