@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
@@ -228,17 +229,22 @@ impl Subscribers {
 
     pub(crate) fn tell(&self, interest: Interest, what: Happened) {
         let event = Event { at: SystemTime::now(), what };
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);
-        for queue in concerned.filter_map(|(_, queue)| queue.upgrade()) {
+        for queue in self.concerned(interest) {
             queue.push(event.clone());
         }
     }
 
     /// The cache is gone: those who wait are told so.
     pub(crate) fn close(&self) {
+        self.concerned(Interest::Changes).into_iter().for_each(|queue| queue.close());
+    }
+
+    /// Who is told of something. Nothing is locked while they are woken: whoever is may subscribe to more there and
+    /// then, or drop what he has.
+    fn concerned(&self, interest: Interest) -> Vec<Arc<Queue>> {
         let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        queues.iter().filter_map(|(_, queue)| queue.upgrade()).for_each(|queue| queue.close());
+        let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);
+        concerned.filter_map(|(_, queue)| queue.upgrade()).collect()
     }
 
     fn leave(&self, queue: &Arc<Queue>) {
@@ -288,8 +294,13 @@ impl Queue {
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let waker = waiting.waker.take();
         drop(waiting);
-        self.came.notify_one();
-        waker.into_iter().for_each(Waker::wake);
+        // All of them: each looks for himself whether it is an event or the end.
+        self.came.notify_all();
+        if let Some(waker) = waker {
+            // Whatever goes wrong there is the sleeper's loss. Here it would fail a page, or end the counting of
+            // evictions.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }
 

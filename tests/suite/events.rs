@@ -112,6 +112,7 @@ fn what_another_node_invalidates_is_told_as_the_nodes() {
     let store = LocalStore::new();
     let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
     let (one, other) = (node(), node());
+    // What a node missed before it is in touch counts as everything.
     crate::support::until("in touch", || other.shared_status().unwrap().in_touch);
     let events = other.subscribe();
     one.invalidate_tag("t").wait().unwrap();
@@ -203,4 +204,90 @@ fn a_refresh_of_what_expired_says_so_and_a_first_time_is_none() {
     let Some(Happened::Refreshed { reason, .. }) = events.try_next().map(|event| event.what) else { panic!() };
     assert_eq!(reason, MissReason::Expired);
     assert_eq!(Outcome::Miss(reason).to_string(), "miss (expired)");
+}
+
+/// Does what it is told to when it is woken, there and then.
+struct OnWake<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> std::task::Wake for OnWake<F> {
+    fn wake(self: std::sync::Arc<Self>) {
+        (self.0)();
+    }
+}
+
+fn asleep(events: &mut Subscription, woken: impl Fn() + Send + Sync + 'static) {
+    let waker = std::sync::Arc::new(OnWake(woken)).into();
+    let mut next = std::pin::pin!(events.recv());
+    assert!(next.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+}
+
+#[test]
+fn one_who_is_woken_may_subscribe_and_leave_there_and_then() {
+    crate::support::must_end(|| {
+        let cache = cache();
+        let mut events = cache.subscribe();
+        let leaving = std::sync::Mutex::new(Some(cache.subscribe()));
+        let there = cache.clone();
+        asleep(&mut events, move || {
+            drop(there.subscribe_to_lookups());
+            drop(leaving.lock().unwrap().take());
+        });
+        cache.invalidate_tag("a");
+        cache.get_or_set("k", Options::default(), || ok("v")).unwrap();
+        assert_eq!(words(&events), ["invalidated tag \"a\" by call"]);
+    });
+}
+
+#[test]
+fn one_who_panics_when_he_is_woken_fails_no_page_and_ends_no_counting() {
+    let cache = FragmentCache::builder().max_bytes(10_000).max_entry_bytes(10_000).build().unwrap();
+    let mut events = cache.subscribe();
+    let fill = |keys: std::ops::Range<u32>| {
+        for key in keys {
+            let options = Options::forever().label("large");
+            cache.get_or_set(key, options, || ok("x".repeat(3_000))).unwrap();
+            cache.run_maintenance();
+        }
+        cache.fragment_stats()[0].evicted
+    };
+    // Evictions are told from within the store, which asks nobody again who has panicked.
+    asleep(&mut events, || panic!("on purpose"));
+    let before = fill(0..8);
+    assert!(before > 0);
+    assert!(fill(8..16) > before);
+    asleep(&mut cache.subscribe(), || panic!("on purpose"));
+    cache.invalidate_tag("a");
+}
+
+#[test]
+fn all_who_wait_with_one_subscription_learn_of_the_end() {
+    crate::support::must_end(|| {
+        let cache = cache();
+        let events = cache.subscribe();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| assert!(events.wait(Duration::MAX).is_none()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            drop(cache);
+        });
+    });
+}
+
+#[test]
+fn a_computation_that_fails_is_told_to_all_and_a_first_result_in_place_of_none_is_no_refresh() {
+    let cache = cache();
+    let changes = cache.subscribe();
+    let get =
+        |outcome: Result<&str, ()>| drop(cache.get_or_set("k", Options::default(), || outcome.map(str::to_owned)));
+    get(Err(()));
+    assert_eq!(words(&changes), ["failed"]);
+    let load = || {
+        cache.invalidate("k");
+        ok("v")
+    };
+    cache.get_or_set("k", Options::default(), load).unwrap();
+    get(Ok("stored for the first time"));
+    let told = words(&changes);
+    assert!(told.len() == 1 && told[0].starts_with("invalidated"), "{told:?}");
 }
