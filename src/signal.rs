@@ -36,8 +36,10 @@ pub struct Signal<T: ?Sized + 'static> {
 /// A cache that is told, for as long as it lives.
 struct Listener<T: ?Sized> {
     cache: Weak<Inner>,
-    tell: Box<dyn Fn(Arc<Inner>, &T) + Send + Sync>,
+    tell: Box<Tell<T>>,
 }
+
+type Tell<T> = dyn Fn(Arc<Inner>, &T) + Send + Sync;
 
 struct Listeners<T: ?Sized> {
     list: RwLock<Vec<Arc<Listener<T>>>>,
