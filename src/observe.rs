@@ -356,16 +356,12 @@ impl Inner {
         if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
             return MissReason::OtherVariant;
         }
-        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
-        match &subject.label.template {
-            Some(template)
-                if site.is_some_and(|site| self.observers.labels.is_changed(site))
-                    && past.knows_key(subject.family) =>
-            {
-                MissReason::TemplateChanged(Arc::clone(template))
-            }
-            _ => MissReason::Cold,
+        if subject.label.template.is_none() || !past.knows_key(subject.family) {
+            return MissReason::Cold;
         }
+        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
+        let changed = site.and_then(|site| self.observers.labels.changed(site));
+        changed.map_or(MissReason::Cold, MissReason::TemplateChanged)
     }
 
     /// What invalidated something.

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ahash::RandomState;
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Nanos;
@@ -32,7 +33,8 @@ const OTHERS: &str = "(others)";
 
 /// What a result is.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FragmentKind {
     /// A cache block in a template.
     Block,
@@ -72,7 +74,7 @@ impl fmt::Display for FragmentKind {
 ///
 /// `hits + stale_hits + joined + shared_hits + misses + bypasses` is the number of look-ups.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FragmentStats {
     /// Where it comes from: `template:line` of a block or its `name=`, the template of a partial, the place of the call
     /// or the [`label`](crate::Options::label) of what a handler caches, the route of a page. `(others)` for what came
@@ -176,7 +178,7 @@ pub(crate) struct Label {
     bytes: AtomicI64,
     pub(crate) name: Arc<str>,
     pub(crate) kind: FragmentKind,
-    /// The template of a block.
+    /// The template of a block; of several that share a name, the first one's.
     pub(crate) template: Option<Arc<str>>,
     /// The same for all blocks of a template, so that one is known again after its text changed.
     pub(crate) family: u64,
@@ -349,10 +351,10 @@ impl Labels {
         sites.places.get(&site).map(|place| format!("{}:{}", place.template, place.line))
     }
 
-    /// Whether the text of a block took the place of another one.
-    pub(crate) fn is_changed(&self, site: u128) -> bool {
+    /// The template of a block whose text took the place of another one.
+    pub(crate) fn changed(&self, site: u128) -> Option<Arc<str>> {
         let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
-        sites.places.get(&site).is_some_and(|place| place.changed)
+        sites.places.get(&site).filter(|place| place.changed).map(|place| Arc::clone(&place.template))
     }
 
     /// What was counted, under every label that counted something.
@@ -435,7 +437,7 @@ mod tests {
         labels.note_blocks(1, "page.html", &[block(1, 8, None), block(3, 10, Some("hero"))]);
         // It moved a line and is the same; the other one has another text.
         assert_eq!(&*labels.of_site(1).name, "page.html:8");
-        assert!(!labels.is_changed(1) && labels.is_changed(3));
+        assert_eq!((labels.changed(1), labels.changed(3).as_deref()), (None, Some("page.html")));
     }
 
     #[test]

@@ -89,6 +89,18 @@ fn a_changed_template_is_named_whether_it_was_included_or_holds_the_block() {
 }
 
 #[test]
+fn a_changed_template_is_named_where_its_block_shares_a_name_with_anothers() {
+    let cache = cache();
+    let source = |text: &str| format!("{{% cache 'k' name='hero' %}}{text}{{% endcache %}}");
+    let mut env = env_of(&cache, &[("first", &source("1")), ("second", &source("2"))]);
+    show(&env, "first", context! {});
+    show(&env, "second", context! {});
+    cache.add_template(&mut env, "second", &source("edited")).unwrap();
+    show(&env, "second", context! {});
+    assert_eq!(last(&cache), MissReason::TemplateChanged("second".into()));
+}
+
+#[test]
 fn two_blocks_of_one_key_in_one_template_are_no_change_of_it() {
     let cache = cache();
     let (env, _) = page(&cache, "{% cache 'k' %}1{% endcache %}{% cache 'k' %}2{% endcache %}");
