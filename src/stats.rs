@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub(crate) const SHARDS: usize = 16;
 
 macro_rules! counters {
@@ -21,7 +23,7 @@ macro_rules! counters {
         /// `hits + misses + bypasses` is the number of look-ups; what the shared tier answers is a miss of memory
         /// first. Counts are exact when nothing is under way; `entries` and `bytes` are as of the last maintenance, at
         /// most a second ago.
-        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         #[non_exhaustive]
         pub struct Stats {
             /// Look-ups answered from the cache.

@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Serialize, Serializer};
+
 use super::explain::Outcome;
 use super::label::{FragmentKind, Label};
 use super::reason::{MissReason, Rejection};
@@ -26,6 +28,13 @@ const QUEUED: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub(crate) u64);
 
+impl Serialize for KeyHash {
+    /// As it is displayed.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -34,7 +43,7 @@ impl fmt::Display for KeyHash {
 
 /// Which result something is about.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct About {
     /// Where it comes from; see [`FragmentStats::label`](crate::FragmentStats::label).
     pub label: Arc<str>,
@@ -52,7 +61,7 @@ impl About {
 
 /// Something that happened, and when.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// When.
     pub at: SystemTime,
@@ -63,7 +72,8 @@ pub struct Event {
 /// What happened. The first three are told to
 /// [`subscribe_to_lookups`](crate::FragmentCache::subscribe_to_lookups) only.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Happened {
     /// A look-up, and how it was answered.
     LookedUp {
@@ -133,7 +143,8 @@ pub enum Happened {
 
 /// What was invalidated.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// A key.
     Key(KeyHash),
@@ -153,7 +164,8 @@ pub enum Target {
 
 /// Who invalidated.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum By {
     /// A call on this node.
     Call,

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::event::About;
 use super::reason::{MissReason, Rejection};
 use crate::cache::FragmentCache;
@@ -16,15 +18,18 @@ use crate::record::{FOREVER, Record};
 
 /// How a look-up was answered.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// From memory.
     Hit,
     /// With an expired entry within its grace, because somebody else computes it anew.
+    #[serde(rename = "stale")]
     StaleHit,
     /// By somebody else's computation that was under way.
     Joined,
     /// By the shared tier.
+    #[serde(rename = "shared")]
     SharedHit,
     /// By computing it, for this reason.
     Miss(MissReason),
@@ -56,7 +61,7 @@ impl fmt::Display for Outcome {
 
 /// One look-up, and what came of it.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explained {
     /// What was looked up.
     pub about: About,
@@ -80,7 +85,9 @@ pub struct Explained {
     pub rejected: Option<Rejection>,
     /// Whether computing it ended with an error.
     pub failed: bool,
+    #[serde(skip)]
     key: Box<[u8]>,
+    #[serde(skip)]
     mark: u64,
 }
 
@@ -93,7 +100,7 @@ impl Explained {
 
 /// What the cache did for one piece of work; see [`FragmentCache::explain`].
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
     /// The look-ups, in the order they were made.
     pub fragments: Vec<Explained>,

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use super::event::About;
 use super::reason::MissReason;
 
@@ -12,7 +14,7 @@ const KEPT: usize = 256;
 
 /// A miss or a bypass, and why; see [`FragmentCache::recent_misses`](crate::FragmentCache::recent_misses).
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Miss {
     /// When.
     pub at: SystemTime,

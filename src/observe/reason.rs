@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 /// Why a result had to be computed.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MissReason {
     /// It was never stored here, as far as is remembered (the last 32,768 results).
     Cold,
@@ -48,7 +51,8 @@ pub enum MissReason {
 
 /// Why the cache was not asked.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Bypass {
     /// Caching is switched off: [`Builder::enabled`](crate::Builder::enabled).
     Off,
@@ -162,7 +166,8 @@ impl fmt::Display for Bypass {
 
 /// Why a result was not stored.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rejection {
     /// It may not be: `cache_skip()`, lifetime 0 or a false `if=` inside, an error inside that somebody swallowed.
     Uncacheable,

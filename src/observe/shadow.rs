@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
 use super::event::{About, Happened, Interest};
 use super::label::Rare;
 use crate::asker::Asker;
@@ -31,7 +33,7 @@ const BEFORE: usize = 20;
 
 /// A hit that is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// When it was found.
     pub at: SystemTime,

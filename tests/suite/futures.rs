@@ -143,3 +143,16 @@ fn a_follower_that_is_cancelled_disturbs_nobody() {
     });
     assert_eq!(result, "leader");
 }
+
+#[tokio::test]
+async fn a_future_can_be_sent_to_another_thread_where_its_parts_can() {
+    fn sent<T: Send>(future: T) -> T {
+        future
+    }
+    let cache = cache();
+    let (text, value) = (async { ok("v") }, async { ok(7) });
+    assert_eq!(sent(cache.get_or_set_async("k", Options::default(), text)).await.unwrap(), "v");
+    assert_eq!(sent(cache.get_or_set_value_async("k", Options::default(), value)).await.unwrap(), 7);
+    let inside = async { cache.get_or_set_async("k", Options::default(), async { ok("v") }).await };
+    sent(cache.explain_async(sent(cache.scope().run_async(inside)))).await.0.unwrap();
+}

@@ -252,6 +252,32 @@ fn a_hit_inside_is_not_the_outer_ones_and_a_hit_outside_asks_nothing_inside() {
 }
 
 #[test]
+fn what_is_told_can_be_serialized_in_the_words_it_is_displayed_in_and_without_keys() {
+    let cache = cache();
+    let events = cache.subscribe_to_lookups();
+    let get = || cache.get_or_set("secret@example.org", Options::default().tag("t").label("bio"), || ok("v")).unwrap();
+    let (_, explained) = cache.explain(get);
+    get();
+    cache.invalidate_tag("t");
+    get();
+    cache.get_or_set("k", Options::ttl(Duration::ZERO), || ok("v")).unwrap();
+    let stats = serde_json::to_value(&cache.fragment_stats()[0]).unwrap();
+    assert_eq!((&stats["label"], &stats["kind"], &stats["hits"]), (&"bio".into(), &"text".into(), &1.into()));
+    assert_eq!(serde_json::to_value(cache.stats()).unwrap()["misses"], 2);
+    let misses = cache.recent_misses();
+    let told = serde_json::to_value(&misses).unwrap();
+    assert_eq!(told[0]["reason"]["bypassed"], "lifetime");
+    assert_eq!(told[1]["reason"]["tag-invalidated"], "t");
+    assert_eq!(told[2]["reason"], misses[2].reason.name());
+    assert_eq!(told[2]["about"]["key"], misses[2].about.key.to_string());
+    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).map(|it| serde_json::to_value(it).unwrap()).collect();
+    assert_eq!(told[3]["what"]["looked-up"]["outcome"], "hit");
+    assert_eq!(told[4]["what"]["invalidated"], serde_json::json!({ "what": { "tag": "t" }, "by": "call" }));
+    let all = format!("{told:?}{}", serde_json::to_string(&explained).unwrap());
+    assert!(!all.contains("secret") && all.contains("\"cold\""), "{all}");
+}
+
+#[test]
 fn keys_appear_in_no_label() {
     let cache = cache();
     let (env, _) = page(&cache, "{% cache ['secret@example.org', 1] 60 %}x{% endcache %}");
