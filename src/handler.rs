@@ -1,8 +1,11 @@
-//! What handlers call: cached texts, values and partials, synchronous and asynchronous.
+//! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `handler/value.rs`.
 //!
-//! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives.
+//! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives. How a hit is
+//! computed again to be compared is in `handler/verify.rs`.
 
-use std::any::type_name;
+mod value;
+mod verify;
+
 use std::future::Future;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -11,8 +14,9 @@ use std::task::{Context, Poll};
 
 use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+pub(crate) use self::verify::verify_text;
+use self::verify::verify_text_async;
 use crate::asker::{Asker, Called, Handler, InEnvironment};
 use crate::cache::FragmentCache;
 use crate::context;
@@ -21,11 +25,11 @@ use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
 #[cfg(feature = "shared")]
 use crate::identity::is_of;
-use crate::key::{self, KeyError};
+use crate::key::KeyError;
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
-use crate::observe::{Bypass, FragmentKind, MissReason, Verifying};
+use crate::observe::{Bypass, FragmentKind};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
@@ -125,96 +129,6 @@ impl FragmentCache {
                     Ok(work.finish_text(text_value(text.into(), markup)))
                 }
             }
-        }
-    }
-
-    /// Computes a value once and serves it from the cache afterwards, through serde (MessagePack).
-    ///
-    /// What the cache holds under the key and does not fit the type is a miss. A value that cannot be encoded is
-    /// returned all the same, and reported.
-    ///
-    /// # Errors
-    ///
-    /// The closure's own.
-    #[track_caller]
-    pub fn get_or_set_value<K, T, E>(
-        &self,
-        key: K,
-        options: Options,
-        load: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        K: Serialize,
-        T: Serialize + DeserializeOwned,
-    {
-        let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
-        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
-        let wanted = question.wanted();
-        let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-            let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
-            verifying.work().into_iter().for_each(Work::enter);
-            return Ok(verified_value(value, verifying, load()));
-        }
-        let mut work = match self.join(&wanted, &mut handler, ended) {
-            Lookup::Compute(work) => work,
-            Lookup::Hit(found) => match self.decode(&found.body) {
-                Some(value) => return Ok(value),
-                None => self.replace(&wanted, &mut handler, false, MissReason::Unreadable),
-            },
-        };
-        self.prepare(&mut work, &options);
-        work.enter();
-        let value = load()?;
-        self.finish_value(work, &value);
-        Ok(value)
-    }
-
-    /// [`get_or_set_value`](FragmentCache::get_or_set_value) with a future.
-    ///
-    /// # Errors
-    ///
-    /// The future's own.
-    #[track_caller]
-    pub fn get_or_set_value_async<K, T, E, F>(
-        &self,
-        key: K,
-        options: Options,
-        load: F,
-    ) -> impl Future<Output = Result<T, E>>
-    where
-        K: Serialize,
-        T: Serialize + DeserializeOwned,
-        F: Future<Output = Result<T, E>>,
-    {
-        let here = Location::caller();
-        async move {
-            let mut handler = self.handler(FragmentKind::Value, &options, here);
-            let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
-                return load.await;
-            };
-            let wanted = question.wanted();
-            let ended = self.inner.flights.ended(wanted.identity.hash);
-            if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-                let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
-                let future = pin!(load);
-                let computed = match verifying.work() {
-                    Some(work) => Inside { work, future }.await,
-                    None => future.await,
-                };
-                return Ok(verified_value(value, verifying, computed));
-            }
-            let mut work = match self.join_async(&wanted, &mut handler, ended).await {
-                Lookup::Compute(work) => work,
-                Lookup::Hit(found) => match self.decode(&found.body) {
-                    Some(value) => return Ok(value),
-                    None => self.replace(&wanted, &mut handler, true, MissReason::Unreadable),
-                },
-            };
-            self.prepare(&mut work, &options);
-            let value = Inside { work: &mut work, future: pin!(load) }.await?;
-            self.finish_value(work, &value);
-            Ok(value)
         }
     }
 
@@ -371,32 +285,6 @@ impl FragmentCache {
         let label = options.label.as_deref().unwrap_or("get_or_set");
         self.inner.report(&Error::new(ErrorKind::Key, format!("{label}: computed without caching: the key {reason}")));
     }
-
-    fn finish_value<T: Serialize>(&self, mut work: Work, value: &T) {
-        match rmp_serde::to_vec_named(value) {
-            Ok(bytes) => {
-                work.finish(Body::Data(bytes.into()));
-            }
-            Err(_) => {
-                self.report_codec("encode", type_name::<T>());
-                work.note(|record| record.uncacheable = true);
-                work.finish(Body::Data([].into()));
-            }
-        }
-    }
-
-    fn decode<T: DeserializeOwned>(&self, body: &Body) -> Option<T> {
-        let Body::Data(bytes) = body else { return None };
-        rmp_serde::from_slice(bytes)
-            .inspect_err(|_| self.report_codec("decode what is stored as", type_name::<T>()))
-            .ok()
-    }
-
-    /// Names the type and not what serde says: its messages quote values.
-    fn report_codec(&self, what: &str, type_name: &str) {
-        let message = format!("get_or_set_value: cannot {what} {type_name}");
-        self.inner.report(&Error::new(ErrorKind::Codec, message));
-    }
 }
 
 /// A future polled with its work's frame in place.
@@ -432,58 +320,6 @@ pub(crate) fn render_partial(env: &Environment<'_>, name: &str, context: Value) 
     let captured = env.get_template(name)?.render_captured(context)?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
-}
-
-/// What computing a hit again gives, or the hit where that fails.
-pub(crate) fn verify_text<E>(
-    cached: Value,
-    mut verifying: Verifying,
-    compute: impl FnOnce() -> Result<Value, E>,
-) -> Value {
-    verifying.work().into_iter().for_each(Work::enter);
-    match compute() {
-        Ok(computed) => verified(cached, verifying, computed),
-        Err(_) => cached,
-    }
-}
-
-async fn verify_text_async<E>(
-    cached: Value,
-    mut verifying: Verifying,
-    compute: impl Future<Output = Result<Value, E>>,
-) -> Value {
-    let future = pin!(compute);
-    let computed = match verifying.work() {
-        Some(work) => Inside { work, future }.await,
-        None => future.await,
-    };
-    match computed {
-        Ok(computed) => verified(cached, verifying, computed),
-        Err(_) => cached,
-    }
-}
-
-fn verified(cached: Value, verifying: Verifying, computed: Value) -> Value {
-    let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
-    // The same text keeps its marks.
-    if same { cached } else { computed }
-}
-
-/// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
-fn verified_value<T: Serialize, E>(cached: T, verifying: Verifying, computed: Result<T, E>) -> T {
-    let Ok(computed) = computed else { return cached };
-    let encoded = |value: &T| {
-        let mut bytes = Vec::new();
-        key::encode_handler_qualifier(value, &mut bytes).ok()?;
-        Some(bytes)
-    };
-    let same = match (encoded(&cached), encoded(&computed)) {
-        (Some(before), Some(after)) if before != after => {
-            verifying.compare(&key::readable(&before), &key::readable(&after))
-        }
-        _ => verifying.compare("", ""),
-    };
-    if same { cached } else { computed }
 }
 
 fn invalid(message: String) -> minijinja::Error {

@@ -1,0 +1,138 @@
+//! Cached values, through serde.
+
+use std::any::type_name;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::pin;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Inside;
+use super::verify::verified_value;
+use crate::cache::FragmentCache;
+use crate::entry::Body;
+use crate::error::{Error, ErrorKind};
+use crate::identity::Kind;
+use crate::lookup::Lookup;
+use crate::observe::{FragmentKind, MissReason};
+use crate::options::Options;
+use crate::work::Work;
+
+impl FragmentCache {
+    /// Computes a value once and serves it from the cache afterwards, through serde (MessagePack).
+    ///
+    /// What the cache holds under the key and does not fit the type is a miss. A value that cannot be encoded is
+    /// returned all the same, and reported.
+    ///
+    /// # Errors
+    ///
+    /// The closure's own.
+    #[track_caller]
+    pub fn get_or_set_value<K, T, E>(
+        &self,
+        key: K,
+        options: Options,
+        load: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        K: Serialize,
+        T: Serialize + DeserializeOwned,
+    {
+        let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
+        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
+        let wanted = question.wanted();
+        let ended = self.inner.flights.ended(wanted.identity.hash);
+        if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+            let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
+            verifying.work().into_iter().for_each(Work::enter);
+            return Ok(verified_value(value, verifying, load()));
+        }
+        let mut work = match self.join(&wanted, &mut handler, ended) {
+            Lookup::Compute(work) => work,
+            Lookup::Hit(found) => match self.decode(&found.body) {
+                Some(value) => return Ok(value),
+                None => self.replace(&wanted, &mut handler, false, MissReason::Unreadable),
+            },
+        };
+        self.prepare(&mut work, &options);
+        work.enter();
+        let value = load()?;
+        self.finish_value(work, &value);
+        Ok(value)
+    }
+
+    /// [`get_or_set_value`](FragmentCache::get_or_set_value) with a future.
+    ///
+    /// # Errors
+    ///
+    /// The future's own.
+    #[track_caller]
+    pub fn get_or_set_value_async<K, T, E, F>(
+        &self,
+        key: K,
+        options: Options,
+        load: F,
+    ) -> impl Future<Output = Result<T, E>>
+    where
+        K: Serialize,
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, E>>,
+    {
+        let here = Location::caller();
+        async move {
+            let mut handler = self.handler(FragmentKind::Value, &options, here);
+            let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
+                return load.await;
+            };
+            let wanted = question.wanted();
+            let ended = self.inner.flights.ended(wanted.identity.hash);
+            if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
+                let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
+                let future = pin!(load);
+                let computed = match verifying.work() {
+                    Some(work) => Inside { work, future }.await,
+                    None => future.await,
+                };
+                return Ok(verified_value(value, verifying, computed));
+            }
+            let mut work = match self.join_async(&wanted, &mut handler, ended).await {
+                Lookup::Compute(work) => work,
+                Lookup::Hit(found) => match self.decode(&found.body) {
+                    Some(value) => return Ok(value),
+                    None => self.replace(&wanted, &mut handler, true, MissReason::Unreadable),
+                },
+            };
+            self.prepare(&mut work, &options);
+            let value = Inside { work: &mut work, future: pin!(load) }.await?;
+            self.finish_value(work, &value);
+            Ok(value)
+        }
+    }
+
+    fn finish_value<T: Serialize>(&self, mut work: Work, value: &T) {
+        match rmp_serde::to_vec_named(value) {
+            Ok(bytes) => {
+                work.finish(Body::Data(bytes.into()));
+            }
+            Err(_) => {
+                self.report_codec("encode", type_name::<T>());
+                work.note(|record| record.uncacheable = true);
+                work.finish(Body::Data([].into()));
+            }
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &Body) -> Option<T> {
+        let Body::Data(bytes) = body else { return None };
+        rmp_serde::from_slice(bytes)
+            .inspect_err(|_| self.report_codec("decode what is stored as", type_name::<T>()))
+            .ok()
+    }
+
+    /// Names the type and not what serde says: its messages quote values.
+    fn report_codec(&self, what: &str, type_name: &str) {
+        let message = format!("get_or_set_value: cannot {what} {type_name}");
+        self.inner.report(&Error::new(ErrorKind::Codec, message));
+    }
+}
