@@ -6,6 +6,7 @@
 //! A frame is removed by id, and whatever still stands above it goes too: that was left open by an error that
 //! somebody swallowed, and what encloses it is not stored, because nobody can say what it was to contain.
 
+mod aside;
 mod frame;
 
 use std::cell::RefCell;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use self::aside::gather_apart;
+pub(crate) use self::aside::{Evaluated, evaluate};
 pub(crate) use self::frame::{Frame, FrameId, Role, Shared};
 use crate::began::Began;
 use crate::hole::Holes;
@@ -296,53 +299,6 @@ fn forget_loads() -> bool {
 
 fn set_importing(yes: bool) {
     with(|context| context.renders.last_mut().map(|render| render.importing = yes));
-}
-
-/// What computing a lazy value depended on, and when the work around it began, by cache.
-#[derive(Debug)]
-pub(crate) struct Evaluated {
-    began: Vec<(u64, Begin)>,
-    record: Option<Record>,
-}
-
-/// Computes a lazy value, gathering what that depends on.
-pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
-    let began = with(Context::began_everywhere).unwrap_or_default();
-    let Some(&(cache, begin)) = began.first() else {
-        return (load(), Evaluated { began, record: None });
-    };
-    let (result, record) = gather_apart(Record::new(cache, begin), load);
-    (result, Evaluated { began, record })
-}
-
-/// Runs something and gives what it depended on, of which what encloses it here is not told.
-fn gather_apart<R>(record: Record, run: impl FnOnce() -> R) -> (R, Option<Record>) {
-    let frame = push(Frame::new(record, Role::Aside));
-    let _left_on_panic = PopOnDrop(frame);
-    let result = run();
-    (result, pop(frame).and_then(Frame::into_record))
-}
-
-struct PopOnDrop(FrameId);
-
-impl Drop for PopOnDrop {
-    fn drop(&mut self) {
-        pop(self.0);
-    }
-}
-
-impl Evaluated {
-    /// Tells a fragment that reads the value.
-    pub(crate) fn reach(&self, reader: &mut Record) {
-        match self.began.iter().find(|(cache, _)| *cache == reader.cache) {
-            Some((_, begin)) => reader.begin = reader.begin.earliest(*begin),
-            // Computed outside anything this cache knew of: nobody can say since when the value is old.
-            None => reader.uncacheable = true,
-        }
-        if let Some(record) = &self.record {
-            reader.enclose(record);
-        }
-    }
 }
 
 /// What the render has imported and extended so far, through this cache.
