@@ -11,18 +11,17 @@ mod arguments;
 mod asker;
 mod functions;
 mod probes;
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+mod rendering;
 
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use self::asker::{InTemplate, Named};
+use self::rendering::{RenderEnd, Rendering};
 use crate::cache::{FragmentCache, Inner};
 use crate::compile::Extends;
-use crate::context::{self, RenderId};
+use crate::context;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
 use crate::loader;
@@ -41,16 +40,6 @@ const ENVIRONMENT: &str = "_fragment.environment";
 struct Binding {
     cache: FragmentCache,
     environment: u64,
-}
-
-/// What a render has under way; lives as long as MiniJinja's `State`.
-struct Rendering {
-    cache: Arc<Inner>,
-    render: RenderId,
-    /// What the last look-up left to be opened.
-    next: Option<Next>,
-    open: Vec<(u64, Open)>,
-    tickets: u64,
 }
 
 /// A body that is being rendered. Boxed: every render that hits makes room for it and moves it about.
@@ -352,53 +341,6 @@ impl Binding {
             context::looked_up(inner.id, dependency, || inner.begin());
         }
         false
-    }
-}
-
-/// Notices the end of a render in which nothing was computed; a value without size costs no allocation.
-struct RenderEnd;
-
-impl RenderEnd {
-    /// Has the end of this render noticed, where a beginning was noted that ends with it.
-    fn see(state: &mut State<'_, '_>) {
-        if context::render_end_unseen() {
-            state.get_or_insert_extension_with(|| RenderEnd);
-        }
-    }
-}
-
-impl Drop for RenderEnd {
-    fn drop(&mut self) {
-        context::leave_hits();
-    }
-}
-
-impl Rendering {
-    /// What this render has under way; noted on first use.
-    fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Inner>) -> &'a mut Rendering {
-        state.get_or_insert_extension_with(|| Rendering {
-            render: context::enter_render(cache.id, cache.begin()),
-            cache: Arc::clone(cache),
-            next: None,
-            open: Vec::new(),
-            tickets: NO_TICKET,
-        })
-    }
-}
-
-impl Drop for Rendering {
-    fn drop(&mut self) {
-        // Innermost first, as their frames stand.
-        while let Some(left_open) = self.open.pop() {
-            drop(left_open);
-        }
-        self.next = None;
-        // Only a loader of ours shows the look-ups that other renders begin with.
-        let ended = (self.cache.loaders.load(Ordering::Relaxed) > 0).then(|| self.cache.begin());
-        let outermost = context::leave_render(self.render, self.cache.id, ended);
-        if let Some(shared) = self.cache.shared.as_ref().filter(|_| outermost) {
-            shared.render_ended(self.cache.id);
-        }
     }
 }
 
