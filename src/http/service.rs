@@ -3,8 +3,7 @@
 //! Owns the order of events. Which request is which page is `ask.rs`, what a response is worth `verdict.rs`, what a
 //! stored one answers `show.rs`.
 
-use std::future::{Future, ready};
-use std::pin::Pin;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use tower_service::Service;
 use super::ask::{self, Ask, Asked, Facts};
 use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
+use super::future::{Answer, CacheFuture};
 use super::invalidate::Changing;
 use super::keep::Missing;
 use super::lately::Lately;
@@ -99,35 +99,6 @@ impl<S: Clone> Clone for CacheService<S> {
 /// How long a page may take to be made anew in the background.
 const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
-type Answer<R, E> = Result<Response<LayerBody<R>>, E>;
-
-/// The answer to a request; ready at once where the cache has it.
-pub struct CacheFuture<R: Body, E>(State<R, E>);
-
-enum State<R: Body, E> {
-    Ready(Option<Response<LayerBody<R>>>),
-    Running(Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>),
-}
-
-impl<R: Body, E> Unpin for CacheFuture<R, E> {}
-
-impl<R: Body, E> Future for CacheFuture<R, E> {
-    type Output = Answer<R, E>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R, E>> {
-        match &mut self.0 {
-            State::Ready(answer) => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
-            State::Running(running) => running.as_mut().poll(context),
-        }
-    }
-}
-
-impl<R: Body, E> std::fmt::Debug for CacheFuture<R, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CacheFuture").finish_non_exhaustive()
-    }
-}
-
 impl<S, B, R> Service<Request<B>> for CacheService<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
@@ -162,13 +133,13 @@ where
             && !verifies
             && let Some(answer) = shown.at_once(policy, &parts)
         {
-            return CacheFuture(State::Ready(Some(answer)));
+            return CacheFuture::ready(answer);
         }
         // The service that was polled ready is the one to be called.
         let spare = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, spare);
         let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
-        CacheFuture(State::Running(match (ask, looked) {
+        CacheFuture::running(match (ask, looked) {
             (Ask::Page(asked), Looked::Fresh(shown)) if verifies => Box::pin(visit.verified(asked, shown)),
             (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
             (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
@@ -184,7 +155,7 @@ where
                 Box::pin(visit.page(missing))
             }
             (Ask::Page(asked), _) => Box::pin(visit.page(Missing::new(asked))),
-        }))
+        })
     }
 }
 

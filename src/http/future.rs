@@ -1,0 +1,50 @@
+//! The answer to a request, as the future that a service gives.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Response;
+use http_body::Body;
+
+use super::body::LayerBody;
+
+pub(super) type Answer<R, E> = Result<Response<LayerBody<R>>, E>;
+
+/// The answer to a request; ready at once where the cache has it.
+pub struct CacheFuture<R: Body, E>(State<R, E>);
+
+enum State<R: Body, E> {
+    Ready(Option<Response<LayerBody<R>>>),
+    Running(Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>),
+}
+
+impl<R: Body, E> CacheFuture<R, E> {
+    pub(super) fn ready(answer: Response<LayerBody<R>>) -> CacheFuture<R, E> {
+        CacheFuture(State::Ready(Some(answer)))
+    }
+
+    pub(super) fn running(answering: Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>) -> CacheFuture<R, E> {
+        CacheFuture(State::Running(answering))
+    }
+}
+
+impl<R: Body, E> Unpin for CacheFuture<R, E> {}
+
+impl<R: Body, E> Future for CacheFuture<R, E> {
+    type Output = Answer<R, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R, E>> {
+        match &mut self.0 {
+            State::Ready(answer) => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            State::Running(running) => running.as_mut().poll(context),
+        }
+    }
+}
+
+impl<R: Body, E> fmt::Debug for CacheFuture<R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheFuture").finish_non_exhaustive()
+    }
+}
