@@ -166,12 +166,12 @@ fn what_another_node_computed_is_a_hit_of_the_shared_tier_for_the_one_who_asks()
     let store = LocalStore::new();
     let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
     let (one, other) = (node(), node());
+    crate::support::until("in touch", || [&one, &other].iter().all(|node| node.shared_status().unwrap().in_touch));
     let get = |cache: &FragmentCache, label: &str| {
         cache.get_or_set("k", Options::default().label(label), || ok("v")).unwrap();
     };
     get(&one, "here");
     assert!(one.flush(Duration::from_secs(30)));
-    crate::support::until("in touch", || other.shared_status().unwrap().in_touch);
     get(&other, "there");
     get(&other, "there");
     let there = of(&other, "there");
@@ -184,13 +184,13 @@ async fn what_is_prefetched_counts_as_nothing_until_it_is_hit_under_its_kind() {
     let store = LocalStore::new();
     let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
     let (one, other) = (node(), node());
+    crate::support::until("in touch", || [&one, &other].iter().all(|node| node.shared_status().unwrap().in_touch));
     let read = |cache: &FragmentCache| {
         cache.get_or_set("text", Options::default(), || ok("v")).unwrap();
         let _: u32 = cache.get_or_set_value("value", Options::default(), || ok(7)).unwrap();
     };
     read(&one);
     assert!(one.flush(Duration::from_secs(30)));
-    crate::support::until("in touch", || other.shared_status().unwrap().in_touch);
     assert_eq!(other.prefetch(["text", "value"]).await, 2);
     let stats = other.stats();
     assert_eq!((stats.shared_hits, stats.hits, stats.misses), (0, 0, 0));
