@@ -156,7 +156,8 @@ impl FragmentCache {
         let name = options.label.as_deref().unwrap_or(template);
         let mut asker = InEnvironment { cache: &self.inner, env, name };
         if self.bypassed(options.bypass(), question.key(), &mut asker) {
-            return render_partial(env, template, context.into()).map(Fragment::new);
+            let mark = self.inner.take_mark();
+            return Ok(Fragment::new(render_partial(env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, &self.inner.settings);
         let wanted = question.wanted();

@@ -10,6 +10,8 @@ mod cache_status;
 mod conditional;
 mod conditions;
 mod date;
+#[cfg(feature = "debug")]
+mod debug;
 mod etag;
 mod future;
 mod hole;
@@ -33,6 +35,8 @@ mod verify;
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;
 pub use self::conditional::{ConditionalLayer, ConditionalService, Validators};
+#[cfg(feature = "debug")]
+pub use self::debug::{DebugBody, DebugFuture, DebugLayer, DebugService};
 pub use self::etag::EntityTag;
 pub use self::future::CacheFuture;
 pub use self::hole::HoleRequest;

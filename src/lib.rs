@@ -5,7 +5,8 @@
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates
 //! call, and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with
 //! `floors`. `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a
-//! result depends on. `http` is an edge: `http/service.rs` has the order of events.
+//! result depends on. `http` is an edge: `http/service.rs` has the order of events. `debug` makes
+//! comments in a page of the marks that `observe` puts around fragments.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -21,6 +22,7 @@ mod clock;
 mod compile;
 mod config;
 mod context;
+mod debug;
 mod entry;
 mod environment;
 mod error;

@@ -21,10 +21,14 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 pub use self::event::{About, By, Event, Happened, KeyHash, Subscription, Target};
 pub(crate) use self::event::{Interest, Subscribers};
+#[cfg(feature = "debug")]
+pub(crate) use self::explain::Collecting;
 pub(crate) use self::explain::{Collector, Collectors, Noted};
 pub use self::explain::{Explained, Explanation, Outcome};
 pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
+#[cfg(feature = "debug")]
+pub(crate) use self::mark::MARKS;
 pub(crate) use self::mark::marked;
 pub use self::misses::Miss;
 use self::misses::Recent;

@@ -57,12 +57,16 @@ struct Verify {
 
 enum Next {
     Open(Open),
-    Bypass,
+    /// With the number that the text is to be marked by, if any.
+    Bypass(Option<u64>),
     Refused(String),
 }
 
 /// The ticket of a body that is not cached.
 const NO_TICKET: u64 = 0;
+
+/// In the ticket of a body that is not cached: the rest is the number that its text is to be marked by.
+const MARKED: u64 = 1 << 63;
 
 impl FragmentCache {
     /// Registers the cache with an environment: what cache blocks are lowered to, `cache_partial` and the
@@ -198,7 +202,7 @@ impl Binding {
         let wanted = question.wanted();
         let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
         let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
-            Next::Bypass
+            Next::Bypass(self.cache.inner.take_mark())
         } else {
             match self.cache.lookup(&wanted, &mut asker) {
                 Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
@@ -209,13 +213,13 @@ impl Binding {
                             return false;
                         }
                         Some(verifying) => {
-                            let mark = context::take_mark();
+                            let mark = self.cache.inner.take_mark();
                             Next::Open(Open::Verify(Box::new(Verify { verifying, cached: text, mark })))
                         }
                     }
                 }
                 // Blocks hold texts; an identity of theirs is no other's.
-                Lookup::Hit(_) => Next::Bypass,
+                Lookup::Hit(_) => Next::Bypass(None),
                 Lookup::Compute(work) => Next::Open(Open::Compute(Box::new(work))),
             }
         };
@@ -260,7 +264,7 @@ impl Binding {
         let rendering = Rendering::of(state, &self.cache.inner);
         let mut open = match rendering.next.take() {
             Some(Next::Open(open)) => open,
-            Some(Next::Bypass) => return Ok(Value::from(NO_TICKET)),
+            Some(Next::Bypass(mark)) => return Ok(Value::from(mark.map_or(NO_TICKET, |mark| mark | MARKED))),
             Some(Next::Refused(message)) => {
                 return Err(Error::new(ErrorKind::InvalidOperation, format!("cache `{source}`: {message}")));
             }
@@ -350,6 +354,9 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let ticket = u64::try_from(ticket.clone()).map_err(|_| foreign_call(names::STORE))?;
     if ticket == NO_TICKET {
         return Ok(body.clone());
+    }
+    if ticket & MARKED != 0 {
+        return Ok(marked(body.clone(), Some(ticket & !MARKED)));
     }
     let Some(rendering) = state.get_extension_mut::<Rendering>() else { return Err(foreign_call(names::STORE)) };
     let at = rendering.open.iter().rposition(|(open, _)| *open == ticket);

@@ -80,6 +80,17 @@ impl Judged<'_> {
         (stored, head.extensions.clone())
     }
 
+    /// The page without marks of fragments, if it has any: it is they who debug this request that are to see them.
+    pub(super) fn unmarked(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<Stored> {
+        let bytes = Bytes::from(self.policy.cache.inner.unmarked_page(bytes)?);
+        let length = bytes.len();
+        let (mut page, _) = self.page(bytes, holes);
+        if let Some(known) = page.headers.get_mut(CONTENT_LENGTH) {
+            *known = length.into();
+        }
+        Some(page)
+    }
+
     /// An answer whose body is not to be had whole.
     pub(super) fn apart<R: Body<Data = Bytes>>(
         self,

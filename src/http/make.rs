@@ -130,6 +130,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let found = holes_are_found(&bytes, holes.as_deref());
         let whole = found && is_whole(&judged.head.headers, bytes.len());
         let judged = judged.if_holes_stay(!found);
+        let unmarked = judged.unmarked(&bytes, holes.as_deref());
         let (page, rest) = judged.page(bytes, holes.as_deref());
         let Judged { mut record, verdict, .. } = judged;
         let Some(lifetime) = verdict.lifetime.filter(|_| whole) else {
@@ -137,6 +138,11 @@ impl<R: Body<Data = Bytes>> Told<R> {
             return Shown::made(page, did(false)).answer_with(rest, policy, seen).await;
         };
         record.expires = record.expires.min(record.begin.at.saturating_add(nanos(lifetime)));
+        // What marks fragments for those who debug this request is in their answer only.
+        let (page, marked) = match unmarked {
+            Some(unmarked) => (unmarked, Some(page)),
+            None => (page, None),
+        };
         let mut page = page.detached();
         remove_hop_by_hop(&mut page.headers);
         page.stale = page.stale.within(record.grace_ends.saturating_sub(record.expires));
@@ -145,7 +151,11 @@ impl<R: Body<Data = Bytes>> Told<R> {
         if stored {
             shared.unstored.forget(missing.hash());
         }
-        Shown::stored(page, did(stored)).answer_with(rest, policy, seen).await
+        let shown = match marked {
+            Some(marked) => Shown::made(marked, did(stored)),
+            None => Shown::stored(page, did(stored)),
+        };
+        shown.answer_with(rest, policy, seen).await
     }
 }
 

@@ -92,6 +92,12 @@ pub struct Explained {
 }
 
 impl Explained {
+    /// The number that its text is marked by.
+    #[cfg(feature = "debug")]
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
+    }
+
     /// The key as it was given, to be read by people. It may hold what is private: an e-mail address, say.
     pub fn key_text(&self) -> String {
         crate::key::readable(&self.key)

@@ -4,32 +4,24 @@
 //! text a visitor wrote is taken for one. What is stored has none.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use minijinja::Value;
 
 use crate::cache::Inner;
 use crate::context;
+use crate::debug::Marks;
 use crate::entry::Fragment;
 
-/// What every mark of this process begins with.
-static PREFIX: LazyLock<String> = LazyLock::new(|| {
-    let random = ahash::RandomState::new().hash_one(std::process::id());
-    format!("mjc{random:016x}")
-});
-
-pub(crate) fn prefix() -> &'static str {
-    &PREFIX
-}
+/// Those of this process.
+pub(crate) static MARKS: LazyLock<Marks> =
+    LazyLock::new(|| Marks::new(ahash::RandomState::new().hash_one(std::process::id())));
 
 /// The text between the marks of a number, if there is one; nothing is marked where there is nothing to see.
 pub(crate) fn marked(text: Value, mark: Option<u64>) -> Value {
-    let Some((mark, inside)) = mark.zip(text.as_str().filter(|text| !text.is_empty())) else { return text };
-    let prefix = prefix();
-    let mut out = String::with_capacity(inside.len() + 2 * prefix.len() + 16);
-    let written = write!(out, "{prefix}b{mark:x};{inside}{prefix}e{mark:x};");
-    debug_assert!(written.is_ok(), "writing to memory");
+    let Some(mark) = mark else { return text };
+    let Some(inside) = text.as_str().filter(|text| !text.is_empty()) else { return text };
+    let out = MARKS.around(inside, mark);
     if text.is_safe() { Value::from_safe_string(out) } else { Value::from(out) }
 }
 
@@ -44,33 +36,29 @@ pub(crate) fn unmarked(text: &Value) -> Value {
 
 /// The text without marks; `None` if it has none.
 fn without_marks(text: &str) -> Option<String> {
-    let prefix = prefix();
-    let mut parts = text.split(prefix);
-    let first = parts.next()?;
-    let mut out = String::with_capacity(text.len());
-    out.push_str(first);
-    let mut any = false;
-    for part in parts {
-        any = true;
-        let number = part.strip_prefix(['b', 'e']).and_then(|rest| rest.split_once(';'));
-        match number {
-            Some((digits, rest)) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => out.push_str(rest),
-            // Cut short by a filter: what is left of it is no mark any more.
-            _ => out.push_str(part),
-        }
-    }
-    any.then_some(out)
+    String::from_utf8(MARKS.strip(text.as_bytes())?).ok()
 }
 
 impl Inner {
     /// A hit as it is printed.
     pub(crate) fn marked_hit(&self, text: Value) -> Value {
-        if self.observers.collectors.marking() { marked(text, context::take_mark()) } else { text }
+        marked(text, self.take_mark())
     }
 
     /// The same for a handler.
     pub(crate) fn marked_fragment(&self, text: Fragment) -> Fragment {
-        if self.observers.collectors.marking() { text.marked(context::take_mark()) } else { text }
+        text.marked(self.take_mark())
+    }
+
+    /// The number that the text of the look-up just made is to be marked by.
+    pub(crate) fn take_mark(&self) -> Option<u64> {
+        if self.observers.collectors.marking() { context::take_mark() } else { None }
+    }
+
+    /// A page as it is stored, if that is not as it is.
+    #[cfg(feature = "http")]
+    pub(crate) fn unmarked_page(&self, page: &[u8]) -> Option<Vec<u8>> {
+        if self.observers.collectors.have_marked() { MARKS.strip(page) } else { None }
     }
 
     /// A text as it is stored.
@@ -186,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_was_cut_short_leaves_the_text_around_it() {
-        let prefix = prefix();
-        assert_eq!(without_marks(&format!("a{prefix}b1")).unwrap(), "ab1");
-        assert_eq!(without_marks(&format!("a{prefix}zzz; c")).unwrap(), "azzz; c");
+    fn a_mark_that_was_cut_short_is_not_stored() {
+        let text = MARKS.around("inside", 0xa1);
+        assert_eq!(without_marks(&format!("a{}", &text[..20])).unwrap(), "a");
+        assert_eq!(without_marks(&text[5..]).unwrap(), "inside");
     }
 }

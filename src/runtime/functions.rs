@@ -12,7 +12,7 @@ use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lookup::Lookup;
-use crate::observe::Bypass;
+use crate::observe::{Bypass, marked};
 use crate::question::Question;
 use crate::record::FOREVER;
 
@@ -115,7 +115,8 @@ impl Binding {
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
-            return render_partial(state.env(), &template, context);
+            let mark = self.cache.inner.take_mark();
+            return Ok(marked(render_partial(state.env(), &template, context)?, mark));
         }
         match self.cache.lookup(&wanted, &mut asker) {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {

@@ -7,6 +7,8 @@ mod compression;
 mod conditional;
 mod conformance;
 mod counts;
+#[cfg(feature = "debug")]
+mod debug;
 mod enclosing;
 mod fragments;
 mod holes;

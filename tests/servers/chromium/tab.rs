@@ -90,6 +90,47 @@ impl Tab {
         self.find(css, "it => it.innerText").as_str().unwrap_or_default().to_owned()
     }
 
+    /// Moves the mouse to a place in the window.
+    #[track_caller]
+    pub fn point_at(&self, x: f64, y: f64) {
+        self.devtools().run("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": x, "y": y }));
+    }
+
+    /// Moves the mouse there and clicks, whatever is there.
+    #[track_caller]
+    pub fn click_at(&self, x: f64, y: f64) {
+        self.point_at(x, y);
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
+            self.devtools().run("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Presses a key that types nothing: `Tab`, `Enter`, `Escape`.
+    #[track_caller]
+    pub fn press(&self, key: &str) {
+        let code = match key {
+            "Tab" => 9,
+            "Enter" => 13,
+            "Escape" => 27,
+            other => panic!("the key {other:?} is not known"),
+        };
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            self.devtools().run("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Shows pages as a window of this size does, where people like it `light` or `dark`.
+    #[track_caller]
+    pub fn emulate(&self, width: u32, height: u32, scheme: &str) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools().run("Emulation.setDeviceMetricsOverride", metrics);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools().run("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
     /// The value of an expression, or what its promise comes to, as JSON.
     #[track_caller]
     pub fn evaluate(&self, js: &str) -> Value {

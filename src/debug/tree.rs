@@ -1,0 +1,270 @@
+//! What a tag does to what follows it: as much of tree construction as tells how text is to be read.
+//!
+//! A whole tree builder would be needed to be right about every page. This one gives up where it would have to guess
+//! ([`Tree::is_lost`]): from there on nothing is put into the page.
+
+/// How what follows a start tag is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    Markup,
+    /// `title`, `textarea`: character references, no markup.
+    Text,
+    /// `style` and others: neither.
+    Raw,
+    Script,
+    /// To the end of the page.
+    Plain,
+}
+
+/// Elements that are open and matter.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// From `svg` or `math` inwards.
+    foreign: Vec<Node>,
+    /// For each table that is open: whether text there would be moved out of it.
+    tables: Vec<bool>,
+    /// The same outside of tables, for rows on their own.
+    rows: bool,
+    select: bool,
+    lost: bool,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: Box<[u8]>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Of HTML, inside of an integration point.
+    Html,
+    Foreign,
+    /// Foreign, and what is inside is HTML again.
+    Integration,
+    /// Foreign, and its content is no place for a comment.
+    Closed,
+    /// Both: the `title` of an image.
+    ClosedIntegration,
+}
+
+impl Tree {
+    /// Whether what is open cannot be known without a whole parser.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether the innermost element is one of SVG or MathML.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign.last().is_some_and(|node| node.kind != Kind::Html)
+    }
+
+    /// Whether what is here is the content of an image's title, style or script.
+    pub(super) fn is_closed(&self) -> bool {
+        self.foreign.iter().any(|node| matches!(node.kind, Kind::Closed | Kind::ClosedIntegration))
+    }
+
+    /// Whether words here would be moved in front of the table, together with the white space beside them.
+    pub(super) fn moves_text(&self) -> bool {
+        self.tables.last().copied().unwrap_or(self.rows)
+    }
+
+    pub(super) fn start(&mut self, name: &[u8], self_closing: bool) -> Content {
+        if let Some(node) = self.foreign.last() {
+            match node.kind {
+                Kind::Foreign | Kind::Closed => return self.start_foreign(name, self_closing),
+                Kind::Html | Kind::Integration | Kind::ClosedIntegration => {}
+            }
+        }
+        let content = content(name);
+        // Whether these are taken at all in a select differs from one edition of the standard to the next.
+        if self.select && (content != Content::Markup && name != b"script" || is_root(name)) {
+            self.lost = true;
+        }
+        match name {
+            b"svg" | b"math" if !self_closing => self.push(name, Kind::Foreign),
+            b"svg" | b"math" => {}
+            b"frameset" | b"annotation-xml" => self.lost = true,
+            b"select" => self.select = true,
+            _ if !self.foreign.is_empty() && content == Content::Markup && !is_void(name) => {
+                self.push(name, Kind::Html);
+            }
+            _ => {}
+        }
+        self.start_of_table(name);
+        content
+    }
+
+    pub(super) fn end(&mut self, name: &[u8]) {
+        if name == b"select" {
+            self.select = false;
+        }
+        if let Some(node) = self.foreign.last() {
+            if *node.name == *name {
+                self.foreign.pop();
+            } else if node.kind == Kind::Html {
+                // It may close more than one, or nothing.
+                self.lost = true;
+            } else {
+                self.end_foreign(name);
+            }
+            return;
+        }
+        match name {
+            b"table" => drop(self.tables.pop()),
+            b"td" | b"th" | b"caption" | b"tr" | b"tbody" | b"thead" | b"tfoot" | b"colgroup" => self.set_moves(true),
+            _ => {}
+        }
+    }
+
+    fn start_of_table(&mut self, name: &[u8]) {
+        match name {
+            b"table" => self.tables.push(true),
+            b"tr" | b"tbody" | b"thead" | b"tfoot" | b"colgroup" => self.set_moves(true),
+            b"td" | b"th" | b"caption" => self.set_moves(false),
+            _ => {}
+        }
+    }
+
+    fn set_moves(&mut self, moves: bool) {
+        *self.tables.last_mut().unwrap_or(&mut self.rows) = moves;
+    }
+
+    fn start_foreign(&mut self, name: &[u8], self_closing: bool) -> Content {
+        // A font breaks out with some attributes, and what is inside an annotation depends on one.
+        if name == b"font" || name == b"annotation-xml" {
+            self.lost = true;
+        }
+        if breaks_out(name) {
+            self.break_out();
+            return self.start(name, self_closing);
+        }
+        if !self_closing {
+            let math =
+                self.foreign.iter().rev().find(|node| is_root(&node.name)).is_some_and(|it| *it.name == *b"math");
+            self.push(name, kind(name, math));
+        }
+        Content::Markup
+    }
+
+    fn end_foreign(&mut self, name: &[u8]) {
+        if name == b"p" || name == b"br" {
+            self.break_out();
+            return;
+        }
+        let nearest = self.foreign.iter().rposition(|node| *node.name == *name);
+        match nearest {
+            Some(at) if self.foreign[at..].iter().all(|node| node.kind != Kind::Html) => self.foreign.truncate(at),
+            // It closes something outside, with all that is in between; or nothing.
+            _ => self.lost = true,
+        }
+    }
+
+    fn break_out(&mut self) {
+        while self.foreign.last().is_some_and(|node| matches!(node.kind, Kind::Foreign | Kind::Closed)) {
+            self.foreign.pop();
+        }
+    }
+
+    fn push(&mut self, name: &[u8], kind: Kind) {
+        self.foreign.push(Node { name: name.into(), kind });
+    }
+}
+
+fn content(name: &[u8]) -> Content {
+    match name {
+        b"title" | b"textarea" => Content::Text,
+        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" | b"noscript" => Content::Raw,
+        b"script" => Content::Script,
+        b"plaintext" => Content::Plain,
+        _ => Content::Markup,
+    }
+}
+
+fn is_root(name: &[u8]) -> bool {
+    matches!(name, b"svg" | b"math")
+}
+
+fn kind(name: &[u8], math: bool) -> Kind {
+    match (name, math) {
+        (b"title", false) => Kind::ClosedIntegration,
+        (b"foreignobject" | b"desc", false) => Kind::Integration,
+        (b"mi" | b"mo" | b"mn" | b"ms" | b"mtext", true) => Kind::Integration,
+        (b"title" | b"style" | b"script" | b"textarea", _) => Kind::Closed,
+        _ => Kind::Foreign,
+    }
+}
+
+fn is_void(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 17] = [
+        b"area",
+        b"base",
+        b"basefont",
+        b"bgsound",
+        b"br",
+        b"col",
+        b"embed",
+        b"frame",
+        b"hr",
+        b"img",
+        b"input",
+        b"keygen",
+        b"link",
+        b"meta",
+        b"param",
+        b"source",
+        b"track",
+    ];
+    NAMES.contains(&name) || name == b"wbr"
+}
+
+/// HTML that ends an image or a formula (HTML standard, parsing tokens in foreign content).
+fn breaks_out(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 44] = [
+        b"b",
+        b"big",
+        b"blockquote",
+        b"body",
+        b"br",
+        b"center",
+        b"code",
+        b"dd",
+        b"div",
+        b"dl",
+        b"dt",
+        b"em",
+        b"embed",
+        b"h1",
+        b"h2",
+        b"h3",
+        b"h4",
+        b"h5",
+        b"h6",
+        b"head",
+        b"hr",
+        b"i",
+        b"img",
+        b"li",
+        b"listing",
+        b"menu",
+        b"meta",
+        b"nobr",
+        b"ol",
+        b"p",
+        b"pre",
+        b"ruby",
+        b"s",
+        b"small",
+        b"span",
+        b"strong",
+        b"strike",
+        b"sub",
+        b"sup",
+        b"table",
+        b"tt",
+        b"u",
+        b"ul",
+        b"var",
+    ];
+    NAMES.contains(&name)
+}
