@@ -20,7 +20,7 @@ use app::App;
 use app::config::Config;
 use minijinja_cache::{CacheConfig, CacheType};
 
-use visit::{Browser, Server, TEMPLATES, csrf, first_film, title_of};
+use visit::{Answer, Browser, Server, TEMPLATES, csrf, first_film, title_of};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -81,12 +81,27 @@ fn an_edit_shows_at_once_wherever_the_film_is_shown() {
 
 #[test]
 fn a_hit_runs_no_query() {
-    let (_folder, server) = server();
+    let folder = folder();
+    let config = visit::config(&folder.path().join("films.sqlite"), Path::new(TEMPLATES), true);
+    let server = Server::serve(app::router(App::open(&Config { debug: true, ..config }).unwrap()));
     let mut reader = Browser::default();
-    let first = reader.page(&server, "/?debug=1");
-    assert!(first.contains("totals: miss") && first.contains("genres: miss"), "{first}");
-    let second = reader.page(&server, "/?debug=1");
-    assert!(second.contains("totals: hit") && second.contains(" 0 misses, 0 queries"), "{second}");
+    let first = reader.get(&server, "/?debug");
+    // Totals, best known, decades, directors and genres.
+    let sections = |answer: &Answer, outcome: &str| {
+        let said = |line| format!("\"label\":\"index.html:{line}\",\"kind\":\"block\",\"outcome\":\"{outcome}\"");
+        [4, 17, 26, 39, 51].iter().filter(|line| answer.body.contains(&said(*line))).count()
+    };
+    let timing = first.reply.headers.all("server-timing").join(", ");
+    assert!(timing.contains("sql;desc=\"5 queries") && timing.contains(" miss, 1 bypass\""), "{timing}");
+    assert_eq!(sections(&first, "miss"), 5, "{}", first.body);
+    let second = reader.get(&server, "/?debug");
+    let timing = second.reply.headers.all("server-timing").join(", ");
+    assert!(timing.contains("sql;desc=\"0 queries") && timing.contains("cache;desc=\"5 hit, 1 bypass\""), "{timing}");
+    assert_eq!(sections(&second, "hit"), 5, "{}", second.body);
+    let comments = |side: &str| second.body.matches(side).count();
+    assert_eq!((comments("<!-- fragment "), comments("<!-- /fragment ")), (5, 5), "{}", second.body);
+    // Nobody keeps it.
+    assert_eq!(second.header("cache-control"), "no-store");
 }
 
 #[test]
@@ -156,7 +171,7 @@ fn measuring_shows_what_is_worth_caching_and_changes_no_page() {
     // Without a cache: what it would be worth is to be seen, and not what it is left to do.
     let mut cache = CacheConfig::default();
     (cache.kind, cache.measure_potential) = (CacheType::Null, Some(true));
-    let config = Config { port: 0, database, templates: TEMPLATES.into(), cache, pages: true };
+    let config = Config { port: 0, database, templates: TEMPLATES.into(), cache, pages: true, debug: false };
     let app = App::open(&config).unwrap();
     let measured = Server::serve(app::router(app.clone()));
     let mut ada = Browser::default();
@@ -200,6 +215,7 @@ fn with_pages_off_fragments_are_cached_and_pages_are_made_each_time() {
     let folder = folder();
     let variables = [
         ("CATALOGUE_PAGES".into(), "off".into()),
+        ("CATALOGUE_DEBUG".into(), "off".into()),
         ("CATALOGUE_DB".into(), folder.path().join("films.sqlite").into_os_string()),
     ];
     let app = App::open(&Config::read([], variables).unwrap()).unwrap();
@@ -228,7 +244,6 @@ fn nonsense_is_answered_in_words() {
         ("/film/abc", 404, "no film"),
         ("/film/99999999", 404, "no film"),
         ("/film/99999999999999999999", 404, "no film"),
-        ("/?debug=maybe", 400, "must be 1 or 0"),
         ("/nowhere", 404, "no page at this address"),
     ] {
         let answer = reader.get(&server, path);
@@ -290,8 +305,9 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
     assert!(with("CACHE_TPYE", "redis").contains("CACHE_TPYE"));
     assert!(with("PORT", "http").contains("PORT is \"http\""));
     assert!(with("PORT", "70000").contains("PORT is \"70000\""));
-    assert!(with("CATALOGUE_CACHE", "maybe").contains("CATALOGUE_CACHE is \"maybe\""));
-    assert!(with("CATALOGUE_PAGES", "no").contains("CATALOGUE_PAGES is \"no\", but must be \"on\" or \"off\""));
+    for name in ["CATALOGUE_CACHE", "CATALOGUE_DEBUG", "CATALOGUE_PAGES"] {
+        assert!(with(name, "maybe").contains(&format!("{name} is \"maybe\", but must be \"on\" or \"off\"")));
+    }
     let folder = folder();
     let missing = Config {
         port: 0,
@@ -299,6 +315,7 @@ fn settings_that_make_no_sense_are_errors_that_name_them() {
         templates: folder.path().join("none"),
         cache: CacheConfig::default(),
         pages: true,
+        debug: false,
     };
     let error = App::open(&missing).err().unwrap().to_string();
     assert!(error.contains("none does not exist"), "{error}");

@@ -44,11 +44,15 @@ impl From<&Server> for SocketAddr {
 }
 
 pub(crate) fn open(database: &Path, templates: &Path, cache: bool) -> App {
+    App::open(&config(database, templates, cache)).unwrap()
+}
+
+/// As it runs for visitors: pages say nothing of the cache.
+pub(crate) fn config(database: &Path, templates: &Path, cache: bool) -> Config {
     let mut settings = CacheConfig::default();
     settings.kind = if cache { CacheType::Memory } else { CacheType::Null };
-    let config =
-        Config { port: 0, database: database.into(), templates: templates.into(), cache: settings, pages: true };
-    App::open(&config).unwrap()
+    let (database, templates) = (database.into(), templates.into());
+    Config { port: 0, database, templates, cache: settings, pages: true, debug: false }
 }
 
 /// A person with a browser: keeps the cookie, follows redirects by hand.

@@ -10,6 +10,7 @@ mod servers;
 mod visit;
 
 mod browser;
+mod debug;
 mod privacy;
 mod protocols;
 mod proxy;

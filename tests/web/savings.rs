@@ -22,12 +22,12 @@ fn visit(catalogue: &Catalogue, browser: &Browser, path: &str, tag: &str) -> Vis
     Visit { reply, queries: catalogue.app.db.queries() - before }
 }
 
-/// What the debug panel says of all queries since the start, itself included.
+/// What the debug mode says of all queries since the start, its own request included.
 fn queries_so_far(catalogue: &Catalogue) -> u64 {
-    let panel = Browser::default().page(catalogue.address(), "/?debug=1");
-    let (text, _) = panel.split_once(" queries so far").expect("a panel");
-    let number = text.rsplit('>').next().unwrap();
-    number.replace(',', "").parse().unwrap()
+    let page = Browser::default().get(catalogue.address(), "/?debug");
+    let timing = page.reply.headers.all("server-timing").join(", ");
+    let (text, _) = timing.split_once(" so far").expect("the queries");
+    text.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -65,19 +65,26 @@ fn a_visitor_who_has_the_page_is_told_so_without_handler_or_query() {
 }
 
 #[test]
-fn the_panel_shows_that_pages_which_are_confirmed_ask_nothing() {
-    let catalogue = Catalogue::start();
+fn debugging_shows_that_pages_which_come_from_the_cache_ask_nothing() {
+    let catalogue = Catalogue::debugged();
     let mut ada = Browser::default();
     ada.sign_in(catalogue.address(), "Ada");
-    let tag = ada.get(catalogue.address(), "/film/10").header("etag").to_owned();
-    // The first look at the panel fills the sections of the front page.
+    let page = |ada: &mut Browser| {
+        let answer = ada.get(catalogue.address(), "/film/10");
+        assert_eq!(answer.status, 200);
+        answer.reply.headers.all("server-timing").join(", ")
+    };
+    assert!(page(&mut ada).contains("miss-cold"));
+    // The first look fills the sections of the front page.
     queries_so_far(&catalogue);
     let before = queries_so_far(&catalogue);
     for _ in 0..10 {
-        assert_eq!(visit(&catalogue, &ada, "/film/10", &tag).reply.status, 304);
+        let timing = page(&mut ada);
+        assert!(timing.contains("sql;desc=\"0 queries") && timing.contains("cache;desc=\"1 hit\""), "{timing}");
     }
     assert_eq!(queries_so_far(&catalogue), before);
     ada.toggle(catalogue.address(), 10);
     assert!(queries_so_far(&catalogue) > before);
-    assert_eq!(visit(&catalogue, &ada, "/film/10", &tag).reply.status, 200, "the button says something else");
+    let timing = page(&mut ada);
+    assert!(timing.contains("miss-tag-invalidated;desc=\"1: /film/{id}\""), "the button says something else: {timing}");
 }

@@ -12,6 +12,7 @@ use axum::response::Response;
 use minijinja_cache::FragmentCache;
 use tokio::sync::watch;
 
+use crate::app::config::Config;
 use crate::app::{self, App};
 use crate::visit::{self, Server, TEMPLATES};
 
@@ -90,9 +91,19 @@ impl Catalogue {
         Catalogue::with(true, |router, _| router)
     }
 
+    /// As its developers see it.
+    pub(crate) fn debugged() -> Catalogue {
+        Catalogue::open(true, true, |router, _| router)
+    }
+
     pub(crate) fn with(cache: bool, changed: impl FnOnce(Router, &FragmentCache) -> Router) -> Catalogue {
+        Catalogue::open(cache, false, changed)
+    }
+
+    fn open(cache: bool, debug: bool, changed: impl FnOnce(Router, &FragmentCache) -> Router) -> Catalogue {
         let folder = tempfile::tempdir().unwrap();
-        let app = visit::open(&folder.path().join("films.sqlite"), Path::new(TEMPLATES), cache);
+        let config = visit::config(&folder.path().join("films.sqlite"), Path::new(TEMPLATES), cache);
+        let app = App::open(&Config { debug, ..config }).unwrap();
         let site = Site::serve(changed(app::router(app.clone()), &app.cache));
         Catalogue { site, app, _folder: folder }
     }

@@ -15,7 +15,9 @@ usage: catalogue [--port N] [--redis URL | --memcached HOST:PORT[,HOST:PORT…]]
 
 Settings of the cache are read from CACHE_… variables, see examples/cache.toml; CATALOGUE_DB is the database file,
 CATALOGUE_TEMPLATES the template folder. CATALOGUE_CACHE=off switches caching off, CATALOGUE_PAGES=off that of whole
-responses: fragments are cached then, and pages are made of them for each request.";
+responses: fragments are cached then, and pages are made of them for each request. CATALOGUE_DEBUG=on has pages show what
+the cache did for them (with the feature debug; in debug builds they do unless it is off), /?debug of one page its
+fragments.";
 
 pub(crate) struct Config {
     pub(crate) port: u16,
@@ -24,10 +26,13 @@ pub(crate) struct Config {
     pub(crate) cache: CacheConfig,
     /// Whether whole responses are cached, and not only what they are made of.
     pub(crate) pages: bool,
+    /// Whether pages show what the cache did for them.
+    pub(crate) debug: bool,
 }
 
 impl Config {
-    /// Reads arguments, `PORT`, `CATALOGUE_DB`, `CATALOGUE_TEMPLATES`, `CATALOGUE_CACHE`, `CATALOGUE_PAGES` and `CACHE_…`.
+    /// Reads arguments, `PORT`, `CATALOGUE_DB`, `CATALOGUE_TEMPLATES`, `CATALOGUE_CACHE`, `CATALOGUE_PAGES`,
+    /// `CATALOGUE_DEBUG` and `CACHE_…`.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = OsString>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -38,6 +43,7 @@ impl Config {
             templates: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")),
             cache: CacheConfig::default(),
             pages: true,
+            debug: cfg!(debug_assertions),
         };
         let mut settings = Vec::new();
         for (name, value) in variables {
@@ -50,6 +56,7 @@ impl Config {
                     settings.push(("CACHE_TYPE".to_owned(), "null".to_owned()));
                 }
                 "CATALOGUE_PAGES" => config.pages = switch(name, value)?,
+                "CATALOGUE_DEBUG" => config.debug = switch(name, value)?,
                 name if name.starts_with("CACHE_") => settings.push((name.to_owned(), text(name, value)?)),
                 _ => {}
             }

@@ -76,6 +76,7 @@ impl Db {
     }
 
     /// Statements run since the start.
+    #[cfg_attr(not(feature = "debug"), allow(dead_code))]
     pub(crate) fn queries(&self) -> u64 {
         self.queries.load(Ordering::Relaxed)
     }

@@ -3,6 +3,8 @@
 mod api;
 pub(crate) mod config;
 mod db;
+#[cfg(feature = "debug")]
+mod debug;
 mod editing;
 mod films;
 mod import;
@@ -38,6 +40,9 @@ pub(crate) struct Parts {
     pub(crate) film_saved: Signal<editing::Saved>,
     /// Whether whole responses are cached.
     pages: bool,
+    /// Whether pages show what the cache did for them.
+    #[cfg_attr(not(feature = "debug"), allow(dead_code))]
+    debug: bool,
     /// Keeps the template folder watched.
     _watcher: Watcher,
 }
@@ -64,7 +69,6 @@ impl App {
         env.add_filter("date", pages::date);
         env.add_filter("money", pages::money);
         env.add_filter("thousands", pages::thousands);
-        env.add_function("ran", pages::ran);
         // A template that does not compile is known now, not to the first visitor.
         for page in
             ["index.html", "genre.html", "film.html", "edit.html", "watchlist.html", "login.html", "problem.html"]
@@ -74,7 +78,8 @@ impl App {
         let templates = cache.environment(env);
         let film_saved = Signal::new("film saved");
         cache.on_signal(&film_saved, editing::Saved::tags);
-        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, pages: config.pages, _watcher: watcher })))
+        let (pages, debug) = (config.pages, config.debug);
+        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, pages, debug, _watcher: watcher })))
     }
 
     /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what
@@ -128,7 +133,10 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(pages::nowhere)
         .layer(in_words)
         .layer(layer);
-    pages.merge(files).merge(others).with_state(app)
+    let all = pages.merge(files).merge(others);
+    #[cfg(feature = "debug")]
+    let all = debug::shown(all, &app);
+    all.with_state(app)
 }
 
 /// Stored whole: one page for all who are not signed in, and one for each who is. Browsers ask each time, and are told
@@ -139,5 +147,6 @@ fn stored(layer: CacheLayer) -> CacheLayer {
         .browser_ttl(Duration::ZERO)
         .stale_while_revalidate(Duration::from_secs(30))
         .session_cookie(sessions::COOKIE_NAME)
+        // `/?debug` is made anew from its fragments, so that one sees what became of them.
         .bypass_if(|request| request.uri.query().is_some_and(|query| query.contains("debug")))
 }

@@ -1,6 +1,5 @@
 //! The pages people read.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Redirect};
 use minijinja::value::Serde;
 use minijinja::{Value, context};
-use minijinja_cache::{Options, Stats, lazy};
+use minijinja_cache::{Options, lazy};
 use serde::{Deserialize, Serialize};
 
 use super::db::Db;
@@ -21,50 +20,20 @@ use super::sessions::Cookie;
 use super::visitors::Session;
 use super::{App, Parts};
 
-/// The cached sections of the front page, as the debug panel lists them.
-const SECTIONS: [&str; 5] = ["totals", "best known", "decades", "directors", "genres"];
-
 type Parameters = Query<BTreeMap<String, String>>;
 type Page = Result<Html<String>, Problem>;
 
-thread_local! {
-    /// The sections whose body ran in the request on this thread.
-    static RAN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Called in the body of a section: it runs on a miss, and on a hit it does not.
-pub(crate) fn ran(section: String) -> Value {
-    RAN.with_borrow_mut(|ran| ran.push(section));
-    Value::from_safe_string(String::new())
-}
-
-pub(crate) async fn index(State(app): State<App>, cookie: Cookie, Query(parameters): Parameters) -> Page {
-    let debug = match parameters.get("debug").map(String::as_str) {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(other) => {
-            return problem(&app, Problem::bad_request(format!("debug is {}, but must be 1 or 0.", quoted(other))))
-                .await;
-        }
-    };
+pub(crate) async fn index(State(app): State<App>, cookie: Cookie) -> Page {
     app.work(move |parts| {
-        let before = (parts.cache.stats(), parts.db.queries());
-        RAN.take();
-        let session = parts.session(&cookie)?;
         let context = context! {
             totals => query(&parts.db, Db::totals),
             best_known => query(&parts.db, Db::best_known),
             decades => query(&parts.db, Db::decades),
             directors => query(&parts.db, Db::directors),
             genres => query(&parts.db, Db::genres),
-            ..reader(session.as_ref())
+            ..reader(parts.session(&cookie)?.as_ref())
         };
-        let page = parts.templates.render("index.html", context)?;
-        if !debug {
-            return Ok(Html(page));
-        }
-        let panel = panel(parts, &before)?;
-        Ok(Html(page.replace("</body>", &format!("{panel}</body>"))))
+        Ok(Html(parts.templates.render("index.html", context)?))
     })
     .await
 }
@@ -213,25 +182,6 @@ fn page_number(given: Option<&String>, pages: u32) -> Result<u32, Problem> {
         Ok(page) if (1..=pages).contains(&page) => Ok(page),
         _ => Err(Problem::not_found(format!("There is no page {}; the last one is {pages}.", quoted(given)))),
     }
-}
-
-/// What the cache and the database did for this page.
-fn panel(parts: &Parts, before: &(Stats, u64)) -> Result<String, Problem> {
-    let ran = RAN.take();
-    let sections = SECTIONS.map(|name| context! { name, hit => !ran.iter().any(|section| section == name) });
-    parts.cache.run_maintenance();
-    let (now, then) = (parts.cache.stats(), &before.0);
-    let context = context! {
-        sections => Value::from_iter(sections),
-        hits => now.hits - then.hits,
-        misses => now.misses - then.misses,
-        queries => parts.db.queries() - before.1,
-        queries_so_far => parts.db.queries(),
-        entries => now.entries,
-        bytes => now.bytes,
-        saved => (now.render_time_saved - then.render_time_saved).as_secs_f64() * 1e3,
-    };
-    Ok(parts.templates.render("_debug.html", context)?)
 }
 
 /// What a visitor sent, short enough to be shown.
