@@ -17,6 +17,7 @@ use crate::shared::SharedTier;
 
 /// How a cache behaves, once built.
 pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
     pub(crate) max_bytes: u64,
     pub(crate) max_entry_bytes: u64,
     pub(crate) default_ttl: Nanos,
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
 /// Builds a [`FragmentCache`]; see [`FragmentCache::builder`].
 #[must_use]
 pub struct Builder {
+    name: Arc<str>,
     max_bytes: u64,
     max_entry_bytes: Option<u64>,
     default_ttl: Duration,
@@ -61,6 +63,7 @@ pub struct Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
+            .field("name", &self.name)
             .field("max_bytes", &self.max_bytes)
             .field("max_entry_bytes", &self.max_entry_bytes)
             .field("default_ttl", &self.default_ttl)
@@ -78,6 +81,7 @@ impl fmt::Debug for Builder {
 impl Default for Builder {
     fn default() -> Builder {
         Builder {
+            name: "default".into(),
             max_bytes: 64 << 20,
             max_entry_bytes: None,
             default_ttl: Duration::from_secs(300),
@@ -99,6 +103,13 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// What the cache is called in metrics, traces and logs; `default` by default. Two caches of one process need two
+    /// names, or what they count is told as one.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Builder {
+        self.name = name.into();
+        self
+    }
+
     /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used least
     /// recently goes first. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB, most of
     /// which the bound counts too.
@@ -282,6 +293,9 @@ impl Builder {
     /// [`ErrorKind::Config`] names the setting that makes no sense.
     pub fn build(self) -> Result<FragmentCache, Error> {
         let refuse = |message: String| Err(Error::new(ErrorKind::Config, message));
+        if self.name.is_empty() || self.name.len() > 120 {
+            return refuse("name must have from 1 to 120 bytes".into());
+        }
         if self.max_bytes == 0 {
             return refuse("max_bytes is 0; to switch caching off, use enabled(false)".into());
         }
@@ -313,6 +327,7 @@ impl Builder {
             );
         }
         FragmentCache::from_settings(Settings {
+            name: self.name,
             max_bytes: self.max_bytes,
             max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),
             default_ttl: nanos(self.default_ttl),

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::context;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
+use crate::export::Publisher;
 use crate::flight::Flights;
 use crate::floors::{EVERYTHING, Floors, TagHash};
 use crate::identity::{TagClass, tag_hash, template_tag};
@@ -91,6 +92,7 @@ pub(crate) struct Inner {
     #[cfg(feature = "watch")]
     pub(crate) polling: AtomicBool,
     janitor: OnceLock<Janitor>,
+    publisher: OnceLock<Publisher>,
 }
 
 /// Looks a template up in what a loader loads from.
@@ -115,8 +117,8 @@ impl FragmentCache {
     pub(crate) fn from_settings(settings: Settings) -> Result<FragmentCache, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let counters = Arc::new(Counters::new());
-        let observers = Observers::new();
-        let reporter = Arc::new(Reporter::new(&counters, &observers.subscribers, settings.on_error.clone()));
+        let observers = Observers::new(Arc::clone(&settings.name));
+        let reporter = Arc::new(Reporter::new(&counters, &observers, settings.on_error.clone()));
         let shared = settings.shared.as_ref();
         let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
         let inner = Arc::new(Inner {
@@ -141,11 +143,13 @@ impl FragmentCache {
             #[cfg(feature = "watch")]
             polling: AtomicBool::new(false),
             janitor: OnceLock::new(),
+            publisher: OnceLock::new(),
             settings,
         });
-        let janitor = Janitor::start(Arc::downgrade(&inner), Inner::maintain)?;
+        let janitor = Janitor::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
+        let _ = inner.publisher.set(Publisher::start(Arc::downgrade(&inner))?);
         if let Some(shared) = &inner.shared {
             shared.start(&Arc::downgrade(&inner), &inner.clock)?;
         }
@@ -266,6 +270,7 @@ impl FragmentCache {
 impl fmt::Debug for FragmentCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FragmentCache")
+            .field("name", &self.inner.settings.name)
             .field("namespace", &self.namespace.path)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

@@ -41,6 +41,9 @@ pub struct CacheConfig {
     /// Where entries live: in memory alone (the default), or in memory and a shared store behind it.
     #[serde(rename = "type")]
     pub kind: CacheType,
+    /// See [`Builder::name`].
+    #[serde(deserialize_with = "text")]
+    pub name: Option<String>,
     /// See [`Builder::default_ttl`].
     #[serde(alias = "default_timeout", deserialize_with = "duration")]
     pub default_ttl: Option<Duration>,
@@ -216,6 +219,9 @@ impl CacheConfig {
     pub fn builder(&self) -> Result<Builder, Error> {
         self.check_type()?;
         let mut builder = FragmentCache::builder().enabled(self.kind != CacheType::Null);
+        if let Some(name) = &self.name {
+            builder = builder.name(name.as_str());
+        }
         if let Some(ttl) = self.default_ttl {
             builder = builder.default_ttl(ttl);
         }
@@ -290,6 +296,7 @@ impl fmt::Debug for CacheConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheConfig")
             .field("type", &self.kind)
+            .field("name", &self.name)
             .field("default_ttl", &self.default_ttl)
             .field("max_bytes", &self.max_bytes)
             .field("key_prefix", &self.key_prefix)

@@ -21,6 +21,7 @@ use crate::began::Began;
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::{Begin, Dependency, Record};
+use crate::trace::Span;
 
 thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
@@ -77,8 +78,10 @@ impl Context {
     /// The innermost thing of a cache that is open here, as something that other threads can enter too.
     fn innermost(&mut self, cache: u64) -> Option<Shared> {
         let collector = self.collector(cache);
+        let span = self.frames.iter().rev().map(Frame::span).find(|span| !span.is_none());
+        let span = span.map(Span::downgrade).unwrap_or_default();
         let frame = self.frames.iter_mut().rev().find(|frame| frame.with_record(|record| record.cache == cache))?;
-        Some(Shared { collector, ..frame.open_to_threads() })
+        Some(Shared { collector, span, ..frame.open_to_threads() })
     }
 
     /// Who collects the look-ups that are made here.
@@ -87,10 +90,12 @@ impl Context {
         self.frames.iter().rev().filter(of_cache).find_map(Frame::collector).cloned()
     }
 
-    fn pop(&mut self, id: FrameId) -> Option<Frame> {
+    /// Takes a frame off, and with it what was left open in it.
+    fn pop(&mut self, id: FrameId) -> Option<(Frame, Vec<Frame>)> {
         let at = self.frames.iter().rposition(|frame| frame.id() == id)?;
         let above = self.frames.split_off(at + 1);
         let mut frame = self.frames.pop()?;
+        let mut closed = Vec::new();
         for mut inner in above {
             match inner.role() {
                 // A guard that outlives an earlier one: its scope stays entered.
@@ -101,10 +106,11 @@ impl Context {
                         record.enclose(&left_open);
                         record.uncacheable = true;
                     });
+                    closed.push(inner);
                 }
             }
         }
-        Some(frame)
+        Some((frame, closed))
     }
 
     /// When the work here began, for every cache that has a part in it, innermost first.
@@ -163,16 +169,27 @@ fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
     CONTEXT.try_with(|context| f(&mut context.borrow_mut())).ok()
 }
 
-/// Puts a frame on top.
-pub(crate) fn push(frame: Frame) -> FrameId {
+/// Puts a frame on top. Its span is entered beside the stack, not under it: a subscriber may come back here.
+pub(crate) fn push(mut frame: Frame) -> FrameId {
     let id = frame.id();
+    if !frame.span().is_none() {
+        // A scope knows the span around it, which is current here unless this is another thread.
+        let current = with(|context| context.frames.iter().any(|known| known.span().is(frame.span())));
+        if current.unwrap_or(true) {
+            frame.forget_span();
+        }
+        frame.span().enter();
+    }
     with(|context| context.frames.push(frame));
     id
 }
 
 /// Takes a frame off, if it stands on this thread.
 pub(crate) fn pop(id: FrameId) -> Option<Frame> {
-    with(|context| context.pop(id)).flatten()
+    let (frame, closed) = with(|context| context.pop(id)).flatten()?;
+    closed.iter().rev().for_each(|inner| inner.span().exit());
+    frame.span().exit();
+    Some(frame)
 }
 
 /// Adds to what the innermost frame gathers; nothing outside of any.

@@ -26,6 +26,20 @@ pub enum ErrorKind {
     Callback,
 }
 
+impl ErrorKind {
+    /// In one word, for counting.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Config => "config",
+            ErrorKind::Key => "key",
+            ErrorKind::Templates => "templates",
+            ErrorKind::Codec => "codec",
+            ErrorKind::Store => "store",
+            ErrorKind::Callback => "callback",
+        }
+    }
+}
+
 /// An error of the cache.
 ///
 /// Pages never fail because the cache did: errors of that sort are counted in [`Stats`](crate::Stats) and handed

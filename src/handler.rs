@@ -299,10 +299,12 @@ impl<F: Future> Future for Inside<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
+        this.work.suspend(false);
         this.work.enter();
         let left = LeaveOnDrop(this.work);
         let polled = this.future.as_mut().poll(context);
         drop(left);
+        this.work.suspend(polled.is_pending());
         polled
     }
 }

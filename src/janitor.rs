@@ -34,11 +34,15 @@ struct Due {
 }
 
 impl Janitor {
-    /// Starts the thread. `cache` is maintained by `maintain` every second for as long as it lives.
-    pub(crate) fn start<T: Send + Sync + 'static>(cache: Weak<T>, maintain: fn(&T)) -> Result<Janitor, Error> {
+    /// Starts a thread of this name. `cache` is maintained by `maintain` every second for as long as it lives.
+    pub(crate) fn start<T: Send + Sync + 'static>(
+        name: &str,
+        cache: Weak<T>,
+        maintain: fn(&T),
+    ) -> Result<Janitor, Error> {
         let alarms = Arc::new(Alarms::default());
         let shared = Arc::clone(&alarms);
-        let spawned = thread::Builder::new().name("minijinja-cache".into()).spawn(move || {
+        let spawned = thread::Builder::new().name(name.into()).spawn(move || {
             loop {
                 let Some(pause) = shared.ring(Instant::now()) else { return };
                 thread::park_timeout(pause.min(INTERVAL));
@@ -49,7 +53,7 @@ impl Janitor {
         match spawned {
             Ok(handle) => Ok(Janitor { alarms, thread: handle.thread().clone() }),
             Err(error) => {
-                Err(Error::new(ErrorKind::Config, "cannot start the cache's maintenance thread").with_source(error))
+                Err(Error::new(ErrorKind::Config, format!("cannot start the thread {name}")).with_source(error))
             }
         }
     }

@@ -26,6 +26,11 @@ mod debug;
 mod entry;
 mod environment;
 mod error;
+#[cfg(feature = "metrics")]
+mod export;
+#[cfg(not(feature = "metrics"))]
+#[path = "export/disabled.rs"]
+mod export;
 mod flight;
 mod floors;
 mod front;
@@ -75,6 +80,11 @@ mod stats;
 mod store;
 mod sync;
 mod templates;
+#[cfg(feature = "tracing")]
+mod trace;
+#[cfg(not(feature = "tracing"))]
+#[path = "trace/disabled.rs"]
+mod trace;
 mod ttl;
 #[cfg(feature = "watch")]
 mod watch;

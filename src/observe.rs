@@ -43,15 +43,19 @@ use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
+use crate::export;
 use crate::floors::TagHash;
 use crate::lookup::Wanted;
 use crate::question::Parts;
 use crate::record::Record;
 use crate::store::memory::Departure;
+use crate::trace;
 
 /// What is known of the cache's work, and who wants to be told.
 #[derive(Debug)]
 pub(crate) struct Observers {
+    /// What the cache is called.
+    pub(crate) name: Arc<str>,
     pub(crate) labels: Arc<Labels>,
     pub(crate) past: Arc<Past>,
     pub(crate) subscribers: Arc<Subscribers>,
@@ -95,8 +99,7 @@ impl FragmentCache {
 
     /// How many misses and bypasses there were for each reason, by [`MissReason::name`].
     pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
-        let counts = self.inner.observers.reasons.iter().map(|count| count.load(Ordering::Relaxed));
-        reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+        self.inner.miss_reasons()
     }
 
     /// The last misses and bypasses, at most 256, each with its reason; the newest first.
@@ -129,8 +132,9 @@ impl FragmentCache {
 }
 
 impl Observers {
-    pub(crate) fn new() -> Observers {
+    pub(crate) fn new(name: Arc<str>) -> Observers {
         Observers {
+            name,
             labels: Arc::new(Labels::new()),
             past: Arc::default(),
             subscribers: Arc::default(),
@@ -143,7 +147,7 @@ impl Observers {
 
     /// Whether hits are told to anybody.
     pub(crate) fn of_hits(&self) -> bool {
-        self.subscribers.of_lookups() || self.collectors.any()
+        self.subscribers.of_lookups() || self.collectors.any() || trace::of_hits()
     }
 }
 
@@ -170,10 +174,17 @@ pub(crate) fn key_hash(key: &[u8]) -> KeyHash {
 }
 
 impl Inner {
+    pub(crate) fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.observers.reasons.iter().map(|count| count.load(Ordering::Relaxed));
+        reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Tells of a look-up that an entry answered.
     #[cold]
     pub(crate) fn tell_answered(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) {
-        let about = || About::new(&entry.label, key_hash(wanted.key));
+        let key = key_hash(wanted.key);
+        trace::answered(&self.observers.name, &entry.label, key, &outcome);
+        let about = || About::new(&entry.label, key);
         self.collect(about, &outcome, wanted.key, Some(entry));
         if self.observers.subscribers.of_lookups() {
             self.observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
@@ -197,7 +208,9 @@ impl Inner {
     pub(crate) fn tell_bypass(&self, label: Arc<Label>, bypass: Bypass, key: &[u8]) {
         label.count(Rare::Bypasses);
         let subject = Subject { label, key: key_hash(key), variants: 0, family: 0 };
-        self.tell_why(&subject, &MissReason::Bypassed(bypass), key);
+        let reason = MissReason::Bypassed(bypass);
+        trace::bypassed(&self.observers.name, &subject.label, subject.key, &reason);
+        self.tell_why(&subject, &reason, key);
     }
 
     fn tell_why(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
@@ -247,11 +260,12 @@ impl Inner {
         label.count(Rare::Renders);
         label.add(Rare::RenderTime, entry.cost);
         label.add(Rare::RenderedBytes, bytes as u64);
+        export::computed(self, label, entry.cost);
         if rejected.is_some() {
             label.count(Rare::Rejected);
         }
         let subscribers = &self.observers.subscribers;
-        if !subscribers.any() {
+        if !subscribers.any() && !trace::of_changes() {
             return;
         }
         let (about, took) = (subject.about(), Duration::from_nanos(entry.cost));
@@ -269,6 +283,7 @@ impl Inner {
                 }
             }
             Some(reason) => {
+                trace::refreshed(&self.observers.name, &about, reason, took);
                 let reason = reason.clone();
                 subscribers.tell(Interest::Changes, Happened::Refreshed { about, reason, took });
             }
@@ -317,8 +332,10 @@ impl Inner {
     /// Tells of an invalidation, once it is in force here.
     pub(crate) fn tell_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
         let subscribers = &self.observers.subscribers;
-        if subscribers.any() {
-            subscribers.tell(Interest::Changes, Happened::Invalidated { what: what(), by });
+        if subscribers.any() || trace::of_changes() {
+            let what = what();
+            trace::invalidated(&self.observers.name, &what, &by);
+            subscribers.tell(Interest::Changes, Happened::Invalidated { what, by });
         }
     }
 
@@ -398,13 +415,18 @@ impl Inner {
 /// What is noted of entries that leave memory. Inserts wait for it, so it waits for nothing.
 #[derive(Debug)]
 pub(crate) struct Departures {
+    name: Arc<str>,
     past: Arc<Past>,
     subscribers: Arc<Subscribers>,
 }
 
 impl Departures {
     pub(crate) fn of(observers: &Observers) -> Departures {
-        Departures { past: Arc::clone(&observers.past), subscribers: Arc::clone(&observers.subscribers) }
+        Departures {
+            name: Arc::clone(&observers.name),
+            past: Arc::clone(&observers.past),
+            subscribers: Arc::clone(&observers.subscribers),
+        }
     }
 
     pub(crate) fn note(&self, hash: u128, entry: &Entry, departure: Departure, now: Nanos) {
@@ -424,10 +446,11 @@ impl Departures {
                 if !used {
                     label.count(Rare::EvictedUnused);
                 }
-                if self.subscribers.any() {
+                if self.subscribers.any() || trace::of_hits() {
                     let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.key);
                     let about = About::new(label, key_hash(key));
                     let age = Duration::from_nanos(age);
+                    trace::evicted(&self.name, &about, age, entry.weight(), used);
                     let evicted = Happened::Evicted { about, age, bytes: entry.weight(), used };
                     self.subscribers.tell(Interest::Changes, evicted);
                 }

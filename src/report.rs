@@ -4,26 +4,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::observe::{Happened, Interest, Subscribers};
+use crate::observe::{Happened, Interest, Observers, Subscribers};
 use crate::stats::{Counter, Counters};
+use crate::trace;
 
 /// What the application gave to be told with.
 pub(crate) type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
 
 /// Counts failures and tells of them.
 pub(crate) struct Reporter {
+    name: Arc<str>,
     counters: Arc<Counters>,
     subscribers: Arc<Subscribers>,
     on_error: Option<OnError>,
 }
 
 impl Reporter {
-    pub(crate) fn new(counters: &Arc<Counters>, subscribers: &Arc<Subscribers>, on_error: Option<OnError>) -> Reporter {
-        Reporter { counters: Arc::clone(counters), subscribers: Arc::clone(subscribers), on_error }
+    pub(crate) fn new(counters: &Arc<Counters>, observers: &Observers, on_error: Option<OnError>) -> Reporter {
+        Reporter {
+            name: Arc::clone(&observers.name),
+            counters: Arc::clone(counters),
+            subscribers: Arc::clone(&observers.subscribers),
+            on_error,
+        }
     }
 
     pub(crate) fn report(&self, error: &Error) {
         self.counters.count(Counter::errors);
+        trace::error(&self.name, error);
         if self.subscribers.any() {
             let told = Happened::Error { kind: error.kind(), message: error.to_string() };
             self.subscribers.tell(Interest::Changes, told);

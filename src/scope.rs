@@ -14,6 +14,7 @@ use crate::context::{self, Frame, FrameId, Shared};
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::Record;
+use crate::trace::WeakSpan;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
@@ -73,13 +74,13 @@ impl FragmentCache {
     pub(crate) fn scope_with(&self, holes: Option<Arc<Holes>>) -> Scope {
         let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin())));
         let collector = if self.inner.observers.collectors.any() { context::collector(self.inner.id) } else { None };
-        Scope { cache: self.clone(), shared: Shared { record, holes, collector } }
+        Scope { cache: self.clone(), shared: Shared { record, holes, collector, span: WeakSpan::default() } }
     }
 
     /// A scope that began with what is around it, in which look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
         let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.scope_begin())));
-        Scope { cache: self.clone(), shared: Shared { record, holes: None, collector: Some(collector) } }
+        Scope { cache: self.clone(), shared: Shared { record, holes: None, collector: Some(collector), span: WeakSpan::default() } }
     }
 }
 
@@ -135,6 +136,12 @@ impl Scope {
     /// Keeps what is made of this scope from being stored, as `cache_skip` does.
     pub fn skip(&self) {
         self.record().uncacheable = true;
+    }
+
+    /// Has other threads that enter it work in a span.
+    #[cfg(feature = "http")]
+    pub(crate) fn trace_in(&mut self, span: WeakSpan) {
+        self.shared.span = span;
     }
 
     /// What was gathered so far.

@@ -21,6 +21,7 @@ use crate::observe::{About, Label, MissReason, Noted, Rare, Rejection, Subject};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
 use crate::stats::Counter;
+use crate::trace::Span;
 
 /// A computation under way. While it runs its frame gathers what the result depends on; dropped unfinished, it
 /// leaves nothing behind and wakes those who wait.
@@ -45,6 +46,10 @@ pub(crate) struct Work {
     /// Whether it is counted as a miss.
     missed: bool,
     noted: Option<Noted>,
+    /// Opened when its body first runs.
+    span: Option<Span>,
+    /// Whether it is a future's, which was polled and is not ready.
+    suspended: bool,
     finished: bool,
 }
 
@@ -82,6 +87,8 @@ impl Work {
             reason: None,
             missed: false,
             noted: None,
+            span: None,
+            suspended: false,
             finished: false,
         }
     }
@@ -144,8 +151,26 @@ impl Work {
 
     /// Puts the frame on this thread: what runs here from now on is inside.
     pub(crate) fn enter(&mut self) {
-        if let Some(frame) = self.parked.take() {
+        if let Some(mut frame) = self.parked.take() {
+            frame.trace_in(self.span());
             context::push(frame);
+        }
+    }
+
+    /// The span it is computed in.
+    pub(crate) fn span(&mut self) -> &Span {
+        let (name, subject) = (&self.inner.observers.name, &self.subject);
+        self.span.get_or_insert_with(|| Span::open(name, &subject.label, subject.key, self.reason.as_ref()))
+    }
+
+    /// Notes whether a future's work waits to be polled once more: dropped then, it did not fail.
+    pub(crate) fn suspend(&mut self, yes: bool) {
+        self.suspended = yes;
+    }
+
+    fn told(&self, tell: impl FnOnce(&Span)) {
+        if let Some(span) = &self.span {
+            tell(span);
         }
     }
 
@@ -188,6 +213,7 @@ impl Work {
     /// Counts that it was computed, and tells of it.
     fn computed(&self, entry: &Entry, rejected: Option<Rejection>) {
         self.inner.tell_computed(&self.subject, self.reason.as_ref(), entry, rejected);
+        self.told(|span| span.computed(entry.body.len(), rejected));
         if let Some(noted) = &self.noted {
             noted.computed(entry, rejected, self.inner.clock.now());
         }
@@ -251,8 +277,12 @@ impl Work {
         keeps
     }
 
-    /// Counts that it ended without a result.
+    /// Counts that it ended without a result, unless nobody wanted that any more.
     fn failed(&self) {
+        if self.suspended {
+            return self.told(|span| span.ended("cancelled"));
+        }
+        self.told(Span::failed);
         self.inner.tell_failed(&self.subject);
         if let Some(noted) = &self.noted {
             noted.failed();

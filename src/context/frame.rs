@@ -6,6 +6,7 @@ use super::next_id;
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::Record;
+use crate::trace::{Span, WeakSpan};
 
 /// A frame's name, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) struct Frame {
     role: Role,
     /// What is computed here, among what is collected of this work.
     explained: Option<usize>,
+    /// The span that is current while the frame stands.
+    span: Span,
 }
 
 /// What a frame is for.
@@ -46,20 +49,36 @@ pub(crate) struct Shared {
     pub(crate) record: Arc<Mutex<Record>>,
     pub(crate) holes: Option<Arc<Holes>>,
     pub(crate) collector: Option<Arc<Collector>>,
+    /// The span around it, which other threads do not know.
+    pub(crate) span: WeakSpan,
 }
 
 impl Frame {
     pub(crate) fn new(record: Record, role: Role) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role, explained: None }
+        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role, explained: None, span: Span::default() }
     }
 
     pub(crate) fn shared(scope: Shared) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None }
+        let span = scope.span.upgrade();
+        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None, span }
     }
 
     /// Says what is computed in it, among what is collected.
     pub(crate) fn explain_as(&mut self, at: Option<usize>) {
         self.explained = at;
+    }
+
+    /// Says in which span it is computed.
+    pub(crate) fn trace_in(&mut self, span: &Span) {
+        self.span = span.clone();
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    pub(super) fn forget_span(&mut self) {
+        self.span = Span::default();
     }
 
     pub(super) fn explained(&self) -> Option<usize> {
@@ -119,7 +138,8 @@ impl Frame {
         let shared = match &self.gathered {
             Gathered::Shared(shared) => shared.clone(),
             Gathered::Here(record) => {
-                Shared { record: Arc::new(Mutex::new(record.clone())), holes: None, collector: None }
+                let record = Arc::new(Mutex::new(record.clone()));
+                Shared { record, holes: None, collector: None, span: WeakSpan::default() }
             }
         };
         self.gathered = Gathered::Shared(shared.clone());

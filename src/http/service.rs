@@ -392,10 +392,13 @@ where
     /// Has the handler answer, inside the scope of this request: whatever it reads, it reads after the scope opened.
     async fn ask_handler(
         mut self,
-        work: Option<&mut Work>,
+        mut work: Option<&mut Work>,
         holes: Option<Arc<Holes>>,
     ) -> (Scope, Result<Response<R>, S::Error>) {
-        let scope = self.shared.policy.cache.scope_with(holes);
+        let mut scope = self.shared.policy.cache.scope_with(holes);
+        if let Some(work) = &mut work {
+            scope.trace_in(work.span().downgrade());
+        }
         self.parts.extensions.insert(scope.clone());
         let request = Request::from_parts(self.parts, self.body);
         // A service may do its work when it is called, and not only when its future is polled.

@@ -177,6 +177,33 @@ pub enum By {
     Node,
 }
 
+impl Target {
+    /// What sort of thing it is, in one word: `key`, `tag`, `page`, `template`, `namespace`, `everything` or `hashes`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Target::Key(_) => "key",
+            Target::Tag(_) => "tag",
+            Target::Page(_) => "page",
+            Target::Template(_) => "template",
+            Target::Namespace(_) => "namespace",
+            Target::Everything => "everything",
+            Target::Hashes(_) => "hashes",
+        }
+    }
+}
+
+impl By {
+    /// In one word: `call`, `signal`, `watch` or `node`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            By::Call => "call",
+            By::Signal(_) => "signal",
+            By::Watch => "watch",
+            By::Node => "node",
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -72,6 +72,16 @@ impl MissReason {
         NAMES[self.index()]
     }
 
+    /// The tag or template that is to blame, or what about a request.
+    pub(crate) fn blamed(&self) -> Option<&str> {
+        match self {
+            MissReason::TagInvalidated(name) | MissReason::TemplateChanged(name) => Some(name),
+            MissReason::Rejected(rejection) => Some(rejection.name()),
+            MissReason::Bypassed(Bypass::Request(what)) => Some(what),
+            _ => None,
+        }
+    }
+
     pub(crate) fn index(&self) -> usize {
         match self {
             MissReason::Cold => 0,
@@ -179,6 +189,19 @@ pub enum Rejection {
     Expired,
     /// Somebody else computes the same, and this caller had not waited for that, or no longer.
     Apart,
+}
+
+impl Rejection {
+    /// In one word, for counting.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rejection::Uncacheable => "uncacheable",
+            Rejection::Invalidated => "invalidated",
+            Rejection::TooLarge => "too-large",
+            Rejection::Expired => "expired",
+            Rejection::Apart => "apart",
+        }
+    }
 }
 
 impl fmt::Display for Rejection {

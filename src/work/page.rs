@@ -9,7 +9,7 @@ use crate::context;
 use crate::entry::{Body, Entry};
 use crate::flight::Lead;
 use crate::floors::TagHash;
-use crate::observe::MissReason;
+use crate::observe::{MissReason, Rejection};
 use crate::record::{Record, Tag};
 use crate::stats::Counter;
 
@@ -57,6 +57,7 @@ impl Work {
 
     /// Ends the work with a result that nobody else could use, and lets those who wait compute for themselves.
     pub(crate) fn release(mut self) {
+        self.told(|span| span.ended(Rejection::Uncacheable.name()));
         // Unless another work stands in for it.
         if self.reason.is_some() {
             self.inner.counters.count(Counter::renders);
@@ -73,13 +74,14 @@ impl Work {
 
     /// Ends the work undone: the next one who waits may try.
     pub(crate) fn give_up(mut self) {
+        self.told(|span| span.ended(Rejection::Uncacheable.name()));
         drop(self.end_unstored());
     }
 
     /// The same because it failed.
-    pub(crate) fn fail(self) {
+    pub(crate) fn fail(mut self) {
         self.failed();
-        self.give_up();
+        drop(self.end_unstored());
     }
 
     fn end_unstored(&mut self) -> Option<Lead<Arc<Entry>>> {

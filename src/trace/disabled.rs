@@ -1,0 +1,66 @@
+//! What stands in without the `tracing` feature: nobody listens.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::observe::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Span;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WeakSpan;
+
+impl Span {
+    pub(crate) fn open(_: &str, _: &Label, _: KeyHash, _: Option<&MissReason>) -> Span {
+        Span
+    }
+
+    pub(crate) fn enter(&self) {}
+
+    pub(crate) fn exit(&self) {}
+
+    pub(crate) fn is_none(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn is(&self, _: &Span) -> bool {
+        false
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakSpan {
+        WeakSpan
+    }
+
+    pub(crate) fn computed(&self, _: usize, _: Option<Rejection>) {}
+
+    pub(crate) fn failed(&self) {}
+
+    pub(crate) fn ended(&self, _: &'static str) {}
+}
+
+impl WeakSpan {
+    pub(crate) fn upgrade(&self) -> Span {
+        Span
+    }
+}
+
+pub(crate) fn of_hits() -> bool {
+    false
+}
+
+pub(crate) fn of_changes() -> bool {
+    false
+}
+
+pub(crate) fn answered(_: &str, _: &Label, _: KeyHash, _: &Outcome) {}
+
+pub(crate) fn bypassed(_: &str, _: &Label, _: KeyHash, _: &MissReason) {}
+
+pub(crate) fn refreshed(_: &str, _: &About, _: &MissReason, _: Duration) {}
+
+pub(crate) fn invalidated(_: &str, _: &Target, _: &By) {}
+
+pub(crate) fn evicted(_: &str, _: &About, _: Duration, _: u32, _: bool) {}
+
+pub(crate) fn error(_: &str, _: &Error) {}
