@@ -36,6 +36,7 @@ impl ErrorKind {
             ErrorKind::Codec => "codec",
             ErrorKind::Store => "store",
             ErrorKind::Callback => "callback",
+            ErrorKind::Difference => "difference",
         }
     }
 }

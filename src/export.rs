@@ -142,6 +142,8 @@ impl To<'_> {
             (&table::OUTPUT, stats.rendered_bytes),
             (&table::EVICTIONS, stats.evicted),
             (&table::UNUSED_EVICTIONS, stats.evicted_unused),
+            (&table::VERIFICATIONS, stats.verified),
+            (&table::DIFFERENCES, stats.differing),
             (&table::FRAGMENT_USAGE, stats.bytes),
             (&table::FRAGMENT_ENTRIES, stats.entries),
         ] {

@@ -47,7 +47,7 @@ impl Span {
                 fragment.kind = label.kind.name(),
                 fragment.key_hash = %key,
                 fragment.template = label.template.as_deref(),
-                fragment.outcome = "miss",
+                fragment.outcome = reason.map(|_| "miss"),
                 fragment.reason = reason.map(MissReason::name),
                 fragment.reason_detail = reason.and_then(MissReason::blamed),
                 fragment.bytes = Empty,

@@ -57,6 +57,8 @@ metrics! {
     FRAGMENT_ENTRIES Gauge "fragment.entries" "{entry}" FRAGMENT, "Entries in memory, by fragment.";
     EVICTIONS Counter "evictions" "{entry}" FRAGMENT, "Entries that left memory because there was no room.";
     UNUSED_EVICTIONS Counter "unused_evictions" "{entry}" FRAGMENT, "Those of them that were never hit.";
+    VERIFICATIONS Counter "verifications" "{hit}" FRAGMENT, "Hits that were computed again to be compared.";
+    DIFFERENCES Counter "differences" "{hit}" FRAGMENT, "Those of them that were something else.";
     WAIT_TIMEOUTS Counter "wait.timeouts" "{wait}" CACHE, "Waits for somebody else's computation that took too long.";
     INVALIDATIONS Counter "invalidations" "{invalidation}" CACHE, "Invalidations made here, and template changes.";
     ERRORS Counter "errors" "{error}" CACHE, "Failures of the cache itself, none of which failed a page.";
