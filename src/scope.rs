@@ -80,7 +80,10 @@ impl FragmentCache {
     /// A scope that began with what is around it, in which look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
         let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.scope_begin())));
-        Scope { cache: self.clone(), shared: Shared { record, holes: None, collector: Some(collector), span: WeakSpan::default() } }
+        Scope {
+            cache: self.clone(),
+            shared: Shared { record, holes: None, collector: Some(collector), span: WeakSpan::default() },
+        }
     }
 }
 

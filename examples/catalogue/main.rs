@@ -1,9 +1,12 @@
 //! A film catalogue: axum, MiniJinja, SQLite, and cache blocks in the templates.
 //!
 //! `cargo run --release --features axum,http --example catalogue`, then open the address it prints. `app/mod.rs` is
-//! where the parts meet.
+//! where the parts meet. With the feature `metrics` there is `/metrics` for Prometheus, with `tracing` a log that
+//! `CATALOGUE_LOG=minijinja_cache=debug` switches on.
 
 mod app;
+#[cfg(feature = "tracing")]
+mod log;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +37,8 @@ async fn run() -> Result<(), String> {
         println!("{USAGE}");
         return Ok(());
     }
+    #[cfg(feature = "tracing")]
+    log::start()?;
     let config = Config::read(arguments, std::env::vars_os())?;
     let listener = listen(config.port).await?;
     let app = App::open(&config).map_err(|error| error.to_string())?;

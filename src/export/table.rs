@@ -90,3 +90,54 @@ impl Metric {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    /// The name in Prometheus, as `metrics-exporter-prometheus` makes it with recommended naming.
+    fn in_prometheus(metric: &Metric) -> String {
+        let unit = match metric.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            _ => "",
+        };
+        let total = if metric.shape == Shape::Counter { "_total" } else { "" };
+        format!("{}{unit}{total}", metric.name.replace('.', "_"))
+    }
+
+    fn documented() -> String {
+        let mut table = "| metric | type | unit | labels | |\n|---|---|---|---|---|\n".to_owned();
+        for metric in ALL {
+            let shape = format!("{:?}", metric.shape).to_lowercase();
+            let (name, labels) = (in_prometheus(metric), metric.labels.join(", "));
+            let row = [&format!("`{}`<br>`{name}`", metric.name), &shape, &format!("`{}`", metric.unit), &labels];
+            writeln!(table, "| {} | {} | {} | {} | {} |", row[0], row[1], row[2], row[3], metric.help).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn the_guides_table_is_this_one() {
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        let table = documented();
+        assert!(guide.contains(&table), "docs/monitoring.md should have\n{table}");
+    }
+
+    #[test]
+    fn names_are_as_opentelemetry_has_them() {
+        for metric in ALL {
+            let plain = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
+            assert!(metric.name.chars().all(plain), "{}", metric.name);
+            for end in ["total", "count", "seconds", "bytes"] {
+                assert!(!metric.name.ends_with(end), "{}", metric.name);
+            }
+            // A name is no namespace of another one.
+            assert!(!ALL.iter().any(|other| other.name.starts_with(&format!("{}.", metric.name))), "{}", metric.name);
+            assert!(metric.help.ends_with('.') && metric.labels.first() == Some(&"cache"), "{}", metric.name);
+        }
+    }
+}

@@ -23,13 +23,15 @@ struct Program {
     variable: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 9] = [
     Program { service: true, variable: Some("REDIS_SERVER"), ..plain(&["redis-server", "valkey-server"]) },
     Program { service: true, ..plain(&["memcached"]) },
     // For a certificate to speak TLS with.
     plain(&["openssl"]),
     Program { service: true, ..plain(&["nginx"]) },
     plain(&["chromium", "chromium-browser", "google-chrome"]),
+    Program { service: true, ..plain(&["prometheus"]) },
+    Program { package: "prometheus", ..plain(&["promtool"]) },
     plain(&["curl"]),
     plain(&["wrk"]),
 ];

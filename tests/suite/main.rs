@@ -15,6 +15,7 @@ mod guide;
 mod handler;
 mod hostile;
 mod inputs;
+mod instrumentation;
 mod keys;
 mod lifetimes;
 mod nesting;

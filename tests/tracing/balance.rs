@@ -103,6 +103,26 @@ fn after_a_failure_that_a_function_of_the_application_swallows() {
 }
 
 #[test]
+fn after_a_macro_failed_and_left_its_fragment_open() {
+    let (cache, capture) = (cache(), Capture::all());
+    let page = "{% macro m() %}{% cache 'inner' %}{{ nothing.at.all }}{% endcache %}{% endmacro %}{{ try(m) }}";
+    let mut env = env_of(&cache, &[("p", page)]);
+    let calls = cache.clone();
+    env.add_function("try", move |state: &mut minijinja::State<'_, '_>, m: minijinja::Value| {
+        let outer = calls.get_or_set("outer", Options::default(), || {
+            m.call(state, &[]).unwrap_err();
+            ok("sorry")
+        });
+        assert!(Span::current().is_none(), "the fragment that was left open is still current");
+        outer.unwrap().to_string()
+    });
+    capture.hear(|| assert_eq!(p(&env), "sorry"));
+    let spans = assert_balanced(&capture);
+    assert_eq!(spans.iter().map(|span| span.parent).collect::<Vec<_>>(), [None, Some(0)]);
+    assert_eq!((error_of(&spans[0]), error_of(&spans[1])), ((None, None), (Some("error"), Some("ERROR"))));
+}
+
+#[test]
 fn after_guards_that_were_dropped_in_the_wrong_order() {
     let (cache, capture) = (cache(), Capture::all());
     capture.hear(|| {

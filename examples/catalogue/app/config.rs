@@ -17,7 +17,8 @@ Settings of the cache are read from CACHE_… variables, see examples/cache.toml
 CATALOGUE_TEMPLATES the template folder. CATALOGUE_CACHE=off switches caching off, CATALOGUE_PAGES=off that of whole
 responses: fragments are cached then, and pages are made of them for each request. CATALOGUE_DEBUG=on has pages show what
 the cache did for them (with the feature debug; in debug builds they do unless it is off), /?debug of one page its
-fragments.";
+fragments. Built with the feature tracing it logs what CATALOGUE_LOG (or RUST_LOG) names: minijinja_cache=debug, or =trace
+for every hit.";
 
 pub(crate) struct Config {
     pub(crate) port: u16,

@@ -8,6 +8,8 @@ mod debug;
 mod editing;
 mod films;
 mod import;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod pages;
 mod problem;
 mod sessions;
@@ -43,6 +45,8 @@ pub(crate) struct Parts {
     /// Whether pages show what the cache did for them.
     #[cfg_attr(not(feature = "debug"), allow(dead_code))]
     debug: bool,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Keeps the template folder watched.
     _watcher: Watcher,
 }
@@ -56,7 +60,11 @@ impl App {
     /// The same with a cache of which settings cannot say everything.
     pub(crate) fn open_with(config: &Config, adjust: impl FnOnce(Builder) -> Builder) -> Result<App, Error> {
         let db = Arc::new(Db::open(&config.database)?);
+        // First, so that nothing is counted that nobody records.
+        #[cfg(feature = "metrics")]
+        let metrics = metrics::recorder()?;
         let mut settings = config.cache.clone();
+        settings.name.get_or_insert("catalogue".into());
         settings.default_ttl.get_or_insert(Duration::from_secs(600));
         let builder = adjust(settings.builder()?);
         let cache = builder.on_error(|error| eprintln!("catalogue: {error}")).build()?;
@@ -78,8 +86,17 @@ impl App {
         let templates = cache.environment(env);
         let film_saved = Signal::new("film saved");
         cache.on_signal(&film_saved, editing::Saved::tags);
-        let (pages, debug) = (config.pages, config.debug);
-        Ok(App(Arc::new(Parts { db, cache, templates, film_saved, pages, debug, _watcher: watcher })))
+        Ok(App(Arc::new(Parts {
+            db,
+            cache,
+            templates,
+            film_saved,
+            pages: config.pages,
+            debug: config.debug,
+            #[cfg(feature = "metrics")]
+            metrics,
+            _watcher: watcher,
+        })))
     }
 
     /// Runs a request's work where it may block, inside the scope that the layer opened before anything was read: what
@@ -134,6 +151,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(in_words)
         .layer(layer);
     let all = pages.merge(files).merge(others);
+    #[cfg(feature = "metrics")]
+    let all = all.merge(metrics::router());
     #[cfg(feature = "debug")]
     let all = debug::shown(all, &app);
     all.with_state(app)
