@@ -5,8 +5,9 @@
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates
 //! call, and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with
 //! `floors`. `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a
-//! result depends on. `http` is an edge: `http/service.rs` has the order of events. `debug` makes
-//! comments in a page of the marks that `observe` puts around fragments.
+//! result depends on. `http` is an edge: `http/service.rs` has the order of events. `observe` is told what happens;
+//! `trace` and `export` hand it on to `tracing` and `metrics`, each with a `disabled.rs` beside it; `debug` makes comments
+//! in a page of the marks that `observe` puts around fragments.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
@@ -89,6 +90,11 @@ mod ttl;
 #[cfg(feature = "watch")]
 mod watch;
 mod work;
+
+/// The examples of the guide, to be tried.
+#[cfg(all(doctest, feature = "metrics"))]
+#[doc = include_str!("../docs/monitoring.md")]
+mod guide {}
 
 pub use builder::Builder;
 pub use cache::FragmentCache;

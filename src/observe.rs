@@ -3,6 +3,7 @@
 //! Each outcome is told here once, and from here to all who want to know. A hit counts itself under its fragment, which
 //! is all it costs while nobody listens.
 
+mod departures;
 mod event;
 mod explain;
 mod label;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+pub(crate) use self::departures::Departures;
 pub use self::event::{About, By, Event, Happened, KeyHash, Subscription, Target};
 pub(crate) use self::event::{Interest, Subscribers};
 #[cfg(feature = "debug")]
@@ -40,7 +42,6 @@ pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};
-use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
 use crate::export;
@@ -48,7 +49,6 @@ use crate::floors::TagHash;
 use crate::lookup::Wanted;
 use crate::question::Parts;
 use crate::record::Record;
-use crate::store::memory::Departure;
 use crate::trace;
 
 /// What is known of the cache's work, and who wants to be told.
@@ -409,52 +409,5 @@ impl Inner {
             None if environment.is_some_and(outdated) => MissReason::EnvironmentChanged,
             None => MissReason::InnerKeyInvalidated,
         })
-    }
-}
-
-/// What is noted of entries that leave memory. Inserts wait for it, so it waits for nothing.
-#[derive(Debug)]
-pub(crate) struct Departures {
-    name: Arc<str>,
-    past: Arc<Past>,
-    subscribers: Arc<Subscribers>,
-}
-
-impl Departures {
-    pub(crate) fn of(observers: &Observers) -> Departures {
-        Departures {
-            name: Arc::clone(&observers.name),
-            past: Arc::clone(&observers.past),
-            subscribers: Arc::clone(&observers.subscribers),
-        }
-    }
-
-    pub(crate) fn note(&self, hash: u128, entry: &Entry, departure: Departure, now: Nanos) {
-        let label = &entry.label;
-        label.left(entry.weight());
-        match departure {
-            Departure::Replaced => {}
-            Departure::Expired => self.past.note(hash, Fate::Expired),
-            // Whoever removes a single entry says why afterwards.
-            Departure::Removed => self.past.note(hash, Fate::Cleared),
-            Departure::NoRoom => {
-                self.past.note(hash, Fate::Evicted);
-                let age = now.saturating_sub(entry.record.begin.at);
-                let used = entry.is_used();
-                label.count(Rare::Evicted);
-                label.add(Rare::AgeAtEviction, age);
-                if !used {
-                    label.count(Rare::EvictedUnused);
-                }
-                if self.subscribers.any() || trace::of_hits() {
-                    let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.key);
-                    let about = About::new(label, key_hash(key));
-                    let age = Duration::from_nanos(age);
-                    trace::evicted(&self.name, &about, age, entry.weight(), used);
-                    let evicted = Happened::Evicted { about, age, bytes: entry.weight(), used };
-                    self.subscribers.tell(Interest::Changes, evicted);
-                }
-            }
-        }
     }
 }

@@ -353,6 +353,37 @@ fn the_process_prints_its_address_and_ends_cleanly_when_interrupted() {
     assert_eq!(lines.next().unwrap().unwrap(), "the catalogue is closed");
 }
 
+/// Starts the process, has it show a page, ends it, and gives what it said on stderr.
+#[cfg(feature = "tracing")]
+fn said_about_a_page(log: Option<&str>) -> String {
+    let folder = folder();
+    let mut command = Command::new(binary());
+    command.env("PORT", "0").env("CATALOGUE_DB", folder.path().join("films.sqlite"));
+    command.env_remove("RUST_LOG").env_remove("CATALOGUE_LOG");
+    command.envs(log.map(|log| ("CATALOGUE_LOG", log)));
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cargo test builds the examples");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address: std::net::SocketAddr =
+        first.split_once("http://").unwrap().1.split('/').next().unwrap().parse().unwrap();
+    Browser::default().page(address, "/film/10");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn the_process_logs_what_it_is_asked_to_and_nothing_by_itself() {
+    assert_eq!(said_about_a_page(None), "");
+    let log = said_about_a_page(Some("minijinja_cache=debug"));
+    let closed = log.lines().filter(|line| line.contains("fragment{") && line.contains("close time.busy=")).count();
+    assert!(closed > 1 && log.contains("/film/{id}") && log.contains("fragment.reason"), "{log}");
+    println!("{log}");
+}
+
 #[test]
 fn a_taken_port_is_reported_in_words() {
     let folder = folder();

@@ -51,9 +51,9 @@ fn a_stale_hit_and_a_join() {
         };
         threads.spawn(leader);
         start.recv_timeout(STUCK).unwrap();
-        assert_eq!(capture.hear(&get), "mine");
+        assert_eq!(capture.hear(get), "mine");
         clock.advance(Duration::from_secs(30));
-        let follower = threads.spawn(|| capture.hear(&get));
+        let follower = threads.spawn(|| capture.hear(get));
         until("the follower has missed", || cache.stats().misses == 4);
         go.send(()).unwrap();
         assert_eq!(follower.join().unwrap(), "new");
