@@ -30,6 +30,8 @@ chapters! {
     Configuration = "configuration.md",
     #[cfg(all(feature = "axum", feature = "http", feature = "shared"))]
     Monitoring = "monitoring.md",
+    #[cfg(feature = "metrics")]
+    Telemetry = "telemetry.md",
     #[cfg(feature = "shared")]
     Testing = "testing.md",
     Pitfalls = "pitfalls.md",

@@ -91,11 +91,6 @@ mod ttl;
 mod watch;
 mod work;
 
-/// The examples of the guide, to be tried.
-#[cfg(all(doctest, feature = "metrics"))]
-#[doc = include_str!("../docs/monitoring.md")]
-mod guide {}
-
 pub use builder::Builder;
 pub use cache::FragmentCache;
 pub use clock::ManualClock;

@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn the_guides_table_is_this_one() {
-        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md");
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/telemetry.md");
         let guide = std::fs::read_to_string(guide).unwrap();
         let table = documented();
-        assert!(guide.contains(&table), "docs/monitoring.md should have\n{table}");
+        assert!(guide.contains(&table), "docs/src/telemetry.md should have\n{table}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) struct Selector {
 
 impl Dashboard {
     pub(crate) fn read() -> Dashboard {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/grafana.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/grafana.json");
         Dashboard(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
     }
 
