@@ -381,7 +381,6 @@ fn the_process_logs_what_it_is_asked_to_and_nothing_by_itself() {
     let log = said_about_a_page(Some("minijinja_cache=debug"));
     let closed = log.lines().filter(|line| line.contains("fragment{") && line.contains("close time.busy=")).count();
     assert!(closed > 1 && log.contains("/film/{id}") && log.contains("fragment.reason"), "{log}");
-    println!("{log}");
 }
 
 #[test]

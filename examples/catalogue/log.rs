@@ -1,6 +1,7 @@
 //! A log on stderr, if one is asked for.
 
 use std::env::VarError;
+use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -20,6 +21,7 @@ pub(crate) fn start() -> Result<(), String> {
         return tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
             .try_init()
             .map_err(|error| format!("cannot log: {error}"));

@@ -6,14 +6,14 @@ use crate::error::Error;
 use crate::observe::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Span;
+pub(crate) struct Span(());
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct WeakSpan;
+pub(crate) struct WeakSpan(());
 
 impl Span {
     pub(crate) fn open(_: &str, _: &Label, _: KeyHash, _: Option<&MissReason>) -> Span {
-        Span
+        Span(())
     }
 
     pub(crate) fn enter(&self) {}
@@ -29,7 +29,7 @@ impl Span {
     }
 
     pub(crate) fn downgrade(&self) -> WeakSpan {
-        WeakSpan
+        WeakSpan(())
     }
 
     pub(crate) fn computed(&self, _: usize, _: Option<Rejection>) {}
@@ -41,7 +41,7 @@ impl Span {
 
 impl WeakSpan {
     pub(crate) fn upgrade(&self) -> Span {
-        Span
+        Span(())
     }
 }
 
