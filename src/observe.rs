@@ -42,6 +42,7 @@ pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};
+use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
 use crate::export;
@@ -297,6 +298,7 @@ impl Inner {
         label.count(Rare::Renders);
         label.count(Rare::Rejected);
         label.add(Rare::RenderTime, cost);
+        export::computed(self, label, cost);
         if self.observers.subscribers.of_lookups() {
             let took = Duration::from_nanos(cost);
             let computed = Happened::Computed { about: subject.about(), took, bytes: 0, rejected };

@@ -134,9 +134,9 @@ impl Work {
     /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing. Gives what it gathered.
     pub(crate) fn discard(mut self) -> (Arc<Inner>, Record) {
         self.finished = true;
-        self.take_record();
+        let record = self.take_record();
         self.told(|span| span.ended("verified"));
-        Arc::clone(&self.inner)
+        (Arc::clone(&self.inner), record)
     }
 
     /// The number that its text is to be marked by, if any.
