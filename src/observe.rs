@@ -42,6 +42,7 @@ pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};
+#[cfg(feature = "http")]
 use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
