@@ -37,6 +37,7 @@ impl Site {
         let config = Config {
             port: 0,
             pages: true,
+            debug: false,
             database: folder.path().join("films.sqlite"),
             templates: Path::new(TEMPLATES).into(),
             cache: minijinja_cache::CacheConfig::from_variables("CACHE_", settings).unwrap(),
