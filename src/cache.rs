@@ -28,7 +28,7 @@ use crate::invalidation::{Invalidation, Telling};
 use crate::janitor::Janitor;
 use crate::jitter::Jitter;
 use crate::key;
-use crate::observe::{By, Departures, Observers, Target, key_hash};
+use crate::observe::{By, Departures, KeyHash, Observers, Target, key_hash};
 use crate::potential::Measurements;
 use crate::record::{Begin, Dependency, Tag};
 use crate::report::Reporter;
@@ -179,11 +179,7 @@ impl FragmentCache {
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {
-            Ok(()) => {
-                let invalidation = self.inner.raise(self.key_tag(&bytes));
-                self.inner.tell_invalidation(|| Target::Key(key_hash(&bytes)), By::Call);
-                invalidation
-            }
+            Ok(()) => self.inner.invalidate_key(self.key_tag(&bytes), key_hash(&bytes)),
             Err(reason) => {
                 self.inner.report(&Error::new(ErrorKind::Key, format!("cannot invalidate: the key {reason}")));
                 Invalidation(None)
@@ -262,7 +258,7 @@ impl FragmentCache {
         Tag { hash: self.declared_tag(&name), name: Some(name) }
     }
 
-    fn declared_tag(&self, name: &str) -> TagHash {
+    pub(crate) fn declared_tag(&self, name: &str) -> TagHash {
         tag_hash(TagClass::Declared, self.namespace.id, name.as_bytes())
     }
 }
@@ -311,6 +307,13 @@ impl Inner {
 
     pub(crate) fn raise(&self, tag: TagHash) -> Invalidation {
         self.invalidate(tag, |inner| inner.floors.raise(tag))
+    }
+
+    /// Invalidates a key, by its floor.
+    pub(crate) fn invalidate_key(&self, floor: TagHash, key: KeyHash) -> Invalidation {
+        let invalidation = self.raise(floor);
+        self.tell_invalidation(|| Target::Key(key), By::Call);
+        invalidation
     }
 
     /// An invalidation made here, and by whom it is known beside this node. The order is the replica's.

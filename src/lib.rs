@@ -5,7 +5,8 @@
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates
 //! call, and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with
 //! `floors`. `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a
-//! result depends on. `http` is an edge: `http/service.rs` has the order of events. `observe` is told what happens;
+//! result depends on. `http` and `dashboard` are edges: `http/service.rs` has the order of
+//! events, `dashboard.rs` the pages. `observe` is told what happens;
 //! `trace` and `export` hand it on to `tracing` and `metrics`, each with a `disabled.rs` beside it; `debug` makes comments
 //! in a page of the marks that `observe` puts around fragments.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -23,6 +24,8 @@ mod clock;
 mod compile;
 mod config;
 mod context;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod debug;
 mod entry;
 mod environment;
@@ -95,6 +98,8 @@ pub use builder::Builder;
 pub use cache::FragmentCache;
 pub use clock::ManualClock;
 pub use config::{CacheConfig, CacheType};
+#[cfg(feature = "dashboard")]
+pub use dashboard::Dashboard;
 pub use entry::Fragment;
 pub use environment::LiveEnvironment;
 pub use error::{Error, ErrorKind};

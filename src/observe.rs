@@ -4,6 +4,8 @@
 //! is all it costs while nobody listens.
 
 mod departures;
+#[cfg(feature = "dashboard")]
+mod entries;
 mod event;
 mod explain;
 mod label;
@@ -16,11 +18,13 @@ mod shadow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 pub(crate) use self::departures::Departures;
+#[cfg(feature = "dashboard")]
+pub(crate) use self::entries::Facts;
 pub use self::event::{About, By, Event, Happened, KeyHash, Subscription, Target};
 pub(crate) use self::event::{Interest, Subscribers};
 #[cfg(feature = "debug")]
@@ -35,6 +39,8 @@ pub(crate) use self::mark::marked;
 pub use self::misses::Miss;
 use self::misses::Recent;
 pub(crate) use self::past::{Fate, Past};
+#[cfg(all(test, feature = "dashboard"))]
+pub(crate) use self::reason::NAMES as REASONS;
 pub use self::reason::{Bypass, MissReason, Rejection};
 pub use self::shadow::Difference;
 #[cfg(feature = "http")]
@@ -63,6 +69,8 @@ pub(crate) struct Observers {
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) collectors: Collectors,
     pub(crate) shadow: Shadow,
+    /// When the cache was built.
+    pub(crate) since: SystemTime,
     recent: Recent,
     reasons: [AtomicU64; reason::NAMES.len()],
 }
@@ -142,6 +150,7 @@ impl Observers {
             subscribers: Arc::default(),
             collectors: Collectors::default(),
             shadow: Shadow::default(),
+            since: SystemTime::now(),
             recent: Recent::new(),
             reasons: std::array::from_fn(|_| AtomicU64::new(0)),
         }

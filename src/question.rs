@@ -164,6 +164,8 @@ impl Question {
 /// What an identity tells of the place it was asked at, and of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parts<'a> {
+    /// The path of the namespace.
+    pub(crate) namespace: &'a [u8],
     pub(crate) environment: Option<u64>,
     pub(crate) site: Option<u128>,
     pub(crate) key: &'a [u8],
@@ -175,7 +177,7 @@ impl<'a> Parts<'a> {
         let mut rest = identity;
         rest.split_off_first()?;
         let namespace = u64::from_le_bytes(array(&mut rest)?);
-        rest.split_off(..usize::try_from(namespace).ok()?)?;
+        let namespace = rest.split_off(..usize::try_from(namespace).ok()?)?;
         let (mut environment, mut site) = (None, None);
         if is_of(Kind::Block, identity) {
             environment = Some(u64::from_le_bytes(array(&mut rest)?));
@@ -187,7 +189,7 @@ impl<'a> Parts<'a> {
             rest.split_off(..usize::try_from(name).ok()?)?;
         }
         let key = rest.get(..key::extent(rest)?)?;
-        Some(Parts { environment, site, key })
+        Some(Parts { namespace, environment, site, key })
     }
 }
 

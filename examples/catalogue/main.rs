@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --features axum,http --example catalogue`, then open the address it prints. `app/mod.rs` is
 //! where the parts meet. With the feature `metrics` there is `/metrics` for Prometheus, with `tracing` a log that
-//! `CATALOGUE_LOG=minijinja_cache=debug` switches on.
+//! `CATALOGUE_LOG=minijinja_cache=debug` switches on, and with `dashboard` `/cache` shows how the cache is doing.
 
 mod app;
 #[cfg(feature = "tracing")]

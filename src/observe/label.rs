@@ -125,14 +125,19 @@ pub struct FragmentStats {
 impl FragmentStats {
     /// Look-ups.
     pub fn lookups(&self) -> u64 {
-        self.hits + self.stale_hits + self.joined + self.shared_hits + self.misses + self.bypasses
+        self.answered() + self.misses + self.bypasses
+    }
+
+    /// Look-ups that were spared the work.
+    pub(crate) fn answered(&self) -> u64 {
+        self.hits + self.stale_hits + self.joined + self.shared_hits
     }
 
     /// The share of look-ups that were spared the work, from 0 to 1; 0 before the first one.
     pub fn hit_ratio(&self) -> f64 {
         match self.lookups() {
             0 => 0.0,
-            lookups => (lookups - self.misses - self.bypasses) as f64 / lookups as f64,
+            lookups => self.answered() as f64 / lookups as f64,
         }
     }
 }

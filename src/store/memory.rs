@@ -72,6 +72,13 @@ impl Memory {
         self.entries.invalidate_all();
     }
 
+    /// All entries, without counting as a use of them. An iteration waits for nobody and nobody waits for it; what is
+    /// put or removed meanwhile may or may not be in it.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, Arc<Entry>)> {
+        self.entries.iter().map(|(hash, entry)| (*hash, entry))
+    }
+
     /// Frees what has expired or been cleared; nothing else does without traffic.
     pub(crate) fn maintain(&self) {
         self.entries.run_pending_tasks();

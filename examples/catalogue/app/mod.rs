@@ -2,6 +2,8 @@
 
 mod api;
 pub(crate) mod config;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod db;
 #[cfg(feature = "debug")]
 mod debug;
@@ -77,6 +79,7 @@ impl App {
         env.add_filter("date", pages::date);
         env.add_filter("money", pages::money);
         env.add_filter("thousands", pages::thousands);
+        env.add_global("dashboard", cfg!(feature = "dashboard"));
         // A template that does not compile is known now, not to the first visitor.
         for page in
             ["index.html", "genre.html", "film.html", "edit.html", "watchlist.html", "login.html", "problem.html"]
@@ -155,7 +158,12 @@ pub(crate) fn router(app: App) -> Router {
     let all = all.merge(metrics::router());
     #[cfg(feature = "debug")]
     let all = debug::shown(all, &app);
-    all.with_state(app)
+    #[cfg(feature = "dashboard")]
+    let dashboard = dashboard::router(&app.cache);
+    let all = all.with_state(app);
+    #[cfg(feature = "dashboard")]
+    let all = all.nest_service("/cache", dashboard);
+    all
 }
 
 /// Stored whole: one page for all who are not signed in, and one for each who is. Browsers ask each time, and are told

@@ -1,0 +1,40 @@
+//! One entry: its facts, and what it holds where that may be shown.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::StatusCode;
+use minijinja::{Value, context};
+
+use super::params::Params;
+use super::{Mounted, entries, preview, view};
+use crate::entry::Entry;
+
+pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
+    let Some((hash, entry)) = find(mounted, params.get("id")) else {
+        return mounted.problem(StatusCode::NOT_FOUND, "This entry is not in memory, or no longer.");
+    };
+    let facts = mounted.cache.inner.facts(&entry);
+    let context = context! {
+        entry => entries::row(hash, &facts),
+        key_text => mounted.shows.keys.then(|| entry.key_text()),
+        templates => view::texts(&facts.templates),
+        namespaces => facts.namespaces.iter().map(|name| Value::from(name.as_str())).collect::<Value>(),
+        content => content(mounted, &entry),
+    };
+    mounted.page(StatusCode::OK, "entry.html", context)
+}
+
+/// An entry of this dashboard's namespace. Looking at it counts as a use of it, so that it is evicted later.
+pub(super) fn find(mounted: &Mounted, id: &str) -> Option<(u128, Arc<Entry>)> {
+    let hash = u128::from_str_radix(id, 16).ok()?;
+    let entry = mounted.cache.inner.memory.get(hash)?;
+    entry.is_inside(&mounted.cache.namespace.path).then_some((hash, entry))
+}
+
+fn content(mounted: &Mounted, entry: &Entry) -> Option<Value> {
+    mounted.shows.contents.then(|| {
+        let preview = preview::of(&entry.body);
+        context! { kind => preview.kind, text => preview.text, cut => preview.cut }
+    })
+}

@@ -1,0 +1,81 @@
+//! What happened to the cache lately: invalidations, evictions, refreshes, failures.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::response::Response;
+use http::StatusCode;
+use minijinja::{Value, context};
+
+use super::params::Params;
+use super::recorder::EVENTS;
+use super::{Mounted, format, view};
+use crate::observe::{About, By, Event, Happened};
+
+/// What can be chosen, by the word in the link, and its heading.
+const KINDS: [(&str, &str); 4] =
+    [("invalidated", "Invalidations"), ("evicted", "Evictions"), ("refreshed", "Refreshes"), ("error", "Failures")];
+
+pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
+    let (events, missed) = mounted.recorder.events();
+    let kind = params.get("kind");
+    let now = SystemTime::now();
+    let kinds = KINDS.into_iter().map(|(name, heading)| {
+        let count = events.iter().filter(|event| word(event) == name).count();
+        context! { name, heading, count => format::count(count as u64) }
+    });
+    let rows = events.iter().filter(|event| kind.is_empty() || word(event) == kind).map(|event| row(event, now));
+    let context = context! {
+        kinds => kinds.collect::<Value>(),
+        rows => rows.collect::<Value>(),
+        kind, all => events.len(), missed => (missed > 0).then(|| format::count(missed)), most => EVENTS,
+    };
+    mounted.page(StatusCode::OK, "events.html", context)
+}
+
+/// The last invalidations, for a template.
+pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
+    let now = SystemTime::now();
+    let (events, _) = mounted.recorder.events();
+    let invalidations = events.iter().filter(|event| word(event) == "invalidated").take(most);
+    invalidations.map(|event| row(event, now)).collect()
+}
+
+fn word(event: &Event) -> &'static str {
+    match event.what {
+        Happened::Invalidated { .. } => "invalidated",
+        Happened::Evicted { .. } => "evicted",
+        Happened::Refreshed { .. } => "refreshed",
+        Happened::Error { .. } => "error",
+        // Not told to those who asked for changes.
+        _ => "other",
+    }
+}
+
+fn row(event: &Event, now: SystemTime) -> Value {
+    let (subject, about) = match &event.what {
+        Happened::Invalidated { what, by } => (what.to_string(), by_whom(by)),
+        Happened::Evicted { about, age, bytes, used } => {
+            let used = if *used { "" } else { ", never used" };
+            let facts = format!("{} at the age of {}{used}", format::bytes(u64::from(*bytes)), format::span(*age));
+            (name(about), facts)
+        }
+        Happened::Refreshed { about, reason, took } => (name(about), format!("{reason}; took {}", format::span(*took))),
+        Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
+        other => (format!("{other:?}"), String::new()),
+    };
+    context! { at => view::moment(event.at, now), kind => word(event), subject, about }
+}
+
+fn by_whom(by: &By) -> String {
+    match by {
+        By::Call => "a call here".into(),
+        By::Signal(name) => format!("the signal {name:?}"),
+        By::Watch => "a file that changed".into(),
+        By::Node => "another node, or an echo".into(),
+    }
+}
+
+fn name(about: &About) -> String {
+    format!("{} [{}]", about.label, about.key)
+}

@@ -1,0 +1,209 @@
+//! What each fragment did: a table, sorted by any column.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::StatusCode;
+use minijinja::{Value, context};
+
+use super::params::Params;
+use super::{Mounted, format, hints};
+use crate::observe::FragmentStats;
+
+/// A column: its name in links, its heading, what it says, and what it is sorted by.
+struct Column {
+    name: &'static str,
+    heading: &'static str,
+    says: &'static str,
+    by: By,
+}
+
+/// What rows are compared by.
+enum By {
+    Text(fn(&FragmentStats) -> &str),
+    Count(fn(&FragmentStats) -> u64),
+    Span(fn(&FragmentStats) -> Option<Duration>),
+    Share(fn(&FragmentStats) -> f64),
+}
+
+const COLUMNS: [Column; 19] = [
+    Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
+    Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
+    column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
+    column("spent", "Time spent", "Spent computing", By::Span(|it| Some(it.render_time))),
+    column("cost", "Per render", "Mean time of a computation", By::Span(cost)),
+    column("lookups", "Look-ups", "How often it was asked for", By::Count(FragmentStats::lookups)),
+    column("ratio", "Hit ratio", "The share that was spared the work", By::Share(FragmentStats::hit_ratio)),
+    column("misses", "Misses", "Computed, because nothing else answered", By::Count(|it| it.misses)),
+    column("stale", "Stale", "Answered with an expired entry within its grace", By::Count(|it| it.stale_hits)),
+    column("joined", "Joined", "Answered by somebody else's computation", By::Count(|it| it.joined)),
+    column("shared", "Shared", "Answered by the shared tier", By::Count(|it| it.shared_hits)),
+    column("bypasses", "Bypasses", "Computed without asking the cache", By::Count(|it| it.bypasses)),
+    column("errors", "Errors", "Computations that failed", By::Count(|it| it.errors)),
+    column("rejected", "Rejected", "Computed and not stored", By::Count(|it| it.rejected)),
+    column("evicted", "Evicted", "Left memory because there was no room", By::Count(|it| it.evicted)),
+    column("unused", "Unused", "Evicted without ever being hit", By::Count(|it| it.evicted_unused)),
+    column("evicted_age", "Age then", "Mean age at eviction", By::Span(|it| it.age_at_eviction)),
+    column("entries", "Entries", "In memory now", By::Count(|it| it.entries)),
+    column("bytes", "Bytes", "In memory now", By::Count(|it| it.bytes)),
+];
+
+const fn column(name: &'static str, heading: &'static str, says: &'static str, by: By) -> Column {
+    Column { name, heading, says, by }
+}
+
+pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
+    let mut stats = mounted.cache.fragment_stats();
+    let all = stats.len();
+    let wanted = params.get("q").to_lowercase();
+    stats.retain(|it| it.label.to_lowercase().contains(&wanted));
+    let (column, ascending) = order(params);
+    sort(&mut stats, column, ascending);
+    let headings = COLUMNS.iter().map(|it| {
+        let chosen = it.name == column.name;
+        // Figures are wanted large first, names from A.
+        let turned = if chosen { !ascending } else { matches!(it.by, By::Text(_)) };
+        let link = params.link(&[("sort", it.name), ("order", if turned { "up" } else { "down" })]);
+        let sorted = if ascending { "ascending" } else { "descending" };
+        context! {
+            name => it.name, heading => it.heading, says => it.says, link, sorted => chosen.then_some(sorted),
+            text => matches!(it.by, By::Text(_)),
+        }
+    });
+    let context = context! {
+        headings => headings.collect::<Value>(),
+        rows => stats.iter().map(row).collect::<Value>(),
+        q => params.get("q"),
+        sort => params.get("sort"), order => params.get("order"),
+        shown => stats.len(), all,
+    };
+    mounted.page(StatusCode::OK, "fragments.html", context)
+}
+
+fn order(params: &Params) -> (&'static Column, bool) {
+    let named = COLUMNS.iter().find(|it| it.name == params.get("sort"));
+    let column = named.unwrap_or(&COLUMNS[2]);
+    let ascending = match params.get("order") {
+        "up" => true,
+        "down" => false,
+        _ => matches!(column.by, By::Text(_)),
+    };
+    (column, ascending)
+}
+
+fn sort(stats: &mut [FragmentStats], column: &Column, ascending: bool) {
+    stats.sort_by(|a, b| {
+        let order = column.by.compare(a, b);
+        let order = if ascending { order } else { order.reverse() };
+        order.then_with(|| a.label.cmp(&b.label)).then(a.kind.cmp(&b.kind))
+    });
+}
+
+impl By {
+    fn compare(&self, a: &FragmentStats, b: &FragmentStats) -> Ordering {
+        match self {
+            By::Text(text) => text(a).cmp(text(b)),
+            By::Count(count) => count(a).cmp(&count(b)),
+            By::Span(span) => span(a).cmp(&span(b)),
+            By::Share(share) => share(a).total_cmp(&share(b)),
+        }
+    }
+}
+
+/// Mean time of a computation.
+pub(super) fn cost(stats: &FragmentStats) -> Option<Duration> {
+    let nanos = stats.render_time.as_nanos().checked_div(u128::from(stats.renders))?;
+    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
+/// A row, for a template.
+pub(super) fn row(stats: &FragmentStats) -> Value {
+    let hint = hints::of(stats);
+    let ratio = stats.hit_ratio();
+    context! {
+        label => stats.label.as_str(),
+        kind => stats.kind.name(),
+        saved => format::span(stats.render_time_saved),
+        spent => format::span(stats.render_time),
+        cost => cost(stats).map(format::span).unwrap_or_default(),
+        lookups => format::count(stats.lookups()),
+        ratio => if stats.lookups() > 0 { format::percent(ratio) } else { String::new() },
+        ratio_width => format!("{:.1}%", ratio * 100.0),
+        misses => figure(stats.misses),
+        stale => figure(stats.stale_hits),
+        joined => figure(stats.joined),
+        shared => figure(stats.shared_hits),
+        bypasses => figure(stats.bypasses),
+        errors => figure(stats.errors),
+        rejected => figure(stats.rejected),
+        evicted => figure(stats.evicted),
+        unused => figure(stats.evicted_unused),
+        evicted_age => stats.age_at_eviction.map(format::span).unwrap_or_default(),
+        entries => figure(stats.entries),
+        bytes => if stats.entries > 0 { format::bytes(stats.bytes) } else { String::new() },
+        hint => hint.as_ref().map(|hint| context! { tone => hint.tone.name(), words => hint.words.as_str() }),
+    }
+}
+
+/// Zeros are left out, so that what is there shows.
+fn figure(count: u64) -> String {
+    if count > 0 { format::count(count) } else { String::new() }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::{FragmentCache, Options};
+
+    /// Of fragments that were asked for once, twice and three times.
+    fn stats() -> Vec<FragmentStats> {
+        let cache = FragmentCache::builder().build().unwrap();
+        for (label, times) in [("b", 1), ("c", 3), ("a", 2)] {
+            for _ in 0..times {
+                let options = Options::default().label(label);
+                cache.get_or_set(label, options, || Ok::<_, Infallible>("text")).unwrap();
+            }
+        }
+        cache.fragment_stats()
+    }
+
+    fn sorted(query: &str) -> String {
+        let mut stats = stats();
+        let (column, ascending) = order(&Params::read(query));
+        sort(&mut stats, column, ascending);
+        stats.into_iter().map(|it| it.label).collect()
+    }
+
+    #[test]
+    fn rows_are_sorted_by_the_column_of_the_link() {
+        assert_eq!(sorted("sort=lookups"), "cab");
+        assert_eq!(sorted("sort=lookups&order=up"), "bac");
+        assert_eq!(sorted("sort=label"), "abc");
+        assert_eq!(sorted("sort=label&order=down"), "cba");
+        // Equal ones are in the order of their labels, whichever way.
+        assert_eq!(sorted("sort=errors&order=up"), "abc");
+        assert_eq!(sorted("sort=errors&order=down"), "abc");
+        assert_eq!(sorted("sort=ratio"), "cab");
+    }
+
+    #[test]
+    fn what_is_no_column_is_time_saved() {
+        for query in ["", "sort=", "sort=nothing&order=sideways", "sort=%3Cscript%3E"] {
+            let (column, ascending) = order(&Params::read(query));
+            assert_eq!((column.name, ascending), ("saved", false), "{query}");
+        }
+    }
+
+    #[test]
+    fn every_column_has_a_name_of_its_own_and_a_cell() {
+        let row = row(&stats()[0]);
+        for (at, column) in COLUMNS.iter().enumerate() {
+            assert!(COLUMNS[at + 1..].iter().all(|other| other.name != column.name));
+            assert!(row.as_object().unwrap().get_value(&Value::from(column.name)).is_some(), "{}", column.name);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a fragment's counts say about whether caching it pays, in plain words.
+
+use std::time::Duration;
+
+use super::format;
+use super::fragments::cost;
+use crate::observe::FragmentStats;
+
+/// How good the news is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Idle,
+    Bad,
+}
+
+impl Tone {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Tone::Good => "good",
+            Tone::Idle => "idle",
+            Tone::Bad => "bad",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub(super) tone: Tone,
+    pub(super) words: String,
+}
+
+/// Look-ups before anything is said.
+const ENOUGH: u64 = 20;
+
+/// What costs less is hardly worth a look-up.
+const CHEAP: Duration = Duration::from_micros(20);
+
+/// The first that applies: what is wrong comes before what is well.
+pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
+    let (lookups, renders, ratio) = (stats.lookups(), stats.renders, stats.hit_ratio());
+    if lookups < ENOUGH {
+        return None;
+    }
+    let most = |part: u64, whole: u64| part * 2 > whole;
+    let cost = cost(stats).unwrap_or_default();
+    let stored = renders.saturating_sub(stats.rejected);
+    let share = |part: u64, whole: u64| format::percent(part as f64 / whole.max(1) as f64);
+    let bad = |words: String| Some(Hint { tone: Tone::Bad, words });
+    let idle = |words: String| Some(Hint { tone: Tone::Idle, words });
+    if stats.errors * 10 > renders + stats.errors {
+        return bad(format!("{} of computations fail: errors are not cached", share(stats.errors, renders + stats.errors)));
+    }
+    if most(stats.rejected, renders) {
+        return bad(format!("{} of results are not stored: look for the reason under misses", share(stats.rejected, renders)));
+    }
+    if most(stats.bypasses, lookups) {
+        return idle("Mostly not asked for in the cache: its condition, lifetime or request says so".into());
+    }
+    if stats.evicted >= ENOUGH / 2 && ratio < 0.5 && most(stats.evicted_unused, stored) {
+        return bad("Evicted before anybody used it: more memory, or do not cache it".into());
+    }
+    if stats.evicted >= ENOUGH / 2 && most(stats.evicted, stored) {
+        let age = stats.age_at_eviction.map(format::span).unwrap_or_default();
+        return bad(format!("Evicted at the age of {age}: more memory would keep it longer"));
+    }
+    if ratio < 0.2 && cost < CHEAP {
+        return idle("Rarely hit and cheap to compute: not worth caching".into());
+    }
+    if ratio < 0.2 {
+        return bad("Rarely hit: is its key finer than it need be, or its lifetime short?".into());
+    }
+    if cost < CHEAP && renders > 0 {
+        return idle("Cheap to compute: caching it saves little".into());
+    }
+    if ratio >= 0.5 && stats.render_time_saved > stats.render_time {
+        return Some(Hint { tone: Tone::Good, words: "Worth caching".into() });
+    }
+    None
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::{FragmentCache, Options};
+
+    /// A fragment that did nothing wrong and nothing right.
+    fn stats(change: impl FnOnce(&mut FragmentStats)) -> Option<Hint> {
+        let cache = FragmentCache::builder().build().unwrap();
+        cache.get_or_set("k", Options::default(), || Ok::<_, Infallible>("x")).unwrap();
+        let mut stats = cache.fragment_stats().remove(0);
+        (stats.hits, stats.misses, stats.renders) = (30, 70, 70);
+        (stats.render_time, stats.render_time_saved) = (Duration::from_millis(70), Duration::from_millis(30));
+        change(&mut stats);
+        of(&stats)
+    }
+
+    fn says(tone: Tone, words: &str, change: impl FnOnce(&mut FragmentStats)) {
+        let hint = stats(change).unwrap_or_else(|| panic!("nothing instead of {words}"));
+        assert!(hint.tone == tone && hint.words.contains(words), "{hint:?} instead of {words}");
+    }
+
+    #[test]
+    fn a_hint_says_what_is_worth_caching_and_what_is_not() {
+        assert_eq!(stats(|_| {}), None);
+        assert_eq!(stats(|it| (it.hits, it.misses) = (1, 5)), None);
+        says(Tone::Good, "Worth caching", |it| {
+            (it.hits, it.misses) = (900, 100);
+            it.render_time_saved = Duration::from_secs(1);
+        });
+        says(Tone::Idle, "Rarely hit and cheap", |it| {
+            (it.hits, it.misses) = (3, 97);
+            it.render_time = Duration::from_micros(200);
+        });
+        says(Tone::Bad, "finer than it need be", |it| (it.hits, it.misses) = (3, 97));
+        says(Tone::Idle, "saves little", |it| {
+            (it.hits, it.misses) = (900, 100);
+            it.render_time = Duration::from_micros(200);
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first() {
+        says(Tone::Bad, "Evicted before anybody used it", |it| (it.evicted, it.evicted_unused) = (60, 50));
+        says(Tone::Bad, "at the age of 5 s", |it| {
+            // What is hit as a rule is worth its memory, however much of it is not.
+            (it.evicted, it.evicted_unused, it.hits) = (60, 50, 80);
+            it.age_at_eviction = Some(Duration::from_secs(5));
+        });
+        says(Tone::Bad, "57.1 % of results are not stored", |it| (it.rejected, it.evicted_unused) = (40, 70));
+        says(Tone::Bad, "fail", |it| (it.errors, it.rejected) = (30, 40));
+        says(Tone::Idle, "Mostly not asked for", |it| it.bypasses = 200);
+    }
+}

@@ -1,0 +1,114 @@
+//! The event stream of an open page: the figures of the overview, once a second.
+//!
+//! Nothing is queued for a client: figures are read when it can take them, so one that is slow gets fewer of them. The
+//! stream knows the dashboard only weakly and ends with it, and it ends by itself soon, since a server that shuts down in
+//! order waits for open answers; the page then asks for another one.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Frame;
+
+use super::{Mounted, access, figures};
+use crate::janitor::Sleep;
+
+/// Streams at once. Pages that come too late show the figures of when they were loaded, and ask again.
+const STREAMS: usize = 32;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Figures that are sent before a stream ends.
+const TURNS: u32 = 10;
+
+/// When a page asks for another stream, in milliseconds.
+const RETRY: &str = "retry: 1000\n";
+
+struct Stream {
+    mounted: Weak<Mounted>,
+    /// The number of the last sample that was sent.
+    sent: Option<u64>,
+    turns: u32,
+    sleep: Option<Sleep>,
+    _open: Open,
+}
+
+/// One of the streams there may be.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn one_of(streams: &Arc<AtomicUsize>) -> Option<Open> {
+        let open = streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
+        open.ok().map(|_| Open(Arc::clone(streams)))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn stream(mounted: &Arc<Mounted>, method: &Method) -> Response {
+    let mut response = if *method == Method::HEAD {
+        Response::new(Body::empty())
+    } else {
+        let Some(open) = Open::one_of(&mounted.streams) else {
+            let mut response = access::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are live already.\n");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            return response;
+        };
+        let mounted = Arc::downgrade(mounted);
+        Response::new(Body::new(Stream { mounted, sent: None, turns: 0, sleep: None, _open: open }))
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // nginx would collect it.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(sleep) = &mut self.sleep {
+            match Future::poll(Pin::new(sleep), context) {
+                Poll::Ready(()) => self.sleep = None,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let Some(mounted) = self.mounted.upgrade() else { return Poll::Ready(None) };
+        if self.turns == TURNS {
+            return Poll::Ready(None);
+        }
+        let Some(janitor) = mounted.cache.inner.janitor() else { return Poll::Ready(None) };
+        self.sleep = Some(janitor.sleep_until(Instant::now() + INTERVAL));
+        let text = self.message(&mounted);
+        self.turns += 1;
+        Poll::Ready(Some(Ok(Frame::data(text.into()))))
+    }
+}
+
+impl Stream {
+    /// The figures, or a sign of life if they are those from before.
+    fn message(&mut self, mounted: &Mounted) -> String {
+        let newest = mounted.recorder.samples().last().map(|sample| sample.number);
+        if self.turns > 0 && newest == self.sent {
+            return ": nothing new\n\n".into();
+        }
+        self.sent = newest;
+        let data = serde_json::to_string(&figures::read(mounted)).unwrap_or_default();
+        format!("{}event: figures\ndata: {data}\n\n", if self.turns == 0 { RETRY } else { "" })
+    }
+}

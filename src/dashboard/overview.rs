@@ -1,0 +1,31 @@
+//! The first page: how the cache is doing now, and did in the last minutes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::StatusCode;
+use minijinja::{Value, context};
+
+use super::{Mounted, figures, format, fragments, misses};
+
+/// Fragments and reasons shown; there are pages with all of them.
+const SHOWN: usize = 5;
+
+pub(super) fn page(mounted: &Arc<Mounted>) -> Response {
+    let figures = figures::read(mounted);
+    let fragments = mounted.cache.fragment_stats();
+    let top = fragments.iter().filter(|it| it.lookups() > 0).take(SHOWN).map(fragments::row);
+    let reasons = misses::bars(&mounted.cache);
+    let context = context! {
+        figures => Value::from_pairs(figures),
+        fragments => top.collect::<Value>(),
+        fragment_count => fragments.len(),
+        reasons => reasons.iter().take(SHOWN).cloned().collect::<Value>(),
+        reason_count => reasons.len(),
+        enabled => mounted.cache.inner.settings.enabled,
+        memory => mounted.cache.inner.settings.memory,
+        default_ttl => format::span(Duration::from_nanos(mounted.cache.inner.settings.default_ttl)),
+    };
+    mounted.page(StatusCode::OK, "overview.html", context)
+}

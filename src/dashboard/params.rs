@@ -1,0 +1,60 @@
+//! Forms and queries: what they say, and the links that say it again with a difference.
+
+use form_urlencoded::{Serializer, parse};
+
+/// Names and values, in the order they came.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(super) fn read(text: &str) -> Params {
+        Params(parse(text.as_bytes()).into_owned().collect())
+    }
+
+    /// What was given first under a name, white space around it aside; empty if nothing was.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// The same as it was typed.
+    pub(super) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// A number from 1; 1 if there is none.
+    pub(super) fn page(&self) -> usize {
+        self.get("page").parse().ok().filter(|page| *page > 0).unwrap_or(1)
+    }
+
+    /// A relative address with these parameters, some of them changed; what is empty is left out.
+    pub(super) fn link(&self, changes: &[(&str, &str)]) -> String {
+        let mut query = Serializer::new(String::new());
+        let kept = self.0.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in kept.chain(changes.iter().copied()).filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        format!("?{}", query.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_keeps_what_it_does_not_change() {
+        let params = Params::read("q=a%20b&sort=hits&page=3&q=second&empty=");
+        assert_eq!((params.get("q"), params.get("none"), params.page()), ("a b", "", 3));
+        assert_eq!(params.link(&[("page", "4")]), "?q=a+b&sort=hits&q=second&page=4");
+        assert_eq!(params.link(&[("q", ""), ("page", ""), ("sort", "<&\"")]), "?sort=%3C%26%22");
+    }
+
+    #[test]
+    fn what_is_no_page_is_the_first_one() {
+        for text in ["", "page=0", "page=-1", "page=x", "page=99999999999999999999999"] {
+            assert_eq!(Params::read(text).page(), 1, "{text}");
+        }
+        assert_eq!(Params::read("%ff=%fe&&=&a").get("a"), "");
+    }
+}
