@@ -41,7 +41,8 @@ pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
     invalidations.map(|event| row(event, now)).collect()
 }
 
-fn word(event: &Event) -> &'static str {
+/// The word of an event's kind.
+pub(super) fn word(event: &Event) -> &'static str {
     match event.what {
         Happened::Invalidated { .. } => "invalidated",
         Happened::Evicted { .. } => "evicted",
@@ -60,7 +61,9 @@ fn row(event: &Event, now: SystemTime) -> Value {
             let facts = format!("{} at the age of {}{used}", format::bytes(u64::from(*bytes)), format::span(*age));
             (name(about), facts)
         }
-        Happened::Refreshed { about, reason, took } => (name(about), format!("{reason}; took {}", format::span(*took))),
+        Happened::Refreshed { about, reason, took } => {
+            (name(about), format!("computed in {}: {reason}", format::span(*took)))
+        }
         Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
         other => (format!("{other:?}"), String::new()),
     };

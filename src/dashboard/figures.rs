@@ -9,6 +9,7 @@ use super::chart::{self, Series};
 use super::format;
 use super::recorder::Sample;
 use crate::cache::FragmentCache;
+use crate::observe::FragmentStats;
 use crate::stats::Stats;
 
 pub(super) type Figures = BTreeMap<&'static str, String>;
@@ -22,7 +23,7 @@ pub(super) fn read(mounted: &Mounted) -> Figures {
     let mut figures = Figures::new();
     let uptime = now.duration_since(cache.inner.observers.since).unwrap_or_default();
     figures.insert("time", format::clock(now));
-    figures.insert("uptime", format::span(Duration::from_secs(uptime.as_secs())));
+    figures.insert("uptime", format::seconds(uptime));
     totals(&stats, &mut figures);
     memory(cache, &stats, &mut figures);
     ratios(cache, &samples, &mut figures);
@@ -72,11 +73,12 @@ fn memory(cache: &FragmentCache, stats: &Stats, figures: &mut Figures) {
 
 fn ratios(cache: &FragmentCache, samples: &[Sample], figures: &mut Figures) {
     let fragments = cache.inner.observers.labels.read();
-    let lookups: u64 = fragments.iter().map(|fragment| fragment.lookups()).sum();
-    let answered: u64 = fragments.iter().map(|fragment| fragment.answered()).sum();
+    let lookups: u64 = fragments.iter().map(FragmentStats::lookups).sum();
+    let answered: u64 = fragments.iter().map(FragmentStats::answered).sum();
     figures.insert("lookups", format::count(lookups));
     figures.insert("ratio", share(answered, lookups).map_or_else(none, format::percent));
-    let ratio = chart::series(samples, |from, to| share(more(from, to, |it| it.answered), more(from, to, Sample::lookups)));
+    let ratio =
+        chart::series(samples, |from, to| share(more(from, to, |it| it.answered), more(from, to, Sample::lookups)));
     figures.insert("ratio_now", newest(&ratio).map_or_else(none, format::percent));
     figures.insert("ratio_line", chart::line(&ratio, 1.0));
     figures.insert("ratio_area", chart::area(&ratio, 1.0));
@@ -96,7 +98,8 @@ fn throughput(samples: &[Sample], figures: &mut Figures) {
 
 /// How long computations took, and what hits saved.
 fn work(samples: &[Sample], figures: &mut Figures) {
-    let cost = chart::series(samples, |from, to| share(more(from, to, |it| it.render_nanos), more(from, to, |it| it.renders)));
+    let cost =
+        chart::series(samples, |from, to| share(more(from, to, |it| it.render_nanos), more(from, to, |it| it.renders)));
     let top = chart::top(&cost);
     figures.insert("cost_now", newest(&cost).map_or_else(none, nanos));
     figures.insert("cost_top", if cost.iter().any(Option::is_some) { nanos(top) } else { none() });

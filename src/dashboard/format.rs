@@ -43,7 +43,7 @@ pub(super) fn percent(share: f64) -> String {
 pub(super) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate >= 1000.0 => count(rate.round() as u64),
-        rate if rate == 0.0 => "0".into(),
+        0.0 => "0".into(),
         rate if rate < 0.01 => "0.01".into(),
         rate => three(rate),
     }
@@ -64,13 +64,18 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
+/// The same in whole seconds.
+pub(super) fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        0 => "0 s".into(),
+        whole => span(Duration::from_secs(whole)),
+    }
+}
+
 /// How long ago, in words.
 pub(super) fn ago(at: SystemTime, now: SystemTime) -> String {
     let past = now.duration_since(at).unwrap_or_default();
-    match past.as_secs() {
-        0 => "just now".into(),
-        _ => format!("{} ago", span(Duration::from_secs(past.as_secs()))),
-    }
+    if past.as_secs() == 0 { "just now".into() } else { format!("{} ago", seconds(past)) }
 }
 
 /// `2026-11-25T14:03:22Z`
@@ -145,6 +150,10 @@ mod tests {
         );
         assert_eq!(span(Duration::from_nanos(999_999)), "1 ms");
         assert_eq!(span(Duration::from_secs(200_000)), "2 d 7 h");
+        assert_eq!(
+            [900, 1900, 61_000].map(|millis| seconds(Duration::from_millis(millis))),
+            ["0 s", "1 s", "1 min 1 s"]
+        );
         assert!(!span(Duration::MAX).is_empty());
     }
 

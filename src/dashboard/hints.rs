@@ -49,18 +49,27 @@ pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
     let bad = |words: String| Some(Hint { tone: Tone::Bad, words });
     let idle = |words: String| Some(Hint { tone: Tone::Idle, words });
     if stats.errors * 10 > renders + stats.errors {
-        return bad(format!("{} of computations fail: errors are not cached", share(stats.errors, renders + stats.errors)));
+        return bad(format!(
+            "{} of computations fail: errors are not cached",
+            share(stats.errors, renders + stats.errors)
+        ));
     }
     if most(stats.rejected, renders) {
-        return bad(format!("{} of results are not stored: look for the reason under misses", share(stats.rejected, renders)));
+        return bad(format!(
+            "{} of results are not stored: look for the reason under misses",
+            share(stats.rejected, renders)
+        ));
     }
     if most(stats.bypasses, lookups) {
         return idle("Mostly not asked for in the cache: its condition, lifetime or request says so".into());
     }
+    if renders == 0 {
+        return None;
+    }
     if stats.evicted >= ENOUGH / 2 && ratio < 0.5 && most(stats.evicted_unused, stored) {
         return bad("Evicted before anybody used it: more memory, or do not cache it".into());
     }
-    if stats.evicted >= ENOUGH / 2 && most(stats.evicted, stored) {
+    if stats.evicted >= ENOUGH / 2 && ratio < 0.9 && most(stats.evicted, stored) {
         let age = stats.age_at_eviction.map(format::span).unwrap_or_default();
         return bad(format!("Evicted at the age of {age}: more memory would keep it longer"));
     }
@@ -70,7 +79,7 @@ pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
     if ratio < 0.2 {
         return bad("Rarely hit: is its key finer than it need be, or its lifetime short?".into());
     }
-    if cost < CHEAP && renders > 0 {
+    if cost < CHEAP {
         return idle("Cheap to compute: caching it saves little".into());
     }
     if ratio >= 0.5 && stats.render_time_saved > stats.render_time {

@@ -86,7 +86,7 @@ async fn ask(mounted: &Arc<Mounted>, signer: &Signer, form: &Params) -> Response
         typed => (order.kind() == "key" && id.is_empty()).then(|| form.raw("value")),
         how => form.get("as"),
         namespaces => order.levels().into_iter().map(Value::from).collect::<Value>(),
-        concerned => concerned.map(|(count, all)| context! { count => format::count(count), all, none => count == 0 }),
+        concerned => concerned.map(|(count, all)| context! { count => format::count(count), all, empty => count == 0 }),
         fields => fields.collect::<Value>(),
         token => signer.token(&order, SystemTime::now()),
     };

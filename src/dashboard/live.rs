@@ -44,7 +44,8 @@ struct Open(Arc<AtomicUsize>);
 
 impl Open {
     fn one_of(streams: &Arc<AtomicUsize>) -> Option<Open> {
-        let open = streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
+        let open =
+            streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
         open.ok().map(|_| Open(Arc::clone(streams)))
     }
 }

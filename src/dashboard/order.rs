@@ -28,7 +28,10 @@ pub(super) struct Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum What {
     /// The key itself is not kept: it may be private, and its hashes are enough.
-    Key { hash: KeyHash, floor: TagHash },
+    Key {
+        hash: KeyHash,
+        floor: TagHash,
+    },
     Tag(String),
     Page(String),
     Template(String),
@@ -81,7 +84,8 @@ impl Order {
         if form.get("kind") != "key" {
             return Order::asked(cache, form);
         }
-        let number = |name| u64::from_str_radix(form.get(name), 16).map_err(|_| "This form is not complete.".to_owned());
+        let number =
+            |name| u64::from_str_radix(form.get(name), 16).map_err(|_| "This form is not complete.".to_owned());
         let what = What::Key { hash: KeyHash(number("hash")?), floor: number("floor")? };
         Ok(Order::new(what, cache, form.raw("namespace").to_owned()))
     }
@@ -107,7 +111,9 @@ impl Order {
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = vec![("kind", self.kind().to_owned()), ("namespace", self.namespace.clone())];
         match &self.what {
-            What::Key { hash, floor } => fields.extend([("hash", hash.to_string()), ("floor", format!("{floor:016x}"))]),
+            What::Key { hash, floor } => {
+                fields.extend([("hash", hash.to_string()), ("floor", format!("{floor:016x}"))]);
+            }
             What::Tag(value) | What::Page(value) | What::Template(value) => fields.push(("value", value.clone())),
             What::Namespace | What::Everything => {}
         }

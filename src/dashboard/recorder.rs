@@ -1,10 +1,12 @@
 //! What was counted in the last minutes, second by second, and the last events: kept while a dashboard is mounted.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::events;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Subscription};
@@ -12,8 +14,8 @@ use crate::observe::{Event, Subscription};
 /// Seconds that charts show.
 pub(super) const SHOWN: usize = 300;
 
-/// Events kept.
-pub(super) const EVENTS: usize = 500;
+/// Events kept of each kind: a thousand evictions push out no invalidation.
+pub(super) const EVENTS: usize = 200;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -42,7 +44,9 @@ pub(super) struct Recorder {
 struct Kept {
     samples: VecDeque<Sample>,
     taken: u64,
-    events: VecDeque<Event>,
+    /// By their kind.
+    events: BTreeMap<&'static str, VecDeque<(u64, Event)>>,
+    heard: u64,
     subscription: Subscription,
 }
 
@@ -70,7 +74,8 @@ impl Recorder {
         let kept = Kept {
             samples: VecDeque::with_capacity(SHOWN + 1),
             taken: 0,
-            events: VecDeque::new(),
+            events: BTreeMap::new(),
+            heard: 0,
             subscription: cache.subscribe(),
         };
         Recorder { cache: Arc::downgrade(&cache.inner), kept: Mutex::new(kept) }
@@ -99,7 +104,9 @@ impl Recorder {
     pub(super) fn events(&self) -> (Vec<Event>, u64) {
         let mut kept = self.lock();
         kept.take_events();
-        (kept.events.iter().rev().cloned().collect(), kept.subscription.missed())
+        let mut events: Vec<&(u64, Event)> = kept.events.values().flatten().collect();
+        events.sort_unstable_by_key(|(number, _)| Reverse(*number));
+        (events.into_iter().map(|(_, event)| event.clone()).collect(), kept.subscription.missed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -110,10 +117,12 @@ impl Recorder {
 impl Kept {
     fn take_events(&mut self) {
         while let Some(event) = self.subscription.try_next() {
-            if self.events.len() == EVENTS {
-                self.events.pop_front();
+            let known = self.events.entry(events::word(&event)).or_default();
+            if known.len() == EVENTS {
+                known.pop_front();
             }
-            self.events.push_back(event);
+            known.push_back((self.heard, event));
+            self.heard += 1;
         }
     }
 }
@@ -188,8 +197,9 @@ mod tests {
         }
         let (events, missed) = recorder.events();
         assert_eq!((events.len(), missed), (EVENTS, 0));
-        assert!(format!("{:?}", events[0].what).contains("999") && format!("{:?}", events[499].what).contains("500"));
-        for tag in 0..10 * EVENTS {
+        let said = |at: usize| format!("{:?}", events[at].what);
+        assert!(said(0).contains("\"399\"") && said(EVENTS - 1).contains("\"200\""), "{}", said(0));
+        for tag in 0..30 * EVENTS {
             cache.invalidate_tag(&tag.to_string());
         }
         assert!(recorder.events().1 > 0, "what was not fetched in time is counted");

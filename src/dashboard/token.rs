@@ -67,7 +67,8 @@ impl Signer {
 
     fn digest(&self, order: &Order, until: u64) -> Hmac<Sha256> {
         // A key of any length will do.
-        let mut digest = Hmac::<Sha256>::new_from_slice(&self.secret).unwrap_or_else(|_| Hmac::new(&Default::default()));
+        let mut digest =
+            Hmac::<Sha256>::new_from_slice(&self.secret).unwrap_or_else(|_| Hmac::new(&Default::default()));
         digest.update(DOMAIN);
         digest.update(&until.to_le_bytes());
         let fields = order.fields();
@@ -121,7 +122,7 @@ mod tests {
         let cache = FragmentCache::builder().build().unwrap();
         let order = order(&cache, "kind=everything");
         let now = SystemTime::now();
-        let signer = |secret: Option<&[u8]>, cache| Signer::new(secret, cache).unwrap();
+        let signer = |secret: Option<&[u8]>, cache: &FragmentCache| Signer::new(secret, cache).unwrap();
         let token = signer(None, &cache).token(&order, now);
         assert_eq!(signer(None, &cache).check(&token, &order, now), Err(Refused::Wrong));
         // An empty secret is none.

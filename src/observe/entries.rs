@@ -82,8 +82,7 @@ impl Inner {
             about: About::new(&entry.label, key_hash(key)),
             condition: self.condition(entry),
             age: Duration::from_nanos(latest.saturating_sub(record.begin.at)),
-            ttl_left: (record.expires != FOREVER)
-                .then(|| Duration::from_nanos(record.expires.saturating_sub(latest))),
+            ttl_left: (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest))),
             tags: record.tags().iter().filter_map(|tag| tag.name.clone()).collect(),
             templates,
             cost: Duration::from_nanos(entry.cost),

@@ -60,17 +60,20 @@ fn parts_import_only_what_they_may_know() {
     assert!(edges.is_empty(), "{}", edges.join("\n"));
 }
 
-/// The HTTP layers know the cache, and not the other way round.
+/// The edges know the cache, and not the other way round; nor do they know each other.
 #[test]
-fn nothing_imports_the_http_layers() {
+fn nothing_imports_an_edge() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    let inside = |file: &PathBuf| file.starts_with(root.join("http")) || file.ends_with("src/http.rs");
-    assert!(files.iter().any(inside));
-    for file in files.iter().filter(|file| !inside(file)) {
-        let text = fs::read_to_string(file).unwrap();
-        let imports = text.lines().any(|line| line.trim().starts_with("use crate::http"));
-        assert!(!imports, "{}", file.display());
+    for edge in ["http", "dashboard"] {
+        let inside =
+            |file: &PathBuf| file.starts_with(root.join(edge)) || *file == root.join(edge).with_extension("rs");
+        assert!(files.iter().filter(|file| inside(file)).count() > 1, "{edge}");
+        for file in files.iter().filter(|file| !inside(file)) {
+            let text = fs::read_to_string(file).unwrap();
+            let imports = text.lines().any(|line| line.trim().starts_with(&format!("use crate::{edge}")));
+            assert!(!imports, "{} uses {edge}", file.display());
+        }
     }
 }

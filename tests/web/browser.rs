@@ -12,7 +12,7 @@ pub(crate) fn picture(tab: &Tab, name: &str) {
     tab.screenshot(folder.join(name).with_extension("png"));
 }
 
-fn sign_in(tab: &Tab, catalogue: &Catalogue, name: &str) {
+pub(crate) fn sign_in(tab: &Tab, catalogue: &Catalogue, name: &str) {
     tab.open(&catalogue.url("/login"));
     tab.fill("form.sheet input[name=name]", name);
     tab.follow("form.sheet button");

@@ -10,6 +10,8 @@ mod servers;
 mod visit;
 
 mod browser;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod debug;
 mod privacy;
 mod protocols;

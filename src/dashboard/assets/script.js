@@ -24,14 +24,21 @@
   };
 
   let source = null;
+  let asked = 0;
   let heard = 0;
 
+  const say = (live) => {
+    const words = live ? "Live" : "Not live";
+    badge.classList.toggle("on", live);
+    if (badge.textContent !== words) badge.textContent = words;
+  };
+
   const listen = () => {
+    asked = Date.now();
     source = new EventSource("live");
     source.addEventListener("figures", (event) => {
       heard = Date.now();
-      badge.className = "live on";
-      badge.textContent = "Live";
+      say(true);
       show(JSON.parse(event.data));
     });
   };
@@ -43,11 +50,9 @@
 
   // A stream that was refused is not asked for again by the browser itself.
   setInterval(() => {
-    if (Date.now() - heard > 5000) {
-      badge.className = "live";
-      badge.textContent = "Not live";
-    }
-    if (!document.hidden && source && source.readyState === EventSource.CLOSED && Date.now() - heard > 10000) listen();
+    const now = Date.now();
+    if (now - heard > 5000) say(false);
+    if (!document.hidden && source && source.readyState === EventSource.CLOSED && now - asked > 10000) listen();
   }, 2000);
 
   // Nobody looks, so nobody asks; a page that is left for another one lets go at once.
