@@ -10,11 +10,16 @@ use minijinja::{Value, context};
 use super::params::Params;
 use super::recorder::EVENTS;
 use super::{Mounted, format, view};
-use crate::observe::{About, By, Event, Happened};
+use crate::observe::{About, By, Difference, Event, Happened};
 
 /// What can be chosen, by the word in the link, and its heading.
-const KINDS: [(&str, &str); 4] =
-    [("invalidated", "Invalidations"), ("evicted", "Evictions"), ("refreshed", "Refreshes"), ("error", "Failures")];
+const KINDS: [(&str, &str); 5] = [
+    ("invalidated", "Invalidations"),
+    ("evicted", "Evictions"),
+    ("refreshed", "Refreshes"),
+    ("differed", "Differences"),
+    ("error", "Failures"),
+];
 
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let (events, missed) = mounted.recorder.events();
@@ -24,7 +29,10 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
         let count = events.iter().filter(|event| word(event) == name).count();
         context! { name, heading, count => format::count(count as u64) }
     });
-    let rows = events.iter().filter(|event| kind.is_empty() || word(event) == kind).map(|event| row(event, now));
+    let rows = events
+        .iter()
+        .filter(|event| kind.is_empty() || word(event) == kind)
+        .map(|event| row(event, now, mounted.shows.contents));
     let context = context! {
         kinds => kinds.collect::<Value>(),
         rows => rows.collect::<Value>(),
@@ -38,7 +46,7 @@ pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
     let now = SystemTime::now();
     let (events, _) = mounted.recorder.events();
     let invalidations = events.iter().filter(|event| word(event) == "invalidated").take(most);
-    invalidations.map(|event| row(event, now)).collect()
+    invalidations.map(|event| row(event, now, mounted.shows.contents)).collect()
 }
 
 /// The word of an event's kind.
@@ -47,13 +55,14 @@ pub(super) fn word(event: &Event) -> &'static str {
         Happened::Invalidated { .. } => "invalidated",
         Happened::Evicted { .. } => "evicted",
         Happened::Refreshed { .. } => "refreshed",
+        Happened::Differed(_) => "differed",
         Happened::Error { .. } => "error",
         // Not told to those who asked for changes.
         _ => "other",
     }
 }
 
-fn row(event: &Event, now: SystemTime) -> Value {
+fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
     let (subject, about) = match &event.what {
         Happened::Invalidated { what, by } => (what.to_string(), by_whom(by)),
         Happened::Evicted { about, age, bytes, used } => {
@@ -64,10 +73,19 @@ fn row(event: &Event, now: SystemTime) -> Value {
         Happened::Refreshed { about, reason, took } => {
             (name(about), format!("computed in {}: {reason}", format::span(*took)))
         }
+        Happened::Differed(difference) => (name(&difference.about), how(difference, contents)),
         Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
         other => (format!("{other:?}"), String::new()),
     };
     context! { at => view::moment(event.at, now), kind => word(event), subject, about }
+}
+
+/// Where it stands, and the texts themselves only where contents are shown.
+fn how(difference: &Difference, contents: bool) -> String {
+    let Difference { place, age, offset, cached, computed, .. } = difference;
+    let place = place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
+    let texts = if contents { format!(": {cached:?} instead of {computed:?}") } else { String::new() };
+    format!("{place}hit at the age of {}, differs from byte {offset} on{texts}", format::span(*age))
 }
 
 fn by_whom(by: &By) -> String {

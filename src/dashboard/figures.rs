@@ -75,6 +75,8 @@ fn ratios(cache: &FragmentCache, samples: &[Sample], figures: &mut Figures) {
     let fragments = cache.inner.observers.labels.read();
     let lookups: u64 = fragments.iter().map(FragmentStats::lookups).sum();
     let answered: u64 = fragments.iter().map(FragmentStats::answered).sum();
+    let differing = fragments.iter().map(|fragment| fragment.differing).sum();
+    figures.insert("differing", format::count(differing));
     figures.insert("lookups", format::count(lookups));
     figures.insert("ratio", share(answered, lookups).map_or_else(none, format::percent));
     let ratio =

@@ -28,7 +28,7 @@ enum By {
     Share(fn(&FragmentStats) -> f64),
 }
 
-const COLUMNS: [Column; 19] = [
+const COLUMNS: [Column; 21] = [
     Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
     Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
     column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
@@ -43,6 +43,8 @@ const COLUMNS: [Column; 19] = [
     column("bypasses", "Bypasses", "Computed without asking the cache", By::Count(|it| it.bypasses)),
     column("errors", "Errors", "Computations that failed", By::Count(|it| it.errors)),
     column("rejected", "Rejected", "Computed and not stored", By::Count(|it| it.rejected)),
+    column("verified", "Verified", "Hits that were computed again and compared", By::Count(|it| it.verified)),
+    column("differing", "Differing", "Verified hits that were something else", By::Count(|it| it.differing)),
     column("evicted", "Evicted", "Left memory because there was no room", By::Count(|it| it.evicted)),
     column("unused", "Unused", "Evicted without ever being hit", By::Count(|it| it.evicted_unused)),
     column("evicted_age", "Age then", "Mean age at eviction", By::Span(|it| it.age_at_eviction)),
@@ -138,6 +140,8 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
         bypasses => figure(stats.bypasses),
         errors => figure(stats.errors),
         rejected => figure(stats.rejected),
+        verified => figure(stats.verified),
+        differing => figure(stats.differing),
         evicted => figure(stats.evicted),
         unused => figure(stats.evicted_unused),
         evicted_age => stats.age_at_eviction.map(format::span).unwrap_or_default(),

@@ -38,6 +38,10 @@ const CHEAP: Duration = Duration::from_micros(20);
 
 /// The first that applies: what is wrong comes before what is well.
 pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
+    if stats.differing > 0 {
+        let words = "Hits are not what computing them again gives: is something missing in its key?".into();
+        return Some(Hint { tone: Tone::Bad, words });
+    }
     let (lookups, renders, ratio) = (stats.lookups(), stats.renders, stats.hit_ratio());
     if lookups < ENOUGH {
         return None;
@@ -141,5 +145,6 @@ mod tests {
         says(Tone::Bad, "57.1 % of results are not stored", |it| (it.rejected, it.evicted_unused) = (40, 70));
         says(Tone::Bad, "fail", |it| (it.errors, it.rejected) = (30, 40));
         says(Tone::Idle, "Mostly not asked for", |it| it.bypasses = 200);
+        says(Tone::Bad, "missing in its key", |it| (it.hits, it.differing, it.errors) = (1, 1, 30));
     }
 }

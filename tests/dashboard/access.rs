@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use minijinja_cache::Dashboard;
 
@@ -45,7 +45,7 @@ async fn every_path_asks_who_is_there() {
 async fn a_decision_says_what_is_answered_instead() {
     let dashboard = Dashboard::new(&cache()).authorize_with(|request| async move {
         tokio::task::yield_now().await;
-        match request.headers.get("x-user").map(|user| user.as_bytes()) {
+        match request.headers.get("x-user").map(HeaderValue::as_bytes) {
             Some(b"ada") => Ok(()),
             Some(_) => Err(StatusCode::FORBIDDEN.into_response()),
             None => Err(Redirect::to("/sign-in").into_response()),

@@ -102,6 +102,22 @@ async fn misses_and_events_are_filtered_by_links() {
 }
 
 #[tokio::test]
+async fn a_hit_that_was_wrong_is_told_of_without_what_it_showed() {
+    let cache = FragmentCache::builder().shadow(1.0).build().unwrap();
+    let (hidden, open) = (app(Dashboard::new(&cache)), app(Dashboard::new(&cache).show_contents(true)));
+    for visitor in ["Ada", "Berthold"] {
+        let options = Options::default().label("greeting");
+        cache.get_or_set("k", options, || Ok::<_, Infallible>(format!("Dear {visitor}"))).unwrap();
+    }
+    let page = get(&hidden, "/cache/events?kind=differed").await.text;
+    assert!(page.contains("greeting [") && page.contains("differs from byte 5 on<") && !page.contains("Ada"), "{page}");
+    let page = get(&open, "/cache/events?kind=differed").await.text;
+    assert!(page.contains("Dear Ada") && page.contains("Dear Berthold"), "{page}");
+    assert!(get(&hidden, "/cache/overview").await.text.contains("again gave: 1."));
+    assert!(get(&hidden, "/cache/fragments").await.text.contains("missing in its key"));
+}
+
+#[tokio::test]
 async fn an_entry_tells_its_facts() {
     let clock = ManualClock::new();
     let cache = FragmentCache::builder().clock(&clock).build().unwrap();
@@ -203,5 +219,23 @@ async fn numbers_that_are_huge_are_no_trouble() {
         let query = "page=18446744073709551615&q=%F0%9F%A6%80&sort=bytes";
         assert_eq!(get(&app, &format!("/cache/{page}?{query}")).await.status, StatusCode::OK);
         assert_eq!(get(&app, &format!("/cache/{page}")).await.status, StatusCode::OK);
+    }
+}
+
+#[cfg(feature = "shared")]
+#[tokio::test]
+async fn the_shared_tier_says_how_it_is_doing() {
+    let store = minijinja_cache::LocalStore::new();
+    let cache = FragmentCache::builder().shared(store).build().unwrap();
+    let app = app(Dashboard::new(&cache));
+    put(&cache, "a", "text");
+    assert!(cache.flush(Duration::from_secs(30)));
+    loop {
+        let page = get(&app, "/cache/overview").await.text;
+        assert!(page.contains("Shared tier") && page.contains("data-live=\"text:shared_stores\">1<"), "{page}");
+        if page.contains("<span class=\"state good\" data-live=\"class:tier_class text:tier_words\">In touch</span>") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

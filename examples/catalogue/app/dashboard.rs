@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use minijinja_cache::{Dashboard, FragmentCache};
 
 /// The catalogue listens on this machine only, so its keys and contents may be shown here and anything be invalidated. A
@@ -21,7 +22,7 @@ pub(crate) fn router(cache: &FragmentCache) -> Router {
 /// proxy that serves others.
 fn from_this_machine(request: &Parts) -> bool {
     let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri.authority().map(|authority| authority.as_str()).or(host).unwrap_or_default();
+    let host = request.uri.authority().map(Authority::as_str).or(host).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     ["localhost", "127.0.0.1", "[::1]"].contains(&name)
 }
