@@ -1,8 +1,9 @@
 //! Pages that show how the cache is doing, and let operators invalidate: an edge that nothing else imports.
 //!
-//! Owns who may see what, and which address leads where. Each page is a file (`overview.rs`, `fragments.rs` …) that turns
-//! what the cache knows into a template's context; `recorder.rs` keeps what charts and lists show, `live.rs` sends it to
-//! open pages. `order.rs` is what is to be invalidated, `token.rs` and `origin.rs` say whether somebody meant it.
+//! Owns who may see what, and which address leads where. Each page is a file (`overview.rs`, `fragments.rs` …) that
+//! turns what the cache knows into a template's context; `recorder.rs` keeps what charts and lists show, `live.rs`
+//! sends it to open pages. `order.rs` is what is to be invalidated, `token.rs` and `origin.rs` say whether somebody
+//! meant it.
 
 mod access;
 mod chart;
@@ -45,9 +46,9 @@ use self::token::Signer;
 use self::view::View;
 use crate::cache::FragmentCache;
 
-/// Pages that show how a cache is doing, to be mounted in an axum application:
-/// hit ratio, throughput and the time of computations as they change, what each fragment saves, why there were misses, what
-/// was invalidated and evicted, and what is in memory.
+/// Pages that show how a cache is doing, to be mounted in an axum application: hit ratio, throughput and the time of
+/// computations as they change, what each fragment saves, why there were misses, what was invalidated and evicted, and
+/// what is in memory.
 ///
 /// ```
 /// use axum::Router;
@@ -60,13 +61,13 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **It shows to everybody who can reach it**, unless [`authorize`](Dashboard::authorize) says otherwise: labels, tags, names
-/// of templates, and figures. Keys and contents may be private and are shown only when asked for, and nothing can be
-/// invalidated unless that is allowed. Every answer says `no-store`, and forbids frames, foreign scripts and everything
-/// else from other origins. The pages need no script; with one they are live.
+/// **It shows to everybody who can reach it**, unless [`authorize`](Dashboard::authorize) says otherwise: labels,
+/// tags, names of templates, and figures. Keys and contents may be private and are shown only when asked for, and
+/// nothing can be invalidated unless that is allowed. Every answer says `no-store`, and forbids frames, foreign
+/// scripts and everything else from other origins. The pages need no script; with one they are live.
 ///
-/// Figures are this process's own, over all namespaces. Entries are those of the namespace of the handle it was made with,
-/// and so is what can be invalidated; templates belong to all of them.
+/// Figures are this process's own, over all namespaces. Entries are those of the namespace of the handle it was made
+/// with, and so is what can be invalidated; templates belong to all of them.
 ///
 /// It costs one thread, which reads the counters once a second, and a [subscription](FragmentCache::subscribe).
 #[must_use = "it does nothing until its router is mounted"]
@@ -118,8 +119,8 @@ impl Dashboard {
         self
     }
 
-    /// Asks this of every request, for pages, styles and the event stream alike. Where it says no the answer is 404: nobody
-    /// learns that there is a dashboard. `parts.uri` is without the path it is mounted at.
+    /// Asks this of every request, for pages, styles and the event stream alike. Where it says no the answer is 404:
+    /// nobody learns that there is a dashboard. `parts.uri` is without the path it is mounted at.
     ///
     /// A dashboard that listens on the loopback interface only is still within reach of web pages that the machine's
     /// own browser shows: have it look at `Host` too.
@@ -165,18 +166,18 @@ impl Dashboard {
         self
     }
 
-    /// Lets who may see it invalidate: a key, a tag, the pages of a path, a template, a namespace, everything. Each takes two
-    /// steps, and the second one a token that is good for this one order and ten minutes. What comes from another site is
-    /// refused: the browser says so in `Sec-Fetch-Site`, or else in `Origin`, which must then name the `Host`; a proxy
-    /// in front that is not on HTTPS has to pass `Host` on.
+    /// Lets who may see it invalidate: a key, a tag, the pages of a path, a template, a namespace, everything. Each
+    /// takes two steps, and the second one a token that is good for this one order and ten minutes. What comes from
+    /// another site is refused: the browser says so in `Sec-Fetch-Site`, or else in `Origin`, which must then name the
+    /// `Host`; a proxy in front that is not on HTTPS has to pass `Host` on.
     pub fn allow_invalidation(mut self) -> Dashboard {
         self.invalidates = true;
         self
     }
 
-    /// Makes the tokens of [`allow_invalidation`](Dashboard::allow_invalidation) with this secret (32 random bytes, say). For
-    /// several processes behind one address, where one process may be asked for what another one's page showed. Each has
-    /// a random one unless given.
+    /// Makes the tokens of [`allow_invalidation`](Dashboard::allow_invalidation) with this secret (32 random bytes,
+    /// say). For several processes behind one address, where one process may be asked for what another one's page
+    /// showed. Each has a random one unless given.
     pub fn sign_with(mut self, secret: impl AsRef<[u8]>) -> Dashboard {
         self.secret = Some(secret.as_ref().to_vec());
         self

@@ -18,7 +18,7 @@ mod shadow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -70,7 +70,7 @@ pub(crate) struct Observers {
     pub(crate) collectors: Collectors,
     pub(crate) shadow: Shadow,
     /// When the cache was built.
-    pub(crate) since: SystemTime,
+    pub(crate) since: Instant,
     recent: Recent,
     reasons: [AtomicU64; reason::NAMES.len()],
 }
@@ -150,7 +150,7 @@ impl Observers {
             subscribers: Arc::default(),
             collectors: Collectors::default(),
             shadow: Shadow::default(),
-            since: SystemTime::now(),
+            since: Instant::now(),
             recent: Recent::new(),
             reasons: std::array::from_fn(|_| AtomicU64::new(0)),
         }

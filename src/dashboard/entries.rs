@@ -43,7 +43,7 @@ const FIELDS: [(&str, &str, Field); 5] = [
     ("label", "Label", Field::Label),
     ("tag", "Tag", Field::Tag),
     ("template", "Template", Field::Template),
-    ("key", "Key hash", Field::Key),
+    ("key", "Key or its hash", Field::Key),
 ];
 
 const FIRSTS: [(&str, &str, First); 5] = [
@@ -73,7 +73,7 @@ pub(super) async fn page(mounted: &Arc<Mounted>, params: Params) -> Response {
 fn show(mounted: &Mounted, params: &Params) -> Response {
     let found = find(mounted, params);
     let inner = &mounted.cache.inner;
-    let rows = found.page.iter().map(|(hash, entry)| row(*hash, &inner.facts(entry)));
+    let rows = found.page.iter().map(|(hash, entry)| row(mounted, *hash, entry, &inner.facts(entry)));
     let turn = |page: usize| params.link(&[("page", &page.to_string())]);
     let context = context! {
         rows => rows.collect::<Value>(),
@@ -87,6 +87,7 @@ fn show(mounted: &Mounted, params: &Params) -> Response {
         previous => (found.number > 1).then(|| turn(found.number - 1)),
         next => (found.number < found.pages).then(|| turn(found.number + 1)),
         namespace => &*mounted.cache.namespace.name,
+        keys => mounted.shows.keys,
     };
     mounted.page(StatusCode::OK, "entries.html", context)
 }
@@ -97,7 +98,7 @@ fn find(mounted: &Mounted, params: &Params) -> Found {
     let namespace = &mounted.cache.namespace.path;
     let mut matching = Vec::new();
     let looked_at = mounted.cache.inner.see_entries(LOOKED_AT, |hash, entry| {
-        if entry.is_inside(namespace) && field.matches(entry, &wanted) {
+        if entry.is_inside(namespace) && field.matches(entry, &wanted, mounted.shows.keys) {
             matching.push((hash, Arc::clone(entry)));
         }
     });
@@ -110,8 +111,8 @@ fn find(mounted: &Mounted, params: &Params) -> Found {
 }
 
 impl Field {
-    /// Whether this has `wanted`, which is in lower case, in it.
-    fn matches(self, entry: &Entry, wanted: &str) -> bool {
+    /// Whether this has `wanted`, which is in lower case, in it. Keys that are not shown are not searched either.
+    fn matches(self, entry: &Entry, wanted: &str, keys: bool) -> bool {
         let has = |text: &str| text.to_lowercase().contains(wanted);
         let (any, record) = (self == Field::Any, &entry.record);
         wanted.is_empty()
@@ -119,6 +120,7 @@ impl Field {
             || (any || self == Field::Tag) && record.tags().iter().filter_map(|tag| tag.name.as_ref()).any(|it| has(it))
             || (any || self == Field::Template) && record.dependencies().iter().any(|it| has(it.template.name()))
             || (any || self == Field::Key) && entry.key_hash().to_string().starts_with(wanted)
+            || (any || self == Field::Key) && keys && has(&entry.key_text())
     }
 }
 
@@ -142,12 +144,13 @@ fn choices<const N: usize>(choices: [(&str, &str); N], name: &str) -> Value {
 }
 
 /// An entry, for a template.
-pub(super) fn row(hash: u128, facts: &Facts) -> Value {
+pub(super) fn row(mounted: &Mounted, hash: u128, entry: &Entry, facts: &Facts) -> Value {
     context! {
         id => format!("{hash:032x}"),
         label => &*facts.about.label,
         kind => facts.about.kind.name(),
         key => facts.about.key.to_string(),
+        key_text => mounted.shows.keys.then(|| entry.key_text()),
         condition => facts.condition.name(),
         age => format::seconds(facts.age),
         left => facts.ttl_left.map(format::seconds),

@@ -16,8 +16,7 @@ pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     };
     let facts = mounted.cache.inner.facts(&entry);
     let context = context! {
-        entry => entries::row(hash, &facts),
-        key_text => mounted.shows.keys.then(|| entry.key_text()),
+        entry => entries::row(mounted, hash, &entry, &facts),
         templates => view::texts(&facts.templates),
         namespaces => facts.namespaces.iter().map(|name| Value::from(name.as_str())).collect::<Value>(),
         content => content(mounted, &entry),

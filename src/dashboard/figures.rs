@@ -18,12 +18,10 @@ pub(super) type Figures = BTreeMap<&'static str, String>;
 pub(super) fn read(mounted: &Mounted) -> Figures {
     let cache = &mounted.cache;
     let samples = mounted.recorder.samples();
-    let now = SystemTime::now();
     let stats = cache.stats();
     let mut figures = Figures::new();
-    let uptime = now.duration_since(cache.inner.observers.since).unwrap_or_default();
-    figures.insert("time", format::clock(now));
-    figures.insert("uptime", format::seconds(uptime));
+    figures.insert("time", format::clock(SystemTime::now()));
+    figures.insert("uptime", format::seconds(cache.inner.observers.since.elapsed()));
     totals(&stats, &mut figures);
     memory(cache, &stats, &mut figures);
     ratios(cache, &samples, &mut figures);

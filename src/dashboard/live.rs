@@ -1,8 +1,8 @@
 //! The event stream of an open page: the figures of the overview, once a second.
 //!
 //! Nothing is queued for a client: figures are read when it can take them, so one that is slow gets fewer of them. The
-//! stream knows the dashboard only weakly and ends with it, and it ends by itself soon, since a server that shuts down in
-//! order waits for open answers; the page then asks for another one.
+//! stream knows the dashboard only weakly and ends with it, and it ends by itself soon, since a server that shuts down
+//! in order waits for open answers; the page then asks for another one.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Whether a form comes from our own page, by what the browser says of it. Pages of other sites cannot make a browser say
-//! anything else.
+//! Whether a form comes from our own page, by what the browser says of it. Pages of other sites cannot make a browser
+//! say anything else.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;

@@ -1,7 +1,7 @@
 //! Tokens that prove a form was ours: of one order, one dashboard and the next ten minutes.
 //!
-//! There is no session to bind one to, so it is a keyed digest of what is to be done and until when. Who cannot read our
-//! pages cannot have one, and one that leaks is good for what it was made for.
+//! There is no session to bind one to, so it is a keyed digest of what is to be done and until when. Who cannot read
+//! our pages cannot have one, and one that leaks is good for what it was made for.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
