@@ -54,6 +54,7 @@ pub(super) fn span(span: Duration) -> String {
     let nanos = span.as_nanos() as f64;
     let seconds = span.as_secs();
     match nanos {
+        0.0 => "0 s".into(),
         n if n < 999.5 => format!("{n:.0} ns"),
         n if n < 999.5e3 => format!("{} µs", three(n / 1e3)),
         n if n < 999.5e6 => format!("{} ms", three(n / 1e6)),
@@ -66,10 +67,7 @@ pub(super) fn span(span: Duration) -> String {
 
 /// The same in whole seconds.
 pub(super) fn seconds(time: Duration) -> String {
-    match time.as_secs() {
-        0 => "0 s".into(),
-        whole => span(Duration::from_secs(whole)),
-    }
+    span(Duration::from_secs(time.as_secs()))
 }
 
 /// How long ago, in words.
@@ -146,7 +144,7 @@ mod tests {
         let spans = [0, 1, 999, 1000, 35_200, 1_500_000, 59_000_000_000, 60_000_000_000, 7_500_000_000_000];
         assert_eq!(
             spans.map(|nanos| span(Duration::from_nanos(nanos))),
-            ["0 ns", "1 ns", "999 ns", "1 µs", "35.2 µs", "1.5 ms", "59 s", "1 min", "2 h 5 min"]
+            ["0 s", "1 ns", "999 ns", "1 µs", "35.2 µs", "1.5 ms", "59 s", "1 min", "2 h 5 min"]
         );
         assert_eq!(span(Duration::from_nanos(999_999)), "1 ms");
         assert_eq!(span(Duration::from_secs(200_000)), "2 d 7 h");

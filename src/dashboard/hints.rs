@@ -39,57 +39,70 @@ const CHEAP: Duration = Duration::from_micros(20);
 /// The first that applies: what is wrong comes before what is well.
 pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
     if stats.differing > 0 {
-        let words = "Hits are not what computing them again gives: is something missing in its key?".into();
-        return Some(Hint { tone: Tone::Bad, words });
+        return hint(Tone::Bad, "Hits are not what computing them again gives: is something missing in its key?");
     }
-    let (lookups, renders, ratio) = (stats.lookups(), stats.renders, stats.hit_ratio());
-    if lookups < ENOUGH {
+    if stats.lookups() < ENOUGH {
         return None;
     }
-    let most = |part: u64, whole: u64| part * 2 > whole;
-    let cost = cost(stats).unwrap_or_default();
-    let stored = renders.saturating_sub(stats.rejected);
-    let share = |part: u64, whole: u64| format::percent(part as f64 / whole.max(1) as f64);
-    let bad = |words: String| Some(Hint { tone: Tone::Bad, words });
-    let idle = |words: String| Some(Hint { tone: Tone::Idle, words });
-    if stats.errors * 10 > renders + stats.errors {
-        return bad(format!(
-            "{} of computations fail: errors are not cached",
-            share(stats.errors, renders + stats.errors)
-        ));
+    unstored(stats).or_else(|| evicted(stats)).or_else(|| worth(stats))
+}
+
+/// Why it is hardly ever in the cache at all.
+fn unstored(stats: &FragmentStats) -> Option<Hint> {
+    let computed = stats.renders + stats.errors;
+    if stats.errors * 10 > computed {
+        let share = share(stats.errors, computed);
+        return hint(Tone::Bad, format!("{share} of computations fail: errors are not cached"));
     }
-    if most(stats.rejected, renders) {
-        return bad(format!(
-            "{} of results are not stored: look for the reason under misses",
-            share(stats.rejected, renders)
-        ));
+    if most(stats.rejected, stats.renders) {
+        let share = share(stats.rejected, stats.renders);
+        return hint(Tone::Bad, format!("{share} of results are not stored: look for the reason under misses"));
     }
-    if most(stats.bypasses, lookups) {
-        return idle("Mostly not asked for in the cache: its condition, lifetime or request says so".into());
-    }
-    if renders == 0 {
-        return None;
-    }
-    if stats.evicted >= ENOUGH / 2 && ratio < 0.5 && most(stats.evicted_unused, stored) {
-        return bad("Evicted before anybody used it: more memory, or do not cache it".into());
-    }
-    if stats.evicted >= ENOUGH / 2 && ratio < 0.9 && most(stats.evicted, stored) {
-        let age = stats.age_at_eviction.map(format::span).unwrap_or_default();
-        return bad(format!("Evicted at the age of {age}: more memory would keep it longer"));
-    }
-    if ratio < 0.2 && cost < CHEAP {
-        return idle("Rarely hit and cheap to compute: not worth caching".into());
-    }
-    if ratio < 0.2 {
-        return bad("Rarely hit: is its key finer than it need be, or its lifetime short?".into());
-    }
-    if cost < CHEAP {
-        return idle("Cheap to compute: caching it saves little".into());
-    }
-    if ratio >= 0.5 && stats.render_time_saved > stats.render_time {
-        return Some(Hint { tone: Tone::Good, words: "Worth caching".into() });
+    if most(stats.bypasses, stats.lookups()) {
+        return hint(Tone::Idle, "Mostly not asked for in the cache: its condition, lifetime or request says so");
     }
     None
+}
+
+/// Whether it does not stay in memory for long enough.
+fn evicted(stats: &FragmentStats) -> Option<Hint> {
+    let stored = stats.renders.saturating_sub(stats.rejected);
+    if stats.evicted < ENOUGH / 2 || stats.hit_ratio() >= 0.9 || !most(stats.evicted, stored) {
+        return None;
+    }
+    if stats.hit_ratio() < 0.5 && most(stats.evicted_unused, stored) {
+        return hint(Tone::Bad, "Evicted before anybody used it: more memory, or do not cache it");
+    }
+    let age = stats.age_at_eviction.map(format::span).unwrap_or_default();
+    hint(Tone::Bad, format!("Evicted at the age of {age}: more memory would keep it longer"))
+}
+
+fn worth(stats: &FragmentStats) -> Option<Hint> {
+    let ratio = stats.hit_ratio();
+    // Nothing is known of the cost of what came from elsewhere, but what it saved.
+    let cheap = cost(stats).is_some_and(|cost| cost < CHEAP);
+    match (ratio < 0.2, cheap) {
+        _ if stats.renders == 0 && ratio < 0.2 => None,
+        (true, true) => hint(Tone::Idle, "Rarely hit and cheap to compute: not worth caching"),
+        (true, false) => hint(Tone::Bad, "Rarely hit: is its key finer than it need be, or its lifetime short?"),
+        (false, true) => hint(Tone::Idle, "Cheap to compute: caching it saves little"),
+        (false, false) if ratio >= 0.5 && stats.render_time_saved > stats.render_time => {
+            hint(Tone::Good, "Worth caching")
+        }
+        (false, false) => None,
+    }
+}
+
+fn hint(tone: Tone, words: impl Into<String>) -> Option<Hint> {
+    Some(Hint { tone, words: words.into() })
+}
+
+fn most(part: u64, whole: u64) -> bool {
+    part * 2 > whole
+}
+
+fn share(part: u64, whole: u64) -> String {
+    format::percent(part as f64 / whole.max(1) as f64)
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -131,6 +144,15 @@ mod tests {
         says(Tone::Idle, "saves little", |it| {
             (it.hits, it.misses) = (900, 100);
             it.render_time = Duration::from_micros(200);
+        });
+    }
+
+    #[test]
+    fn what_another_node_computed_is_judged_by_what_it_saved() {
+        assert_eq!(stats(|it| (it.hits, it.misses, it.renders) = (0, 100, 0)), None);
+        says(Tone::Good, "Worth caching", |it| {
+            (it.shared_hits, it.misses, it.renders) = (100, 0, 0);
+            (it.render_time, it.render_time_saved) = (Duration::ZERO, Duration::from_secs(1));
         });
     }
 
