@@ -11,6 +11,7 @@ use minijinja::{Value, context};
 use super::params::Params;
 use super::{Mounted, format, hints};
 use crate::observe::FragmentStats;
+use crate::potential::Potential;
 
 /// A column: its name in links, its heading, what it says, and what it is sorted by.
 struct Column {
@@ -27,6 +28,9 @@ enum By {
     Span(fn(&FragmentStats) -> Option<Duration>),
     Share(fn(&FragmentStats) -> f64),
 }
+
+/// Places shown that are not cached and could be.
+const UNCACHED: usize = 20;
 
 const COLUMNS: [Column; 21] = [
     Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
@@ -80,8 +84,23 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
         q => params.get("q"),
         sort => params.get("sort"), order => params.get("order"),
         shown => stats.len(), all,
+        potential => mounted.cache.potential().iter().take(UNCACHED).map(potential).collect::<Value>(),
     };
     mounted.page(StatusCode::OK, "fragments.html", context)
+}
+
+/// What is not cached and could be, where that is measured.
+fn potential(measured: &Potential) -> Value {
+    context! {
+        label => measured.label.as_str(),
+        calls => format::count(measured.calls),
+        repeats => format::percent(measured.repeats as f64 / measured.calls.max(1) as f64),
+        conflicts => figure(measured.conflicts),
+        spent => format::span(measured.total_time),
+        saved => format::span(measured.saved_time),
+        suggestion => measured.suggestion.as_deref(),
+        unreadable => measured.unreadable_input.as_deref(),
+    }
 }
 
 fn order(params: &Params) -> (&'static Column, bool) {

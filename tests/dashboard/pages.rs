@@ -83,6 +83,24 @@ async fn fragments_are_sorted_and_searched_by_links() {
 }
 
 #[tokio::test]
+async fn what_is_not_cached_and_could_be_is_named() {
+    let cache = FragmentCache::builder().measure_potential(true).build().unwrap();
+    let mut env = Environment::new();
+    cache.add_to_environment(&mut env);
+    cache.add_template(&mut env, "_<menu>.html", "{% for item in menu %}<a>{{ item }}</a>{% endfor %}").unwrap();
+    cache.add_template(&mut env, "page.html", "{% include '_<menu>.html' %}{{ text }}").unwrap();
+    for text in ["one", "two", "three", "four"] {
+        env.get_template("page.html").unwrap().render(context! { text, menu => ["Home"] }).unwrap();
+    }
+    let page = get(&app(Dashboard::new(&cache)), "/cache/fragments").await.text;
+    for words in ["page.html:1 include", "75.0 %", "{% cache [", "_&lt;menu&gt;.html", "menu] %}"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let page = get(&app(Dashboard::new(&crate::support::cache())), "/cache/fragments").await.text;
+    assert!(page.contains("measure_potential") && !page.contains("what it would save</h2>"));
+}
+
+#[tokio::test]
 async fn misses_and_events_are_filtered_by_links() {
     let cache = cache();
     put(&cache, "a", "text");
