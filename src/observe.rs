@@ -18,7 +18,9 @@ mod shadow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(feature = "dashboard")]
+use std::time::Instant;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -70,6 +72,7 @@ pub(crate) struct Observers {
     pub(crate) collectors: Collectors,
     pub(crate) shadow: Shadow,
     /// When the cache was built.
+    #[cfg(feature = "dashboard")]
     pub(crate) since: Instant,
     recent: Recent,
     reasons: [AtomicU64; reason::NAMES.len()],
@@ -150,6 +153,7 @@ impl Observers {
             subscribers: Arc::default(),
             collectors: Collectors::default(),
             shadow: Shadow::default(),
+            #[cfg(feature = "dashboard")]
             since: Instant::now(),
             recent: Recent::new(),
             reasons: std::array::from_fn(|_| AtomicU64::new(0)),
