@@ -5,10 +5,9 @@
 //! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates
 //! call, and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with
 //! `floors`. `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a
-//! result depends on. `http` and `dashboard` are edges: `http/service.rs` has the order of
-//! events, `dashboard.rs` the pages. `observe` is told what happens;
-//! `trace` and `export` hand it on to `tracing` and `metrics`, each with a `disabled.rs` beside it; `debug` makes comments
-//! in a page of the marks that `observe` puts around fragments.
+//! result depends on. `http` and `dashboard` are edges: `http/service.rs` has the order of events, `dashboard.rs` the
+//! pages. `observe` is told what happens; `trace` and `export` hand it on to `tracing` and `metrics`, each with a
+//! `disabled.rs` beside it; `debug` makes comments in a page of the marks that `observe` puts around fragments.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]

@@ -46,9 +46,8 @@ fn every_page_fits_its_window_in_both_schemes() {
     let chromium = Chromium::start();
     let tab = chromium.tab();
     for (size, (width, height)) in [("desk", (1280, 900)), ("phone", (390, 844))] {
-        tab.resize(width, height);
         for scheme in ["light", "dark"] {
-            tab.prefer(scheme);
+            tab.emulate(width, height, scheme);
             for page in PAGES {
                 tab.open(&cache_page(&catalogue, page));
                 fits(&tab, page);
@@ -162,12 +161,12 @@ fn the_keyboard_reaches_the_content_and_every_page() {
     let focused = "document.activeElement.textContent.trim()";
     let mut seen = Vec::new();
     for _ in 0..8 {
-        tab.press("Tab", 9);
+        tab.press("Tab");
         seen.push(tab.evaluate(focused).as_str().unwrap().to_owned());
     }
     assert_eq!(seen[0], "To the content");
     assert_eq!(seen[2..], ["Overview", "Fragments", "Misses", "Events", "Entries", "Invalidate"]);
-    tab.press("Enter", 13);
+    tab.press("Enter");
     tab.wait_until("location.pathname === '/cache/invalidate'");
     check(&tab, &catalogue);
 }

@@ -170,34 +170,10 @@ impl Tab {
         self.devtools().observed.forget();
     }
 
-    /// From here on the window is this large, and a phone's if it is narrow.
-    #[track_caller]
-    pub fn resize(&self, width: u32, height: u32) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.devtools().run("Emulation.setDeviceMetricsOverride", size);
-    }
-
-    /// From here on its person prefers `light` or `dark`.
-    #[track_caller]
-    pub fn prefer(&self, scheme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.devtools().run("Emulation.setEmulatedMedia", json!({ "features": features }));
-    }
-
     /// From here on no page runs a script of its own.
     #[track_caller]
     pub fn disable_scripts(&self) {
         self.devtools().run("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
-    }
-
-    /// Presses a key, such as `Tab` or `Enter`.
-    #[track_caller]
-    pub fn press(&self, key: &str, code: u32) {
-        let text = if key == "Enter" { "\r" } else { "" };
-        for kind in ["keyDown", "keyUp"] {
-            let press = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
-            self.devtools().run("Input.dispatchKeyEvent", press);
-        }
     }
 
     /// Writes a PNG of what is visible.
