@@ -16,15 +16,16 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 /// Tests in one process share the count, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Bytes that the second of two equal stretches of work left behind: the first fills tables and buffers.
+/// Bytes that the second of two equal stretches of work left behind: the first fills tables and buffers, and what is
+/// freed later.
 fn left_behind(cache: &FragmentCache, mut work: impl FnMut(u32)) -> i64 {
     let mut stretch = |from: u32, to: u32| {
         (from..to).for_each(&mut work);
         cache.run_maintenance();
         i64::try_from(ALLOCATOR.allocated()).unwrap()
     };
-    let before = stretch(0, 2_000);
-    stretch(2_000, 12_000) - before
+    let before = stretch(0, 10_000);
+    stretch(10_000, 20_000) - before
 }
 
 /// What may stay, whatever the number of rounds: 100 KiB for 10,000 of them.
