@@ -72,8 +72,9 @@ impl MissReason {
         NAMES[self.index()]
     }
 
-    /// The tag or template that is to blame, or what about a request.
-    pub(crate) fn blamed(&self) -> Option<&str> {
+    /// What is to blame, where the reason names something: the tag, the template, why the last result was not stored, what
+    /// about the request.
+    pub fn blamed(&self) -> Option<&str> {
         match self {
             MissReason::TagInvalidated(name) | MissReason::TemplateChanged(name) => Some(name),
             MissReason::Rejected(rejection) => Some(rejection.name()),
