@@ -170,6 +170,7 @@ impl Catalogue {
         let mut child = example("catalogue")
             .args(["--port", "0", "--redis", &redis.url()])
             .env("CATALOGUE_DB", database)
+            .env("CATALOGUE_DEBUG", "off")
             .stdout(Stdio::piped())
             .spawn()
             .expect("cargo test builds the examples");
