@@ -242,14 +242,19 @@ impl FragmentCache {
     }
 
     /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
+    #[inline]
     pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], asker: &mut impl Asker) -> bool {
-        let Some(bypass) = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off)) else { return false };
+        let bypass = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off));
+        bypass.inspect(|bypass| self.bypass(*bypass, refused.is_some(), key, asker)).is_some()
+    }
+
+    #[cold]
+    fn bypass(&self, bypass: Bypass, refused: bool, key: &[u8], asker: &mut impl Asker) {
         self.inner.counters.count(Counter::bypasses);
-        if refused.is_some() {
+        if refused {
             context::gather(|record| record.uncacheable = true);
         }
         self.inner.tell_bypass(asker.label(), bypass, key);
-        true
     }
 
     fn handler<'a>(

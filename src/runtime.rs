@@ -50,7 +50,7 @@ enum Open {
 }
 
 struct Verify {
-    verifying: Verifying,
+    verifying: Box<Verifying>,
     cached: Value,
     mark: Option<u64>,
 }

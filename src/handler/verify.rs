@@ -14,7 +14,7 @@ use crate::work::Work;
 /// What computing a hit again gives, or the hit where that fails.
 pub(crate) fn verify_text<E>(
     cached: Value,
-    mut verifying: Verifying,
+    mut verifying: Box<Verifying>,
     compute: impl FnOnce() -> Result<Value, E>,
 ) -> Value {
     verifying.work().into_iter().for_each(Work::enter);
@@ -26,7 +26,7 @@ pub(crate) fn verify_text<E>(
 
 pub(super) async fn verify_text_async<E>(
     cached: Value,
-    mut verifying: Verifying,
+    mut verifying: Box<Verifying>,
     compute: impl Future<Output = Result<Value, E>>,
 ) -> Value {
     let future = pin!(compute);
@@ -40,14 +40,14 @@ pub(super) async fn verify_text_async<E>(
     }
 }
 
-fn verified(cached: Value, verifying: Verifying, computed: Value) -> Value {
+fn verified(cached: Value, verifying: Box<Verifying>, computed: Value) -> Value {
     let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
     // The same text keeps its marks.
     if same { cached } else { computed }
 }
 
 /// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
-pub(super) fn verified_value<T: Serialize, E>(cached: T, verifying: Verifying, computed: Result<T, E>) -> T {
+pub(super) fn verified_value<T: Serialize, E>(cached: T, verifying: Box<Verifying>, computed: Result<T, E>) -> T {
     let Ok(computed) = computed else { return cached };
     let encoded = |value: &T| {
         let mut bytes = Vec::new();

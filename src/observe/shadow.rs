@@ -81,16 +81,20 @@ impl FragmentCache {
     }
 
     /// Begins to compute a hit again that began at `began`, if it is one of those to be verified.
-    pub(crate) fn verify(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, began: Nanos) -> Option<Verifying> {
+    #[inline]
+    pub(crate) fn verify(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, began: Nanos) -> Option<Box<Verifying>> {
+        self.inner.is_sampled().then(|| self.verifying(wanted, asker, began))
+    }
+
+    /// Boxed: every hit makes room for it.
+    #[cold]
+    fn verifying(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, began: Nanos) -> Box<Verifying> {
         let inner = &self.inner;
-        if !inner.is_sampled() {
-            return None;
-        }
         let work = self.apart(wanted, asker);
         let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
         let place = site.and_then(|site| inner.observers.labels.place(site));
         let age = Duration::from_nanos(inner.clock.now().saturating_sub(began));
-        Some(Verifying { hit: Hit { about: work.about(), place, age }, work: Some(work) })
+        Box::new(Verifying { hit: Hit { about: work.about(), place, age }, work: Some(work) })
     }
 }
 
@@ -101,7 +105,7 @@ impl Verifying {
     }
 
     /// Holds what was computed against what the cache had; whether it is the same.
-    pub(crate) fn compare(mut self, cached: &str, computed: &str) -> bool {
+    pub(crate) fn compare(mut self: Box<Self>, cached: &str, computed: &str) -> bool {
         let Some(work) = self.work.take() else { return true };
         let label = work.label();
         let (inner, record) = work.discard();
@@ -132,10 +136,13 @@ impl Inner {
     /// Whether a hit is one of those to be verified.
     #[inline]
     pub(crate) fn is_sampled(&self) -> bool {
-        let share = self.settings.shadow;
-        share > 0.0
-            && random() < share
-            && self.clock.now() >= self.observers.shadow.paused_until.load(Ordering::Relaxed)
+        self.settings.shadow > 0.0 && self.is_chosen()
+    }
+
+    #[cold]
+    fn is_chosen(&self) -> bool {
+        let paused_until = self.observers.shadow.paused_until.load(Ordering::Relaxed);
+        random() < self.settings.shadow && self.clock.now() >= paused_until
     }
 
     /// Something that was to be verified could not be computed.
