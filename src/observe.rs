@@ -14,6 +14,7 @@ mod misses;
 mod past;
 mod reason;
 mod shadow;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,10 +56,7 @@ use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
 use crate::export;
-use crate::floors::TagHash;
 use crate::lookup::Wanted;
-use crate::question::Parts;
-use crate::record::Record;
 use crate::trace;
 
 /// What is known of the cache's work, and who wants to be told.
@@ -353,77 +351,5 @@ impl Inner {
             trace::invalidated(&self.observers.name, &what, &by);
             subscribers.tell(Interest::Changes, Happened::Invalidated { what, by });
         }
-    }
-
-    /// Why memory has no answer.
-    pub(crate) fn why(&self, wanted: &Wanted<'_>, subject: &Subject, tags: &[TagHash]) -> MissReason {
-        let latest = self.clock.latest();
-        let fate = self.observers.past.fate(wanted.identity.hash);
-        if let Some(Fate::Rejected(rejection)) = fate {
-            return MissReason::Rejected(rejection);
-        }
-        if let Some(entry) = self.memory.get(wanted.identity.hash).filter(|it| *it.identity == *wanted.identity.bytes) {
-            if entry.version != wanted.version {
-                return MissReason::Version;
-            }
-            if !entry.fresh(latest, wanted.ttl) {
-                return MissReason::Expired;
-            }
-            if let Some(reason) = self.invalidated(&entry.record, wanted, tags) {
-                return reason;
-            }
-            return if wanted.refuses(&entry) { MissReason::Refused } else { MissReason::Unconfirmed };
-        }
-        match fate {
-            Some(Fate::Rejected(rejection)) => MissReason::Rejected(rejection),
-            Some(Fate::Evicted) => MissReason::Evicted,
-            // Memory hides what has expired, and says so when it frees it.
-            Some(Fate::Stored) if self.settings.memory => MissReason::Expired,
-            Some(Fate::Stored) => MissReason::Cold,
-            Some(Fate::Expired) => MissReason::Expired,
-            Some(Fate::Cleared) => MissReason::Cleared,
-            Some(Fate::Unreadable) => MissReason::Unreadable,
-            None => self.why_unknown(wanted, subject),
-        }
-    }
-
-    /// Why there was never anything under an identity.
-    fn why_unknown(&self, wanted: &Wanted<'_>, subject: &Subject) -> MissReason {
-        let past = &self.observers.past;
-        if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
-            return MissReason::OtherVariant;
-        }
-        if subject.label.template.is_none() || !past.knows_key(subject.family) {
-            return MissReason::Cold;
-        }
-        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
-        let changed = site.and_then(|site| self.observers.labels.changed(site));
-        changed.map_or(MissReason::Cold, MissReason::TemplateChanged)
-    }
-
-    /// What invalidated something.
-    fn invalidated(&self, record: &Record, wanted: &Wanted<'_>, tags: &[TagHash]) -> Option<MissReason> {
-        let stamp = record.begin.stamp;
-        if !self.floors.admit(stamp, []) {
-            return Some(MissReason::Cleared);
-        }
-        let outdated = |tag: TagHash| !self.floors.admit(stamp, [tag]);
-        let (key, namespaces) = tags.split_last()?;
-        if outdated(*key) {
-            return Some(MissReason::KeyInvalidated);
-        }
-        let changed = record.dependencies().iter().find(|it| !it.template.floor().admits(stamp));
-        if let Some(dependency) = changed {
-            return Some(MissReason::TemplateChanged(dependency.template.name().into()));
-        }
-        let mut raised = record.tags().iter().filter(|tag| outdated(tag.hash));
-        let first = raised.next()?;
-        let environment = Parts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
-        Some(match std::iter::once(first).chain(raised).find_map(|tag| tag.name.clone()) {
-            Some(name) => MissReason::TagInvalidated(name),
-            None if namespaces.iter().any(|tag| outdated(*tag)) => MissReason::NamespaceCleared,
-            None if environment.is_some_and(outdated) => MissReason::EnvironmentChanged,
-            None => MissReason::InnerKeyInvalidated,
-        })
     }
 }
