@@ -51,7 +51,6 @@ pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
 use crate::cache::{FragmentCache, Inner};
-#[cfg(feature = "http")]
 use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
@@ -268,26 +267,13 @@ impl Inner {
         entry: &Entry,
         rejected: Option<Rejection>,
     ) {
-        let label = &subject.label;
-        let bytes = entry.body.len();
-        label.count(Rare::Renders);
-        label.add(Rare::RenderTime, entry.cost);
-        label.add(Rare::RenderedBytes, bytes as u64);
-        export::computed(self, label, entry.cost);
-        if rejected.is_some() {
-            label.count(Rare::Rejected);
-        }
+        self.count_computed(subject, entry.cost, entry.body.len(), rejected);
         let subscribers = &self.observers.subscribers;
-        if !subscribers.any() && !trace::of_changes() {
+        if rejected.is_some() || (!subscribers.any() && !trace::of_changes()) {
             return;
         }
         let (about, took) = (subject.about(), Duration::from_nanos(entry.cost));
-        if subscribers.of_lookups() {
-            let computed = Happened::Computed { about: about.clone(), took, bytes, rejected };
-            subscribers.tell(Interest::Lookups, computed);
-        }
         match reason {
-            _ if rejected.is_some() => {}
             // There was nothing in its place.
             Some(MissReason::Cold | MissReason::OtherVariant | MissReason::StoreFailed | MissReason::Rejected(_))
             | None => {
@@ -306,15 +292,22 @@ impl Inner {
     /// Counts the computation of what was passed on to one caller, who may still be reading it.
     #[cfg(feature = "http")]
     pub(crate) fn tell_passed_on(&self, subject: &Subject, cost: Nanos) {
-        let (label, rejected) = (&subject.label, Some(Rejection::Uncacheable));
+        self.count_computed(subject, cost, 0, Some(Rejection::Uncacheable));
+    }
+
+    fn count_computed(&self, subject: &Subject, cost: Nanos, bytes: usize, rejected: Option<Rejection>) {
+        let label = &subject.label;
         label.count(Rare::Renders);
-        label.count(Rare::Rejected);
         label.add(Rare::RenderTime, cost);
+        label.add(Rare::RenderedBytes, bytes as u64);
         export::computed(self, label, cost);
-        if self.observers.subscribers.of_lookups() {
-            let took = Duration::from_nanos(cost);
-            let computed = Happened::Computed { about: subject.about(), took, bytes: 0, rejected };
-            self.observers.subscribers.tell(Interest::Lookups, computed);
+        if rejected.is_some() {
+            label.count(Rare::Rejected);
+        }
+        let subscribers = &self.observers.subscribers;
+        if subscribers.of_lookups() {
+            let (about, took) = (subject.about(), Duration::from_nanos(cost));
+            subscribers.tell(Interest::Lookups, Happened::Computed { about, took, bytes, rejected });
         }
     }
 
