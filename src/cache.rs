@@ -287,9 +287,9 @@ impl Inner {
         context::scope_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
-    /// When work of a template here began: with what encloses it, else with the render.
-    pub(crate) fn render_begin(&self) -> Begin {
-        context::scope_begin(self.id).unwrap_or_else(|| context::render_begin(self.id, self.begin()))
+    /// The same for work that is handed values of a render: with what encloses it, else with the render under way.
+    pub(crate) fn work_begin(&self) -> Begin {
+        context::work_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
     /// What the janitor does every second.

@@ -26,6 +26,8 @@ mod potential;
 mod properties;
 mod races;
 mod reasons;
+mod recursion;
+mod render_starts;
 mod scoping;
 mod shadow;
 #[cfg(feature = "shared")]
