@@ -23,6 +23,6 @@ mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
-pub(crate) use mark::marked;
+pub(crate) use mark::{marked, trap};
 pub(crate) use reads::{CALLED, reads};
 pub(crate) use rewrite::{Block, Extends, Rewritten, measured, rewrite};

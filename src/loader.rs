@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, Rewritten, marked, measured, rewrite};
+use crate::compile::{Extends, Rewritten, marked, measured, rewrite, trap};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -206,19 +206,24 @@ impl Inner {
 
     /// Refuses an environment with another syntax than the one that a loader lowers templates by.
     pub(crate) fn check_syntax(&self, env: &Environment<'_>) -> Result<(), Error> {
-        let delimiters = |syntax: &SyntaxConfig| {
-            [syntax.block_delimiters(), syntax.variable_delimiters(), syntax.comment_delimiters()]
-                .map(|(start, end)| (start.to_owned(), end.to_owned()))
-        };
-        let (ours, theirs) = (&self.settings.syntax, env.syntax());
-        let lines = |syntax: &SyntaxConfig| {
-            [syntax.line_statement_prefix(), syntax.line_comment_prefix()].map(|prefix| prefix.unwrap_or("").to_owned())
-        };
-        let space =
-            |syntax: &SyntaxConfig| [syntax.trim_blocks(), syntax.lstrip_blocks(), syntax.keep_trailing_newline()];
-        let same =
-            delimiters(ours) == delimiters(theirs) && lines(ours) == lines(theirs) && space(ours) == space(theirs);
-        if same { Ok(()) } else { Err(wrong_syntax()) }
+        if is_same_syntax(&self.settings.syntax, env.syntax()) { Ok(()) } else { Err(wrong_syntax()) }
+    }
+
+    /// Notes the syntax of an environment, which a loader may come to serve.
+    pub(crate) fn note_syntax(&self, syntax: &SyntaxConfig) {
+        let mut known = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|known| is_same_syntax(known, syntax)) {
+            known.push(syntax.clone());
+        }
+    }
+
+    /// What a loader puts before a template, so that environments with another syntax fail.
+    fn traps(&self) -> String {
+        let ours = &self.settings.syntax;
+        let mut others = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        others.push(SyntaxConfig::default());
+        others.retain(|other| other.block_delimiters() != ours.block_delimiters());
+        others.iter().map(|other| trap(ours, other)).collect()
     }
 
     /// The template added in memory under an id.
@@ -234,6 +239,20 @@ fn added_mark(source: &str) -> Option<(u64, u64)> {
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
     let (id, generation) = numbers.split_once(", ")?;
     Some((id.parse().ok()?, generation.parse().ok()?))
+}
+
+fn is_same_syntax(one: &SyntaxConfig, other: &SyntaxConfig) -> bool {
+    one.block_delimiters() == other.block_delimiters()
+        && one.variable_delimiters() == other.variable_delimiters()
+        && one.comment_delimiters() == other.comment_delimiters()
+        && line_prefixes(one) == line_prefixes(other)
+        && one.trim_blocks() == other.trim_blocks()
+        && one.lstrip_blocks() == other.lstrip_blocks()
+        && one.keep_trailing_newline() == other.keep_trailing_newline()
+}
+
+fn line_prefixes(syntax: &SyntaxConfig) -> [&str; 2] {
+    [syntax.line_statement_prefix(), syntax.line_comment_prefix()].map(Option::unwrap_or_default)
 }
 
 /// The error of an environment with another syntax than its templates.
@@ -291,7 +310,7 @@ fn serve(
     };
     let text = rewritten.text.unwrap_or(source);
     let text = marked(&text, &inner.settings.syntax, &format!("true is {}", names::BEGINS));
-    Ok(Some(TemplateSource::new(text).with_uptodate_check(check)))
+    Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
 }
 
 fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {

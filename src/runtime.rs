@@ -95,6 +95,7 @@ impl FragmentCache {
     }
 
     fn register(&self, env: &mut Environment<'_>, environment: u64) {
+        self.inner.note_syntax(env.syntax());
         let binding = Binding { cache: self.clone(), environment, syntax_checked: Arc::default() };
         let bound = |f: fn(&Binding, &mut State<'_, '_>, &[Value]) -> Result<Value, Error>| {
             let binding = binding.clone();

@@ -17,19 +17,21 @@ pub(crate) fn marked(text: &str, syntax: &SyntaxConfig, begins: &str) -> String 
     if scan.unreadable.is_some() {
         return text.to_owned();
     }
-    let mut out = trap(syntax);
+    let mut out = String::with_capacity(text.len() + 128);
     let rest = front(&scan, syntax, begins, &mut out);
     out.push_str(&scan.source[rest..]);
-    end(&scan, syntax, &mut out);
+    // What `front` wrote in another way needs no care.
+    let last = scan.spans.last().filter(|span| span.range.end > rest);
+    end(&scan, last, syntax, &mut out);
     out
 }
 
-/// A tag in MiniJinja's own syntax where the template's has another: it fails the render of an environment that was not
-/// given the syntax, and would print the template's tags.
-fn trap(syntax: &SyntaxConfig) -> String {
-    let (start, end) = syntax.block_delimiters();
-    let trap = format!("{{% if none is {WRONG_SYNTAX} %}}{{% endif %}}");
-    if start == "{%" || first_marker(&trap, 0, syntax).is_some() {
+/// A tag of another syntax, as text of this one: an environment that has the other syntax would print the template's tags,
+/// and fails here. Empty where the two cannot be told apart in this way.
+pub(crate) fn trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String {
+    let ((start, end), (other_start, other_end)) = (syntax.block_delimiters(), other.block_delimiters());
+    let trap = format!("{other_start} if none is {WRONG_SYNTAX} {other_end}{other_start} endif {other_end}");
+    if first_marker(&trap, 0, syntax).is_some() {
         return String::new();
     }
     format!("{start}+ if false +{end}{trap}{start}+ endif +{end}")
@@ -76,9 +78,8 @@ fn front(scan: &Scan<'_>, syntax: &SyntaxConfig, begins: &str, out: &mut String)
 }
 
 /// Writes the last mark. A template without one ends, for the cache, when its render does.
-fn end(scan: &Scan<'_>, syntax: &SyntaxConfig, out: &mut String) {
+fn end(scan: &Scan<'_>, last: Option<&Span>, syntax: &SyntaxConfig, out: &mut String) {
     let (start, end) = syntax.block_delimiters();
-    let last = scan.spans.last();
     if let Some(last) = last {
         let text = &scan.source[last.range.clone()];
         match last.kind {

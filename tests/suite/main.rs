@@ -29,6 +29,7 @@ mod reasons;
 mod recursion;
 mod render_starts;
 mod scoping;
+mod served;
 mod shadow;
 #[cfg(feature = "shared")]
 mod shared;
