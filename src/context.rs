@@ -327,7 +327,8 @@ impl Nesting {
     }
 }
 
-fn stack_address() -> usize {
+/// Where the thread's stack has grown to.
+pub(crate) fn stack_address() -> usize {
     let here = 0_u8;
     std::ptr::from_ref(&here).addr()
 }

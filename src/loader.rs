@@ -120,8 +120,9 @@ impl FragmentCache {
         Ok(())
     }
 
-    /// Gives the plain MiniJinja text of a template with cache blocks, for those who load templates in another way.
-    /// Fragments of such templates do not depend on the templates they include.
+    /// Gives the plain MiniJinja text of a template, for those who load templates in another way: with its cache blocks
+    /// lowered, and with marks that tell the cache when a render of it begins and ends. Pass pages without cache blocks
+    /// through it as well. Fragments of such templates do not depend on the templates they include.
     ///
     /// # Errors
     ///

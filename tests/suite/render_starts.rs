@@ -212,11 +212,15 @@ fn a_render_that_failed_or_panicked_leaves_nothing_to_later_ones() {
 }
 
 /// What a page that the cache did not serve may do before it includes a template that it did.
-const FOREIGN: [&str; 4] = [
+const FOREIGN: [&str; 8] = [
     "{% set v = read() %}{{ change() }}{% include 'row' %}",
     "{% for v in [read()] %}{{ change() }}{% include 'row' %}{% endfor %}",
     "{% block b %}{% with v = read() %}{{ change() }}{% include 'row' %}{% endwith %}{% endblock %}",
     "{% set v = read() %}{% import 'lib' as lib %}{{ change() }}{{ lib.show(v) }}",
+    "{% with v = read() %}{{ change() }}{% include 'row' %}{% endwith %}",
+    "{% macro m(v) %}{{ change() }}{% include 'row' %}{% endmacro %}{{ m(read()) }}",
+    "{% set _v = read() %}{{ change() }}{% with v = _v %}{% filter trim %}{% include 'plain' %}{% include 'row' %}{% endfilter %}{% endwith %}",
+    "{% extends 'layout' %}{% set v = read() %}{{ change() }}{% block b %}{% include 'row' %}{% endblock %}",
 ];
 
 #[test]
