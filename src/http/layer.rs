@@ -76,6 +76,9 @@ impl CacheLayer {
     }
 
     /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the
+    ///
+    /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
+    /// a page from before an edit.
     /// background where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheLayer {
         self.policy().stale_while_revalidate = window;
@@ -161,7 +164,8 @@ impl CacheLayer {
         self
     }
 
-    /// Passes requests by.
+    /// Passes requests by. Caches in front do not know of it: where it goes by a header, name that with
+    /// [`vary`](CacheLayer::vary) too.
     pub fn bypass_if(mut self, bypass: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> CacheLayer {
         self.policy().bypass_if.push(Arc::new(bypass));
         self

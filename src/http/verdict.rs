@@ -207,17 +207,19 @@ fn is_silent(said: &CacheControl, status: StatusCode, headers: &HeaderMap) -> bo
 /// What a route's lifetime makes of a response that names none.
 fn declared(policy: &Policy, said: &CacheControl, ttl: Duration, personal: bool) -> CacheControl {
     if personal {
-        let told = said.clone().with_private();
+        let told = said.clone().with_private().with_windows_within(Duration::ZERO);
         return match policy.browser_ttl {
             Some(browser) if !browser.is_zero() => told.max_age(browser),
             _ => told.with_no_cache(),
         };
     }
     let told = said.clone().with_public();
-    let mut told = match policy.browser_ttl {
-        Some(browser) => told.max_age(browser).s_maxage(ttl),
-        None => told.max_age(ttl),
-    };
+    if let Some(browser) = policy.browser_ttl {
+        // Browsers may use a window as shared caches may (RFC 5861), and would show a page from before an edit. Shared
+        // caches may not use it beside `s-maxage` (RFC 9111 §5.2.2.10).
+        return told.max_age(browser).s_maxage(ttl).with_windows_within(Duration::ZERO);
+    }
+    let mut told = told.max_age(ttl);
     if !policy.stale_while_revalidate.is_zero() {
         told = told.stale_while_revalidate(policy.stale_while_revalidate);
     }

@@ -11,6 +11,7 @@ mod counts;
 mod debug;
 mod enclosing;
 mod fragments;
+mod front;
 mod holes;
 mod invalidation;
 mod keys;
