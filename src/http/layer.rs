@@ -13,6 +13,7 @@ use super::policy::{Policy, Query};
 use super::service::{CacheService, Shared};
 use super::tags::TagHeader;
 use crate::cache::FragmentCache;
+use crate::error::{Error, ErrorKind};
 
 /// Caches whole responses, and lets every page say to other caches what its fragments allow.
 ///
@@ -75,10 +76,10 @@ impl CacheLayer {
         self
     }
 
-    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the
     ///
     /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
     /// a page from before an edit.
+    /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the
     /// background where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheLayer {
         self.policy().stale_while_revalidate = window;
@@ -179,16 +180,21 @@ impl CacheLayer {
 
     /// Tells pages apart by these cookies: a language, a currency. Their pages are private to all caches in front.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy().cookies.keyed.extend(names.into_iter().map(Into::into));
+        let names = self.cookie_names("key_cookies", names);
+        self.policy().cookies.keyed.extend(names);
         self
     }
 
+    ///
+    /// A name that no cookie can have (empty, with `=` or `;` in it, with white space around it) is refused wherever
+    /// cookies are named: it is reported and left out.
     /// Names the cookie that says who asks. Each visitor who has one has pages of his own, which are private to all
     /// caches in front; responses that say `private` are stored for him too. So a session's pages can be stored, and
     /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them
     /// a tag with [`Scope::tag`](crate::Scope::tag).
     pub fn session_cookie(mut self, name: impl Into<String>) -> CacheLayer {
-        self.policy().cookies.sessions.push(name.into());
+        let names = self.cookie_names("session_cookie", [name]);
+        self.policy().cookies.sessions.extend(names);
         self
     }
 
@@ -196,7 +202,8 @@ impl CacheLayer {
     /// handler does not see them. What reads cookies for it (a session layer) belongs inside of this one: what an outer
     /// one notes of a visitor with the request cannot be taken out.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy().cookies.ignored.extend(names.into_iter().map(Into::into));
+        let names = self.cookie_names("ignore_cookies", names);
+        self.policy().cookies.ignored.extend(names);
         self
     }
 
@@ -237,13 +244,21 @@ impl CacheLayer {
     }
 
     /// By which name this cache says in `Cache-Status` (RFC 9211) what it did; `minijinja-cache` by default, `None` to
-    /// say nothing. Neither keys nor tags are in it.
+    /// say nothing. Neither keys nor tags are in it. A name that is not of printable ASCII characters is refused: it is
+    /// reported, and the name before it stays.
     pub fn cache_status(mut self, name: Option<&str>) -> CacheLayer {
         let token = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
         // What is no token becomes a string (RFC 8941 §3.3.3).
         let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
         let start = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
         let name = name.map(|name| if start(name) && token(name) { name.to_owned() } else { quoted(name) });
+        if let Some(name) = name
+            && !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        {
+            let problem = "cannot stand in a header: use printable ASCII characters; the name before it stays";
+            self.refuse(&format!("cache_status: {name:?} {problem}"));
+            return self;
+        }
         self.policy().status_name = name.map(Into::into);
         self
     }
@@ -289,5 +304,24 @@ impl<S> Layer<S> for CacheLayer {
 
     fn layer(&self, inner: S) -> CacheService<S> {
         CacheService::new(inner, Arc::clone(&self.shared))
+    }
+
+    /// The names that a cookie can have; the others are refused.
+    fn cookie_names<T: Into<String>>(&self, setting: &str, names: impl IntoIterator<Item = T>) -> Vec<String> {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        names.retain(|name| {
+            let breaks = |character: char| matches!(character, '=' | ';') || character.is_control();
+            let possible = !name.is_empty() && name.trim() == name && !name.contains(breaks);
+            if !possible {
+                self.refuse(&format!("{setting}: no cookie is called {name:?}; give the name alone, as it is set"));
+            }
+            possible
+        });
+        names
+    }
+
+    /// Reports a setting that makes no sense.
+    fn refuse(&self, message: &str) {
+        self.shared.policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 }

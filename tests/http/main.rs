@@ -22,6 +22,7 @@ mod pages;
 mod poisoning;
 mod races;
 mod stale;
+mod settings;
 mod statistics;
 mod storms;
 mod support;
