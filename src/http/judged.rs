@@ -15,6 +15,7 @@ use super::body::LayerBody;
 use super::cache_status::{self, Did};
 use super::date;
 use super::invalidate::path_tags;
+use super::hole::{Unfilled, pieces};
 use super::policy::Policy;
 use super::show;
 use super::validate;
@@ -47,9 +48,9 @@ impl Judged<'_> {
         Judged { policy, head, record, verdict }
     }
 
-    /// Its holes are not filled.
-    pub(super) fn if_holes_stay(mut self, open: bool) -> Self {
-        self.verdict = self.verdict.if_holes_stay(open, self.policy);
+    /// What becomes of it if a hole of it is not filled.
+    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>) -> Self {
+        self.verdict = self.verdict.unless_filled(unfilled, self.policy);
         self
     }
 
@@ -125,18 +126,4 @@ fn depend(policy: &Policy, record: &mut Record, seen: &Parts) {
     let tags = policy.tags_of.iter().flat_map(|tags| tags(seen));
     tags.for_each(|tag| record.tag(cache.tag(tag.into())));
     path_tags(policy, seen).for_each(|tag| record.tag(tag));
-}
-
-/// A page cut where it has holes.
-pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
-    let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
-    let mut pieces = Vec::with_capacity(2 * found.len() + 1);
-    let mut from = 0;
-    for (mark, call) in found {
-        pieces.push(Piece::Text(bytes.slice(from..mark.start)));
-        pieces.push(Piece::Hole(call));
-        from = mark.end;
-    }
-    pieces.push(Piece::Text(bytes.slice(from..)));
-    pieces
 }

@@ -274,6 +274,9 @@ impl CacheLayer {
     /// use minijinja_cache::http::{CacheLayer, HoleRequest};
     ///
     /// # let cache = FragmentCache::builder().build()?;
+    /// What `cache_hole` gives is good for one request: printed in a cached fragment, as a value too, it is an error of
+    /// the template, and a text that a handler would store with it is reported and not stored.
+    ///
     /// // Nobody's cookies reach the handler; only the hole sees them.
     /// let layer = CacheLayer::new(&cache).ignore_other_cookies().hole("visitor", |hole: HoleRequest| async move {
     ///     let signed_in = hole.headers().contains_key("cookie");

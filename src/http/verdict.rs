@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::ask::Facts;
 use super::cache_control::CacheControl;
 use super::date;
+use super::hole::Unfilled;
 use super::policy::Policy;
 use super::vary::{self, Vary};
 use crate::clock::{Nanos, nanos};
@@ -90,22 +91,16 @@ impl Verdict {
         self
     }
 
-    /// The same of a page whose holes are not filled: nobody keeps that.
-    pub(super) fn if_holes_stay(mut self, open: bool, policy: &Policy) -> Verdict {
-        if open {
-            Verdict::report_unfilled(policy);
+    /// The same of a page with a hole that is not filled: no cache may keep it.
+    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>, policy: &Policy) -> Verdict {
+        if let Some(unfilled) = unfilled {
+            unfilled.report(policy);
             self.lifetime = None;
             self.told = Some(CacheControl::private().with_no_store());
             self.recast = true;
             self.cut = true;
         }
         self
-    }
-
-    pub(super) fn report_unfilled(policy: &Policy) {
-        let message = "the holes of a page were not filled: it is larger than max_body_bytes, slower than the wait \
-                       timeout, or compressed inside of the layer";
-        policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 
     /// Writes what the response says from here on; what it says then.

@@ -135,7 +135,7 @@ impl Binding {
                 work.enter();
                 let text = render_partial(state.env(), &template, context)?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark).into())
+                Ok(work.finish_rendered(text)?.marked(mark).into())
             }
         }
     }

@@ -16,6 +16,7 @@ mod holes;
 mod invalidation;
 mod keys;
 mod lazy;
+mod marks;
 mod nested;
 mod nodes;
 mod pages;
