@@ -12,10 +12,11 @@ use http_body::Body;
 
 use super::ask::Facts;
 use super::body::LayerBody;
+use super::cache_control::CacheControl;
 use super::cache_status::{self, Did};
 use super::date;
-use super::invalidate::path_tags;
 use super::hole::{Unfilled, pieces};
+use super::invalidate::path_tags;
 use super::policy::Policy;
 use super::show;
 use super::validate;
@@ -45,6 +46,9 @@ impl Judged<'_> {
         let mut record = scope.record().clone();
         depend(policy, &mut record, seen);
         let verdict = verdict(policy, facts, head.status, &head.headers, &record);
+        if !CacheControl::is_readable(&head.headers) {
+            Verdict::report_unreadable(policy);
+        }
         Judged { policy, head, record, verdict }
     }
 

@@ -22,9 +22,14 @@ use crate::error::{Error, ErrorKind};
 /// either a page is `private, no-cache` and is not stored, however cacheable its fragments are. Whatever is said,
 /// fragments tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
 ///
-/// A response to a request with cookies or credentials is never stored, and such a request never gets a stored one,
-/// unless the cookies are keyed ([`session_cookie`](CacheLayer::session_cookie),
-/// [`key_cookies`](CacheLayer::key_cookies)) or [declared irrelevant](CacheLayer::ignore_cookies).
+/// A response to a request with cookies is never stored, and such a request never gets a stored one, unless the cookies
+/// are keyed ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or
+/// [declared irrelevant](CacheLayer::ignore_cookies). With `Authorization` the same holds of a response in which its
+/// handler says none of `public`, `s-maxage` and `must-revalidate`; one that says so is for everybody, whoever asked
+/// first (RFC 9111 §3.5). [`vary(AUTHORIZATION)`](CacheLayer::vary) makes credentials a part of the key. `Vary` names
+/// both headers where requests are told apart by them, so that caches in front do as this one.
+///
+/// A `Cache-Control` of a handler that cannot be read (`no store`, `max-age =0`) counts as `no-store`, and is reported.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,14 +76,14 @@ impl CacheLayer {
     /// How long browsers keep such a page without asking, where that is not as long as caches that can be purged: they
     /// are told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they
     /// ask each time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
+    ///
+    /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
+    /// a page from before an edit.
     pub fn browser_ttl(mut self, ttl: Duration) -> CacheLayer {
         self.policy().browser_ttl = Some(ttl);
         self
     }
 
-    ///
-    /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
-    /// a page from before an edit.
     /// How long after its [`ttl`](CacheLayer::ttl) a page may be shown while the handler makes it anew, in the
     /// background where there is a tokio runtime (RFC 5861); zero by default. What was invalidated is never shown.
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheLayer {
@@ -179,15 +184,15 @@ impl CacheLayer {
     }
 
     /// Tells pages apart by these cookies: a language, a currency. Their pages are private to all caches in front.
+    ///
+    /// A name that no cookie can have (empty, with `=` or `;` in it, with white space around it) is refused wherever
+    /// cookies are named: it is reported and left out.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         let names = self.cookie_names("key_cookies", names);
         self.policy().cookies.keyed.extend(names);
         self
     }
 
-    ///
-    /// A name that no cookie can have (empty, with `=` or `;` in it, with white space around it) is refused wherever
-    /// cookies are named: it is reported and left out.
     /// Names the cookie that says who asks. Each visitor who has one has pages of his own, which are private to all
     /// caches in front; responses that say `private` are stored for him too. So a session's pages can be stored, and
     /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them
@@ -247,11 +252,6 @@ impl CacheLayer {
     /// say nothing. Neither keys nor tags are in it. A name that is not of printable ASCII characters is refused: it is
     /// reported, and the name before it stays.
     pub fn cache_status(mut self, name: Option<&str>) -> CacheLayer {
-        let token = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-        // What is no token becomes a string (RFC 8941 §3.3.3).
-        let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
-        let start = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
-        let name = name.map(|name| if start(name) && token(name) { name.to_owned() } else { quoted(name) });
         if let Some(name) = name
             && !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         {
@@ -259,6 +259,11 @@ impl CacheLayer {
             self.refuse(&format!("cache_status: {name:?} {problem}"));
             return self;
         }
+        let token = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+        // What is no token becomes a string (RFC 8941 §3.3.3).
+        let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let start = |name: &str| name.starts_with(|first: char| first.is_ascii_alphabetic());
+        let name = name.map(|name| if start(name) && token(name) { name.to_owned() } else { quoted(name) });
         self.policy().status_name = name.map(Into::into);
         self
     }
@@ -269,14 +274,14 @@ impl CacheLayer {
     /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be
     /// filled, which is reported.
     ///
+    /// What `cache_hole` gives is good for one request: printed in a cached fragment, as a value too, it is an error of
+    /// the template, and a text that a handler would store with it is reported and not stored.
+    ///
     /// ```
     /// # use minijinja_cache::FragmentCache;
     /// use minijinja_cache::http::{CacheLayer, HoleRequest};
     ///
     /// # let cache = FragmentCache::builder().build()?;
-    /// What `cache_hole` gives is good for one request: printed in a cached fragment, as a value too, it is an error of
-    /// the template, and a text that a handler would store with it is reported and not stored.
-    ///
     /// // Nobody's cookies reach the handler; only the hole sees them.
     /// let layer = CacheLayer::new(&cache).ignore_other_cookies().hole("visitor", |hole: HoleRequest| async move {
     ///     let signed_in = hole.headers().contains_key("cookie");
@@ -300,14 +305,6 @@ impl CacheLayer {
     fn policy(&mut self) -> &mut Policy {
         &mut Arc::make_mut(&mut self.shared).policy
     }
-}
-
-impl<S> Layer<S> for CacheLayer {
-    type Service = CacheService<S>;
-
-    fn layer(&self, inner: S) -> CacheService<S> {
-        CacheService::new(inner, Arc::clone(&self.shared))
-    }
 
     /// The names that a cookie can have; the others are refused.
     fn cookie_names<T: Into<String>>(&self, setting: &str, names: impl IntoIterator<Item = T>) -> Vec<String> {
@@ -326,5 +323,13 @@ impl<S> Layer<S> for CacheLayer {
     /// Reports a setting that makes no sense.
     fn refuse(&self, message: &str) {
         self.shared.policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
+    }
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = CacheService<S>;
+
+    fn layer(&self, inner: S) -> CacheService<S> {
+        CacheService::new(inner, Arc::clone(&self.shared))
     }
 }

@@ -44,6 +44,8 @@ impl Verdict {
         let told = match route {
             Some(ttl) => Some(declared(policy, &said, ttl, facts.personal)),
             None if is_silent(&said, status, headers) => Some(CacheControl::private().with_no_cache()),
+            // In words that caches in front can read.
+            None if !CacheControl::is_readable(headers) => Some(said.clone().with_private()),
             None if facts.personal && !said.is_private() && !forbids_storing(&said) => {
                 Some(in_seconds(headers).with_private())
             }
@@ -101,6 +103,12 @@ impl Verdict {
             self.cut = true;
         }
         self
+    }
+
+    pub(super) fn report_unreadable(policy: &Policy) {
+        let message = "the cache-control of a handler cannot be read and counts as no-store: write directives as name \
+                       or name=value, without spaces inside, with commas between them";
+        policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 
     /// Writes what the response says from here on; what it says then.
@@ -246,7 +254,7 @@ fn in_seconds(headers: &HeaderMap) -> CacheControl {
 /// The lifetime that `Expires` names; none at all if that is no date.
 fn expires_in(headers: &HeaderMap) -> Option<Duration> {
     let expires = headers.get(EXPIRES)?;
-    let date = dated(headers, &DATE).unwrap_or_else(SystemTime::now);
+    let date = dates(headers).max().unwrap_or_else(SystemTime::now);
     let several = headers.get_all(EXPIRES).iter().count() > 1;
     let until = if several { None } else { date::parse(expires) };
     Some(until.and_then(|until| until.duration_since(date).ok()).unwrap_or_default())
@@ -263,21 +271,23 @@ fn grace(said: &CacheControl) -> Grace {
 /// How old a response is that came from somewhere else: what it says itself, or by its date (RFC 9111 §4.2.3).
 fn age(headers: &HeaderMap) -> Duration {
     let said = headers.get(AGE).and_then(|age| age.to_str().ok());
-    // What is more than a number can hold is very old.
-    let digits = said.map(|said| said.split(',').next().unwrap_or_default().trim());
+    // Of a list the first counts, without its parameters. What is more than a number can hold is very old.
+    let digits = said.map(|said| said.split([',', ';']).next().unwrap_or_default().trim());
     let digits = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
     let said = digits.map(|digits| digits.parse().unwrap_or(u64::from(u32::MAX)));
-    let apparent = dated(headers, &DATE).and_then(|date| SystemTime::now().duration_since(date).ok());
+    let apparent = dates(headers).min().and_then(|date| SystemTime::now().duration_since(date).ok());
     // A date has whole seconds: one that was made just now seems to be up to a second old.
     let apparent = apparent.unwrap_or_default().as_secs().saturating_sub(1);
     Duration::from_secs(said.unwrap_or_default().max(apparent))
 }
 
-fn dated(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    headers.get(name).and_then(date::parse)
+/// When it was made, by each line that says so.
+fn dates(headers: &HeaderMap) -> impl Iterator<Item = SystemTime> {
+    headers.get_all(DATE).into_iter().filter_map(date::parse)
 }
 
 /// Whether a body of so many bytes is all that the response announces.
 pub(super) fn is_whole(headers: &HeaderMap, length: usize) -> bool {
-    headers.get(CONTENT_LENGTH).is_none_or(|announced| announced.to_str().is_ok_and(|it| it == length.to_string()))
+    let mut announced = headers.get_all(CONTENT_LENGTH).iter();
+    announced.all(|announced| announced.to_str().is_ok_and(|it| it == length.to_string()))
 }
