@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::ask::Facts;
@@ -168,9 +168,9 @@ impl Facts {
 
     /// Whether anything about request and response forbids storing it, whatever its lifetime (RFC 9111 §3).
     fn may_store(&self, said: &CacheControl, status: StatusCode, headers: &HeaderMap) -> bool {
-        let whole = !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
-            && !status.is_informational()
-            && !headers.contains_key(CONTENT_RANGE);
+        // `Content-Range` has no meaning with another status (RFC 9110 §14.4).
+        let whole =
+            !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) && !status.is_informational();
         let understood = status.canonical_reason().is_some();
         let kept = !forbids_storing(said) && (understood || !said.is_must_understand());
         let credentials =
