@@ -50,7 +50,7 @@ pub(crate) struct Found {
 }
 
 impl Body {
-    /// What it is made of, where that is one text or value.
+    /// The bytes of a text or a value.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Body::Text(text) => text.as_str().unwrap_or_default().as_bytes(),

@@ -1,6 +1,6 @@
 //! Filling the holes of a page: what a template left open with `cache_hole`, for each request anew.
 //!
-//! Here too is what becomes of a page in which a hole cannot be filled.
+//! Knows too when a hole of a page cannot be filled, and reports it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -93,13 +93,12 @@ impl Unfilled {
     pub(super) fn report(&self, policy: &Policy) {
         let message = match self {
             Unfilled::Unread => {
-                "the holes of a page were not filled: it is larger than max_body_bytes, slower than the \
-                                 wait timeout, or compressed inside of the layer"
-                    .to_owned()
+                let why = "larger than max_body_bytes, slower than the wait timeout, or compressed inside of the layer";
+                format!("the holes of a page were not filled: it is {why}")
             }
             Unfilled::Misplaced(name) => format!(
-                "the hole {name:?} was not filled: print what cache_hole gives as it is, in the page of the layer that \
-                 has the hole"
+                "the hole {name:?} was not filled: print the output of cache_hole as it is, in the page of the layer \
+                 that has the hole"
             ),
         };
         policy.cache.inner.report(&Error::new(ErrorKind::Config, message));

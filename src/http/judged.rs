@@ -52,7 +52,7 @@ impl Judged<'_> {
         Judged { policy, head, record, verdict }
     }
 
-    /// What becomes of it if a hole of it is not filled.
+    /// The same where a hole of it is not filled.
     pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>) -> Self {
         self.verdict = self.verdict.unless_filled(unfilled, self.policy);
         self

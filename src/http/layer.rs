@@ -274,8 +274,8 @@ impl CacheLayer {
     /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be
     /// filled, which is reported.
     ///
-    /// What `cache_hole` gives is good for one request: printed in a cached fragment, as a value too, it is an error of
-    /// the template, and a text that a handler would store with it is reported and not stored.
+    /// The output of `cache_hole` is good for one request: printed in a cached fragment, as a value too, it is an error
+    /// of the template, and a text that a handler would store with it is reported and not stored.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;

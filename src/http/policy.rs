@@ -128,7 +128,7 @@ impl Policy {
     pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
         let Cookies { keyed, sessions, others_ignored, .. } = &self.cookies;
         let cookies = !others_ignored || !keyed.is_empty() || !sessions.is_empty();
-        // Whatever is declared of cookies: a page for all is not shown to a request with credentials.
+        // A page for all is not shown to a request with credentials, also where cookies do not matter.
         self.vary.iter().chain([&AUTHORIZATION]).chain(cookies.then_some(&COOKIE))
     }
 

@@ -1,4 +1,4 @@
-//! What pages say to browsers and to caches in front: nothing by which they would show more than this layer does.
+//! Headers for browsers and for caches in front: they show no more than this layer does.
 
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;

@@ -82,7 +82,7 @@ const DEVIATIONS: &str = "
 - `Vary` names `authorization` and `cookie`, beside what the handler says.
 - What a client wants (`no-cache`, `max-age`, `min-fresh`) is obeyed only with `honor_reload(true)`; `max-stale` never is.
 - A stored page answers whole where a client asks for a part of it, and parts are not stored.
-- Of several lifetimes the shortest counts, and what cannot be read makes a response less cacheable.
+- Of several lifetimes the shortest counts, and an element that cannot be read makes a response less cacheable.
 - Interim responses (1xx) are for the server around the layer.
 
 ";
