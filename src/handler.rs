@@ -178,7 +178,7 @@ impl FragmentCache {
                 work.enter();
                 let text = render_partial(&self.inner, env, template, context.into())?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark))
+                Ok(work.finish_rendered(text)?.marked(mark))
             }
         }
     }

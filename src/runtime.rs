@@ -403,7 +403,7 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         work.note(|record| record.uncacheable = true);
     }
     let mark = work.mark();
-    work.finish(Body::Text(body.clone()));
+    work.finish_rendered(body.clone())?;
     Ok(marked(body.clone(), mark))
 }
 

@@ -134,7 +134,7 @@ impl Binding {
                 work.enter();
                 let text = render_partial(&self.cache.inner, state.env(), &template, context)?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark).into())
+                Ok(work.finish_rendered(text)?.marked(mark).into())
             }
         }
     }
