@@ -326,9 +326,9 @@ impl Inner {
 
     fn telling(&self, shared: &Shared, ticket: Ticket) -> Telling {
         let confirmation = shared.tell(ticket);
-        let deadline = self.deadline();
+        let deadline = self.end_of_patience();
         let sleep = self.janitor().map(|janitor| janitor.sleep_until(deadline));
-        Telling { confirmation, patience: self.settings.wait_timeout, deadline, sleep }
+        Telling { confirmation, patience: self.settings.patience(), deadline, sleep }
     }
 
     /// Counts a failure of the cache and tells the application.

@@ -371,9 +371,14 @@ impl Inner {
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
     }
 
-    /// When a wait that begins here has been too long.
-    pub(crate) fn deadline(&self) -> Instant {
+    /// When a wait for another caller that begins here has been too long.
+    fn deadline(&self) -> Instant {
         Instant::now() + self.settings.wait_timeout
+    }
+
+    /// The same of a wait for what nothing can stand in for.
+    pub(crate) fn end_of_patience(&self) -> Instant {
+        Instant::now() + self.settings.patience()
     }
 
     async fn wait_async(&self, follower: Follower<Arc<Entry>>, deadline: Instant) -> Landing<Arc<Entry>> {

@@ -171,7 +171,7 @@ fn holes_are_found(page: &[u8], holes: Option<&Holes>) -> bool {
 /// How long a body may take to come.
 fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
     let inner = &policy.cache.inner;
-    inner.sleep_until(inner.deadline())
+    inner.sleep_until(inner.end_of_patience())
 }
 
 /// What a future gives, unless the other one is ready before.

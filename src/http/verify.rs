@@ -43,7 +43,7 @@ impl Verifying {
         if head.status.is_server_error() {
             return inner.pause_verifying();
         }
-        let late = inner.sleep_until(inner.deadline());
+        let late = inner.sleep_until(inner.end_of_patience());
         let Collected::Whole(computed) = scope.run_async(collect(body, policy.max_body_bytes, late)).await else {
             return;
         };

@@ -26,3 +26,4 @@ mod storms;
 mod support;
 mod verifying;
 mod visitors;
+mod waiting;

@@ -27,6 +27,7 @@ mod properties;
 mod races;
 mod reasons;
 mod scoping;
+mod settings;
 mod shadow;
 #[cfg(feature = "shared")]
 mod shared;
