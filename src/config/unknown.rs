@@ -72,14 +72,14 @@ fn edits(one: &str, other: &str) -> usize {
 
 /// What the application is told of variables that are ignored.
 pub(super) fn report(unknown: &[String]) -> Option<Error> {
-    let (first, more) = unknown.split_first()?;
-    let (names, are) = match more {
-        [] => (first.clone(), "environment variable"),
-        _ => (unknown.join(", "), "environment variables"),
+    let subject = match unknown {
+        [] => return None,
+        [name] => format!("environment variable {name} is no setting and is"),
+        names => format!("environment variables {} are no settings and are", names.join(", ")),
     };
     let message = format!(
-        "ignored, because no setting has this name: {are} {names}; a prefix of the application's own, such as \
-         FILMS_CACHE_, keeps settings apart from the variables of other programs"
+        "{subject} ignored; a prefix of the application's own, such as FILMS_CACHE_, keeps settings apart from the \
+         variables of other programs"
     );
     Some(Error::new(ErrorKind::Config, message))
 }
