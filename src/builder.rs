@@ -227,6 +227,9 @@ impl Builder {
     /// Called with each failure of the cache itself, none of which fails a page: an empty key, a value that does
     /// not encode, a lost watch, a shared store that does not answer. It runs on the thread that met the failure, so it
     /// must not wait for the cache; panics in it are caught.
+    ///
+    /// Without it, and without a `tracing` subscriber (feature `tracing`), the first failure of each kind in a minute is a
+    /// line on stderr. A closure that does nothing, `|_| {}`, keeps them off it.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Builder {
         self.on_error = Some(Arc::new(report));
         self

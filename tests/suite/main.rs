@@ -3,6 +3,7 @@
 
 mod block;
 mod config;
+mod console;
 mod contract;
 mod data;
 mod environments;
