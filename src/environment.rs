@@ -12,6 +12,7 @@ use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
 use crate::context;
+use crate::handler::Nested;
 
 /// Reloads between two swaps: what is kept of old templates at the most.
 const RELOADS_PER_SWAP: u64 = 16;
@@ -78,12 +79,10 @@ impl LiveEnvironment {
     /// The template is missing or does not compile, or rendering it failed.
     pub fn render(&self, template: &str, context: impl Into<Value>) -> Result<String, Error> {
         let environment = self.current();
-        let render = || environment.get_template(template)?.render(context);
-        if context::scope_begin(self.shared.cache.inner.id).is_some() {
-            render()
-        } else {
-            self.shared.cache.scope().run(render)
-        }
+        let _inside = Nested::begin()?;
+        let cache = self.shared.cache.inner.id;
+        let render = || context::look_up(cache, || environment.get_template(template)).0?.render(context);
+        if context::scope_begin(cache).is_some() { render() } else { self.shared.cache.scope().run(render) }
     }
 
     fn swap(&self, reloads: u64) -> Arc<Environment<'static>> {

@@ -244,6 +244,9 @@ impl Work {
         let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
         let rejected = if entry.record.uncacheable {
             Some(Rejection::Uncacheable)
+        } else if entry.record.begin == Begin::UNSEEN {
+            self.inner.report_unseen_start(&self.subject.label);
+            Some(Rejection::StartUnseen)
         } else if self.lead.is_none() {
             Some(Rejection::Apart)
         } else if !valid {

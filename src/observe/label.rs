@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::BuildHasherDefault;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -183,6 +183,8 @@ struct Hot {
 pub(crate) struct Label {
     hot: [Hot; SHARDS],
     rare: [AtomicU64; RARE],
+    /// Whether it was reported that the start of a render around it was not seen.
+    start_unseen: AtomicBool,
     /// Insertions and removals are told by different threads, in no order.
     entries: AtomicI64,
     bytes: AtomicI64,
@@ -200,6 +202,7 @@ impl Label {
         Label {
             hot: Default::default(),
             rare: Default::default(),
+            start_unseen: AtomicBool::new(false),
             entries: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             name,
@@ -231,6 +234,11 @@ impl Label {
     /// Takes back what turned out to be another label's, or no miss.
     pub(crate) fn uncount_miss(&self, reason: &MissReason) {
         kinds_of_miss(reason).for_each(|what| _ = self.rare[what as usize].fetch_sub(1, Ordering::Relaxed));
+    }
+
+    /// Notes that the start of a render around it was not seen; whether that is the first time.
+    pub(crate) fn note_unseen_start(&self) -> bool {
+        !self.start_unseen.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn entered(&self, bytes: u32) {
