@@ -15,6 +15,9 @@ use crate::potential::Readable;
 use crate::report::OnError;
 use crate::shared::SharedTier;
 
+/// How long is waited by default.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How a cache behaves, once built.
 pub(crate) struct Settings {
     pub(crate) name: Arc<str>,
@@ -38,6 +41,14 @@ pub(crate) struct Settings {
     pub(crate) shared: Option<SharedTier>,
 }
 
+impl Settings {
+    /// How long is waited for what nothing can stand in for: a hole, a body, the confirmation of an invalidation. That
+    /// callers do not wait for one another says nothing of these.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.wait_timeout.is_zero() { WAIT_TIMEOUT } else { self.wait_timeout }
+    }
+}
+
 /// Builds a [`FragmentCache`]; see [`FragmentCache::builder`].
 #[must_use]
 pub struct Builder {
@@ -58,6 +69,8 @@ pub struct Builder {
     potential: bool,
     readable: Vec<Readable>,
     shared: Option<SharedTier>,
+    /// What the application is to be told of its configuration.
+    report: Option<Error>,
 }
 
 impl fmt::Debug for Builder {
@@ -85,7 +98,7 @@ impl Default for Builder {
             max_bytes: 64 << 20,
             max_entry_bytes: None,
             default_ttl: Duration::from_secs(300),
-            wait_timeout: Duration::from_secs(5),
+            wait_timeout: WAIT_TIMEOUT,
             jitter: 0.0,
             floor_slots: 1 << 20,
             enabled: true,
@@ -98,6 +111,7 @@ impl Default for Builder {
             potential: false,
             readable: Vec::new(),
             shared: None,
+            report: None,
         }
     }
 }
@@ -131,8 +145,13 @@ impl Builder {
         self
     }
 
-    /// How long a caller waits for somebody else who computes the same, before it computes for itself without
-    /// storing; 5 s by default. Zero means not to wait.
+    /// How long a caller waits for another one that computes the same, before it computes for itself without storing;
+    /// 5 s by default. Zero means not to wait.
+    ///
+    /// So long a page waits as well for its holes and for the body of a response, and [`Invalidation::wait`] for the
+    /// shared store. Nothing can stand in for these, so that zero means 5 s for them.
+    ///
+    /// [`Invalidation::wait`]: crate::Invalidation::wait
     pub fn wait_timeout(mut self, timeout: Duration) -> Builder {
         self.wait_timeout = timeout;
         self
@@ -208,6 +227,9 @@ impl Builder {
     /// Called with each failure of the cache itself, none of which fails a page: an empty key, a value that does
     /// not encode, a lost watch, a shared store that does not answer. It runs on the thread that met the failure, so it
     /// must not wait for the cache; panics in it are caught.
+    ///
+    /// Without it, and without a `tracing` subscriber (feature `tracing`), the first failure of each kind in a minute is a
+    /// line on stderr. A closure that does nothing, `|_| {}`, keeps them off it.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Builder {
         self.on_error = Some(Arc::new(report));
         self
@@ -286,6 +308,12 @@ impl Builder {
         self
     }
 
+    /// Something about the configuration that is no error, and told once the cache can tell it.
+    pub(crate) fn report_once_built(mut self, report: Error) -> Builder {
+        self.report = Some(report);
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -326,7 +354,7 @@ impl Builder {
                 "memory is off and there is no shared tier; to switch caching off, use enabled(false)".into(),
             );
         }
-        FragmentCache::from_settings(Settings {
+        let cache = FragmentCache::from_settings(Settings {
             name: self.name,
             max_bytes: self.max_bytes,
             max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),
@@ -344,6 +372,10 @@ impl Builder {
             potential: self.potential,
             readable: self.readable,
             shared: self.shared,
-        })
+        })?;
+        if let Some(report) = &self.report {
+            cache.inner.report(report);
+        }
+        Ok(cache)
     }
 }

@@ -121,7 +121,8 @@ impl FragmentCache {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let counters = Arc::new(Counters::new());
         let observers = Observers::new(Arc::clone(&settings.name));
-        let reporter = Arc::new(Reporter::new(&counters, &observers, settings.on_error.clone()));
+        let reporter =
+            Arc::new(Reporter::new(&counters, &observers, settings.on_error.clone(), settings.clock.clone()));
         let shared = settings.shared.as_ref();
         let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
         let inner = Arc::new(Inner {
@@ -183,7 +184,7 @@ impl FragmentCache {
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {
-            Ok(()) => self.inner.invalidate_key(self.key_tag(&bytes), key_hash(&bytes)),
+            Ok(()) => self.inner.invalidate_key(self.key_tag(&bytes), key_hash(&bytes), By::Call),
             Err(reason) => {
                 self.inner.report(&Error::new(ErrorKind::Key, format!("cannot invalidate: the key {reason}")));
                 Invalidation(None)
@@ -208,20 +209,28 @@ impl FragmentCache {
     /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the
     /// template is loaded again, and stays when they do not.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
+        self.invalidate_template_by(name, By::Call)
+    }
+
+    pub(crate) fn invalidate_template_by(&self, name: &str, by: By) -> Invalidation {
         let invalidation = self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
         });
-        self.inner.tell_invalidated(Invalidated::Template(name), By::Call);
+        self.inner.tell_invalidated(Invalidated::Template(name), by);
         invalidation
     }
 
     /// Invalidates everything in this namespace and those inside it; everything at all on the cache's first handle.
     pub fn clear(&self) -> Invalidation {
+        self.clear_by(By::Call)
+    }
+
+    pub(crate) fn clear_by(&self, by: By) -> Invalidation {
         let (invalidation, what) = match self.namespace.tags.last() {
             Some(own) => (self.inner.raise(*own), Invalidated::Namespace(&self.namespace.name)),
             None => (self.inner.invalidate(EVERYTHING, Inner::drop_everything), Invalidated::Everything),
         };
-        self.inner.tell_invalidated(what, By::Call);
+        self.inner.tell_invalidated(what, by);
         invalidation
     }
 
@@ -314,9 +323,9 @@ impl Inner {
     }
 
     /// Invalidates a key, by its floor.
-    pub(crate) fn invalidate_key(&self, floor: TagHash, key: KeyHash) -> Invalidation {
+    pub(crate) fn invalidate_key(&self, floor: TagHash, key: KeyHash, by: By) -> Invalidation {
         let invalidation = self.raise(floor);
-        self.tell_invalidation(|| Target::Key(key), By::Call);
+        self.tell_invalidation(|| Target::Key(key), by);
         invalidation
     }
 
@@ -330,9 +339,14 @@ impl Inner {
 
     fn telling(&self, shared: &Shared, ticket: Ticket) -> Telling {
         let confirmation = shared.tell(ticket);
-        let deadline = self.deadline();
+        let deadline = self.end_of_patience();
         let sleep = self.janitor().map(|janitor| janitor.sleep_until(deadline));
-        Telling { confirmation, patience: self.settings.wait_timeout, deadline, sleep }
+        Telling { confirmation, patience: self.settings.patience(), deadline, sleep }
+    }
+
+    /// How many of these another node invalidated. What this one told the store comes back as an echo.
+    fn of_others(&self, tags: &[TagHash]) -> usize {
+        self.shared.as_ref().map_or(0, |shared| tags.iter().filter(|tag| !shared.is_telling(**tag)).count())
     }
 
     /// Counts a failure of the cache and tells the application.
@@ -365,7 +379,10 @@ impl Local for Inner {
         for template in self.templates.tagged(tags) {
             template.invalidate(&self.floors);
         }
-        self.tell_invalidation(|| Target::Hashes(tags.len()), By::Node);
+        let others = self.of_others(tags);
+        if others > 0 {
+            self.tell_invalidation(|| Target::Hashes(others), By::Node);
+        }
     }
 
     /// What was missed may have been about templates too.
@@ -374,6 +391,8 @@ impl Local for Inner {
         for template in self.templates.all() {
             template.invalidate(&self.floors);
         }
-        self.tell_invalidation(|| Target::Everything, By::Node);
+        if self.of_others(&[EVERYTHING]) > 0 {
+            self.tell_invalidation(|| Target::Everything, By::Node);
+        }
     }
 }

@@ -1,27 +1,33 @@
 //! Configuration from a file or from environment variables: the same names in both, flat, so that every one is also a
 //! variable.
 //!
-//! Owns names, units and which settings go together. What a value may be is checked by the builder and the stores.
+//! Owns names and which settings go together; `values.rs` has units, `kind.rs` the types, `unknown.rs` names that are no
+//! settings. What a value may be is checked by the builder and the stores.
 
+mod kind;
 mod tier;
+mod unknown;
 mod values;
 
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::value::{self, MapDeserializer};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 
-use self::values::{duration, list, number, size, switch, text};
+pub use self::kind::CacheType;
+use self::unknown::{Fault, near, report};
+use self::values::{count, duration, exact, list, number, size, switch, text};
 use crate::builder::Builder;
 use crate::cache::FragmentCache;
 use crate::error::{Error, ErrorKind};
 
 /// The settings of a cache, for serde: a TOML or JSON file, or environment variables.
 ///
-/// Every field may be left out; a name that is none is an error. Durations are seconds, or texts like `"90s"` and `"1h
-/// 30m"`; sizes are bytes, or texts like `"64 MiB"`; lists are lists, or texts with commas. In a file the names are as
-/// below, as variables they are in capitals after a prefix: `CACHE_DEFAULT_TTL=5m`. `examples/cache.toml` shows all.
+/// Every field may be left out; a name that is none is an error in a file. Durations are seconds, or texts like `"90s"`,
+/// `"1h 30m"` and `"forever"`; sizes are bytes, or texts like `"64 MiB"` and `"1.5G"`; lists are lists, or texts with
+/// commas. In a file the names are as below, as variables they are in capitals after a prefix: `CACHE_DEFAULT_TTL=5m`.
+/// `examples/cache.toml` shows all.
 ///
 /// ```
 /// use minijinja_cache::CacheConfig;
@@ -63,7 +69,7 @@ pub struct CacheConfig {
     #[serde(deserialize_with = "number")]
     pub shadow: Option<f64>,
     /// See [`Builder::floor_slots`].
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "count")]
     pub floor_slots: Option<u64>,
     /// See [`Builder::measure_potential`].
     #[serde(deserialize_with = "switch")]
@@ -76,7 +82,7 @@ pub struct CacheConfig {
     #[serde(deserialize_with = "text")]
     pub key_prefix: Option<String>,
     /// Connections to each server of the shared store at the most.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "count")]
     pub pool_size: Option<u64>,
     /// How long a page waits for the shared store at the most.
     #[serde(deserialize_with = "duration")]
@@ -94,7 +100,7 @@ pub struct CacheConfig {
     #[serde(deserialize_with = "size")]
     pub max_value_bytes: Option<u64>,
     /// What shared entries are signed with; the same on all nodes.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "exact")]
     pub secret: Option<String>,
 
     /// The server of type `redis`: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`.
@@ -104,16 +110,16 @@ pub struct CacheConfig {
     #[serde(deserialize_with = "text")]
     pub redis_host: Option<String>,
     /// Instead of a URL: the port; 6379 by default.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "count")]
     pub redis_port: Option<u64>,
     /// Instead of a URL: the number of the database; 0 by default.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "count")]
     pub redis_db: Option<u64>,
     /// Instead of a URL: the user.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "exact")]
     pub redis_username: Option<String>,
     /// Instead of a URL: the password.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "exact")]
     pub redis_password: Option<String>,
     /// Some nodes of a cluster, as URLs, for type `redis-cluster`.
     #[serde(deserialize_with = "list")]
@@ -127,51 +133,27 @@ pub struct CacheConfig {
     /// The servers of type `memcached`, as `host:port`.
     #[serde(deserialize_with = "list")]
     pub memcached_servers: Vec<String>,
-}
 
-/// Where entries live; see [`CacheConfig::kind`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum CacheType {
-    /// In this process's memory.
-    #[default]
-    #[serde(alias = "simple", alias = "SimpleCache")]
-    Memory,
-    /// Nowhere: caching is off, see [`Builder::enabled`].
-    #[serde(alias = "off", alias = "NullCache")]
-    Null,
-    /// In memory, and a Redis or Valkey server behind it (feature `redis`).
-    #[serde(alias = "RedisCache", alias = "valkey")]
-    Redis,
-    /// The same with a cluster (feature `redis`).
-    #[serde(alias = "RedisClusterCache")]
-    RedisCluster,
-    /// The same with a server that sentinels name (feature `redis`).
-    #[serde(alias = "RedisSentinelCache")]
-    RedisSentinel,
-    /// In memory, and Memcached servers behind it (feature `memcached`).
-    #[serde(alias = "MemcachedCache")]
-    Memcached,
+    /// Variables with the prefix that are no settings.
+    #[serde(skip)]
+    unknown: Vec<String>,
 }
 
 impl CacheConfig {
-    /// Reads the environment variables that begin with a prefix, `CACHE_` as a rule. Other variables are nobody's
-    /// business here; one that begins with the prefix and is no setting is an error.
+    /// Reads the environment variables that begin with a prefix, `CACHE_` as a rule, and no others.
+    ///
+    /// One that has the prefix and is no setting may be of another program. Where its name is much like a setting's it is
+    /// an error; else it is ignored, and told to [`Builder::on_error`] when the cache is built.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] names the variable that is unknown or makes no sense.
+    /// [`ErrorKind::Config`] names the variable that is misspelt or makes no sense.
     pub fn from_env(prefix: &str) -> Result<CacheConfig, Error> {
-        let mut variables = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) else { continue };
-            let Ok(value) = value.into_string() else {
-                return Err(Error::new(ErrorKind::Config, format!("{name} is not valid UTF-8")));
-            };
-            variables.push((name.to_owned(), value));
-        }
-        CacheConfig::from_variables(prefix, variables)
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix(prefix)?.to_owned();
+            Some((name, value.into_string().ok()))
+        });
+        CacheConfig::read(prefix, ours.collect())
     }
 
     /// The same from any pairs of names and values.
@@ -183,22 +165,44 @@ impl CacheConfig {
         prefix: &str,
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Result<CacheConfig, Error> {
-        let settings = variables.into_iter().filter_map(|(name, value)| {
-            let name = name.as_ref().strip_prefix(prefix)?.to_ascii_lowercase();
-            Some((name, value.into()))
+        let ours = variables.into_iter().filter_map(|(name, value)| {
+            let name = name.as_ref().strip_prefix(prefix)?.to_owned();
+            Some((name, Some(value.into())))
         });
-        let settings: Vec<(String, String)> = settings.collect();
-        // One by one first, so that the error names the variable.
-        for (name, value) in &settings {
-            let one = MapDeserializer::<_, value::Error>::new([(&**name, &**value)].into_iter());
-            CacheConfig::deserialize(one).map_err(|error| {
-                let variable = format!("{prefix}{}", name.to_ascii_uppercase());
-                Error::new(ErrorKind::Config, format!("environment variable {variable}: {error}"))
-            })?;
+        CacheConfig::read(prefix, ours.collect())
+    }
+
+    /// Names without the prefix, and values, which are none where they are not UTF-8.
+    fn read(prefix: &str, variables: Vec<(String, Option<String>)>) -> Result<CacheConfig, Error> {
+        let refuse = |why: String| Err(Error::new(ErrorKind::Config, why));
+        let (mut settings, mut unknown) = (Vec::new(), Vec::new());
+        for (variable, value) in variables {
+            let name = variable.to_ascii_lowercase();
+            // One by one, so that the error names the variable.
+            let one = [(&*name, value.as_deref().unwrap_or_default())];
+            match CacheConfig::deserialize(MapDeserializer::<_, Fault>::new(one.into_iter())) {
+                Err(Fault::Unknown(known)) => match near(&name, known) {
+                    Some(meant) => {
+                        return refuse(format!(
+                            "environment variable {prefix}{variable} is no setting; did you mean {prefix}{}, the setting \
+                             `{meant}`? If it is of another program, read the settings under another prefix than {prefix}",
+                            meant.to_ascii_uppercase()
+                        ));
+                    }
+                    None => unknown.push(format!("{prefix}{variable}")),
+                },
+                _ if value.is_none() => {
+                    return refuse(format!("environment variable {prefix}{variable} is not valid UTF-8"));
+                }
+                Err(Fault::Other(why)) => return refuse(format!("environment variable {prefix}{variable}: {why}")),
+                Ok(_) => settings.push((name, value.unwrap_or_default())),
+            }
         }
         let all = settings.iter().map(|(name, value)| (&**name, &**value));
-        CacheConfig::deserialize(MapDeserializer::<_, value::Error>::new(all))
-            .map_err(|error| Error::new(ErrorKind::Config, format!("environment variables {prefix}…: {error}")))
+        match CacheConfig::deserialize(MapDeserializer::<_, Fault>::new(all)) {
+            Ok(config) => Ok(CacheConfig { unknown, ..config }),
+            Err(fault) => refuse(format!("environment variables {prefix}…: {fault}")),
+        }
     }
 
     /// Builds the cache.
@@ -246,48 +250,10 @@ impl CacheConfig {
         if let Some(yes) = self.measure_potential {
             builder = builder.measure_potential(yes);
         }
-        self.with_tier(builder)
-    }
-
-    /// Refuses settings of one type given with another: somebody expects something of them.
-    fn check_type(&self) -> Result<(), Error> {
-        use CacheType::{Memcached, Redis, RedisCluster, RedisSentinel};
-        let shared = [Redis, RedisCluster, RedisSentinel, Memcached];
-        let given: [(&str, bool, &[CacheType]); 19] = [
-            ("memory", self.memory.is_some(), &shared),
-            ("key_prefix", self.key_prefix.is_some(), &shared),
-            ("pool_size", self.pool_size.is_some(), &shared),
-            ("budget", self.budget.is_some(), &shared),
-            ("staleness_bound", self.staleness_bound.is_some(), &shared),
-            ("lease", self.lease.is_some(), &shared),
-            ("compress_above", self.compress_above.is_some(), &shared),
-            ("max_value_bytes", self.max_value_bytes.is_some(), &shared),
-            ("secret", self.secret.is_some(), &shared),
-            ("redis_url", self.redis_url.is_some(), &[Redis]),
-            ("redis_host", self.redis_host.is_some(), &[Redis]),
-            ("redis_port", self.redis_port.is_some(), &[Redis]),
-            ("redis_db", self.redis_db.is_some(), &[Redis]),
-            ("redis_username", self.redis_username.is_some(), &[Redis]),
-            ("redis_password", self.redis_password.is_some(), &[Redis]),
-            ("redis_cluster", !self.redis_cluster.is_empty(), &[RedisCluster]),
-            ("redis_sentinels", !self.redis_sentinels.is_empty(), &[RedisSentinel]),
-            ("redis_sentinel_master", self.redis_sentinel_master.is_some(), &[RedisSentinel]),
-            ("memcached_servers", !self.memcached_servers.is_empty(), &[Memcached]),
-        ];
-        match given.iter().find(|(_, given, of)| *given && !of.contains(&self.kind)) {
-            Some((name, _, of)) => {
-                let of: Vec<String> = of.iter().map(ToString::to_string).collect();
-                let message = format!("{name} is given, but the type is {}; it goes with {}", self.kind, of.join(", "));
-                Err(Error::new(ErrorKind::Config, message))
-            }
-            None => Ok(()),
+        if let Some(report) = report(&self.unknown) {
+            builder = builder.report_once_built(report);
         }
-    }
-}
-
-impl fmt::Display for CacheType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
+        self.with_tier(builder)
     }
 }
 

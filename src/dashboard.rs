@@ -154,7 +154,8 @@ impl Dashboard {
         self
     }
 
-    /// Shows the keys of entries. Off unless asked for: they may hold e-mail addresses and tokens.
+    /// Shows the keys of entries and misses, and the queries of pages. Off unless asked for: they may hold e-mail addresses
+    /// and tokens.
     pub fn show_keys(mut self, yes: bool) -> Dashboard {
         self.shows.keys = yes;
         self

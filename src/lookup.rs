@@ -30,6 +30,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: Identity<'a>,
     /// The key's encoding, which its floor is found by.
     pub(crate) key: &'a [u8],
+    /// What names it in reports: the key, with the query of a page.
+    pub(crate) named: &'a [u8],
     pub(crate) version: Option<u128>,
     /// The oldest the caller accepts.
     pub(crate) ttl: Nanos,
@@ -75,9 +77,9 @@ impl Wanted<'_> {
         is_of(Kind::Page, self.identity.bytes)
     }
 
-    /// The identity up to the end of the key, which lies in it: what all variants have in common.
+    /// The identity up to the end of the name, which lies in it: what all variants have in common.
     pub(crate) fn base(&self) -> &[u8] {
-        let end = self.key.as_ptr_range().end as usize;
+        let end = self.named.as_ptr_range().end as usize;
         let bytes = self.identity.bytes;
         bytes.get(..end.saturating_sub(bytes.as_ptr() as usize)).unwrap_or(bytes)
     }
@@ -332,7 +334,7 @@ impl Inner {
         let mut work = Work::new(self, wanted, origin, lead, place);
         work.because(origin.reason.clone());
         if !wanted.is_page() {
-            work.miss(wanted.key);
+            work.miss(wanted.named);
         }
         work
     }
@@ -373,9 +375,14 @@ impl Inner {
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));
     }
 
-    /// When a wait that begins here has been too long.
-    pub(crate) fn deadline(&self) -> Instant {
+    /// When a wait for another caller that begins here has been too long.
+    fn deadline(&self) -> Instant {
         Instant::now() + self.settings.wait_timeout
+    }
+
+    /// The same of a wait for what nothing can stand in for.
+    pub(crate) fn end_of_patience(&self) -> Instant {
+        Instant::now() + self.settings.patience()
     }
 
     async fn wait_async(&self, follower: Follower<Arc<Entry>>, deadline: Instant) -> Landing<Arc<Entry>> {

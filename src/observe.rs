@@ -14,6 +14,7 @@ mod misses;
 mod past;
 mod reason;
 mod shadow;
+mod subscription;
 mod why;
 
 use std::collections::BTreeMap;
@@ -28,8 +29,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 pub(crate) use self::departures::Departures;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::entries::Facts;
-pub use self::event::{About, By, Event, Happened, KeyHash, Subscription, Target};
-pub(crate) use self::event::{Interest, Subscribers};
+pub use self::event::{About, By, Event, Happened, KeyHash, Target};
 #[cfg(feature = "debug")]
 pub(crate) use self::explain::Collecting;
 pub(crate) use self::explain::{Collector, Collectors, Noted};
@@ -50,6 +50,8 @@ pub use self::shadow::Difference;
 pub(crate) use self::shadow::Hit;
 use self::shadow::Shadow;
 pub(crate) use self::shadow::Verifying;
+pub use self::subscription::Subscription;
+pub(crate) use self::subscription::{Interest, Subscribers};
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
@@ -172,8 +174,8 @@ impl Drop for Observers {
 
 impl Subject {
     pub(crate) fn new(label: Arc<Label>, wanted: &Wanted<'_>) -> Subject {
-        let family = xxh3_64_with_seed(wanted.key, label.family);
-        Subject { label, key: key_hash(wanted.key), variants: xxh3_64(wanted.base()), family }
+        let family = xxh3_64_with_seed(wanted.named, label.family);
+        Subject { label, key: key_hash(wanted.named), variants: xxh3_64(wanted.base()), family }
     }
 
     pub(crate) fn about(&self) -> About {
@@ -195,10 +197,10 @@ impl Inner {
     /// Tells of a look-up that an entry answered.
     #[cold]
     pub(crate) fn tell_answered(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) {
-        let key = key_hash(wanted.key);
+        let key = key_hash(wanted.named);
         trace::answered(&self.observers.name, &entry.label, key, &outcome);
         let about = || About::new(&entry.label, key);
-        self.collect(about, &outcome, wanted.key, Some(entry));
+        self.collect(about, &outcome, wanted.named, Some(entry));
         if self.observers.subscribers.of_lookups() {
             self.observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
         }
@@ -206,14 +208,14 @@ impl Inner {
 
     /// Counts a miss and tells of it.
     pub(crate) fn tell_miss(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
-        subject.label.count(Rare::Misses);
+        subject.label.count_miss(reason);
         self.tell_why(subject, reason, key)
     }
 
     /// Takes back the count of a miss, of which was told.
     #[cfg(feature = "http")]
     pub(crate) fn untell_miss(&self, subject: &Subject, reason: &MissReason) {
-        subject.label.uncount(Rare::Misses);
+        subject.label.uncount_miss(reason);
         self.observers.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -229,7 +231,7 @@ impl Inner {
     fn tell_why(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
         let observers = &self.observers;
         observers.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
-        observers.recent.note(subject.about(), reason.clone());
+        observers.recent.note(subject.about(), reason.clone(), key);
         let outcome = Outcome::Miss(reason.clone());
         let noted = self.collect(|| subject.about(), &outcome, key, None);
         if observers.subscribers.of_lookups() {

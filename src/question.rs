@@ -31,6 +31,8 @@ const KEPT: usize = 16 << 10;
 pub(crate) struct Question {
     bytes: Vec<u8>,
     key: Range<usize>,
+    /// Where that ends which names the result in reports: the key, or the query of a page behind it.
+    named: usize,
     version: Option<u128>,
     ttl: Nanos,
     /// Whether another process can ask the same.
@@ -48,7 +50,17 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true, steady: true }
+        Question {
+            bytes,
+            key: 0..0,
+            named: 0,
+            version: None,
+            ttl: 0,
+            shareable: true,
+            lease: None,
+            waits: true,
+            steady: true,
+        }
     }
 
     /// The part of a partial's identity before its key.
@@ -119,6 +131,15 @@ impl Question {
         }
     }
 
+    /// Adds the query of a page: with the key it names the page in reports, and it is invalidated by the key alone.
+    #[cfg(feature = "http")]
+    pub(crate) fn query(&mut self, query: Option<&str>) {
+        self.qualify(query.map(str::as_bytes));
+        if query.is_some() {
+            self.named = self.bytes.len();
+        }
+    }
+
     /// Has the answer looked up where all threads see it: it may be replaced while it is valid.
     #[cfg(feature = "http")]
     pub(crate) fn may_be_replaced(&mut self) {
@@ -135,6 +156,11 @@ impl Question {
         &self.bytes[self.key.clone()]
     }
 
+    /// What names the result in reports.
+    pub(crate) fn named(&self) -> &[u8] {
+        &self.bytes[self.key.start..self.named]
+    }
+
     pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
         self.ttl = ttl.unwrap_or(settings.default_ttl);
     }
@@ -143,6 +169,7 @@ impl Question {
         Wanted {
             identity: Identity::new(&self.bytes),
             key: self.key(),
+            named: self.named(),
             version: self.version,
             ttl: self.ttl,
             shareable: self.shareable,
@@ -156,7 +183,8 @@ impl Question {
     fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>) -> Result<(), KeyError> {
         let start = self.bytes.len();
         encode(&mut self.bytes)?;
-        self.key = start..self.bytes.len();
+        self.named = self.bytes.len();
+        self.key = start..self.named;
         Ok(())
     }
 }
@@ -169,6 +197,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) environment: Option<u64>,
     pub(crate) site: Option<u128>,
     pub(crate) key: &'a [u8],
+    /// The key, and the query of a page behind it; see [`Question::named`].
+    pub(crate) named: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -189,8 +219,16 @@ impl<'a> Parts<'a> {
             rest.split_off(..usize::try_from(name).ok()?)?;
         }
         let key = rest.get(..key::extent(rest)?)?;
-        Some(Parts { namespace, environment, site, key })
+        let query = if is_of(Kind::Page, identity) { qualifier(&rest[key.len()..]).map_or(0, <[u8]>::len) } else { 0 };
+        Some(Parts { namespace, environment, site, key, named: &rest[..key.len() + query] })
     }
+}
+
+/// The bytes of the qualifier that these begin with, if it is not an empty one; see [`Question::qualify`].
+fn qualifier(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(&[1])?;
+    let length = usize::try_from(u64::from_le_bytes(array(&mut rest)?)).ok()?;
+    bytes.get(..length.checked_add(bytes.len() - rest.len())?)
 }
 
 fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -1,8 +1,15 @@
 //! Telling the application of failures that fail no page.
+//!
+//! An application that gave nothing to be told with, and has no `tracing` subscriber, finds them on stderr: see
+//! `report/console.rs`.
+
+mod console;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use self::console::Console;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::observe::{Happened, Interest, Observers, Subscribers};
 use crate::stats::{Counter, Counters};
@@ -17,15 +24,22 @@ pub(crate) struct Reporter {
     counters: Arc<Counters>,
     subscribers: Arc<Subscribers>,
     on_error: Option<OnError>,
+    console: Console,
 }
 
 impl Reporter {
-    pub(crate) fn new(counters: &Arc<Counters>, observers: &Observers, on_error: Option<OnError>) -> Reporter {
+    pub(crate) fn new(
+        counters: &Arc<Counters>,
+        observers: &Observers,
+        on_error: Option<OnError>,
+        clock: Clock,
+    ) -> Reporter {
         Reporter {
             name: Arc::clone(&observers.name),
             counters: Arc::clone(counters),
             subscribers: Arc::clone(&observers.subscribers),
             on_error,
+            console: Console::new(Arc::clone(&observers.name), clock),
         }
     }
 
@@ -36,11 +50,15 @@ impl Reporter {
             let told = Happened::Error { kind: error.kind(), message: error.to_string() };
             self.subscribers.tell(Interest::Changes, told);
         }
-        if let Some(on_error) = &self.on_error {
+        match &self.on_error {
             // A panic in here must not fail the page the report is about; it is counted as a second error.
-            if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
-                self.counters.count(Counter::errors);
+            Some(on_error) => {
+                if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
+                    self.counters.count(Counter::errors);
+                }
             }
+            None if trace::is_heard() => {}
+            None => self.console.print(error),
         }
     }
 }

@@ -82,8 +82,9 @@ impl FragmentCache {
     pub fn add_to_environment(&self, env: &mut Environment<'_>) {
         self.register(env, private_environment());
         if self.inner.shared.is_some() {
-            let message = "add_to_environment: fragments of an environment without a name stay in this process; \
-                           add_to_environment_as gives it one that other processes know it by";
+            let message = "add_to_environment: the environment has no name, so its fragments stay in this process and are \
+                           not shared; call add_to_environment_as(\"web\", &mut env) with a name that is the same in all \
+                           processes";
             self.inner.report(&crate::error::Error::new(crate::error::ErrorKind::Config, message));
         }
     }

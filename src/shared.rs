@@ -143,6 +143,11 @@ impl Shared {
         self.core.replica.stamp()
     }
 
+    /// Whether the store is being told of an invalidation made here.
+    pub(crate) fn is_telling(&self, tag: TagHash) -> bool {
+        self.core.replica.is_pending(tag)
+    }
+
     /// Notes an invalidation made here: before its floor is raised.
     pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
         self.core.replica.invalidate(tag)

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tracing::field::Empty;
+use tracing::subscriber::NoSubscriber;
 use tracing::{Level, debug, debug_span, trace, warn};
 
 use crate::error::Error;
@@ -214,7 +215,7 @@ pub(crate) fn invalidated(cache: &str, what: &Target, by: &By) {
     let (signal, message) = match by {
         By::Signal(signal) => (Some(&**signal), "invalidated"),
         By::Watch => (None, "template changed"),
-        By::Call | By::Node => (None, "invalidated"),
+        _ => (None, "invalidated"),
     };
     quietly(|| {
         debug!(
@@ -250,6 +251,11 @@ pub(crate) fn evicted(cache: &str, about: &About, age: Duration, bytes: u32, use
             "fragment evicted"
         );
     });
+}
+
+/// Whether there is a subscriber that is told of failures, whatever it makes of them.
+pub(crate) fn is_heard() -> bool {
+    quietly(|| tracing::dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())).unwrap_or(false)
 }
 
 /// A failure of the cache itself, which failed no page.

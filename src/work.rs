@@ -19,7 +19,7 @@ use crate::flight::Lead;
 use crate::hole;
 use crate::identity::{Kind, is_of};
 use crate::lookup::{Origin, Wanted};
-use crate::observe::{About, Label, MissReason, Noted, Rare, Rejection, Subject};
+use crate::observe::{About, Label, MissReason, Noted, Rejection, Subject};
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::shared::Place;
 use crate::stats::Counter;
@@ -113,9 +113,9 @@ impl Work {
     pub(crate) fn call(&mut self, name: &str) {
         let label = self.inner.observers.labels.get(self.subject.label.kind, name);
         if !Arc::ptr_eq(&label, &self.subject.label) {
-            if self.missed {
-                self.subject.label.uncount(Rare::Misses);
-                label.count(Rare::Misses);
+            if let Some(reason) = self.reason.as_ref().filter(|_| self.missed) {
+                self.subject.label.uncount_miss(reason);
+                label.count_miss(reason);
             }
             if let Some(noted) = &self.noted {
                 noted.call(&label.name);

@@ -90,10 +90,12 @@ fn how(difference: &Difference, contents: bool) -> String {
 
 fn by_whom(by: &By) -> String {
     match by {
-        By::Call => "a call here".into(),
-        By::Signal(name) => format!("the signal {name:?}"),
-        By::Watch => "a file that changed".into(),
-        By::Node => "another node, or an echo".into(),
+        By::Call => "by the application's code".into(),
+        By::Signal(name) => format!("by the signal {name:?}"),
+        By::Request => "by a request that changed something there".into(),
+        By::Dashboard => "by an operator on this dashboard".into(),
+        By::Watch => "by a watched file that changed".into(),
+        By::Node => "by another node".into(),
     }
 }
 

@@ -32,7 +32,7 @@ enum By {
 /// Places shown that are not cached and could be.
 const UNCACHED: usize = 20;
 
-const COLUMNS: [Column; 21] = [
+const COLUMNS: [Column; 22] = [
     Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
     Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
     column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
@@ -41,6 +41,7 @@ const COLUMNS: [Column; 21] = [
     column("lookups", "Look-ups", "How often it was asked for", By::Count(FragmentStats::lookups)),
     column("ratio", "Hit ratio", "The share that was spared the work", By::Share(FragmentStats::hit_ratio)),
     column("misses", "Misses", "Computed, because nothing else answered", By::Count(|it| it.misses)),
+    column("first", "First", "Misses of keys that were not asked for before", By::Count(|it| it.first_misses)),
     column("stale", "Stale", "Answered with an expired entry within its grace", By::Count(|it| it.stale_hits)),
     column("joined", "Joined", "Answered by somebody else's computation", By::Count(|it| it.joined)),
     column("shared", "Shared", "Answered by the shared tier", By::Count(|it| it.shared_hits)),
@@ -153,6 +154,7 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
         ratio => if stats.lookups() > 0 { format::percent(ratio) } else { String::new() },
         ratio_width => format!("{:.1}%", ratio * 100.0),
         misses => figure(stats.misses),
+        first => figure(stats.first_misses),
         stale => figure(stats.stale_hits),
         joined => figure(stats.joined),
         shared => figure(stats.shared_hits),

@@ -33,6 +33,9 @@ pub(super) struct Hint {
 /// Look-ups before anything is said.
 const ENOUGH: u64 = 20;
 
+/// Keys that came once before anything is said of that: a catalogue that is read for the first time has many.
+const MANY: u64 = 10_000;
+
 /// What costs less is hardly worth a look-up.
 const CHEAP: Duration = Duration::from_micros(20);
 
@@ -78,13 +81,18 @@ fn evicted(stats: &FragmentStats) -> Option<Hint> {
 }
 
 fn worth(stats: &FragmentStats) -> Option<Hint> {
-    let ratio = stats.hit_ratio();
+    // No cache answers the first look-up of a key, so that it says nothing of this one.
+    let again = stats.lookups() - stats.first_misses.min(stats.lookups());
+    let ratio = stats.answered() as f64 / again.max(1) as f64;
     // Nothing is known of the cost of what came from elsewhere, but what it saved.
     let cheap = cost(stats).is_some_and(|cost| cost < CHEAP);
-    match (ratio < 0.2, cheap) {
+    match (again >= ENOUGH && ratio < 0.2, cheap) {
         _ if stats.renders == 0 && ratio < 0.2 => None,
         (true, true) => hint(Tone::Idle, "Rarely hit and cheap to compute: not worth caching"),
-        (true, false) => hint(Tone::Bad, "Rarely hit: is its key finer than it need be, or its lifetime short?"),
+        (true, false) => hint(Tone::Bad, "Rarely hit: is its lifetime short, or do invalidations reach too far?"),
+        _ if stats.first_misses >= MANY && again < stats.first_misses / 10 => {
+            hint(Tone::Idle, "Its keys hardly come twice: do they hold what differs each time?")
+        }
         (false, true) => hint(Tone::Idle, "Cheap to compute: caching it saves little"),
         (false, false) if ratio >= 0.5 && stats.render_time_saved > stats.render_time => {
             hint(Tone::Good, "Worth caching")
@@ -140,11 +148,26 @@ mod tests {
             (it.hits, it.misses) = (3, 97);
             it.render_time = Duration::from_micros(200);
         });
-        says(Tone::Bad, "finer than it need be", |it| (it.hits, it.misses) = (3, 97));
+        says(Tone::Bad, "Rarely hit: is its lifetime short", |it| (it.hits, it.misses) = (3, 97));
         says(Tone::Idle, "saves little", |it| {
             (it.hits, it.misses) = (900, 100);
             it.render_time = Duration::from_micros(200);
         });
+    }
+
+    #[test]
+    fn the_first_look_up_of_a_key_is_not_judged() {
+        // A cold start: nothing was asked for twice, or too little to judge by.
+        assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (0, 100, 100)), None);
+        assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (1, 118, 100)), None);
+        says(Tone::Bad, "Rarely hit", |it| (it.hits, it.misses, it.first_misses) = (1, 119, 100));
+        says(Tone::Good, "Worth caching", |it| {
+            (it.hits, it.misses, it.first_misses) = (40, 500, 500);
+            it.render_time_saved = Duration::from_secs(1);
+        });
+        // Thousands of keys, none of which came again.
+        says(Tone::Idle, "hardly come twice", |it| (it.hits, it.misses, it.first_misses) = (9, 12_000, 12_000));
+        assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (9, 5_000, 5_000)), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
             label => &*miss.about.label,
             kind => miss.about.kind.name(),
             key => miss.about.key.to_string(),
+            key_text => if mounted.shows.keys { miss.key_text() } else { None },
             reason => miss.reason.to_string(),
         }
     });
@@ -32,6 +33,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
         bars => bars(&mounted.cache).into_iter().collect::<Value>(),
         rows => rows.collect::<Value>(),
         kept => misses.len(),
+        keys => mounted.shows.keys,
         reason, label,
     };
     mounted.page(StatusCode::OK, "misses.html", context)

@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::floors::TagHash;
 use crate::invalidation::Invalidation;
 use crate::key;
-use crate::observe::{KeyHash, key_hash};
+use crate::observe::{By, KeyHash, key_hash};
 
 /// Between the names of nested namespaces, as they are typed.
 const INSIDE: &str = " / ";
@@ -75,7 +75,7 @@ impl Order {
     /// The key of an entry.
     pub(super) fn of_entry(cache: &FragmentCache, entry: &Entry) -> Order {
         let facts = cache.inner.facts(entry);
-        let what = What::Key { hash: facts.about.key, floor: facts.key_floor };
+        let what = What::Key { hash: facts.key, floor: facts.key_floor };
         Order::new(what, cache, String::new())
     }
 
@@ -154,11 +154,11 @@ impl Order {
 
     pub(super) fn carry_out(&self) -> Invalidation {
         match &self.what {
-            What::Key { hash, floor } => self.cache.inner.invalidate_key(*floor, *hash),
-            What::Tag(tag) => self.cache.invalidate_tag(tag),
-            What::Page(path) => self.cache.invalidate_page(path),
-            What::Template(name) => self.cache.invalidate_template(name),
-            What::Namespace | What::Everything => self.cache.clear(),
+            What::Key { hash, floor } => self.cache.inner.invalidate_key(*floor, *hash, By::Dashboard),
+            What::Tag(tag) => self.cache.invalidate_tag_by(tag, By::Dashboard),
+            What::Page(path) => self.cache.invalidate_page_by(path, By::Dashboard),
+            What::Template(name) => self.cache.invalidate_template_by(name, By::Dashboard),
+            What::Namespace | What::Everything => self.cache.clear_by(By::Dashboard),
         }
     }
 }

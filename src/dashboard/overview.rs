@@ -8,6 +8,8 @@ use http::StatusCode;
 use minijinja::{Value, context};
 
 use super::{Mounted, figures, format, fragments, misses};
+use crate::clock::Nanos;
+use crate::record::FOREVER;
 
 /// Fragments and reasons shown; there are pages with all of them.
 const SHOWN: usize = 5;
@@ -25,7 +27,11 @@ pub(super) fn page(mounted: &Arc<Mounted>) -> Response {
         reason_count => reasons.len(),
         enabled => mounted.cache.inner.settings.enabled,
         memory => mounted.cache.inner.settings.memory,
-        default_ttl => format::span(Duration::from_nanos(mounted.cache.inner.settings.default_ttl)),
+        default_ttl => lifetime(mounted.cache.inner.settings.default_ttl),
     };
     mounted.page(StatusCode::OK, "overview.html", context)
+}
+
+fn lifetime(ttl: Nanos) -> String {
+    if ttl == FOREVER { "no end".into() } else { format::span(Duration::from_nanos(ttl)) }
 }

@@ -138,13 +138,13 @@ fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Q
     let mut question = Question::new(Kind::Page, &policy.cache.namespace);
     let uri = original_uri(request);
     question.handler_key(&(host(uri, noticed.host)?, path(policy, request)), &Options::default()).ok()?;
+    question.query(keyed_query(&policy.query, uri.query()).as_deref());
     question.qualify(rewritten(uri, &request.uri));
     // What a layer stores that lies inside of another one is not for that to show: something may stand between them.
     question.qualify(request.extensions.get::<Scope>().map(|_| &b"inside"[..]));
     question.qualify(policy.version.as_deref().map(str::as_bytes));
     // HTTP/2 says `http` where HTTP/1 says nothing.
     question.qualify(uri.scheme_str().filter(|scheme| *scheme != "http").map(str::as_bytes));
-    question.qualify(keyed_query(&policy.query, uri.query()).as_deref().map(str::as_bytes));
     // A handler may print what proxies say, so it tells pages apart.
     for said in [noticed.forwarded_proto, noticed.forwarded_host, noticed.forwarded_prefix] {
         question.qualify(said.map(HeaderValue::as_bytes));

@@ -184,7 +184,7 @@ async fn all(policy: &Policy, mut body: Vec<Result<Bytes, Filling>>, names: &[&s
         }
         if pending { Poll::Pending } else { Poll::Ready(()) }
     });
-    if in_time(filled, inner.sleep_until(inner.deadline())).await.is_none() {
+    if in_time(filled, inner.sleep_until(inner.end_of_patience())).await.is_none() {
         for (part, name) in body.iter_mut().zip(names).filter(|(part, _)| part.is_err()) {
             *part = leave_empty(name, "it took longer than the wait timeout".into());
         }

@@ -22,8 +22,12 @@ impl FragmentCache {
     ///
     /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
+        self.invalidate_page_by(path, By::Call)
+    }
+
+    pub(crate) fn invalidate_page_by(&self, path: &str, by: By) -> Invalidation {
         let invalidation = self.inner.raise(path_hash(self, "", path));
-        self.inner.tell_invalidated(Invalidated::Page(path), By::Call);
+        self.inner.tell_invalidated(Invalidated::Page(path), by);
         invalidation
     }
 }
@@ -93,7 +97,7 @@ impl Changing {
 
     fn invalidate(&self, path: &str) {
         self.cache.inner.raise(path_hash(&self.cache, &self.host, path));
-        self.cache.inner.tell_invalidated(Invalidated::Page(path), By::Call);
+        self.cache.inner.tell_invalidated(Invalidated::Page(path), By::Request);
     }
 
     /// The path of a reference, if it is on the same host: nobody invalidates somebody else's pages.

@@ -164,7 +164,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
 /// How long a body may take to come.
 fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
     let inner = &policy.cache.inner;
-    inner.sleep_until(inner.deadline())
+    inner.sleep_until(inner.end_of_patience())
 }
 
 /// What a future gives, unless the other one is ready before.

@@ -262,7 +262,7 @@ where
             policy.cache.inner.counters.count(Counter::bypasses);
             let label = policy.handler(&self.parts).label();
             let bypass = Bypass::Request(Skip::Authorization.token());
-            policy.cache.inner.tell_bypass(label, bypass, missing.question.wanted().key);
+            policy.cache.inner.tell_bypass(label, bypass, missing.question.named());
             return self.make(missing, None).await;
         }
         let inner = &policy.cache.inner;
@@ -306,7 +306,7 @@ where
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         if missing.asked.directives.only_if_cached {
-            work.miss(missing.question.key());
+            work.miss(missing.question.named());
             work.give_up();
             return Ok(show::refused(policy));
         }
@@ -350,7 +350,7 @@ where
         let policy = &shared.policy;
         let (seen, holes) = (self.parts.clone(), self.holes());
         if let Some(work) = work.as_mut().filter(|_| !missing.behind) {
-            work.miss(missing.question.key());
+            work.miss(missing.question.named());
         }
         ask::make_whole(&mut self.parts);
         ask::reduce(policy, &mut self.parts);

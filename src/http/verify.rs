@@ -29,7 +29,7 @@ impl Verifying {
     pub(super) fn of(asked: &Asked, shown: &Shown, label: Arc<Label>) -> Option<Verifying> {
         let page = shown.page();
         let whole = page.stored().is_some_and(|stored| matches!(stored.body.as_slice(), [] | [Piece::Text(_)]));
-        let about = About::new(&label, key_hash(asked.question.key()));
+        let about = About::new(&label, key_hash(asked.question.named()));
         whole.then(|| Verifying { page: Arc::clone(page), about, label, began: shown.began() })
     }
 
@@ -43,7 +43,7 @@ impl Verifying {
         if head.status.is_server_error() {
             return inner.pause_verifying();
         }
-        let late = inner.sleep_until(inner.deadline());
+        let late = inner.sleep_until(inner.end_of_patience());
         let Collected::Whole(computed) = scope.run_async(collect(body, policy.max_body_bytes, late)).await else {
             return;
         };

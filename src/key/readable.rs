@@ -4,11 +4,16 @@ use std::fmt::{self, Write};
 
 use super::{BYTES, FALSE, FLOAT, LIST, MAP, MAX_DEPTH, NEGATIVE, NONE, POSITIVE, TEXT, TRUE};
 
-/// A key as a template would write it; `?` stands for what is no key. What it says may be private.
-pub(crate) fn readable(key: &[u8]) -> String {
+/// A key as a template would write it, and the query of a page behind it; `?` stands for what is no key. What it says may
+/// be private.
+pub(crate) fn readable(named: &[u8]) -> String {
     let mut text = String::new();
-    if (Reader { rest: key }).item(&mut text, 0).is_none() {
+    let mut reader = Reader { rest: named };
+    if reader.item(&mut text, 0).is_none() {
         text.push('?');
+    } else if !reader.rest.is_empty() {
+        text.push_str(" ?");
+        text.push_str(reader.query().unwrap_or_default());
     }
     text
 }
@@ -64,6 +69,13 @@ impl<'a> Reader<'a> {
             _ => return None,
         }
         .ok()
+    }
+
+    /// A page's, as [`Question::query`](crate::question::Question) wrote it.
+    fn query(&mut self) -> Option<&'a str> {
+        self.take(1)?;
+        let length = self.length()?;
+        std::str::from_utf8(self.take(length)?).ok()
     }
 
     fn items<W: Write>(

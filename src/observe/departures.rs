@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{About, Happened, Interest, Subscribers};
+use super::event::{About, Happened};
 use super::label::Rare;
 use super::past::{Fate, Past};
+use super::subscription::{Interest, Subscribers};
 use super::{Observers, key_hash};
 use crate::clock::Nanos;
 use crate::entry::Entry;
@@ -48,7 +49,7 @@ impl Departures {
                     label.count(Rare::EvictedUnused);
                 }
                 if self.subscribers.any() || trace::of_hits() {
-                    let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.key);
+                    let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.named);
                     let about = About::new(label, key_hash(key));
                     let age = Duration::from_nanos(age);
                     trace::evicted(&self.name, &about, age, entry.weight(), used);

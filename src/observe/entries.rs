@@ -58,6 +58,8 @@ pub(crate) struct Facts {
     pub(crate) used: bool,
     /// The namespaces it is in, the outermost first.
     pub(crate) namespaces: Vec<String>,
+    /// Its key, without the query of a page.
+    pub(crate) key: KeyHash,
     /// The floor of its key.
     pub(crate) key_floor: TagHash,
 }
@@ -73,13 +75,15 @@ impl Inner {
         let (latest, record) = (self.clock.latest(), &entry.record);
         let parts = Parts::of(&entry.identity);
         let key = parts.map_or(&[][..], |parts| parts.key);
+        let named = parts.map_or(&[][..], |parts| parts.named);
         let namespace = parts.map_or(&[][..], |parts| parts.namespace);
         let mut templates: Vec<Arc<str>> =
             record.dependencies().iter().map(|dependency| dependency.template.name().into()).collect();
         templates.sort_unstable();
         templates.dedup();
         Facts {
-            about: About::new(&entry.label, key_hash(key)),
+            about: About::new(&entry.label, key_hash(named)),
+            key: key_hash(key),
             condition: self.condition(entry),
             age: Duration::from_nanos(latest.saturating_sub(record.begin.at)),
             ttl_left: (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest))),
@@ -108,11 +112,11 @@ impl Inner {
 impl Entry {
     /// Its key in words, which may be private.
     pub(crate) fn key_text(&self) -> String {
-        Parts::of(&self.identity).map_or_else(|| "?".to_owned(), |parts| crate::key::readable(parts.key))
+        Parts::of(&self.identity).map_or_else(|| "?".to_owned(), |parts| crate::key::readable(parts.named))
     }
 
     pub(crate) fn key_hash(&self) -> KeyHash {
-        key_hash(Parts::of(&self.identity).map_or(&[][..], |parts| parts.key))
+        key_hash(Parts::of(&self.identity).map_or(&[][..], |parts| parts.named))
     }
 
     /// Whether it is in the namespace of this path, or in one inside it.

@@ -14,6 +14,7 @@ use ahash::RandomState;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::reason::MissReason;
 use crate::clock::Nanos;
 use crate::compile::Block;
 use crate::identity::Passthrough;
@@ -92,6 +93,9 @@ pub struct FragmentStats {
     pub shared_hits: u64,
     /// Computed, because nothing else answered.
     pub misses: u64,
+    /// Those of them that asked for a key or a variant for the first time, as far as is remembered: the reasons `cold`
+    /// and `other-variant`. No cache could have answered these.
+    pub first_misses: u64,
     /// Computed without asking the cache.
     pub bypasses: u64,
     /// Computations that ended with an error or a panic.
@@ -149,6 +153,7 @@ pub(crate) enum Rare {
     Joined,
     SharedHits,
     Misses,
+    FirstMisses,
     Bypasses,
     Errors,
     Rejected,
@@ -222,9 +227,13 @@ impl Label {
         self.rare[what as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Takes back what turned out to be another label's.
-    pub(crate) fn uncount(&self, what: Rare) {
-        self.rare[what as usize].fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn count_miss(&self, reason: &MissReason) {
+        kinds_of_miss(reason).for_each(|what| self.count(what));
+    }
+
+    /// Takes back what turned out to be another label's, or no miss.
+    pub(crate) fn uncount_miss(&self, reason: &MissReason) {
+        kinds_of_miss(reason).for_each(|what| _ = self.rare[what as usize].fetch_sub(1, Ordering::Relaxed));
     }
 
     /// Notes that the start of a render around it was not seen; whether that is the first time.
@@ -266,6 +275,7 @@ impl Label {
             joined: self.rare(Rare::Joined),
             shared_hits: self.rare(Rare::SharedHits),
             misses: self.rare(Rare::Misses),
+            first_misses: self.rare(Rare::FirstMisses),
             bypasses: self.rare(Rare::Bypasses),
             errors: self.rare(Rare::Errors),
             rejected: self.rare(Rare::Rejected),
@@ -282,6 +292,12 @@ impl Label {
             render_time_saved: Duration::from_nanos(saved.saturating_add(self.rare(Rare::Saved))),
         }
     }
+}
+
+/// What a miss counts as.
+fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = Rare> {
+    let first = matches!(reason, MissReason::Cold | MissReason::OtherVariant);
+    std::iter::once(Rare::Misses).chain(first.then_some(Rare::FirstMisses))
 }
 
 /// Where a cache block stands.

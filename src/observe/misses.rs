@@ -1,5 +1,6 @@
 //! The last misses, each with its reason.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -8,9 +9,13 @@ use serde::Serialize;
 
 use super::event::About;
 use super::reason::MissReason;
+use crate::key::readable;
 
 /// Misses kept.
 const KEPT: usize = 256;
+
+/// Bytes kept of a key.
+const LONGEST: usize = 1024;
 
 /// A miss or a bypass, and why; see [`FragmentCache::recent_misses`](crate::FragmentCache::recent_misses).
 #[non_exhaustive]
@@ -22,6 +27,27 @@ pub struct Miss {
     pub about: About,
     /// Why it had to be computed.
     pub reason: MissReason,
+    #[serde(skip)]
+    key: Key,
+}
+
+/// An encoded key, or the beginning of a long one. Nobody sees it who did not ask for its text.
+#[derive(Clone, PartialEq, Eq)]
+struct Key(Box<[u8]>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Miss {
+    /// The key as it was given, and for a page the query too, to be read by people; nothing where there was no key, and a
+    /// `?` for what is cut off. It may hold what is private: an e-mail address, say.
+    pub fn key_text(&self) -> Option<String> {
+        let Key(bytes) = &self.key;
+        (!bytes.is_empty()).then(|| readable(bytes))
+    }
 }
 
 /// A ring of places, each with a lock of its own, so that two misses seldom wait for one another.
@@ -39,9 +65,10 @@ impl Recent {
         Recent { places: (0..KEPT).map(|_| Mutex::new(None)).collect(), next: AtomicU64::new(0) }
     }
 
-    pub(crate) fn note(&self, about: About, reason: MissReason) {
+    pub(crate) fn note(&self, about: About, reason: MissReason, key: &[u8]) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let miss = Miss { at: SystemTime::now(), about, reason };
+        let key = Key(key[..key.len().min(LONGEST)].into());
+        let miss = Miss { at: SystemTime::now(), about, reason, key };
         let mut place = lock(&self.places[number as usize % KEPT]);
         // One that was overtaken by a whole round is too late.
         if place.as_ref().is_none_or(|(known, _)| *known < number) {

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::event::{About, Happened, Interest};
+use super::event::{About, Happened};
 use super::label::Rare;
+use super::subscription::Interest;
 use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;

@@ -74,6 +74,10 @@ impl Shared {
         match *self {}
     }
 
+    pub(crate) fn is_telling(&self, _: TagHash) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn invalidate(&self, _: TagHash) -> Ticket {
         match *self {}
     }

@@ -155,6 +155,11 @@ impl Replica {
         (pending.tags.keys().copied().collect(), pending.last)
     }
 
+    /// Whether an invalidation made here is not confirmed, so that the store may tell it back.
+    pub(crate) fn is_pending(&self, tag: TagHash) -> bool {
+        self.pending().tags.contains_key(&tag)
+    }
+
     /// How many invalidations the store has not confirmed.
     pub(crate) fn pending_count(&self) -> usize {
         self.pending().tags.len()

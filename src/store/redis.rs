@@ -78,6 +78,16 @@ impl RedisStore {
         Ok(RedisStore::new(Topology::Single(target::parse(url)?)))
     }
 
+    /// A single server, by the parts of its address, which need no escaping.
+    pub(crate) fn at(
+        host: String,
+        port: u16,
+        db: i64,
+        login: (Option<String>, Option<String>),
+    ) -> Result<RedisStore, Error> {
+        Ok(RedisStore::new(Topology::Single(target::at(host, port, db, login)?)))
+    }
+
     /// A Redis or Valkey Cluster, by the URLs of some of its nodes; the others are found.
     ///
     /// User, password, database and TLS are those of the URL that answered first, for all nodes. In each session

@@ -63,4 +63,8 @@ pub(crate) fn invalidated(_: &str, _: &Target, _: &By) {}
 
 pub(crate) fn evicted(_: &str, _: &About, _: Duration, _: u32, _: bool) {}
 
+pub(crate) fn is_heard() -> bool {
+    false
+}
+
 pub(crate) fn error(_: &str, _: &Error) {}

@@ -8,3 +8,4 @@ mod live;
 mod mounting;
 mod pages;
 mod support;
+mod told;

@@ -30,3 +30,4 @@ mod support;
 mod unreadable;
 mod verifying;
 mod visitors;
+mod waiting;

@@ -81,7 +81,7 @@ fn unknown_names_and_nonsense_are_errors_that_name_the_setting() {
         ("CACHE_THRESHOLD", "500", "max_bytes"),
         ("CACHE_DEFAULT_TTL", "five minutes", "five minutes"),
         ("CACHE_DEFAULT_TTL", "-1", "-1"),
-        ("CACHE_MAX_BYTES", "64 mb", "64 mb"),
+        ("CACHE_MAX_BYTES", "64 mbs", "64 mbs"),
         ("CACHE_MAX_BYTES", "1.5", "1.5"),
         ("CACHE_MEMORY", "maybe", "true or false"),
         ("CACHE_TYPE", "filesystem", "filesystem"),

@@ -3,6 +3,7 @@
 
 mod block;
 mod config;
+mod console;
 mod contract;
 mod data;
 mod environments;
@@ -30,6 +31,7 @@ mod recursion;
 mod render_starts;
 mod scoping;
 mod served;
+mod settings;
 mod shadow;
 #[cfg(feature = "shared")]
 mod shared;

@@ -214,7 +214,7 @@ async fn debugged<R: Body<Data = Bytes>>(
     let waits = kind == Kind::Page || body.size_hint().exact().is_some();
     let collected = match waits && !is_event_stream(&head.headers) {
         true => {
-            let reading = collect(body, options.max_body_bytes, inner.sleep_until(inner.deadline()));
+            let reading = collect(body, options.max_body_bytes, inner.sleep_until(inner.end_of_patience()));
             collecting.scope().run_async(reading).await
         }
         false => Collected::Apart(LayerBody::through(body)),

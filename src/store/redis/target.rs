@@ -3,7 +3,7 @@
 //! The `redis` crate reads URLs; owned here are the schemes for TLS, which that crate only knows with its own TLS, and
 //! messages that do not show a password.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::error::{Error, ErrorKind};
 
@@ -35,6 +35,25 @@ pub(super) fn parse(text: &str) -> Result<ConnectionInfo, Error> {
         }
         _ => Ok(info),
     }
+}
+
+/// The same without a URL; a login is a user and a password.
+pub(super) fn at(
+    host: String,
+    port: u16,
+    db: i64,
+    (user, password): (Option<String>, Option<String>),
+) -> Result<ConnectionInfo, Error> {
+    let mut settings = RedisConnectionInfo::default().set_db(db);
+    if let Some(user) = user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = password {
+        settings = settings.set_password(password);
+    }
+    let info = ConnectionAddr::Tcp(host, port).into_connection_info();
+    let info = info.map_err(|error| Error::new(ErrorKind::Config, format!("redis server: {error}")))?;
+    Ok(info.set_redis_settings(settings))
 }
 
 /// Reads the URLs of one cluster, or of its sentinels: at least one, and reached over TCP.

@@ -91,10 +91,11 @@ fn the_rights_that_are_documented_are_enough() {
 }
 
 #[cfg(feature = "redis-tls")]
-fn certificate(folder: &std::path::Path) -> String {
+fn certificate(folder: &std::path::Path, constraints: &str) -> String {
     let status = Process::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", &format!("basicConstraints=critical,{constraints}")])
         .arg("-keyout")
         .arg(folder.join("key.pem"))
         .arg("-out")
@@ -106,26 +107,54 @@ fn certificate(folder: &std::path::Path) -> String {
     fs::read_to_string(folder.join("cert.pem")).unwrap()
 }
 
+/// A server that also listens for TLS, with the certificate in the folder, and the port of that.
 #[cfg(feature = "redis-tls")]
-#[test]
-fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
-    let folder = tempfile::tempdir().unwrap();
-    let pem = certificate(folder.path());
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let (cert, key) = (file("cert.pem"), file("key.pem"));
+fn secured(folder: &std::path::Path) -> (Server, String) {
+    let file = |name: &str| folder.join(name).display().to_string();
     let port = free_port().to_string();
     let server = Server::start(&[
         "--tls-port",
         &port,
         "--tls-cert-file",
-        &cert,
+        &file("cert.pem"),
         "--tls-key-file",
-        &key,
+        &file("key.pem"),
         "--tls-auth-clients",
         "no",
     ]);
-    let url = format!("rediss://localhost:{port}/2");
     until("TLS", Duration::from_secs(5), || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    (server, port)
+}
+
+#[cfg(feature = "redis-tls")]
+#[test]
+fn a_certificate_that_is_not_believed_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = certificate(folder.path(), "CA:TRUE");
+    let (_server, port) = secured(folder.path());
+    let store = || RedisStore::connect(&format!("rediss://localhost:{port}")).unwrap();
+    let why = |store: RedisStore| store.read(&[1], soon()).unwrap_err().message;
+    // As `openssl req -x509` makes one: an authority's, which no server shows as its own.
+    let own = why(store().tls_root(&pem).unwrap());
+    assert!(own.contains("CA:TRUE") && own.contains("basicConstraints=critical,CA:FALSE"), "{own}");
+    assert!(!own.contains("Other(") && !own.contains("CaUsedAsEndEntity"), "{own}");
+    // One that is not trusted, and a trusted one under a name that it is not for.
+    let pem = certificate(folder.path(), "CA:FALSE");
+    let (_server, port) = secured(folder.path());
+    let store = |host: &str| RedisStore::connect(&format!("rediss://{host}:{port}")).unwrap();
+    let unknown = why(store("localhost"));
+    assert!(unknown.contains("tls_root") && unknown.contains("authority"), "{unknown}");
+    let name = why(store("127.0.0.1").tls_root(&pem).unwrap());
+    assert!(name.contains("127.0.0.1") && name.contains("not valid for name"), "{name}");
+}
+
+#[cfg(feature = "redis-tls")]
+#[test]
+fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = certificate(folder.path(), "CA:FALSE");
+    let (server, port) = secured(folder.path());
+    let url = format!("rediss://localhost:{port}/2");
     let store = RedisStore::connect(&url).unwrap().tls_root(&pem).unwrap();
     exercise(&store);
     idle(&store, &server);

@@ -8,7 +8,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
 
 use super::super::socket::Socket;
 
@@ -78,9 +81,30 @@ impl Write for Session {
         self.0.write(buffer)
     }
 
+    /// The first time it shakes hands, and finds out whether the certificate is believed.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(in_words)
     }
+}
+
+/// What rustls says in a name of its own, said so that an operator knows what to do.
+fn in_words(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let words = match cause {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "the certificate of the server is not signed by an authority that is trusted: give the certificate of that \
+             authority to `RedisStore::tls_root`"
+        }
+        // Of the verifier's own error only the text is to be had here.
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "the certificate of the server is an authority's (CA:TRUE), as `openssl req -x509` makes them by default: make it \
+             with `-addext basicConstraints=critical,CA:FALSE`, or have the authority sign another one for the server"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), words)
 }
 
 /// The provider is named here, not the process's: the application may have installed another one, or none.
