@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
-use crate::context;
+use crate::{context, lazy};
 
 /// Reloads between two swaps: what is kept of old templates at the most.
 const RELOADS_PER_SWAP: u64 = 16;
@@ -78,7 +78,7 @@ impl LiveEnvironment {
     /// The template is missing or does not compile, or rendering it failed.
     pub fn render(&self, template: &str, context: impl Into<Value>) -> Result<String, Error> {
         let environment = self.current();
-        let render = || environment.get_template(template)?.render(context);
+        let render = || environment.get_template(template)?.render(lazy::resolving(context.into()));
         if context::scope_begin(self.shared.cache.inner.id).is_some() {
             render()
         } else {

@@ -26,6 +26,7 @@ use crate::identity::Kind;
 #[cfg(feature = "shared")]
 use crate::identity::is_of;
 use crate::key::KeyError;
+use crate::lazy;
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
@@ -325,7 +326,7 @@ impl Drop for LeaveOnDrop<'_> {
 
 /// Renders a partial; markup unless its name says plain text.
 pub(crate) fn render_partial(env: &Environment<'_>, name: &str, context: Value) -> Result<Value, minijinja::Error> {
-    let captured = env.get_template(name)?.render_captured(context)?;
+    let captured = env.get_template(name)?.render_captured(lazy::resolving(context))?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::BuildHasherDefault;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -187,6 +187,8 @@ pub(crate) struct Label {
     pub(crate) template: Option<Arc<str>>,
     /// The same for all blocks of a template, so that one is known again after its text changed.
     pub(crate) family: u64,
+    /// Whether it was said that its key computes a lazy value.
+    lazy_key: AtomicBool,
 }
 
 impl Label {
@@ -201,7 +203,13 @@ impl Label {
             kind,
             template,
             family,
+            lazy_key: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it was noted before that its key computes a lazy value; notes it.
+    pub(crate) fn has_lazy_key(&self) -> bool {
+        self.lazy_key.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a hit on an entry that took `cost` nanoseconds to compute.

@@ -17,6 +17,7 @@ mod hostile;
 mod inputs;
 mod instrumentation;
 mod keys;
+mod lazy;
 mod lifetimes;
 mod nesting;
 #[cfg(feature = "shared")]
