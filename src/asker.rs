@@ -7,7 +7,6 @@ use minijinja::Environment;
 
 use crate::cache::Inner;
 use crate::context;
-use crate::loader;
 use crate::observe::{FragmentKind, Label};
 use crate::record::{Begin, Dependency};
 
@@ -91,7 +90,7 @@ pub(crate) struct InEnvironment<'a> {
 
 impl Asker for InEnvironment<'_> {
     fn begin(&mut self) -> Begin {
-        self.cache.scope_begin()
+        self.cache.work_begin()
     }
 
     fn template(&mut self, name: &str) -> Option<Dependency> {
@@ -111,11 +110,8 @@ impl Asker for InEnvironment<'_> {
 pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
     context::observe(cache.id, cache.begin(), name, || {
         // A missing one is observed as well, by the loader that was asked for it.
-        if let Ok(template) = env.get_template(name)
-            && let Some((id, generation)) = loader::added_mark(template.source())
-            && let Some(dependency) = cache.added(id, generation)
-        {
-            context::looked_up(cache.id, dependency, || cache.begin());
+        if let Ok(template) = env.get_template(name) {
+            cache.note_added(&template);
         }
     })
 }

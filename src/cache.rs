@@ -12,6 +12,7 @@ use std::time::Duration;
 #[cfg(any(feature = "http", feature = "shared"))]
 use std::time::Instant;
 
+use minijinja::syntax::SyntaxConfig;
 use serde::Serialize;
 
 use crate::builder::{Builder, Settings};
@@ -86,6 +87,8 @@ pub(crate) struct Inner {
     pub(crate) reloads: AtomicU64,
     /// Loaders made.
     pub(crate) loaders: AtomicU64,
+    /// The syntaxes of environments that were registered.
+    pub(crate) syntaxes: Mutex<Vec<SyntaxConfig>>,
     /// What each loader knows of a name, without compiling anything.
     pub(crate) looks: Mutex<Vec<Weak<Look>>>,
     /// Whether a folder is watched by polling.
@@ -139,6 +142,7 @@ impl FragmentCache {
             potential: Arc::new(Measurements::new(settings.potential, settings.readable.clone())),
             reloads: AtomicU64::new(0),
             loaders: AtomicU64::new(0),
+            syntaxes: Mutex::default(),
             looks: Mutex::default(),
             #[cfg(feature = "watch")]
             polling: AtomicBool::new(false),
@@ -287,9 +291,9 @@ impl Inner {
         context::scope_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
-    /// When work of a template here began: with what encloses it, else with the render.
-    pub(crate) fn render_begin(&self) -> Begin {
-        context::scope_begin(self.id).unwrap_or_else(|| context::render_begin(self.id, self.begin()))
+    /// The same for work that is handed values of a render: with what encloses it, else with the render under way.
+    pub(crate) fn work_begin(&self) -> Begin {
+        context::work_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
     /// What the janitor does every second.

@@ -3,8 +3,9 @@
 //! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
 //! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags,
 //! `refuse.rs` refuses what a cached body may not hold, `analyze.rs` finds what a body reaches; `lower.rs` writes the
-//! text, `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy. For measuring, `parts.rs` finds
-//! includes and macros, `reads.rs` what they read, and `probe.rs` writes them. `names.rs` has the names that both sides share.
+//! text, `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins
+//! and ends. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
+//! `names.rs` has the names that both sides share.
 
 mod analyze;
 mod blocks;
@@ -12,6 +13,7 @@ mod deferred;
 mod expr;
 mod lex;
 mod lower;
+mod mark;
 mod operand;
 mod parts;
 mod probe;
@@ -24,6 +26,7 @@ mod tag;
 mod tests;
 
 pub(crate) use deferred::lowered;
+pub(crate) use mark::{marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;

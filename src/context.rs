@@ -17,7 +17,6 @@ use minijinja::Value;
 use self::aside::gather_apart;
 pub(crate) use self::aside::{Evaluated, evaluate};
 pub(crate) use self::frame::{Frame, FrameId, Role, Shared};
-use crate::began::Began;
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::{Begin, Dependency, Record};
@@ -31,25 +30,20 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RenderId(u64);
 
-/// A MiniJinja render in which a block, an import or an `extends` was reached.
+/// A MiniJinja render under way, from its template's first statement to its last. A render inside it takes over when it
+/// began, because its context may hold what this one read.
 struct Render {
     id: RenderId,
-    began: Began,
-    /// What it imported or extended: every fragment it opens afterwards depends on these.
-    imported: Vec<(u64, Dependency)>,
-    /// Look-ups now are an import's or an `extends`'.
-    importing: bool,
+    cache: u64,
+    begin: Begin,
 }
 
 struct Context {
     frames: Vec<Frame>,
     renders: Vec<Render>,
-    /// Per cache, the first template look-up since the last render known to have ended: what a render without a
-    /// scope began with, or something earlier, which only ever refuses more.
-    began: Began,
-    /// When the last render that was seen to end did so. One of a template that was looked up earlier and kept begins
-    /// without a look-up, but not before that.
-    ended: Began,
+    /// The look-ups of an import or an `extends`, while one is made.
+    importing: Option<Vec<(u64, Dependency)>>,
+    nesting: Nesting,
     /// What the hit just looked up prints.
     hit: Option<Value>,
     /// The number that the look-up just made is to be marked by.
@@ -61,8 +55,8 @@ impl Context {
         Context {
             frames: Vec::new(),
             renders: Vec::new(),
-            began: Began::none(),
-            ended: Began::none(),
+            importing: None,
+            nesting: Nesting { levels: 0, outermost: 0 },
             hit: None,
             mark: None,
         }
@@ -73,6 +67,12 @@ impl Context {
             .iter_mut()
             .rev()
             .find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
+    }
+
+    /// When the innermost work of a cache here began: a scope's, else a render's.
+    fn begin_of(&mut self, cache: u64) -> Option<Begin> {
+        let of_cache = |render: &&Render| render.cache == cache;
+        self.scope_of(cache).or_else(|| self.renders.iter().rev().find(of_cache).map(|render| render.begin))
     }
 
     /// The innermost thing of a cache that is open here, as something that other threads can enter too.
@@ -115,44 +115,15 @@ impl Context {
 
     /// When the work here began, for every cache that has a part in it, innermost first.
     fn began_everywhere(&mut self) -> Vec<(u64, Begin)> {
+        let frames = self.frames.iter_mut().rev().map(|frame| frame.with(|record| (record.cache, record.begin)));
+        let renders = self.renders.iter().rev().map(|render| (render.cache, render.begin));
         let mut began: Vec<(u64, Begin)> = Vec::new();
-        for frame in self.frames.iter_mut().rev() {
-            let (cache, begin) = frame.with(|record| (record.cache, record.begin));
-            if !began.iter().any(|(known, _)| *known == cache) {
-                began.push((cache, begin));
-            }
-        }
-        for (cache, begin) in self.innermost_began().all() {
+        for (cache, begin) in frames.chain(renders) {
             if !began.iter().any(|(known, _)| *known == cache) {
                 began.push((cache, begin));
             }
         }
         began
-    }
-
-    /// Notes a look-up as a render's beginning, unless an earlier one is known. Renders without blocks end unseen, so
-    /// what is long past is taken for another render's.
-    fn note_beginning(&mut self, cache: u64, now: Begin) {
-        let began = match self.renders.last_mut() {
-            Some(render) => &mut render.began,
-            None => {
-                self.began.forget_if_long_past(cache, now);
-                &mut self.began
-            }
-        };
-        if began.of(cache).is_none() {
-            began.note(cache, now);
-        }
-    }
-
-    /// When the render here began, or a little before; what is long past was another render's.
-    fn render_began(&self, cache: u64, now: Begin) -> Begin {
-        let began = self.innermost_began().recent(cache, now);
-        began.or_else(|| self.ended.recent(cache, now)).unwrap_or(now)
-    }
-
-    fn innermost_began(&self) -> &Began {
-        self.renders.last().map_or(&self.began, |render| &render.began)
     }
 }
 
@@ -254,21 +225,16 @@ pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
     .unwrap_or(Err(NoHole::NoPage))
 }
 
-/// When the render on this thread began, for a render without a scope.
-pub(crate) fn render_begin(cache: u64, now: Begin) -> Begin {
-    with(|context| context.render_began(cache, now)).unwrap_or(now)
+/// When the work here began: with the innermost scope of this cache, else with the innermost render under way.
+pub(crate) fn work_begin(cache: u64) -> Option<Begin> {
+    with(|context| context.begin_of(cache)).flatten()
 }
 
-/// Notes that the render looked a template up. `now` is asked only outside of any scope.
-pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -> Begin) {
+/// Notes that a template was looked up.
+pub(crate) fn looked_up(cache: u64, dependency: Dependency) {
     with(|context| {
-        if context.scope_of(cache).is_none() {
-            context.note_beginning(cache, now());
-        }
-        if let Some(render) = context.renders.last_mut()
-            && render.importing
-        {
-            render.imported.push((cache, dependency.clone()));
+        if let Some(importing) = &mut context.importing {
+            importing.push((cache, dependency.clone()));
         }
         if let Some(frame) = context.frames.last_mut() {
             frame.with(|record| {
@@ -282,95 +248,102 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
     });
 }
 
-/// Looks a template up on behalf of an import or an `extends`: what `look_up` comes across, every fragment that this
-/// render opens later depends on. A look-up that loaded the template is made again, so that it is MiniJinja's own copy
-/// that answers, whoever else loads it at this moment.
-pub(crate) fn import(look_up: impl Fn()) {
-    set_importing(true);
-    look_up();
-    if forget_loads() {
-        look_up();
-    }
-    set_importing(false);
-}
+/// Looks that are made again at the most, while other threads load the same template.
+const LOOKS: usize = 8;
 
-/// What `look` shows of the template of a name; looked up once more if the first time loaded it, as in [`import`].
-pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> Option<Dependency> {
-    let observed = || {
-        let ((), record) = gather_apart(Record::new(cache, begin), &look);
-        record?.dependencies().iter().find(|known| known.template.name() == name).cloned()
-    };
-    observed().and_then(|found| if found.seen.load.is_some() { observed() } else { Some(found) })
-}
-
-/// Forgets imports that were answered by loading; whether there were any.
-fn forget_loads() -> bool {
-    with(|context| {
-        let Some(render) = context.renders.last_mut() else { return false };
-        let known = render.imported.len();
-        render.imported.retain(|(_, dependency)| dependency.seen.load.is_none());
-        render.imported.len() < known
-    })
-    .unwrap_or(false)
-}
-
-fn set_importing(yes: bool) {
-    with(|context| context.renders.last_mut().map(|render| render.importing = yes));
-}
-
-/// What the render has imported and extended so far, through this cache.
-pub(crate) fn imported(cache: u64) -> Vec<Dependency> {
-    with(|context| {
-        let imported = context.renders.last().map_or(&[][..], |render| &render.imported);
-        imported.iter().filter(|(of, _)| *of == cache).map(|(_, dependency)| dependency.clone()).collect()
-    })
-    .unwrap_or_default()
-}
-
-/// Whether a render has begun here whose end nobody would see.
-pub(crate) fn render_end_unseen() -> bool {
-    with(|context| context.renders.is_empty() && context.began.all().next().is_some()).unwrap_or(false)
-}
-
-/// Notes that a render goes on inside this one, or begins.
-pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
-    let id = RenderId(next_id());
-    with(|context| {
-        let mut began = context.innermost_began().clone();
-        // Not inside that render, if its state was kept after its end.
-        began.forget_if_long_past(cache, now);
-        if began.of(cache).is_none() {
-            began.note(cache, context.render_began(cache, now));
+/// Looks templates up, and gives what was looked up in this cache beside the answer. A look-up that loaded a template is
+/// made again, because MiniJinja may have answered it with an older text that another thread loaded meanwhile.
+pub(crate) fn look_up<R>(cache: u64, look: impl Fn() -> R) -> (R, Vec<Dependency>) {
+    let mut looks = 0;
+    loop {
+        let importing = Importing::begin();
+        let answer = look();
+        let seen = importing.end();
+        looks += 1;
+        if looks == LOOKS || seen.iter().all(|(_, dependency)| dependency.seen.load.is_none()) {
+            let of_cache = seen.into_iter().filter(|(of, _)| *of == cache);
+            return (answer, of_cache.map(|(_, dependency)| dependency).collect());
         }
-        context.renders.push(Render { id, began, imported: Vec::new(), importing: false });
-    });
+    }
+}
+
+/// Collects look-ups until it is dropped, also by a panic of the application's loader.
+struct Importing {
+    outer: Option<Vec<(u64, Dependency)>>,
+}
+
+impl Importing {
+    fn begin() -> Importing {
+        Importing { outer: with(|context| context.importing.replace(Vec::new())).flatten() }
+    }
+
+    fn end(self) -> Vec<(u64, Dependency)> {
+        with(|context| context.importing.take()).flatten().unwrap_or_default()
+    }
+}
+
+impl Drop for Importing {
+    fn drop(&mut self) {
+        with(|context| context.importing = self.outer.take());
+    }
+}
+
+/// What `look` shows of the template of a name; what encloses the look-up does not depend on it.
+pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> Option<Dependency> {
+    let (((), seen), _) = gather_apart(Record::new(cache, begin), || look_up(cache, look));
+    seen.into_iter().find(|known| known.template.name() == name)
+}
+
+/// Notes that a render begins, when it did not go on with what encloses it.
+pub(crate) fn enter_render(cache: u64, begin: Begin) -> RenderId {
+    let id = RenderId(next_id());
+    with(|context| context.renders.push(Render { id, cache, begin }));
     id
 }
 
-/// Notes that a render ended, with all that it left open inside; whether it was the outermost one.
-pub(crate) fn leave_render(id: RenderId, cache: u64, ended: Option<Begin>) -> bool {
-    with(|context| {
-        if let Some(at) = context.renders.iter().rposition(|render| render.id == id) {
-            context.renders.truncate(at);
-        }
-        if context.renders.is_empty() {
-            context.began = Began::none();
-            if let Some(ended) = ended {
-                context.ended.set(cache, ended);
-            }
-        }
-        context.renders.is_empty()
-    })
-    .unwrap_or(true)
+/// Notes that a render ended, or was given up.
+pub(crate) fn leave_render(id: RenderId) {
+    with(|context| context.renders.retain(|render| render.id != id));
 }
 
-/// Notes that a render ended in which nothing was computed.
-pub(crate) fn leave_hits() {
+/// Whether a render is under way here.
+pub(crate) fn is_rendering() -> bool {
+    with(|context| !context.renders.is_empty()).unwrap_or(false)
+}
+
+/// How deep renders are inside one another on a thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Nesting {
+    /// Templates, and renders that the crate started.
+    pub(crate) levels: usize,
+    /// Address on the stack of the outermost one.
+    outermost: usize,
+}
+
+impl Nesting {
+    /// Bytes of the thread's stack between the outermost render and here: macros count too, which are not seen otherwise.
+    pub(crate) fn stack(self) -> usize {
+        self.outermost.abs_diff(stack_address())
+    }
+}
+
+/// Where the thread's stack has grown to.
+pub(crate) fn stack_address() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(&here).addr()
+}
+
+/// Notes that so many more templates or renders are open here, or fewer.
+pub(crate) fn nest(levels: isize) -> Nesting {
     with(|context| {
-        if context.renders.is_empty() {
-            context.began = Began::none();
+        let nesting = &mut context.nesting;
+        if nesting.levels == 0 {
+            nesting.outermost = stack_address();
         }
-    });
+        nesting.levels = nesting.levels.saturating_add_signed(levels);
+        *nesting
+    })
+    .unwrap_or_default()
 }
 
 /// Who collects the look-ups made here, if anybody does.

@@ -50,6 +50,15 @@ pub(crate) struct Found {
 }
 
 impl Body {
+    /// The bytes of a text or a value.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Text(text) => text.as_str().unwrap_or_default().as_bytes(),
+            Body::Data(bytes) => bytes,
+            Body::Page(_) => &[],
+        }
+    }
+
     /// Its size, in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {

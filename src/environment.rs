@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
+use crate::handler::Nested;
 use crate::{context, lazy};
 
 /// Reloads between two swaps: what is kept of old templates at the most.
@@ -78,12 +79,12 @@ impl LiveEnvironment {
     /// The template is missing or does not compile, or rendering it failed.
     pub fn render(&self, template: &str, context: impl Into<Value>) -> Result<String, Error> {
         let environment = self.current();
-        let render = || environment.get_template(template)?.render(lazy::resolving(context.into()));
-        if context::scope_begin(self.shared.cache.inner.id).is_some() {
-            render()
-        } else {
-            self.shared.cache.scope().run(render)
-        }
+        let _inside = Nested::begin()?;
+        let cache = self.shared.cache.inner.id;
+        let render = || {
+            context::look_up(cache, || environment.get_template(template)).0?.render(lazy::resolving(context.into()))
+        };
+        if context::scope_begin(cache).is_some() { render() } else { self.shared.cache.scope().run(render) }
     }
 
     fn swap(&self, reloads: u64) -> Arc<Environment<'static>> {

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use self::verify::verify_text;
 use self::verify::verify_text_async;
 use crate::asker::{Asker, Called, Handler, InEnvironment};
-use crate::cache::FragmentCache;
+use crate::cache::{FragmentCache, Inner};
 use crate::context;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
@@ -158,7 +158,7 @@ impl FragmentCache {
         let mut asker = InEnvironment { cache: &self.inner, env, name };
         if self.bypassed(options.bypass(), question.key(), &mut asker) {
             let mark = self.inner.take_mark();
-            return Ok(Fragment::new(render_partial(env, template, context.into())?).marked(mark));
+            return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, &self.inner.settings);
         let wanted = question.wanted();
@@ -168,7 +168,7 @@ impl FragmentCache {
                 Ok(match self.verify(&wanted, &mut asker, found.began) {
                     None => cached,
                     Some(verifying) => {
-                        let render = || render_partial(env, template, context.into());
+                        let render = || render_partial(&self.inner, env, template, context.into());
                         Fragment::new(verify_text(cached.into(), verifying, render))
                     }
                 })
@@ -177,9 +177,9 @@ impl FragmentCache {
                 self.prepare(&mut work, &options);
                 self.depend_by_name(&mut work, environment, template);
                 work.enter();
-                let text = render_partial(env, template, context.into())?;
+                let text = render_partial(&self.inner, env, template, context.into())?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark))
+                Ok(work.finish_rendered(text)?.marked(mark))
             }
         }
     }
@@ -324,11 +324,48 @@ impl Drop for LeaveOnDrop<'_> {
     }
 }
 
-/// Renders a partial; markup unless its name says plain text.
-pub(crate) fn render_partial(env: &Environment<'_>, name: &str, context: Value) -> Result<Value, minijinja::Error> {
-    let captured = env.get_template(name)?.render_captured(lazy::resolving(context))?;
+/// Renders a partial; markup unless its name says plain text. Its template is looked up again where MiniJinja may have
+/// answered with an older text.
+pub(crate) fn render_partial(
+    cache: &Inner,
+    env: &Environment<'_>,
+    name: &str,
+    context: Value,
+) -> Result<Value, minijinja::Error> {
+    let _inside = Nested::begin()?;
+    let (template, _) = context::look_up(cache.id, || env.get_template(name));
+    let captured = template?.render_captured(lazy::resolving(context))?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
+}
+
+/// How deep a render may be that the crate starts: MiniJinja's own limit begins anew with each render. A partial counts
+/// twice, as a render and as its template, so that as many partials as includes fit into one another.
+const MOST_LEVELS: usize = 100;
+
+/// The same in bytes of stack, because a build without optimisation needs 25 kB for a partial and 17 for a macro in it:
+/// half of what a thread has by default.
+const MOST_STACK: usize = 1 << 20;
+
+/// A render that the crate starts, perhaps inside another one.
+pub(crate) struct Nested(());
+
+impl Nested {
+    pub(crate) fn begin() -> Result<Nested, minijinja::Error> {
+        let nested = Nested(());
+        let nesting = context::nest(1);
+        if nesting.levels > MOST_LEVELS || nesting.stack() > MOST_STACK {
+            // In the words of MiniJinja for an include.
+            return Err(invalid("recursion limit exceeded".into()));
+        }
+        Ok(nested)
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        context::nest(-1);
+    }
 }
 
 fn invalid(message: String) -> minijinja::Error {

@@ -1,10 +1,13 @@
 //! Holes: the places of a page that are filled in anew for each request, while the rest of it is cached.
 //!
-//! Owns what a template leaves where a hole is, and how that is found again in the rendered page. Who fills holes, and
-//! when, is in `http/`. A mark holds 128 random bits and is good for one request, so no text that a visitor wrote is
-//! ever taken for one.
+//! Owns what a template leaves where a hole is, how that is found again in the rendered page, and how it is recognised
+//! in a text that is to be stored. Who fills holes, and when, is in `http/`. A mark is 128 random bits and is good
+//! until its request ends, so no text that a visitor wrote is ever taken for one.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,56 +26,93 @@ impl Call {
     }
 }
 
+/// The holes of all requests under way, by their marks: the text of a request may be stored on any thread.
+static OPEN: RwLock<BTreeMap<u128, String>> = RwLock::new(BTreeMap::new());
+
 /// The holes that the page of one request has.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Holes {
-    /// How each mark begins.
-    mark: String,
-    calls: Mutex<Vec<Call>>,
+    /// Keyed, so that marks which a client saw tell it no other.
+    random: RandomState,
+    calls: Mutex<BTreeMap<u128, Call>>,
 }
 
-const END: &str = "-->";
+const START: &[u8] = b"<!--hole ";
+const END: &[u8] = b"-->";
+
+/// A mark in decimal: digits outlast most of what escapes, quotes or capitalises a text.
+const DIGITS: usize = 39;
 
 impl Holes {
     pub(crate) fn new() -> Holes {
-        let random = ahash::RandomState::new();
-        let mark = format!("<!--hole {:016x}{:016x} ", random.hash_one(0), random.hash_one(1));
-        Holes { mark, calls: Mutex::default() }
+        Holes::default()
     }
 
     /// What the template prints where the hole is.
     pub(crate) fn add(&self, call: Call) -> String {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.push(call);
-        format!("{}{}{END}", self.mark, calls.len() - 1)
+        let mut calls = self.calls();
+        let half = |half: u8| u128::from(self.random.hash_one((half, calls.len())));
+        let mark = half(0) << 64 | half(1);
+        OPEN.write().unwrap_or_else(PoisonError::into_inner).insert(mark, call.name.clone());
+        calls.insert(mark, call);
+        format!("<!--hole {mark:0DIGITS$}-->")
     }
 
     /// Whether there are any.
     pub(crate) fn any(&self) -> bool {
-        !self.calls.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.calls().is_empty()
     }
 
     /// Where the holes are in a rendered page, in its order: the place of each mark, and the call.
-    pub(crate) fn find(&self, page: &[u8]) -> Vec<(std::ops::Range<usize>, Call)> {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = Vec::new();
-        let mut from = 0;
-        while let Some(at) = position(&page[from..], self.mark.as_bytes()) {
-            let start = from + at;
-            from = start + self.mark.len();
-            let Some(length) = position(&page[from..], END.as_bytes()) else { break };
-            let number = std::str::from_utf8(&page[from..from + length]).ok().and_then(|text| text.parse().ok());
-            if let Some(call) = number.and_then(|number: usize| calls.get(number)) {
-                from += length + END.len();
-                found.push((start..from, call.clone()));
-            }
-        }
-        found
+    pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, Call)> {
+        let calls = self.calls();
+        let whole = |(at, mark)| {
+            let range = at - page[..at].ends_with(START).then_some(START.len())?..at + DIGITS + END.len();
+            let call = calls.get(&mark).filter(|_| page[at + DIGITS..].starts_with(END))?;
+            Some((range, call.clone()))
+        };
+        numbers(page).filter_map(whole).collect()
+    }
+
+    /// The name of a hole of this page whose mark is in a text.
+    pub(crate) fn left_in(&self, text: &[u8]) -> Option<String> {
+        let calls = self.calls();
+        numbers(text).find_map(|(_, mark)| calls.get(&mark).map(|call| call.name.clone()))
+    }
+
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<u128, Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+impl Drop for Holes {
+    fn drop(&mut self) {
+        let mut open = OPEN.write().unwrap_or_else(PoisonError::into_inner);
+        self.calls().keys().for_each(|mark| drop(open.remove(mark)));
+    }
+}
+
+/// The name of a hole whose mark is in a text, of whatever request under way.
+pub(crate) fn left_in(text: &[u8]) -> Option<String> {
+    let open = || OPEN.read().unwrap_or_else(PoisonError::into_inner);
+    if open().is_empty() {
+        return None;
+    }
+    numbers(text).find_map(|(_, mark)| open().get(&mark).cloned())
+}
+
+/// Every place in a text at which a mark's digits may stand, and the number they are.
+fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, u128)> {
+    let mut next = 0;
+    let runs = text.split(|byte| !byte.is_ascii_digit()).map(move |run| {
+        let at = next;
+        next += run.len() + 1;
+        (at, run)
+    });
+    runs.flat_map(|(at, run)| {
+        let digits = run.windows(DIGITS).enumerate();
+        digits.filter_map(move |(by, digits)| Some((at + by, std::str::from_utf8(digits).ok()?.parse().ok()?)))
+    })
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -87,12 +127,11 @@ mod tests {
     fn marks_are_found_where_they_stand() {
         let holes = Holes::new();
         let (a, b) = (holes.add(call("a")), holes.add(call("b")));
-        let page = format!("<p>{b}</p>{a}{b}");
+        let page = format!("<p>{b}</p>{a}{b}7");
         let found = holes.find(page.as_bytes());
         let names: Vec<&str> = found.iter().map(|(_, call)| call.name.as_str()).collect();
         assert_eq!(names, ["b", "a", "b"]);
-        assert!(found.iter().all(|(range, _)| page[range.clone()].starts_with("<!--hole ")));
-        assert!(page[..found[0].0.start].ends_with("<p>"));
+        assert!(found.iter().all(|(range, call)| page[range.clone()] == *if call.name == "a" { &a } else { &b }));
     }
 
     #[test]
@@ -100,15 +139,28 @@ mod tests {
         let (holes, others) = (Holes::new(), Holes::new());
         holes.add(call("a"));
         let page = others.add(call("a"));
-        assert!(holes.find(page.as_bytes()).is_empty());
+        assert!(holes.find(page.as_bytes()).is_empty() && holes.left_in(page.as_bytes()).is_none());
     }
 
     #[test]
-    fn a_mark_that_is_cut_off_or_names_no_call_is_text() {
+    fn a_mark_that_is_cut_off_or_was_changed_is_left_in_the_text() {
         let holes = Holes::new();
         let mark = holes.add(call("a"));
-        assert!(holes.find(&mark.as_bytes()[..mark.len() - 1]).is_empty());
-        assert!(holes.find(mark.replace(" 0-->", " 1-->").as_bytes()).is_empty());
-        assert!(holes.find(mark.replace(" 0-->", " x-->").as_bytes()).is_empty());
+        let changed = [&mark[..mark.len() - 1], &mark[1..], &mark.to_uppercase(), &mark.replace(' ', "%20")];
+        for text in changed {
+            assert!(holes.find(text.as_bytes()).is_empty(), "{text}");
+            assert_eq!(holes.left_in(text.as_bytes()).as_deref(), Some("a"), "{text}");
+            assert_eq!(left_in(text.as_bytes()).as_deref(), Some("a"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_a_mark_until_its_request_ends() {
+        let holes = Holes::new();
+        let mark = holes.add(call("a"));
+        let forged = format!("{mark:.40}{}", "340282366920938463463374607431768211456".repeat(3));
+        assert_eq!((left_in(mark.as_bytes()).as_deref(), left_in(forged.as_bytes())), (Some("a"), None));
+        drop(holes);
+        assert_eq!(left_in(mark.as_bytes()), None);
     }
 }

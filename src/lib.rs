@@ -16,7 +16,6 @@
 #![cfg_attr(not(feature = "shared"), allow(unreachable_code, unused_variables))]
 
 mod asker;
-mod began;
 mod builder;
 mod cache;
 mod clock;

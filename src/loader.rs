@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, Rewritten, lowered, measured};
+use crate::compile::{Extends, Rewritten, lowered, marked, measured, trap};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -99,10 +99,11 @@ impl FragmentCache {
         let same = template.is_added_as(source);
         let generation = template.generation() + u64::from(!same);
         let seen = Seen { generation, load: None };
-        let mut text = rewritten.text.unwrap_or_else(|| source.to_owned());
-        mark(&mut text, env.syntax(), id_of(environment, name), seen.generation);
+        let (id, used) = (id_of(environment, name), names::USED);
+        let text = rewritten.text.as_deref().unwrap_or(source);
+        let text = marked(text, env.syntax(), &format!("none is {used}({id}, {generation})"));
         env.add_template_owned(name.to_owned(), text)?;
-        self.inner.templates.add(id_of(environment, name), &template);
+        self.inner.templates.add(id, &template);
         if !same {
             template.change(&self.inner.floors);
         }
@@ -119,8 +120,9 @@ impl FragmentCache {
         Ok(())
     }
 
-    /// Gives the plain MiniJinja text of a template with cache blocks, for those who load templates in another way.
-    /// Fragments of such templates do not depend on the templates they include.
+    /// Gives the plain MiniJinja text of a template, for those who load templates in another way: with its cache blocks
+    /// lowered, and with marks that tell the cache when a render of it begins and ends. Pass pages without cache blocks
+    /// through it as well. Fragments of such templates do not depend on the templates they include.
     ///
     /// # Errors
     ///
@@ -128,7 +130,8 @@ impl FragmentCache {
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = lowered(source, name, syntax)?;
         self.inner.observers.labels.note_blocks(BY_NAME, name, &rewritten.blocks);
-        Ok(rewritten.text.map_or(Cow::Borrowed(source), Cow::Owned))
+        let text = rewritten.text.as_deref().unwrap_or(source);
+        Ok(marked(text, syntax, &format!("none is {}", names::BEGINS)).into())
     }
 
     /// Notes how to look into what a loader loads from; forgotten with the loader.
@@ -194,6 +197,36 @@ impl Inner {
         }
     }
 
+    /// Notes the look-up of a template, if it was added in memory: no freshness check shows that.
+    pub(crate) fn note_added(&self, template: &minijinja::Template<'_, '_>) {
+        let mark = added_mark(template.source());
+        if let Some(dependency) = mark.and_then(|(id, generation)| self.added(id, generation)) {
+            context::looked_up(self.id, dependency);
+        }
+    }
+
+    /// Refuses an environment with another syntax than the one that a loader lowers templates by.
+    pub(crate) fn check_syntax(&self, env: &Environment<'_>) -> Result<(), Error> {
+        if is_same_syntax(&self.settings.syntax, env.syntax()) { Ok(()) } else { Err(wrong_syntax()) }
+    }
+
+    /// Notes the syntax of an environment, which a loader may come to serve.
+    pub(crate) fn note_syntax(&self, syntax: &SyntaxConfig) {
+        let mut known = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|known| is_same_syntax(known, syntax)) {
+            known.push(syntax.clone());
+        }
+    }
+
+    /// What a loader puts before a template, so that environments with another syntax fail.
+    fn traps(&self) -> String {
+        let ours = &self.settings.syntax;
+        let mut others = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        others.push(SyntaxConfig::default());
+        others.retain(|other| other.block_delimiters() != ours.block_delimiters());
+        others.iter().map(|other| trap(ours, other)).collect()
+    }
+
     /// The template added in memory under an id.
     pub(crate) fn added(&self, id: u64, generation: u64) -> Option<Dependency> {
         let template = self.templates.added(id)?;
@@ -202,52 +235,38 @@ impl Inner {
 }
 
 /// The mark of an added template, if `source` is one: its id and generation.
-pub(crate) fn added_mark(source: &str) -> Option<(u64, u64)> {
-    let (_, mark) = source.rsplit_once(names::USED)?;
+fn added_mark(source: &str) -> Option<(u64, u64)> {
+    let (_, mark) = source.split_once(names::USED)?;
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
     let (id, generation) = numbers.split_once(", ")?;
     Some((id.parse().ok()?, generation.parse().ok()?))
 }
 
+fn is_same_syntax(one: &SyntaxConfig, other: &SyntaxConfig) -> bool {
+    one.block_delimiters() == other.block_delimiters()
+        && one.variable_delimiters() == other.variable_delimiters()
+        && one.comment_delimiters() == other.comment_delimiters()
+        && line_prefixes(one) == line_prefixes(other)
+        && one.trim_blocks() == other.trim_blocks()
+        && one.lstrip_blocks() == other.lstrip_blocks()
+        && one.keep_trailing_newline() == other.keep_trailing_newline()
+}
+
+fn line_prefixes(syntax: &SyntaxConfig) -> [&str; 2] {
+    [syntax.line_statement_prefix(), syntax.line_comment_prefix()].map(Option::unwrap_or_default)
+}
+
+/// The error of an environment with another syntax than its templates.
+pub(crate) fn wrong_syntax() -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        "the environment's syntax is not the one its templates were loaded by: give the same to \
+         FragmentCache::builder().syntax(…) and to Environment::set_syntax",
+    )
+}
+
 fn id_of(environment: u64, name: &str) -> u64 {
     tag_hash(TagClass::Environment, environment, name.as_bytes())
-}
-
-/// Lets a template say that it is used, without printing anything: first thing, so that the work of a render counts
-/// from its beginning. Where the first line starts with what must start a line, last thing.
-fn mark(text: &mut String, syntax: &SyntaxConfig, id: u64, generation: u64) {
-    let (start, end) = syntax.block_delimiters();
-    let used = names::USED;
-    let mark = format!("{start}+ if none is {used}({id}, {generation}) {end}{start} endif +{end}");
-    if !needs_line_start(text, syntax) {
-        text.insert_str(0, &mark);
-        return;
-    }
-    if !syntax.keep_trailing_newline() {
-        // What MiniJinja would cut off the end of the template is no longer at its end.
-        for newline in ['\n', '\r'] {
-            if text.ends_with(newline) {
-                text.pop();
-            }
-        }
-    }
-    let last = text.rsplit('\n').next().unwrap_or_default();
-    if line_prefixes(syntax).any(|prefix| last.contains(prefix)) {
-        text.push('\n');
-    }
-    text.push_str(&mark);
-}
-
-/// Whether a template's first line is one that MiniJinja treats by how it starts.
-fn needs_line_start(text: &str, syntax: &SyntaxConfig) -> bool {
-    let line = text.trim_start();
-    let stripped = syntax.lstrip_blocks() && line.len() < text.len();
-    stripped || line_prefixes(syntax).any(|prefix| line.starts_with(prefix))
-}
-
-fn line_prefixes(syntax: &SyntaxConfig) -> impl Iterator<Item = &str> {
-    let prefixes = [syntax.line_statement_prefix(), syntax.line_comment_prefix()];
-    prefixes.into_iter().flatten().filter(|prefix| !prefix.is_empty())
 }
 
 /// A template as it is, without loading it into anything.
@@ -280,22 +299,24 @@ fn serve(
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
     }
-    let inner = Arc::clone(inner);
+    let cache = Arc::clone(inner);
     let check = move || {
         under_way.settle();
         let template = under_way.template();
         let current = template.generation() == seen.generation;
         if current {
-            looked_up(&inner, template, Seen { load: None, ..seen });
+            looked_up(&cache, template, Seen { load: None, ..seen });
         }
         current
     };
-    Ok(Some(TemplateSource::new(rewritten.text.unwrap_or(source)).with_uptodate_check(check)))
+    let text = rewritten.text.unwrap_or(source);
+    let text = marked(&text, &inner.settings.syntax, &format!("true is {}", names::BEGINS));
+    Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
 }
 
 fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
     let dependency = Dependency { template: Arc::clone(template), seen };
-    context::looked_up(inner.id, dependency, || inner.begin());
+    context::looked_up(inner.id, dependency);
 }
 
 /// The folder as an absolute path, so that what a watcher reports can be compared with it.

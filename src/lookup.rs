@@ -247,7 +247,9 @@ impl FragmentCache {
             asks: inner.shared.as_ref().is_some_and(|shared| shared.asks(wanted)),
         };
         let admits = |begin: Begin| {
-            inner.vouches(begin.at, origin.arrived) && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
+            begin != Begin::UNSEEN
+                && inner.vouches(begin.at, origin.arrived)
+                && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
         };
         inner.flights.board(&passenger, admits)
     }

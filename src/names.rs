@@ -24,8 +24,15 @@ pub(crate) const TICKET: &str = "__fragment";
 
 /// Flag of [`OPEN`]: the body calls `super()`.
 pub(crate) const FLAG_SUPER: u32 = 1;
-/// Test: notes that a template added in memory was used.
+/// Test: notes that a template begins. The first of all, and so the one that MiniJinja names in its error where the
+/// environment was not registered.
+pub(crate) const BEGINS: &str = "_fragment.needs_add_to_environment";
+/// Test: the same for a template added in memory, and that it was used.
 pub(crate) const USED: &str = "_fragment.used";
+/// Test: notes that a template ends.
+pub(crate) const ENDS: &str = "_fragment.ends";
+/// Test: fails a render in another syntax than the template's.
+pub(crate) const WRONG_SYNTAX: &str = "_fragment.wrong_syntax";
 
 /// Test: whether the include that follows is measured; takes its name, unless it was taken.
 pub(crate) const MEASURED: &str = "_fragment.measured";

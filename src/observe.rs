@@ -54,6 +54,7 @@ use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
+use crate::error::{Error, ErrorKind};
 use crate::export;
 use crate::lookup::Wanted;
 use crate::trace;
@@ -316,6 +317,18 @@ impl Inner {
         subject.label.count(Rare::Errors);
         if self.observers.subscribers.any() {
             self.observers.subscribers.tell(Interest::Changes, Happened::Failed { about: subject.about() });
+        }
+    }
+
+    /// Says once for a fragment that it cannot be stored where it stands.
+    pub(crate) fn report_unseen_start(&self, label: &Label) {
+        if label.note_unseen_start() {
+            let message = format!(
+                "{}: not stored, because the cache did not see its render start: load the page through the cache \
+                 (path_loader, loader, add_template or rewrite), or render it inside FragmentCache::scope",
+                label.name
+            );
+            self.report(&Error::new(ErrorKind::Templates, message));
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) struct Begin {
 }
 
 impl Begin {
+    /// Of a render whose start was not seen: before everything, so that no result of it is valid.
+    pub(crate) const UNSEEN: Begin = Begin { stamp: 0, shared: 0, at: 0 };
+
     pub(crate) fn earliest(self, other: Begin) -> Begin {
         Begin { stamp: self.stamp.min(other.stamp), shared: self.shared.min(other.shared), at: self.at.min(other.at) }
     }

@@ -14,13 +14,16 @@ mod lazy_key;
 mod probes;
 mod rendering;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
-use self::rendering::{RenderEnd, Rendering};
+use self::rendering::{RenderStart, Rendering};
 use crate::cache::{FragmentCache, Inner};
 use crate::compile::Extends;
 use crate::context;
@@ -32,7 +35,7 @@ use crate::lookup::Lookup;
 use crate::names;
 use crate::observe::{Bypass, Verifying, marked};
 use crate::question::Question;
-use crate::record::Tag;
+use crate::record::{Dependency, Tag};
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
@@ -43,6 +46,8 @@ const ENVIRONMENT: &str = "_fragment.environment";
 struct Binding {
     cache: FragmentCache,
     environment: u64,
+    /// Whether the environment was seen to have the syntax of the cache's loaders.
+    syntax_checked: Arc<AtomicBool>,
 }
 
 /// A body that is being rendered. Boxed: every render that hits makes room for it and moves it about.
@@ -93,7 +98,8 @@ impl FragmentCache {
     }
 
     fn register(&self, env: &mut Environment<'_>, environment: u64) {
-        let binding = Binding { cache: self.clone(), environment };
+        self.inner.note_syntax(env.syntax());
+        let binding = Binding { cache: self.clone(), environment, syntax_checked: Arc::default() };
         let bound = |f: fn(&Binding, &mut State<'_, '_>, &[Value]) -> Result<Value, Error>| {
             let binding = binding.clone();
             move |state: &mut State<'_, '_>, args: &[Value]| f(&binding, state, args)
@@ -114,9 +120,15 @@ impl FragmentCache {
         env.add_filter(names::LOAD, bound(Binding::load));
         env.add_filter(names::CAPTURED, captured);
         env.add_filter(names::UNTOUCHED, untouched);
-        env.add_test(names::USED, {
-            let binding = binding.clone();
-            move |_: &Value, id: u64, generation: u64| binding.used(id, generation)
+        let (begins, used) = (binding.clone(), binding.clone());
+        env.add_test(names::BEGINS, move |state: &mut State<'_, '_>, loaded: &Value| begins.begins(state, loaded));
+        env.add_test(names::USED, move |state: &mut State<'_, '_>, _: &Value, id: u64, generation: u64| {
+            used.used(state, id, generation)
+        });
+        env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(loader::wrong_syntax()));
+        env.add_test(names::ENDS, |state: &mut State<'_, '_>, _: &Value| {
+            RenderStart::template_ends(state);
+            false
         });
         let ids = [self.inner.id, environment].map(Value::from);
         env.add_filter(ENVIRONMENT, move |_: &Value| Value::from_iter(ids.clone()));
@@ -220,7 +232,6 @@ impl Binding {
                     match self.cache.verify(&wanted, &mut asker, began) {
                         None => {
                             context::set_hit(self.cache.inner.marked_hit(text));
-                            RenderEnd::see(state);
                             return false;
                         }
                         Some(verifying) => {
@@ -282,14 +293,14 @@ impl Binding {
             None => return Err(foreign_call(names::OPEN)),
         };
         if flags & names::FLAG_SUPER as usize != 0 {
-            self.check_parents(source, parent)?;
+            self.check_parents(source, parent, &rendering.imported)?;
         }
         let options = block_options(options).map_err(|error| in_block(source, error))?;
         match &mut open {
             Open::Compute(work) => {
                 options.label.iter().for_each(|name| work.call(name));
                 self.cache.prepare(work, &options);
-                self.depend_on_render(work);
+                self.depend_on_render(work, &rendering.imported);
                 work.enter();
             }
             Open::Verify(verify) => verify.verifying.work().into_iter().for_each(Work::enter),
@@ -301,22 +312,20 @@ impl Binding {
     }
 
     /// A fragment depends on what its render imported or extended before it, and on its environment.
-    fn depend_on_render(&self, work: &mut Work) {
-        let imported = context::imported(self.cache.inner.id);
+    fn depend_on_render(&self, work: &mut Work, imported: &[Dependency]) {
         let environment = Tag::environment(self.environment);
         work.note(|record| {
             record.tag(environment);
-            imported.into_iter().for_each(|dependency| record.depend(dependency));
+            imported.iter().for_each(|dependency| record.depend(dependency.clone()));
         });
     }
 
     /// A body that calls `super()` may be cached only if every `extends` above it is a literal: the chain is then
     /// part of what its template is.
-    fn check_parents(&self, source: &str, parent: &Value) -> Result<(), Error> {
+    fn check_parents(&self, source: &str, parent: &Value, parents: &[Dependency]) -> Result<(), Error> {
         let refuse = |why: String| {
             Err(Error::new(ErrorKind::InvalidOperation, format!("cache `{source}`: super() in a cached body {why}")))
         };
-        let parents = context::imported(self.cache.inner.id);
         if parents.is_empty() {
             return refuse(format!(
                 "needs the parent {parent} to be loaded through the cache (loader or add_template)"
@@ -335,25 +344,37 @@ impl Binding {
     /// fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
-        Rendering::of(state, &self.cache.inner);
+        let inner = &self.cache.inner;
         if let Some(wanted) = name.as_str() {
-            context::import(|| {
+            let ((), seen) = context::look_up(inner.id, || {
                 // A failure is the import's own to report.
-                if let Ok(template) = state.get_template(wanted)
-                    && let Some((id, generation)) = loader::added_mark(template.source())
-                {
-                    self.used(id, generation);
+                if let Ok(template) = state.get_template(wanted) {
+                    inner.note_added(&template);
                 }
             });
+            Rendering::of(state, inner).imported.extend(seen);
         }
         Ok(name.clone())
     }
 
-    /// `none is _fragment.used(ID, GENERATION)`, at the end of each template added in memory.
-    fn used(&self, id: u64, generation: u64) -> bool {
+    /// `LOADED is _fragment.begins`, at the start of each template, `LOADED` being whether a loader of the cache serves it.
+    fn begins(&self, state: &mut State<'_, '_>, loaded: &Value) -> Result<bool, Error> {
+        if loaded.is_true() && !self.syntax_checked.load(Ordering::Relaxed) {
+            self.cache.inner.check_syntax(state.env())?;
+            self.syntax_checked.store(true, Ordering::Relaxed);
+        }
+        RenderStart::template_begins(state, &self.cache.inner);
+        Ok(false)
+    }
+
+    /// `none is _fragment.used(ID, GENERATION)`, at the start of each template added in memory.
+    fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64) -> bool {
         let inner = &self.cache.inner;
-        if let Some(dependency) = inner.added(id, generation) {
-            context::looked_up(inner.id, dependency, || inner.begin());
+        RenderStart::template_begins(state, inner);
+        if context::is_enclosed()
+            && let Some(dependency) = inner.added(id, generation)
+        {
+            context::looked_up(inner.id, dependency);
         }
         false
     }
@@ -413,7 +434,7 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         work.note(|record| record.uncacheable = true);
     }
     let mark = work.mark();
-    work.finish(Body::Text(body.clone()));
+    work.finish_rendered(body.clone())?;
     Ok(marked(body.clone(), mark))
 }
 

@@ -27,8 +27,8 @@ impl FragmentCache {
     /// Opens a scope: everything cached inside counts as begun here.
     ///
     /// A handler that loads data first and renders afterwards opens a scope before it loads. If the data is invalidated
-    /// in between, what is rendered from it is shown once and not stored. A render without a scope counts as begun with
-    /// its first template look-up.
+    /// in between, what is rendered from it is shown once and not stored. A render without a scope counts as begun
+    /// with the first statement of its template.
     ///
     /// ```
     /// use minijinja::{Environment, context};

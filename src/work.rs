@@ -14,7 +14,9 @@ use crate::cache::Inner;
 use crate::clock::{Nanos, nanos};
 use crate::context::{self, Frame, FrameId, Role};
 use crate::entry::{Body, Entry, Fragment, Terms};
+use crate::error::{Error, ErrorKind};
 use crate::flight::Lead;
+use crate::hole;
 use crate::identity::{Kind, is_of};
 use crate::lookup::{Origin, Wanted};
 use crate::observe::{About, Label, MissReason, Noted, Rare, Rejection, Subject};
@@ -190,10 +192,28 @@ impl Work {
         }
     }
 
+    /// Finishes with what a template rendered, unless it holds a hole: a template is told so.
+    pub(crate) fn finish_rendered(self, text: Value) -> Result<Fragment, minijinja::Error> {
+        match self.hole_in(&Body::Text(text.clone())) {
+            Some(refused) => Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, refused)),
+            None => Ok(self.finish_text(text)),
+        }
+    }
+
     /// Finishes with a text.
     pub(crate) fn finish_text(self, text: Value) -> Fragment {
         self.finish(Body::Text(text.clone()));
         Fragment::new(text)
+    }
+
+    /// Why it may not be stored, if a hole was printed in it: one that is good for this request alone.
+    fn hole_in(&self, body: &Body) -> Option<String> {
+        let hole = hole::left_in(body.bytes())?;
+        let label = &self.subject.label.name;
+        Some(format!(
+            "{label}: the hole {hole:?} cannot stand inside a cached fragment, which is shown on other pages too; \
+             print it outside"
+        ))
     }
 
     /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
@@ -201,7 +221,11 @@ impl Work {
     pub(crate) fn finish(mut self, body: Body) -> bool {
         self.finished = true;
         self.inner.counters.count(Counter::renders);
-        let record = self.take_record();
+        let mut record = self.take_record();
+        if let Some(refused) = self.hole_in(&body) {
+            record.uncacheable = true;
+            self.inner.report(&Error::new(ErrorKind::Config, refused));
+        }
         let body = match body {
             Body::Text(text) => Body::Text(self.inner.unmarked_text(text)),
             body => body,
@@ -244,6 +268,9 @@ impl Work {
         let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
         let rejected = if entry.record.uncacheable {
             Some(Rejection::Uncacheable)
+        } else if entry.record.begin == Begin::UNSEEN {
+            self.inner.report_unseen_start(&self.subject.label);
+            Some(Rejection::StartUnseen)
         } else if self.lead.is_none() {
             Some(Rejection::Apart)
         } else if !valid {

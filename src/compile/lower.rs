@@ -3,7 +3,6 @@
 //! Owns the text that takes a tag's place, including what a line statement does to the white space
 //! around it. Which tags belong together is left to `blocks`.
 
-use std::fmt::Write;
 use std::ops::Range;
 
 use minijinja::Environment;
@@ -120,10 +119,16 @@ impl Lowering<'_, '_> {
             return;
         }
         let line_break = self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
+        tag.out.push_str(&self.line_end(index, line_break));
+    }
+
+    /// Ends a tag that stands in place of a line, with the line break of that.
+    pub(crate) fn line_end(&self, index: usize, line_break: &str) -> String {
+        let end = self.syntax.block_delimiters().1;
         if self.next_line_needs_its_start(index) {
-            let _ = write!(tag.out, "-{end}{line_break}");
+            format!("-{end}{line_break}")
         } else {
-            let _ = write!(tag.out, "{line_break}+{end}");
+            format!("{line_break}+{end}")
         }
     }
 

@@ -125,7 +125,8 @@ impl CacheControl {
         self
     }
 
-    /// How long after its lifetime it may still be served while a cache fetches it anew (RFC 5861 §3).
+    /// How long after its lifetime it may still be served while a cache fetches it anew (RFC 5861 §3). Browsers do so
+    /// too, also after a `max-age` of 0; caches that serve several clients do not beside an `s-maxage` (§5.2.2.10).
     #[must_use]
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheControl {
         self.stale_while_revalidate = Some(whole_seconds(window));

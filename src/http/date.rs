@@ -4,10 +4,11 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-/// A date in any of the three formats, in whatever case (RFC 9111 §4.2).
+/// A date in any of the three formats, in whatever case (RFC 9111 §4.2), and with whatever weekday: the rest of the
+/// date says which day it is.
 pub(super) fn parse(value: &HeaderValue) -> Option<SystemTime> {
     let text = value.to_str().ok()?;
-    httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&in_usual_case(text))).ok()
+    httpdate::parse_http_date(text).ok().or_else(|| on_any_weekday(&in_usual_case(text)))
 }
 
 /// `None` outside of the years 1970 to 9999, for which HTTP has no form.
@@ -15,6 +16,15 @@ pub(super) fn write(at: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000: u64 = 253_402_300_800;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since.as_secs() < YEAR_10000).then(|| httpdate::fmt_http_date(at).try_into().ok())?
+}
+
+/// A date whose weekday may be that of another one.
+fn on_any_weekday(text: &str) -> Option<SystemTime> {
+    const LONG: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    const SHORT: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let (day, rest) = text.split_at(text.find([',', ' '])?);
+    let names = [LONG, SHORT].into_iter().find(|names| names.contains(&day))?;
+    names.iter().find_map(|name| httpdate::parse_http_date(&format!("{name}{rest}")).ok())
 }
 
 /// Names with a capital, the zone in capitals.
@@ -53,6 +63,22 @@ mod tests {
             assert_eq!(read(text), Some(784_111_777), "{text}");
         }
         for text in ["", "0", "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_day_of_a_date_is_not_its_weekday() {
+        for text in [
+            "Thu, 06 Nov 1994 08:49:37 GMT",
+            "WED, 06 nov 1994 08:49:37 GMT",
+            "Friday, 06-Nov-94 08:49:37 GMT",
+            "Mon Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(read(text), Some(784_111_777), "{text}");
+        }
+        for text in ["Xyz, 06 Nov 1994 08:49:37 GMT", "Thu, 31 Feb 1994 08:49:37 GMT", "Thu", "Thu, ", "Thu, 06 Nov 94"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

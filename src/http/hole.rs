@@ -1,4 +1,6 @@
 //! Filling the holes of a page: what a template left open with `cache_hole`, for each request anew.
+//!
+//! Knows too when a hole of a page cannot be filled, and reports it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,6 +16,7 @@ use http::{Extensions, HeaderMap, Uri};
 use super::make::in_time;
 use super::policy::Policy;
 use crate::error::{Error, ErrorKind};
+use crate::hole::{self, Holes};
 use crate::page::Piece;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -55,6 +58,72 @@ impl fmt::Debug for HoleRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HoleRequest").field("arguments", &self.arguments).finish_non_exhaustive()
     }
+}
+
+/// Why a hole of a page is not filled.
+pub(super) enum Unfilled {
+    /// The page was not read whole, or none of its marks is in it.
+    Unread,
+    /// The mark of this one is in the page, but was changed, or is for a layer outside of this one.
+    Misplaced(String),
+}
+
+impl Unfilled {
+    /// Of a page that is to be stored, where no mark of any request may stay.
+    pub(super) fn in_stored(page: &Bytes, holes: Option<&Holes>) -> Option<Unfilled> {
+        let pieces = pieces(page.clone(), holes);
+        if pieces.len() == 1 && holes.is_some_and(Holes::any) && hole::left_in(page).is_none() {
+            return Some(Unfilled::Unread);
+        }
+        texts(&pieces).find_map(|text| hole::left_in(text)).map(Unfilled::Misplaced)
+    }
+
+    /// Of a page that is passed on: marks that a layer outside of this one made are for that to find.
+    pub(super) fn in_passed(page: &Bytes, holes: Option<&Holes>) -> Option<Unfilled> {
+        let holes = holes?;
+        let pieces = pieces(page.clone(), Some(holes));
+        texts(&pieces).find_map(|text| holes.left_in(text)).map(Unfilled::Misplaced)
+    }
+
+    /// Of a page that is not read whole.
+    pub(super) fn in_unread(holes: Option<&Holes>) -> Option<Unfilled> {
+        holes.is_some_and(Holes::any).then_some(Unfilled::Unread)
+    }
+
+    pub(super) fn report(&self, policy: &Policy) {
+        let message = match self {
+            Unfilled::Unread => {
+                let why = "larger than max_body_bytes, slower than the wait timeout, or compressed inside of the layer";
+                format!("the holes of a page were not filled: it is {why}")
+            }
+            Unfilled::Misplaced(name) => format!(
+                "the hole {name:?} was not filled: print the output of cache_hole as it is, in the page of the layer \
+                 that has the hole"
+            ),
+        };
+        policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
+    }
+}
+
+fn texts(pieces: &[Piece]) -> impl Iterator<Item = &Bytes> {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(bytes) => Some(bytes),
+        Piece::Hole(_) => None,
+    })
+}
+
+/// A page cut where it has holes.
+pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
+    let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
+    let mut pieces = Vec::with_capacity(2 * found.len() + 1);
+    let mut from = 0;
+    for (mark, call) in found {
+        pieces.push(Piece::Text(bytes.slice(from..mark.start)));
+        pieces.push(Piece::Hole(call));
+        from = mark.end;
+    }
+    pieces.push(Piece::Text(bytes.slice(from..)));
+    pieces
 }
 
 /// Takes what an application gave to fill holes with.

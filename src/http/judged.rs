@@ -12,8 +12,10 @@ use http_body::Body;
 
 use super::ask::Facts;
 use super::body::LayerBody;
+use super::cache_control::CacheControl;
 use super::cache_status::{self, Did};
 use super::date;
+use super::hole::{Unfilled, pieces};
 use super::invalidate::path_tags;
 use super::policy::Policy;
 use super::show;
@@ -44,12 +46,15 @@ impl Judged<'_> {
         let mut record = scope.record().clone();
         depend(policy, &mut record, seen);
         let verdict = verdict(policy, facts, head.status, &head.headers, &record);
+        if !CacheControl::is_readable(&head.headers) {
+            Verdict::report_unreadable(policy);
+        }
         Judged { policy, head, record, verdict }
     }
 
-    /// Its holes are not filled.
-    pub(super) fn if_holes_stay(mut self, open: bool) -> Self {
-        self.verdict = self.verdict.if_holes_stay(open, self.policy);
+    /// The same where a hole of it is not filled.
+    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>) -> Self {
+        self.verdict = self.verdict.unless_filled(unfilled, self.policy);
         self
     }
 
@@ -125,18 +130,4 @@ fn depend(policy: &Policy, record: &mut Record, seen: &Parts) {
     let tags = policy.tags_of.iter().flat_map(|tags| tags(seen));
     tags.for_each(|tag| record.tag(cache.tag(tag.into())));
     path_tags(policy, seen).for_each(|tag| record.tag(tag));
-}
-
-/// A page cut where it has holes.
-pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
-    let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
-    let mut pieces = Vec::with_capacity(2 * found.len() + 1);
-    let mut from = 0;
-    for (mark, call) in found {
-        pieces.push(Piece::Text(bytes.slice(from..mark.start)));
-        pieces.push(Piece::Hole(call));
-        from = mark.end;
-    }
-    pieces.push(Piece::Text(bytes.slice(from..)));
-    pieces
 }

@@ -13,6 +13,7 @@ use super::policy::{Policy, Query};
 use super::service::{CacheService, Shared};
 use super::tags::TagHeader;
 use crate::cache::FragmentCache;
+use crate::error::{Error, ErrorKind};
 
 /// Caches whole responses, and lets every page say to other caches what its fragments allow.
 ///
@@ -21,9 +22,14 @@ use crate::cache::FragmentCache;
 /// either a page is `private, no-cache` and is not stored, however cacheable its fragments are. Whatever is said,
 /// fragments tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
 ///
-/// A response to a request with cookies or credentials is never stored, and such a request never gets a stored one,
-/// unless the cookies are keyed ([`session_cookie`](CacheLayer::session_cookie),
-/// [`key_cookies`](CacheLayer::key_cookies)) or [declared irrelevant](CacheLayer::ignore_cookies).
+/// A response to a request with cookies is never stored, and such a request never gets a stored one, unless the cookies
+/// are keyed ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or
+/// [declared irrelevant](CacheLayer::ignore_cookies). With `Authorization` the same holds of a response in which its
+/// handler says none of `public`, `s-maxage` and `must-revalidate`; one that says so is for everybody, whoever asked
+/// first (RFC 9111 §3.5). [`vary(AUTHORIZATION)`](CacheLayer::vary) makes credentials a part of the key. `Vary` names
+/// both headers where requests are told apart by them, so that caches in front do as this one.
+///
+/// A `Cache-Control` of a handler that cannot be read (`no store`, `max-age =0`) counts as `no-store`, and is reported.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,6 +76,9 @@ impl CacheLayer {
     /// How long browsers keep such a page without asking, where that is not as long as caches that can be purged: they
     /// are told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they
     /// ask each time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
+    ///
+    /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
+    /// a page from before an edit.
     pub fn browser_ttl(mut self, ttl: Duration) -> CacheLayer {
         self.policy().browser_ttl = Some(ttl);
         self
@@ -161,7 +170,8 @@ impl CacheLayer {
         self
     }
 
-    /// Passes requests by.
+    /// Passes requests by. Caches in front do not know of it: where it goes by a header, name that with
+    /// [`vary`](CacheLayer::vary) too.
     pub fn bypass_if(mut self, bypass: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> CacheLayer {
         self.policy().bypass_if.push(Arc::new(bypass));
         self
@@ -174,8 +184,12 @@ impl CacheLayer {
     }
 
     /// Tells pages apart by these cookies: a language, a currency. Their pages are private to all caches in front.
+    ///
+    /// A name that no cookie can have (empty, with `=` or `;` in it, with white space around it) is refused wherever
+    /// cookies are named: it is reported and left out.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy().cookies.keyed.extend(names.into_iter().map(Into::into));
+        let names = self.cookie_names("key_cookies", names);
+        self.policy().cookies.keyed.extend(names);
         self
     }
 
@@ -184,7 +198,8 @@ impl CacheLayer {
     /// `If-None-Match` is answered without asking the handler. What ends a session must invalidate its pages: give them
     /// a tag with [`Scope::tag`](crate::Scope::tag).
     pub fn session_cookie(mut self, name: impl Into<String>) -> CacheLayer {
-        self.policy().cookies.sessions.push(name.into());
+        let names = self.cookie_names("session_cookie", [name]);
+        self.policy().cookies.sessions.extend(names);
         self
     }
 
@@ -192,7 +207,8 @@ impl CacheLayer {
     /// handler does not see them. What reads cookies for it (a session layer) belongs inside of this one: what an outer
     /// one notes of a visitor with the request cannot be taken out.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
-        self.policy().cookies.ignored.extend(names.into_iter().map(Into::into));
+        let names = self.cookie_names("ignore_cookies", names);
+        self.policy().cookies.ignored.extend(names);
         self
     }
 
@@ -233,8 +249,16 @@ impl CacheLayer {
     }
 
     /// By which name this cache says in `Cache-Status` (RFC 9211) what it did; `minijinja-cache` by default, `None` to
-    /// say nothing. Neither keys nor tags are in it.
+    /// say nothing. Neither keys nor tags are in it. A name that is not of printable ASCII characters is refused: it is
+    /// reported, and the name before it stays.
     pub fn cache_status(mut self, name: Option<&str>) -> CacheLayer {
+        if let Some(name) = name
+            && !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        {
+            let problem = "cannot stand in a header: use printable ASCII characters; the name before it stays";
+            self.refuse(&format!("cache_status: {name:?} {problem}"));
+            return self;
+        }
         let token = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
         // What is no token becomes a string (RFC 8941 §3.3.3).
         let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
@@ -249,6 +273,9 @@ impl CacheLayer {
     /// of what the visitor gets. A hole that fails stays empty and is reported. The page must not be larger than
     /// [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer: its holes could not be
     /// filled, which is reported.
+    ///
+    /// The output of `cache_hole` is good for one request: printed in a cached fragment, as a value too, it is an error
+    /// of the template, and a text that a handler would store with it is reported and not stored.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;
@@ -277,6 +304,25 @@ impl CacheLayer {
 impl CacheLayer {
     fn policy(&mut self) -> &mut Policy {
         &mut Arc::make_mut(&mut self.shared).policy
+    }
+
+    /// The names that a cookie can have; the others are refused.
+    fn cookie_names<T: Into<String>>(&self, setting: &str, names: impl IntoIterator<Item = T>) -> Vec<String> {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        names.retain(|name| {
+            let breaks = |character: char| matches!(character, '=' | ';') || character.is_control();
+            let possible = !name.is_empty() && name.trim() == name && !name.contains(breaks);
+            if !possible {
+                self.refuse(&format!("{setting}: no cookie is called {name:?}; give the name alone, as it is set"));
+            }
+            possible
+        });
+        names
+    }
+
+    /// Reports a setting that makes no sense.
+    fn refuse(&self, message: &str) {
+        self.shared.policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 }
 

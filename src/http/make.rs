@@ -16,7 +16,8 @@ use http_body::Body;
 use super::ask::Facts;
 use super::body::{Collected, LayerBody, collect};
 use super::cache_status::{Did, Why};
-use super::judged::{Judged, pieces, verdict};
+use super::hole::{Unfilled, pieces};
+use super::judged::{Judged, verdict};
 use super::keep::{Keeping, Missing, varies};
 use super::policy::Policy;
 use super::service::Shared;
@@ -56,16 +57,16 @@ impl<R: Body<Data = Bytes>> Told<R> {
         did.tell(policy.status_name.as_deref(), self.response.headers_mut());
         let Told { response, scope, holes } = self;
         let (head, body) = response.into_parts();
-        if !has_holes(holes.as_deref()) {
+        let Some(unread) = Unfilled::in_unread(holes.as_deref()) else {
             return Response::from_parts(head, LayerBody::through(body).inside(scope));
-        }
+        };
         match scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await {
             Collected::Whole(bytes) => {
                 let body = pieces(bytes, holes.as_deref());
                 show::fill(policy, head, &body, seen).await
             }
             Collected::Apart(body) => {
-                Verdict::report_unfilled(policy);
+                unread.report(policy);
                 Response::from_parts(head, body.inside(scope))
             }
         }
@@ -92,11 +93,12 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let judged = Judged::of(policy, facts, head, &scope, seen);
         match collected {
             Collected::Whole(bytes) => {
+                let judged = judged.unless_filled(Unfilled::in_passed(&bytes, holes.as_deref()).as_ref());
                 let (stored, rest) = judged.page(bytes, holes.as_deref());
                 Shown::made(stored, did).answer_with(rest, policy, seen).await
             }
             Collected::Apart(body) => {
-                let judged = judged.if_holes_stay(has_holes(holes.as_deref()));
+                let judged = judged.unless_filled(Unfilled::in_unread(holes.as_deref()).as_ref());
                 judged.apart(body.inside(scope), seen, did)
             }
         }
@@ -122,14 +124,14 @@ impl<R: Body<Data = Bytes>> Told<R> {
             Collected::Apart(body) => {
                 shared.streams.note(missing.hash(), policy.cache.inner.clock.now());
                 shared.not_stored(missing, work);
-                let judged = judged.if_holes_stay(has_holes(holes.as_deref()));
+                let judged = judged.unless_filled(Unfilled::in_unread(holes.as_deref()).as_ref());
                 return judged.apart(body.inside(scope), seen, did(false));
             }
         };
         let names = varies(policy, &judged.head.headers);
-        let found = holes_are_found(&bytes, holes.as_deref());
-        let whole = found && is_whole(&judged.head.headers, bytes.len());
-        let judged = judged.if_holes_stay(!found);
+        let unfilled = Unfilled::in_stored(&bytes, holes.as_deref());
+        let whole = unfilled.is_none() && is_whole(&judged.head.headers, bytes.len());
+        let judged = judged.unless_filled(unfilled.as_ref());
         let unmarked = judged.unmarked(&bytes, holes.as_deref());
         let (page, rest) = judged.page(bytes, holes.as_deref());
         let Judged { mut record, verdict, .. } = judged;
@@ -159,15 +161,6 @@ impl<R: Body<Data = Bytes>> Told<R> {
     }
 }
 
-fn has_holes(holes: Option<&Holes>) -> bool {
-    holes.is_some_and(Holes::any)
-}
-
-/// Whether what a template left open is to be found; not so in a page that was compressed, say.
-fn holes_are_found(page: &[u8], holes: Option<&Holes>) -> bool {
-    holes.is_none_or(|holes| !holes.any() || !holes.find(page).is_empty())
-}
-
 /// How long a body may take to come.
 fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
     let inner = &policy.cache.inner;
@@ -193,9 +186,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
     let fixed = [
         CONNECTION,

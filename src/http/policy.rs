@@ -128,8 +128,8 @@ impl Policy {
     pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
         let Cookies { keyed, sessions, others_ignored, .. } = &self.cookies;
         let cookies = !others_ignored || !keyed.is_empty() || !sessions.is_empty();
-        let told = if *others_ignored { None } else { Some(&AUTHORIZATION) };
-        self.vary.iter().chain(told).chain(cookies.then_some(&COOKIE))
+        // A page for all is not shown to a request with credentials, also where cookies do not matter.
+        self.vary.iter().chain([&AUTHORIZATION]).chain(cookies.then_some(&COOKIE))
     }
 
     /// How long a response that the route declares may be served after its expiry.

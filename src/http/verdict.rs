@@ -5,12 +5,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::ask::Facts;
 use super::cache_control::CacheControl;
 use super::date;
+use super::hole::Unfilled;
 use super::policy::Policy;
 use super::vary::{self, Vary};
 use crate::clock::{Nanos, nanos};
@@ -43,6 +44,8 @@ impl Verdict {
         let told = match route {
             Some(ttl) => Some(declared(policy, &said, ttl, facts.personal)),
             None if is_silent(&said, status, headers) => Some(CacheControl::private().with_no_cache()),
+            // In words that caches in front can read.
+            None if !CacheControl::is_readable(headers) => Some(said.clone().with_private()),
             None if facts.personal && !said.is_private() && !forbids_storing(&said) => {
                 Some(in_seconds(headers).with_private())
             }
@@ -90,10 +93,10 @@ impl Verdict {
         self
     }
 
-    /// The same of a page whose holes are not filled: nobody keeps that.
-    pub(super) fn if_holes_stay(mut self, open: bool, policy: &Policy) -> Verdict {
-        if open {
-            Verdict::report_unfilled(policy);
+    /// The same of a page with a hole that is not filled: no cache may keep it.
+    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>, policy: &Policy) -> Verdict {
+        if let Some(unfilled) = unfilled {
+            unfilled.report(policy);
             self.lifetime = None;
             self.told = Some(CacheControl::private().with_no_store());
             self.recast = true;
@@ -102,9 +105,9 @@ impl Verdict {
         self
     }
 
-    pub(super) fn report_unfilled(policy: &Policy) {
-        let message = "the holes of a page were not filled: it is larger than max_body_bytes, slower than the wait \
-                       timeout, or compressed inside of the layer";
+    pub(super) fn report_unreadable(policy: &Policy) {
+        let message = "the cache-control of a handler cannot be read and counts as no-store: write directives as name \
+                       or name=value, without spaces inside, with commas between them";
         policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 
@@ -165,9 +168,9 @@ impl Facts {
 
     /// Whether anything about request and response forbids storing it, whatever its lifetime (RFC 9111 §3).
     fn may_store(&self, said: &CacheControl, status: StatusCode, headers: &HeaderMap) -> bool {
-        let whole = !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
-            && !status.is_informational()
-            && !headers.contains_key(CONTENT_RANGE);
+        // `Content-Range` has no meaning with another status (RFC 9110 §14.4).
+        let whole =
+            !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) && !status.is_informational();
         let understood = status.canonical_reason().is_some();
         let kept = !forbids_storing(said) && (understood || !said.is_must_understand());
         let credentials =
@@ -207,17 +210,19 @@ fn is_silent(said: &CacheControl, status: StatusCode, headers: &HeaderMap) -> bo
 /// What a route's lifetime makes of a response that names none.
 fn declared(policy: &Policy, said: &CacheControl, ttl: Duration, personal: bool) -> CacheControl {
     if personal {
-        let told = said.clone().with_private();
+        let told = said.clone().with_private().with_windows_within(Duration::ZERO);
         return match policy.browser_ttl {
             Some(browser) if !browser.is_zero() => told.max_age(browser),
             _ => told.with_no_cache(),
         };
     }
     let told = said.clone().with_public();
-    let mut told = match policy.browser_ttl {
-        Some(browser) => told.max_age(browser).s_maxage(ttl),
-        None => told.max_age(ttl),
-    };
+    if let Some(browser) = policy.browser_ttl {
+        // Browsers may use a window as shared caches may (RFC 5861), and would show a page from before an edit. Shared
+        // caches may not use it beside `s-maxage` (RFC 9111 §5.2.2.10).
+        return told.max_age(browser).s_maxage(ttl).with_windows_within(Duration::ZERO);
+    }
+    let mut told = told.max_age(ttl);
     if !policy.stale_while_revalidate.is_zero() {
         told = told.stale_while_revalidate(policy.stale_while_revalidate);
     }
@@ -249,7 +254,7 @@ fn in_seconds(headers: &HeaderMap) -> CacheControl {
 /// The lifetime that `Expires` names; none at all if that is no date.
 fn expires_in(headers: &HeaderMap) -> Option<Duration> {
     let expires = headers.get(EXPIRES)?;
-    let date = dated(headers, &DATE).unwrap_or_else(SystemTime::now);
+    let date = dates(headers).max().unwrap_or_else(SystemTime::now);
     let several = headers.get_all(EXPIRES).iter().count() > 1;
     let until = if several { None } else { date::parse(expires) };
     Some(until.and_then(|until| until.duration_since(date).ok()).unwrap_or_default())
@@ -266,21 +271,23 @@ fn grace(said: &CacheControl) -> Grace {
 /// How old a response is that came from somewhere else: what it says itself, or by its date (RFC 9111 §4.2.3).
 fn age(headers: &HeaderMap) -> Duration {
     let said = headers.get(AGE).and_then(|age| age.to_str().ok());
-    // What is more than a number can hold is very old.
-    let digits = said.map(|said| said.split(',').next().unwrap_or_default().trim());
+    // Of a list the first counts, without its parameters. What is more than a number can hold is very old.
+    let digits = said.map(|said| said.split([',', ';']).next().unwrap_or_default().trim());
     let digits = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
     let said = digits.map(|digits| digits.parse().unwrap_or(u64::from(u32::MAX)));
-    let apparent = dated(headers, &DATE).and_then(|date| SystemTime::now().duration_since(date).ok());
+    let apparent = dates(headers).min().and_then(|date| SystemTime::now().duration_since(date).ok());
     // A date has whole seconds: one that was made just now seems to be up to a second old.
     let apparent = apparent.unwrap_or_default().as_secs().saturating_sub(1);
     Duration::from_secs(said.unwrap_or_default().max(apparent))
 }
 
-fn dated(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    headers.get(name).and_then(date::parse)
+/// When it was made, by each line that says so.
+fn dates(headers: &HeaderMap) -> impl Iterator<Item = SystemTime> {
+    headers.get_all(DATE).into_iter().filter_map(date::parse)
 }
 
 /// Whether a body of so many bytes is all that the response announces.
 pub(super) fn is_whole(headers: &HeaderMap, length: usize) -> bool {
-    headers.get(CONTENT_LENGTH).is_none_or(|announced| announced.to_str().is_ok_and(|it| it == length.to_string()))
+    let mut announced = headers.get_all(CONTENT_LENGTH).iter();
+    announced.all(|announced| announced.to_str().is_ok_and(|it| it == length.to_string()))
 }

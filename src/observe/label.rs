@@ -178,6 +178,8 @@ struct Hot {
 pub(crate) struct Label {
     hot: [Hot; SHARDS],
     rare: [AtomicU64; RARE],
+    /// Whether it was reported that the start of a render around it was not seen.
+    start_unseen: AtomicBool,
     /// Insertions and removals are told by different threads, in no order.
     entries: AtomicI64,
     bytes: AtomicI64,
@@ -197,6 +199,7 @@ impl Label {
         Label {
             hot: Default::default(),
             rare: Default::default(),
+            start_unseen: AtomicBool::new(false),
             entries: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
             name,
@@ -230,6 +233,11 @@ impl Label {
     /// Takes back what turned out to be another label's.
     pub(crate) fn uncount(&self, what: Rare) {
         self.rare[what as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the start of a render around it was not seen; whether that is the first time.
+    pub(crate) fn note_unseen_start(&self) -> bool {
+        !self.start_unseen.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn entered(&self, bytes: u32) {

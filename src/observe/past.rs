@@ -25,7 +25,7 @@ pub(crate) enum Fate {
 }
 
 /// All there are; a slot holds the place of one in here.
-const FATES: [Fate; 10] = [
+const FATES: [Fate; 11] = [
     Fate::Stored,
     Fate::Evicted,
     Fate::Expired,
@@ -36,6 +36,7 @@ const FATES: [Fate; 10] = [
     Fate::Rejected(Rejection::TooLarge),
     Fate::Rejected(Rejection::Expired),
     Fate::Rejected(Rejection::Apart),
+    Fate::Rejected(Rejection::StartUnseen),
 ];
 
 #[derive(Debug, Default)]

@@ -190,6 +190,9 @@ pub enum Rejection {
     Expired,
     /// Somebody else computes the same, and this caller had not waited for that, or no longer.
     Apart,
+    /// It is part of a render whose start the cache did not see, so it may show data from before an invalidation: the
+    /// page was not loaded through the cache, and no scope is around it.
+    StartUnseen,
 }
 
 impl Rejection {
@@ -201,6 +204,7 @@ impl Rejection {
             Rejection::TooLarge => "too-large",
             Rejection::Expired => "expired",
             Rejection::Apart => "apart",
+            Rejection::StartUnseen => "start-unseen",
         }
     }
 }
@@ -213,6 +217,7 @@ impl fmt::Display for Rejection {
             Rejection::TooLarge => "too large",
             Rejection::Expired => "expired when done",
             Rejection::Apart => "computed apart",
+            Rejection::StartUnseen => "start of the render not seen",
         })
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use minijinja::State;
 
-use super::{Binding, Rendering};
+use super::Binding;
+use super::rendering::{RenderStart, Rendering};
 use crate::asker::{Asker, template_in};
 use crate::cache::Inner;
+use crate::context;
 use crate::identity::{TagClass, tag_hash};
 use crate::observe::{FragmentKind, Label};
 use crate::record::{Begin, Dependency};
@@ -38,7 +40,8 @@ impl Named<'_> {
 
 impl Asker for InTemplate<'_, '_, '_, '_> {
     fn begin(&mut self) -> Begin {
-        self.binding.cache.inner.render_begin()
+        let cache = self.binding.cache.inner.id;
+        context::scope_begin(cache).unwrap_or_else(|| RenderStart::of(self.state, cache))
     }
 
     fn template(&mut self, name: &str) -> Option<Dependency> {
@@ -50,7 +53,7 @@ impl Asker for InTemplate<'_, '_, '_, '_> {
     }
 
     fn page(&mut self) -> Option<u64> {
-        // Has the end of the render noticed.
+        // Its end says that the page is complete.
         Rendering::of(self.state, &self.binding.cache.inner);
         Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }

@@ -3,10 +3,10 @@
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};
 
+use super::Binding;
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
 use super::asker::{InTemplate, Named};
 use super::lazy_key::LazyKey;
-use super::{Binding, RenderEnd};
 use crate::context::{self, NoHole};
 use crate::entry::{Body, Found};
 use crate::handler::{render_partial, verify_text};
@@ -81,7 +81,6 @@ impl Binding {
         };
         let refuse = |message: String| in_call(&format!("cache_partial({wanted:?})"), message);
         self.cache.inner.check_auto_reload(state.env())?;
-        RenderEnd::see(state);
         let ttl = match (ttl, given(options, "ttl")?) {
             (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
             (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,
@@ -118,7 +117,7 @@ impl Binding {
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             let mark = self.cache.inner.take_mark();
-            return Ok(marked(render_partial(state.env(), &template, context)?, mark));
+            return Ok(marked(render_partial(&self.cache.inner, state.env(), &template, context)?, mark));
         }
         let looked_up = self.cache.lookup(&wanted, &mut asker);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
@@ -127,19 +126,19 @@ impl Binding {
                 let text = self.cache.inner.marked_hit(text);
                 match self.cache.verify(&wanted, &mut asker, began) {
                     None => Ok(text),
-                    Some(verifying) => {
-                        Ok(verify_text(text, verifying, || render_partial(state.env(), &template, context)))
-                    }
+                    Some(verifying) => Ok(verify_text(text, verifying, || {
+                        render_partial(&self.cache.inner, state.env(), &template, context)
+                    })),
                 }
             }
-            Lookup::Hit(_) => render_partial(state.env(), &template, context),
+            Lookup::Hit(_) => render_partial(&self.cache.inner, state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
-                let text = render_partial(state.env(), &template, context)?;
+                let text = render_partial(&self.cache.inner, state.env(), &template, context)?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark).into())
+                Ok(work.finish_rendered(text)?.marked(mark).into())
             }
         }
     }

@@ -27,7 +27,10 @@ mod potential;
 mod properties;
 mod races;
 mod reasons;
+mod recursion;
+mod render_starts;
 mod scoping;
+mod served;
 mod shadow;
 #[cfg(feature = "shared")]
 mod shared;

@@ -204,6 +204,7 @@ fn environments_with_folders_of_their_own_do_not_mix() {
 fn names_that_leave_the_folder_are_not_found() {
     let site = Site::new(&[("inside/templates/p", "x"), ("secret", "secret"), ("inside/templates/.hidden", "h")]);
     let mut env = Environment::new();
+    site.cache.add_to_environment(&mut env);
     env.set_loader(site.cache.path_loader(site.folder.path().join("inside/templates")).unwrap());
     assert_eq!(p(&env), "x");
     let absolute = site.folder.path().join("secret").display().to_string();

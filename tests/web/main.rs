@@ -13,6 +13,7 @@ mod browser;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod debug;
+mod edits;
 mod privacy;
 mod protocols;
 mod proxy;

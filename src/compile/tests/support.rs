@@ -4,6 +4,9 @@ use minijinja::syntax::{SyntaxConfig, SyntaxConfigBuilder};
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, context};
 
+use crate::compile::marked;
+use crate::names;
+
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_syntax(syntax.clone());
@@ -24,6 +27,9 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
         Ok(value)
     });
     env.add_filter("_fragment.hit", |_: &Value| Value::from(""));
+    env.add_test(names::BEGINS, |_: &Value| false);
+    env.add_test(names::ENDS, |_: &Value| false);
+    env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(Error::new(ErrorKind::InvalidOperation, "syntax")));
     env.add_global("xs", Value::from(vec![1, 2, 3]));
     env.add_global("user", context! { id => 7, name => "Jörg" });
     env.add_global("k", "key");
@@ -60,9 +66,9 @@ pub(super) fn lower(source: &str, syntax: &SyntaxConfig) -> Result<String, Error
     Ok(rewritten.text.unwrap_or_else(|| source.to_owned()))
 }
 
-/// Renders a template as the fragment functions of `env` serve it.
+/// Renders a template as the fragment functions of `env` serve it, with the marks that it is served with.
 pub(super) fn render(source: &str, syntax: &SyntaxConfig, miss: bool) -> Result<String, Error> {
-    let text = lower(source, syntax)?;
+    let text = marked(&lower(source, syntax)?, syntax, &format!("none is {}", names::BEGINS));
     let mut env = env(syntax, miss);
     env.add_template_owned("page.html", text)?;
     env.get_template("page.html")?.render(())

@@ -1,7 +1,7 @@
 //! The syntax of `Cache-Control` and `Pragma` (RFC 9111 §5.2): a list of names, some with an argument.
 //!
 //! Owns what is a name, what is an argument and what is a number of seconds. Leaves to the directives what follows
-//! from an argument that cannot be read.
+//! from an element that cannot be read.
 
 use http::{HeaderMap, HeaderName};
 
@@ -12,7 +12,7 @@ pub(super) const LONGEST: u32 = 1 << 31;
 
 /// One element of the list.
 pub(super) struct Directive<'a> {
-    /// As written; names are compared without regard to case.
+    /// As written, empty if the element begins with none; names are compared without regard to case.
     pub(super) name: &'a [u8],
     /// What follows the name.
     pub(super) argument: Argument<'a>,
@@ -27,19 +27,21 @@ pub(super) enum Argument<'a> {
     Absent,
     /// A token, or what is between the quotes of a quoted string, with its backslashes.
     Value(&'a [u8]),
-    /// An `=`, and then neither a token nor a quoted string.
+    /// Neither: the element is no directive by the grammar. It may stand for any, or hide another one.
     Unreadable,
-    /// Whitespace around the `=`, or no `=` at all: the text is no directive of this name.
-    Stray,
 }
 
-impl Argument<'_> {
-    /// The argument in seconds. What cannot be read is 0, and so is none.
-    pub(super) fn seconds(self) -> Option<u32> {
-        match self {
-            Argument::Stray => None,
-            Argument::Value(value) => Some(seconds(value).unwrap_or(0)),
-            Argument::Absent | Argument::Unreadable => Some(0),
+impl Directive<'_> {
+    /// Whether the element is a directive by the grammar, known or not.
+    pub(super) fn is_readable(&self) -> bool {
+        self.argument != Argument::Unreadable
+    }
+
+    /// The argument in seconds, if it is a number of them.
+    pub(super) fn seconds(&self) -> Option<u32> {
+        match self.argument {
+            Argument::Value(value) => seconds(value),
+            Argument::Absent | Argument::Unreadable => None,
         }
     }
 }
@@ -50,12 +52,13 @@ pub(super) fn directives(headers: &HeaderMap, field: HeaderName) -> impl Iterato
     lines.flat_map(|line| list::elements(line.as_bytes(), Quoting::Strings)).flat_map(|element| {
         // An open quote may hide a restriction behind it, so each part counts, but none may permit anything.
         let open = list::is_open(element, Quoting::Strings);
-        element.split(move |byte| open && *byte == b',').filter_map(move |part| directive(part.trim_ascii(), open))
+        let parts = element.split(move |byte| open && *byte == b',').map(<[u8]>::trim_ascii);
+        parts.filter(|part| !part.is_empty()).map(move |part| directive(part, open))
     })
 }
 
 /// A number of seconds: digits alone, as many as there are.
-pub(super) fn seconds(value: &[u8]) -> Option<u32> {
+fn seconds(value: &[u8]) -> Option<u32> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -63,17 +66,16 @@ pub(super) fn seconds(value: &[u8]) -> Option<u32> {
     Some(sum.min(LONGEST))
 }
 
-fn directive(text: &[u8], open: bool) -> Option<Directive<'_>> {
+fn directive(text: &[u8], open: bool) -> Directive<'_> {
     let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let argument = match rest {
-        [] if !open => Argument::Absent,
-        [b'=', b' ' | b'\t', ..] => Argument::Stray,
-        [b'=', value @ ..] if !open => argument(value),
-        [] | [b'=', ..] => Argument::Unreadable,
-        _ => Argument::Stray,
+        _ if open || name.is_empty() => Argument::Unreadable,
+        [] => Argument::Absent,
+        [b'=', value @ ..] => argument(value),
+        _ => Argument::Unreadable,
     };
-    (!name.is_empty()).then_some(Directive { name, argument, text })
+    Directive { name, argument, text }
 }
 
 fn argument(value: &[u8]) -> Argument<'_> {

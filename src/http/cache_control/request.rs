@@ -7,9 +7,10 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, PRAGMA};
 
-use super::parse::{Argument, Directive, directives, seconds};
+use super::parse::{Argument, Directive, directives};
 
-/// The `Cache-Control` of a request. Times are whole seconds.
+/// The `Cache-Control` of a request. Times are whole seconds. An element that is no directive by the grammar counts as
+/// `no-cache` and `no-store`: it may stand for either.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RequestDirectives {
     /// The answer is not to be kept (§5.2.1.5).
@@ -21,8 +22,8 @@ pub(crate) struct RequestDirectives {
     pub(crate) only_if_cached: bool,
     /// The answer may be at most so old (§5.2.1.1). The shortest of several; 0 if it cannot be read.
     pub(crate) max_age: Option<Duration>,
-    /// The answer must stay fresh for at least so long (§5.2.1.3). The longest of several; ignored if it cannot be
-    /// read.
+    /// The answer must stay fresh for at least so long (§5.2.1.3). The longest of several; [`Duration::MAX`] if it
+    /// cannot be read.
     pub(crate) min_fresh: Option<Duration>,
     /// The answer may be stale for at most so long (§5.2.1.2); [`Duration::MAX`] if any staleness will do. The
     /// shortest of several; 0 if it cannot be read.
@@ -50,23 +51,22 @@ impl RequestDirectives {
     }
 
     fn hear(&mut self, directive: &Directive<'_>) {
-        let time = || directive.argument.seconds().map(|seconds| Duration::from_secs(seconds.into()));
+        let time = directive.seconds().map(|seconds| Duration::from_secs(seconds.into()));
+        let strict = Some(time.unwrap_or_default());
+        if !directive.is_readable() {
+            self.no_store = true;
+            self.no_cache = true;
+        }
         match directive.name.to_ascii_lowercase().as_slice() {
             b"no-store" => self.no_store = true,
             b"no-cache" => self.no_cache = true,
             b"only-if-cached" => self.only_if_cached = true,
-            b"max-age" => self.max_age = shorter(self.max_age, time()),
-            b"min-fresh" => {
-                if let Argument::Value(value) = directive.argument
-                    && let Some(wanted) = seconds(value)
-                {
-                    self.min_fresh = self.min_fresh.max(Some(Duration::from_secs(wanted.into())));
-                }
-            }
+            b"max-age" => self.max_age = shorter(self.max_age, strict),
+            b"min-fresh" => self.min_fresh = self.min_fresh.max(Some(time.unwrap_or(Duration::MAX))),
             b"max-stale" if directive.argument == Argument::Absent => {
                 self.max_stale = shorter(self.max_stale, Some(Duration::MAX));
             }
-            b"max-stale" => self.max_stale = shorter(self.max_stale, time()),
+            b"max-stale" => self.max_stale = shorter(self.max_stale, strict),
             _ => {}
         }
     }

@@ -4,7 +4,8 @@
 //! written. Leaves the syntax to `parse.rs`.
 //!
 //! In doubt the stricter reading holds. A directive that restricts counts whatever argument it has; one that permits
-//! (`public`, `immutable`, `must-understand`) counts only without one.
+//! (`public`, `immutable`, `must-understand`) counts only without one; an element that is no directive counts as
+//! `no-store`.
 
 use std::fmt;
 
@@ -19,20 +20,30 @@ impl CacheControl {
     ///
     /// Names count in any case, times with quotes and without. A time that is no whole number is 0: stale. Of one
     /// directive said several times the shortest counts, and `private` beside `public`: RFC 9111 §4.2.1 lets a cache
-    /// take the first or treat the response as stale, and the shortest is never longer than either. With whitespace
-    /// around its `=` a time is no such directive (§5.2). `private` and `no-cache` for some fields count as if for all
-    /// (§5.2.2.4, §5.2.2.7). Directives of others are kept and written as they came.
+    /// take the first or treat the response as stale, and the shortest is never longer than either. `private` and
+    /// `no-cache` for some fields count as if for all (§5.2.2.4, §5.2.2.7). Directives of others are kept and written
+    /// as they came. An element that is no directive by the grammar (`no store`, `max-age =0`, `public; max-age=9`) may
+    /// stand for any restriction, and counts as `no-store`, which no `must-understand` lifts.
     pub fn read(headers: &HeaderMap) -> CacheControl {
         let mut said = CacheControl::new();
         for directive in directives(headers, CACHE_CONTROL) {
             said.hear(&directive);
         }
+        if !CacheControl::is_readable(headers) {
+            said.no_store = true;
+            said.must_understand = false;
+        }
         said
+    }
+
+    /// Whether each element of these lines is a directive by the grammar (§5.2).
+    pub(crate) fn is_readable(headers: &HeaderMap) -> bool {
+        directives(headers, CACHE_CONTROL).all(|directive| directive.is_readable())
     }
 
     fn hear(&mut self, directive: &Directive<'_>) {
         let bare = directive.argument == Argument::Absent;
-        let shortest = |time: Option<u32>| shorter(time, directive.argument.seconds());
+        let shortest = |time: Option<u32>| shorter(time, Some(directive.seconds().unwrap_or(0)));
         match directive.name.to_ascii_lowercase().as_slice() {
             b"private" => self.audience = Some(Audience::Private),
             b"no-store" => self.no_store = true,
@@ -59,9 +70,8 @@ impl CacheControl {
 
 /// `None` for what has no sense, or cannot be written again.
 fn extension(name: &[u8], directive: &Directive<'_>) -> Option<Extension> {
-    let readable = matches!(directive.argument, Argument::Absent | Argument::Value(_));
     let writable = directive.text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-    let name = std::str::from_utf8(name).ok().filter(|_| readable && writable)?;
+    let name = std::str::from_utf8(name).ok().filter(|_| directive.is_readable() && writable)?;
     let text = std::str::from_utf8(directive.text).ok()?;
     Some(Extension { name: name.to_owned(), text: text.to_owned() })
 }

@@ -156,13 +156,15 @@ scenarios! {
                 .handler_saw_no("if-modified-since")
                 .status(304),
         ];
-    Optimal "conditional-lm-fresh-no-lm" rfc9110_13_1_3_a_page_without_a_date_of_change_is_sent_whole
-        differs "nothing says that the page did not change since: the whole page" =>
+    Optimal "conditional-lm-fresh-no-lm" rfc9111_4_3_2_a_page_that_was_made_after_the_date_asked_for_is_sent_whole
+        differs "the page was made (`Date`) after the date that the client names, where RFC 9111 §4.3.2 asks for no 304: the client may have an older page" =>
         [
             given(&["cache-control: max-age=100000", "date: @0"]),
             wait(3),
             served().with("if-modified-since: @-3000").status(200),
         ];
+    Required rfc9111_4_3_2_a_page_is_not_confirmed_by_the_second_it_was_made_in =>
+        [given(&["cache-control: max-age=100000", "date: @0"]), served().with("if-modified-since: @0").status(200)];
     Optimal "conditional-lm-fresh-rfc850" rfc9110_5_6_7_a_client_may_write_its_date_as_in_rfc_850 =>
         [fresh("last-modified: @-3000"), wait(3), served().with("if-modified-since: @-3000/850").status(304)];
     Optimal rfc9110_5_6_7_a_client_may_write_its_date_as_asctime_does =>

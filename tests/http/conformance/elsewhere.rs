@@ -2,7 +2,6 @@
 
 use super::scenario::Level::{self, Optimal, Optional, Required};
 
-const PRIVATE: &str = "for private caches (browsers)";
 const INTERIM: &str = "a tower service gives one response: interim ones are the server's";
 const UPDATE: &str = "no conditional request is made, so no 304 of the handler updates a stored page";
 
@@ -10,11 +9,6 @@ const UPDATE: &str = "no conditional request is made, so no 304 of the handler u
 pub(super) type Row = (&'static str, &'static str, Level, &'static str);
 
 pub(super) const ROWS: &[Row] = &[
-    ("freshness-max-age-s-maxage-private", "RFC 9111 §5.2.2.10", Required, PRIVATE),
-    ("freshness-max-age-s-maxage-private-multiple", "RFC 9111 §5.2.2.10", Required, PRIVATE),
-    ("cc-resp-private-private", "RFC 9111 §5.2.2.7", Optimal, PRIVATE),
-    ("cc-resp-immutable-fresh", "RFC 8246 §2", Optimal, PRIVATE),
-    ("cc-resp-immutable-stale", "RFC 8246 §2", Required, PRIVATE),
     ("interim-102", "RFC 9110 §15.2", Optimal, INTERIM),
     ("interim-103", "RFC 9110 §15.2", Optimal, INTERIM),
     ("interim-not-cached", "RFC 9111 §3", Required, INTERIM),

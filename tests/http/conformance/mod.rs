@@ -1,13 +1,15 @@
 //! Conformance of the HTTP layer with RFC 9111 and its relatives: a table of scenarios, each a test of its own.
 //!
 //! A scenario that has an id answers the question which the public HTTP cache tests ask under that id. The answer is
-//! theirs, or deliberately another one with the reason beside it. `docs/src/http-conformance.md` is rendered from here.
+//! theirs, or deliberately another one with the reason beside it. `docs/src/http-conformance.md` is rendered from here
+//! and from `suite.txt`, the suite's own results.
 
 #[macro_use]
 mod scenario;
 mod driver;
 mod handler;
 mod steps;
+mod suite;
 mod table;
 
 mod ages;

@@ -5,68 +5,51 @@ use super::steps::*;
 const EDGE: &str = "the field speaks to caches at the edge: it is passed on and not obeyed";
 
 scenarios! {
-    Optimal "surrogate-max-age" rfc9111_4_2_1_surrogate_control_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_is_no_lifetime =>
         [given(&["surrogate-control: max-age=3600"]), wait(3), asked()];
-    Optimal "surrogate-max-age-max" rfc9111_4_2_1_surrogate_control_of_2_to_the_31_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_of_2_to_the_31_is_no_lifetime =>
         [given(&["surrogate-control: max-age=2147483648"]), wait(3), asked()];
-    Optimal "surrogate-max-age-max-plus" rfc9111_4_2_1_surrogate_control_of_three_thousand_years_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_of_three_thousand_years_is_no_lifetime =>
         [given(&["surrogate-control: max-age=99999999999"]), wait(3), asked()];
-    Optimal "surrogate-max-age-me-target" rfc9111_4_2_1_surrogate_control_with_a_target_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_with_a_target_is_no_lifetime =>
         [given(&["surrogate-control: max-age=3600;minijinja-cache"]), wait(3), asked()];
-    Required "surrogate-max-age-other-target" rfc9111_4_2_1_surrogate_control_for_somebody_else_is_no_lifetime =>
+    Required rfc9111_4_2_1_surrogate_control_for_somebody_else_is_no_lifetime =>
         [given(&["date: @0", "surrogate-control: max-age=3600;not-for-you", "age: 7200"]), wait(3), asked()];
-    Required "surrogate-max-age-age" rfc9111_4_2_1_surrogate_control_beside_an_age_is_no_lifetime =>
+    Required rfc9111_4_2_1_surrogate_control_beside_an_age_is_no_lifetime =>
         [given(&["date: @0", "surrogate-control: max-age=3600", "age: 7200"]), wait(3), asked()];
-    Optional "surrogate-max-age-space-before-equals"
-        rfc9111_4_2_1_surrogate_control_with_a_space_before_its_equals_sign_prolongs_nothing =>
+    Optional rfc9111_4_2_1_surrogate_control_with_a_space_before_its_equals_sign_prolongs_nothing =>
         [given(&["cache-control: max-age=1", "surrogate-control: max-age =100"]), wait(3), asked()];
-    Optional "surrogate-max-age-space-after-equals"
-        rfc9111_4_2_1_surrogate_control_with_a_space_after_its_equals_sign_prolongs_nothing =>
+    Optional rfc9111_4_2_1_surrogate_control_with_a_space_after_its_equals_sign_prolongs_nothing =>
         [given(&["cache-control: max-age=1", "surrogate-control: max-age= 100"]), wait(3), asked()];
-    Required "surrogate-max-age-0" rfc9111_4_2_1_surrogate_control_of_0_lets_nothing_be_reused =>
+    Required rfc9111_4_2_1_surrogate_control_of_0_lets_nothing_be_reused =>
         [given(&["surrogate-control: max-age=0"]), wait(3), asked()];
-    Optimal "surrogate-max-age-extension" rfc9111_4_2_1_surrogate_control_beside_an_extension_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_beside_an_extension_is_no_lifetime =>
         [given(&["surrogate-control: foobar, max-age=3600"]), wait(3), asked()];
-    Optimal "surrogate-max-age-case-insensitive" rfc9111_4_2_1_surrogate_control_in_any_case_is_no_lifetime
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_in_any_case_is_no_lifetime =>
         [given(&["surrogate-control: MaX-aGe=3600"]), wait(3), asked()];
-    Optimal "surrogate-max-age-expires" rfc9111_4_2_1_surrogate_control_does_not_win_over_a_past_expires
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_does_not_win_over_a_past_expires =>
         [given(&["surrogate-control: max-age=3600", "expires: @-10000", "date: @0"]), wait(3), asked()];
-    Optimal "surrogate-max-age-cc-max-age-invalid-expires"
-        rfc9111_4_2_1_surrogate_control_does_not_win_over_an_invalid_expires
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_does_not_win_over_an_invalid_expires =>
         [given(&["surrogate-control: max-age=3600", "expires: 0", "date: @0"]), wait(3), asked()];
-    Required "surrogate-max-age-0-expires" rfc9111_4_2_1_surrogate_control_of_0_does_not_win_over_a_future_expires
-        differs EDGE =>
+    Required rfc9111_4_2_1_surrogate_control_of_0_does_not_win_over_a_future_expires =>
         [given(&["surrogate-control: max-age=0", "expires: @10000", "date: @0"]), wait(3), served()];
-    Optimal "surrogate-max-age-short-cc-max-age" rfc9111_4_2_1_surrogate_control_does_not_win_over_a_shorter_max_age
-        differs EDGE =>
+    Optimal rfc9111_4_2_1_surrogate_control_does_not_win_over_a_shorter_max_age =>
         [given(&["cache-control: max-age=1", "surrogate-control: max-age=3600"]), wait(3), asked()];
-    Required "surrogate-max-age-long-cc-max-age" rfc9111_4_2_1_surrogate_control_does_not_win_over_a_longer_max_age
-        differs EDGE =>
+    Required rfc9111_4_2_1_surrogate_control_does_not_win_over_a_longer_max_age =>
         [given(&["cache-control: max-age=3600", "surrogate-control: max-age=1"]), wait(3), served()];
-    Required "surrogate-no-store" rfc9111_4_2_1_surrogate_control_of_no_store_lets_nothing_be_stored =>
+    Required rfc9111_4_2_1_surrogate_control_of_no_store_lets_nothing_be_stored =>
         [given(&["surrogate-control: no-store"]), wait(3), asked()];
-    Required "surrogate-no-store-cc-fresh" rfc9111_4_2_1_surrogate_control_of_no_store_is_for_the_edge
-        differs EDGE =>
+    Required rfc9111_4_2_1_surrogate_control_of_no_store_is_for_the_edge =>
         [
             given(&["cache-control: max-age=10000", "surrogate-control: no-store", "expires: @10000", "date: @0"]),
             wait(3),
             served(),
         ];
-    Required "surrogate-fresh-cc-nostore" rfc9111_4_2_1_surrogate_control_does_not_win_over_no_store
-        differs EDGE =>
+    Required rfc9111_4_2_1_surrogate_control_does_not_win_over_no_store =>
         [given(&["cache-control: no-store", "surrogate-control: max-age=10000"]), wait(3), asked()];
-    Optional "surrogate-append-capabilities" rfc9111_4_2_1_surrogate_control_is_not_offered_to_the_handler
-        differs EDGE =>
+    Optional rfc9111_4_2_1_surrogate_control_is_not_offered_to_the_handler =>
         [asked().handler_saw_no("surrogate-capability")];
-    Optional "surrogate-remove-header" rfc9111_4_2_1_surrogate_control_is_passed_on =>
+    Optional rfc9111_4_2_1_surrogate_control_is_passed_on =>
         [
             given(&["cache-control: max-age=10000", "surrogate-control: foo", "expires: @10000", "date: @0"])
                 .has("surrogate-control: foo"),
@@ -152,12 +135,11 @@ scenarios! {
             wait(3),
             asked().lacks("age"),
         ];
-    Optional "cdn-date-update-exceed" rfc9213_2_2_cdn_cache_control_keeps_no_date_of_a_page_past_its_own_life
-        differs EDGE =>
+    Optional "cdn-date-update-exceed" rfc9213_2_2_cdn_cache_control_takes_no_date_from_a_new_page =>
         [
-            given(&["cache-control: max-age=1", "cdn-cache-control: max-age=10000", "date: @0"]),
+            given(&["cache-control: max-age=1", "cdn-cache-control: max-age=10000", "date: @-1"]),
             wait(3),
-            asked().lacks("date: @0"),
+            given(&["date: @0"]).has("date: @0"),
         ];
     Optional "cdn-expires-update-exceed" rfc9213_2_2_cdn_cache_control_keeps_no_expires_of_a_page_past_its_own_life
         differs EDGE =>

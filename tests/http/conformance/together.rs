@@ -4,7 +4,7 @@ use super::scenario::reload;
 use super::steps::*;
 
 scenarios! {
-    Optional "collapse-basic" rfc9111_4_two_requests_at_the_same_time_share_a_render =>
+    Optional rfc9111_4_two_requests_at_the_same_time_share_a_render =>
         [together(2, 1, &["cache-control: max-age=100000", "last-modified: @0", "date: @0"])];
     Optional rfc9111_4_twenty_requests_at_the_same_time_share_a_render =>
         [together(20, 1, &["cache-control: max-age=3600"]), served().text("answer 1")];

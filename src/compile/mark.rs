@@ -1,0 +1,95 @@
+//! Marks the start and the end of a template, so that the cache sees a render begin and end.
+//!
+//! A mark is a test that prints nothing. The first one stands before everything that the template does. It must not change
+//! what the template prints, so a tag or a comment that MiniJinja treats by how its line starts is written in another way.
+
+use minijinja::syntax::SyntaxConfig;
+
+use crate::compile::lex::is_blank;
+use crate::compile::lower::{Lowering, Tag};
+use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::names::{ENDS, WRONG_SYNTAX};
+
+/// The text of a template with marks around it: `begins` is the test of the first one. A template that MiniJinja will
+/// reject is left as it is.
+pub(crate) fn marked(text: &str, syntax: &SyntaxConfig, begins: &str) -> String {
+    let scan = scan(text, syntax);
+    if scan.unreadable.is_some() {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 128);
+    let rest = front(&scan, syntax, begins, &mut out);
+    out.push_str(&scan.source[rest..]);
+    // What `front` wrote in another way needs no care.
+    let last = scan.spans.last().filter(|span| span.range.end > rest);
+    end(&scan, last, syntax, &mut out);
+    out
+}
+
+/// A tag of another syntax, as text of this one: an environment that has the other syntax would print the template's tags,
+/// and fails here. Empty where the two cannot be told apart in this way.
+pub(crate) fn trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String {
+    let ((start, end), (other_start, other_end)) = (syntax.block_delimiters(), other.block_delimiters());
+    let trap = format!("{other_start} if none is {WRONG_SYNTAX} {other_end}{other_start} endif {other_end}");
+    if first_marker(&trap, 0, syntax).is_some() {
+        return String::new();
+    }
+    format!("{start}+ if false +{end}{trap}{start}+ endif +{end}")
+}
+
+/// Writes the first mark, and what stands before the rest of the template; gives where that begins.
+fn front(scan: &Scan<'_>, syntax: &SyntaxConfig, begins: &str, out: &mut String) -> usize {
+    let (start, end) = syntax.block_delimiters();
+    out.push_str(&format!("{start}+ if {begins} {end}{start} endif"));
+    let blank = |span: &&Span| span.kind == SpanKind::Text && scan.source[span.range.clone()].chars().all(is_blank);
+    let at = usize::from(scan.spans.first().filter(blank).is_some());
+    let Some(first) = scan.spans.get(at) else {
+        out.push_str(&format!(" +{end}"));
+        return 0;
+    };
+    let lowering = Lowering { scan, syntax, parent: None };
+    match first.kind {
+        SpanKind::LineStatement => {
+            out.push_str(&format!(" +{end}"));
+            let mut tag = Tag::new(scan.source, first);
+            tag.put(&format!("{start}+ "));
+            tag.copy(first.inner.clone(), false);
+            lowering.finish(&mut tag, at);
+            out.push_str(&tag.out);
+            first.range.end
+        }
+        SpanKind::LineComment => {
+            // The line of the comment is the mark's.
+            let comment = &scan.source[first.range.clone()];
+            let line_break = &comment[comment.trim_end_matches(['\r', '\n']).len()..];
+            out.push(' ');
+            out.push_str(&lowering.line_end(at, line_break));
+            first.range.end
+        }
+        SpanKind::Block | SpanKind::Comment | SpanKind::Raw if syntax.lstrip_blocks() && first.opening.is_none() => {
+            out.push_str(&format!(" +{end}"));
+            first.range.start
+        }
+        _ => {
+            out.push_str(&format!(" +{end}"));
+            0
+        }
+    }
+}
+
+/// Writes the last mark. A template without one ends, for the cache, when its render does.
+fn end(scan: &Scan<'_>, last: Option<&Span>, syntax: &SyntaxConfig, out: &mut String) {
+    let (start, end) = syntax.block_delimiters();
+    if let Some(last) = last {
+        let text = &scan.source[last.range.clone()];
+        match last.kind {
+            SpanKind::LineStatement | SpanKind::LineComment if !text.ends_with('\n') => out.push('\n'),
+            SpanKind::Text if first_marker(&format!("{text}{start}"), 0, syntax) != Some((text.len(), start.len())) => {
+                out.push_str(scan.tail);
+                return;
+            }
+            _ => {}
+        }
+    }
+    out.push_str(&format!("{start}+ if none is {ENDS} {end}{start} endif +{end}"));
+}
