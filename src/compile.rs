@@ -3,11 +3,13 @@
 //! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
 //! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags,
 //! `refuse.rs` refuses what a cached body may not hold, `analyze.rs` finds what a body reaches; `lower.rs` writes the
-//! text, `rewrite.rs` puts it together; `mark.rs` marks where it begins and ends. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and
-//! `probe.rs` writes them. `names.rs` has the names that both sides share.
+//! text, `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins
+//! and ends. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
+//! `names.rs` has the names that both sides share.
 
 mod analyze;
 mod blocks;
+mod deferred;
 mod expr;
 mod lex;
 mod lower;
@@ -23,6 +25,9 @@ mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
+pub(crate) use deferred::lowered;
 pub(crate) use mark::{marked, trap};
-pub(crate) use reads::{CALLED, reads};
-pub(crate) use rewrite::{Block, Extends, Rewritten, measured, rewrite};
+pub(crate) use reads::{CALLED, inherits, reads};
+#[cfg(all(test, not(shuttle)))]
+pub(crate) use rewrite::rewrite;
+pub(crate) use rewrite::{Block, Extends, Rewritten, measured};

@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
-use crate::context;
 use crate::handler::Nested;
+use crate::{context, lazy};
 
 /// Reloads between two swaps: what is kept of old templates at the most.
 const RELOADS_PER_SWAP: u64 = 16;
@@ -81,7 +81,9 @@ impl LiveEnvironment {
         let environment = self.current();
         let _inside = Nested::begin()?;
         let cache = self.shared.cache.inner.id;
-        let render = || context::look_up(cache, || environment.get_template(template)).0?.render(context);
+        let render = || {
+            context::look_up(cache, || environment.get_template(template)).0?.render(lazy::resolving(context.into()))
+        };
         if context::scope_begin(cache).is_some() { render() } else { self.shared.cache.scope().run(render) }
     }
 

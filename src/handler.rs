@@ -26,6 +26,7 @@ use crate::identity::Kind;
 #[cfg(feature = "shared")]
 use crate::identity::is_of;
 use crate::key::KeyError;
+use crate::lazy;
 use crate::lookup::Lookup;
 #[cfg(feature = "shared")]
 use crate::lookup::Wanted;
@@ -333,7 +334,7 @@ pub(crate) fn render_partial(
 ) -> Result<Value, minijinja::Error> {
     let _inside = Nested::begin()?;
     let (template, _) = context::look_up(cache.id, || env.get_template(name));
-    let captured = template?.render_captured(context)?;
+    let captured = template?.render_captured(lazy::resolving(context))?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
 }

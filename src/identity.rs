@@ -28,8 +28,9 @@ pub(crate) enum Kind {
     Partial = 2,
     Text = 3,
     Markup = 4,
-    Value = 5,
     Page = 6,
+    /// 5 is taken: shared stores may hold values under it in which `None` stands for `Some(None)` too.
+    Value = 7,
 }
 
 /// Whether an identity is of a kind, by its first byte.

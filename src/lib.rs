@@ -103,7 +103,7 @@ pub use environment::LiveEnvironment;
 pub use error::{Error, ErrorKind};
 pub use invalidated::Invalidated;
 pub use invalidation::{Confirmed, Invalidation};
-pub use lazy::lazy;
+pub use lazy::{lazy, with_lazy};
 pub use observe::{
     About, By, Bypass, Difference, Event, Explained, Explanation, FragmentKind, FragmentStats, Happened, KeyHash, Miss,
     MissReason, Outcome, Rejection, Subscription, Target,

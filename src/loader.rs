@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, Rewritten, marked, measured, rewrite, trap};
+use crate::compile::{Extends, Rewritten, lowered, marked, measured, trap};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -128,7 +128,7 @@ impl FragmentCache {
     ///
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
-        let rewritten = rewrite(source, name, syntax)?;
+        let rewritten = lowered(source, name, syntax)?;
         self.inner.observers.labels.note_blocks(BY_NAME, name, &rewritten.blocks);
         let text = rewritten.text.as_deref().unwrap_or(source);
         Ok(marked(text, syntax, &format!("none is {}", names::BEGINS)).into())
@@ -167,7 +167,7 @@ impl FragmentCache {
 impl Inner {
     /// Lowers a template that this cache loads.
     fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-        if self.potential.on { measured(source, name, syntax) } else { rewrite(source, name, syntax) }
+        if self.potential.on { measured(source, name, syntax) } else { lowered(source, name, syntax) }
     }
 
     /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.

@@ -15,6 +15,10 @@ pub(crate) const HIT: &str = "_fragment.hit";
 pub(crate) const DEFINED: &str = "_fragment.defined";
 /// Filter: notes that a template is about to be imported or extended.
 pub(crate) const LOAD: &str = "_fragment.load";
+/// Filter: gives names of the context as a map, in which lazy values are computed when they are read.
+pub(crate) const CAPTURED: &str = "_fragment.captured";
+/// Filter: gives what a name stands for, in such a map or in the context, and computes nothing.
+pub(crate) const UNTOUCHED: &str = "_fragment.untouched";
 /// Variable: the open fragment. Templates may not use the name.
 pub(crate) const TICKET: &str = "__fragment";
 

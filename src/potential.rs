@@ -18,7 +18,7 @@ use std::time::Duration;
 use minijinja::AutoEscape;
 
 pub(crate) use self::declared::{CALLER, Declared, is_measured};
-pub(crate) use self::inputs::{Readable, is_plain_list};
+pub(crate) use self::inputs::{Readable, is_plain, is_plain_list};
 use self::ledger::Ledger;
 pub(crate) use self::plan::Plan;
 pub(crate) use self::running::{Given, Running, escaping};
@@ -64,10 +64,11 @@ pub struct Potential {
     pub inputs: Vec<String>,
     /// The first input that could not be compared, and why.
     pub unreadable_input: Option<String>,
-    /// The tag to put around the include, or around what stands in the macro. `None` if there were conflicts, or nothing
-    /// repeated. Its key holds whole values; what identifies them (`film.id`) makes a better one, with a tag by which to
-    /// invalidate it. In place of a lazy value, which a key would compute on hits too, stands a name that is undefined
-    /// until you put there what the value is loaded by: `key_of_films`.
+    /// The tag to put around the include, or around what stands in the macro. `None` if there were conflicts, if nothing
+    /// repeated, or if it shows what no key can hold (`caller()`, a template that it extends). Its key holds whole values;
+    /// what identifies them (`film.id`) makes a better one, with a tag by which to invalidate it. In place of a lazy value,
+    /// which a key would compute on hits too, stands a name that is undefined until you put there what the value is loaded
+    /// by: `key_of_films`.
     pub suggestion: Option<String>,
 }
 
@@ -250,7 +251,7 @@ impl Site {
             Kind::Macro => "macro",
         };
         read.label = format!("{} {kind} {}", self.place, self.what);
-        if read.conflicts == 0 && read.repeats > 0 {
+        if read.conflicts == 0 && read.repeats > 0 && ledger.fits_a_key() {
             let inputs: Vec<_> = ledger.inputs().collect();
             read.suggestion = Some(suggest::tag(self.kind, &self.what, &inputs));
         }

@@ -73,6 +73,8 @@ pub(crate) struct Record {
     /// then.
     pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
+    /// How often MiniJinja took a lazy number or string for an object, and was not told the value afterwards.
+    pub(crate) unresolved: u32,
     tags: Vec<Tag>,
     dependencies: Vec<Dependency>,
 }
@@ -86,6 +88,7 @@ impl Record {
             grace_ends: FOREVER,
             heard: Nanos::MAX,
             uncacheable: false,
+            unresolved: 0,
             // The key's, the environment's and two of the author's.
             tags: Vec::with_capacity(4),
             dependencies: Vec::new(),

@@ -10,6 +10,7 @@
 mod arguments;
 mod asker;
 mod functions;
+mod lazy_key;
 mod probes;
 mod rendering;
 
@@ -21,12 +22,14 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use self::asker::{InTemplate, Named};
+use self::lazy_key::LazyKey;
 use self::rendering::{RenderStart, Rendering};
 use crate::cache::{FragmentCache, Inner};
 use crate::compile::Extends;
 use crate::context;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
+use crate::lazy;
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
@@ -116,6 +119,8 @@ impl FragmentCache {
         env.add_filter(names::HIT, hit);
         env.add_filter(names::DEFINED, defined);
         env.add_filter(names::LOAD, bound(Binding::load));
+        env.add_filter(names::CAPTURED, captured);
+        env.add_filter(names::UNTOUCHED, untouched);
         let (begins, used) = (binding.clone(), binding.clone());
         env.add_test(names::BEGINS, move |state: &mut State<'_, '_>, loaded: &Value| begins.begins(state, loaded));
         env.add_test(names::USED, move |state: &mut State<'_, '_>, _: &Value, id: u64, generation: u64| {
@@ -164,7 +169,10 @@ impl Binding {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
         question.lifetime(ttl, &self.cache.inner.settings);
-        Ok(self.ask(state, &question, site, (ttl == Some(0)).then_some(Bypass::Lifetime)))
+        let lazy_key = LazyKey::of(state, Named::Site(site), key);
+        let missed = self.ask(state, &question, site, (ttl == Some(0)).then_some(Bypass::Lifetime));
+        lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
+        Ok(missed)
     }
 
     /// The same with what few blocks have: a computed lifetime, a condition, a version, variants.
@@ -203,7 +211,10 @@ impl Binding {
             false => Some(Bypass::Condition),
         };
         question.lifetime(ttl, &self.cache.inner.settings);
-        Ok(self.ask(state, &question, site, bypass))
+        let lazy_key = LazyKey::of(state, Named::Site(site), key);
+        let missed = self.ask(state, &question, site, bypass);
+        lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
+        Ok(missed)
     }
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
@@ -370,6 +381,21 @@ impl Binding {
     }
 }
 
+/// `none|_fragment.captured("NAME …")`: what a macro or a call block captures when it is declared.
+fn captured(state: &State<'_, '_>, _: &Value, names: &str) -> Value {
+    let values = names.split(' ').filter_map(|name| Some((name, lazy::untouched(|| state.lookup(name))?)));
+    lazy::resolving(Value::from_pairs(values))
+}
+
+/// `none|_fragment.untouched(NAME)`, or of what a macro captured: a value that is handed on as it is.
+fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
+    let value = lazy::untouched(|| match captured.is_none() {
+        true => state.lookup(name),
+        false => captured.get_attr(name).ok(),
+    });
+    value.unwrap_or_default()
+}
+
 /// `BODY|_fragment.store(TICKET)`.
 fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let [body, ticket] = args else { return Err(foreign_call(names::STORE)) };
@@ -399,6 +425,11 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         }
         None => return Err(foreign_call(names::STORE)),
     };
+    let mut unresolved = false;
+    work.note(|record| unresolved = record.unresolved > 0);
+    if unresolved {
+        return Err(Error::new(ErrorKind::InvalidOperation, lazy::UNRESOLVED));
+    }
     if body.is_undefined() {
         // The output is being discarded (a child template's top level), so there is no text to keep.
         work.note(|record| record.uncacheable = true);

@@ -33,6 +33,11 @@ pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> 
     Some(mentioned.paths(undeclared))
 }
 
+/// Whether `source` extends another template, whose text shows then.
+pub(crate) fn inherits(source: &str, syntax: &SyntaxConfig) -> bool {
+    scan(source, syntax).spans.iter().any(|span| keyword(source, span) == Some("extends"))
+}
+
 /// What is read in statements that MiniJinja passes over, or whose targets it takes for declared too early.
 fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
@@ -71,7 +76,8 @@ fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
     named.iter().map(|(_, name)| *name).filter(|name| targets.contains(name)).filter(twice).map(str::to_owned).collect()
 }
 
-const WORDS: [&str; 20] = [
+/// Words that are no names.
+pub(crate) const WORDS: [&str; 20] = [
     "and", "as", "context", "else", "false", "False", "if", "ignore", "import", "in", "is", "missing", "none", "None",
     "not", "or", "true", "True", "with", "without",
 ];

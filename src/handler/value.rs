@@ -1,5 +1,7 @@
 //! Cached values, through serde.
 
+mod ambiguous;
+
 use std::any::type_name;
 use std::future::Future;
 use std::panic::Location;
@@ -8,6 +10,7 @@ use std::pin::pin;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::ambiguous::has_ambiguous_option;
 use super::Inside;
 use super::verify::verified_value;
 use crate::cache::FragmentCache;
@@ -23,7 +26,8 @@ impl FragmentCache {
     /// Computes a value once and serves it from the cache afterwards, through serde (MessagePack).
     ///
     /// What the cache holds under the key and does not fit the type is a miss. A value that cannot be encoded is
-    /// returned all the same, and reported.
+    /// returned all the same, reported, and not stored. So is one that would come back as another: `Some(None)`,
+    /// `Some(())` and `Some` of a JSON null, at any depth, which MessagePack does not tell from `None`.
     ///
     /// # Errors
     ///
@@ -111,16 +115,17 @@ impl FragmentCache {
     }
 
     fn finish_value<T: Serialize>(&self, mut work: Work, value: &T) {
-        match rmp_serde::to_vec_named(value) {
-            Ok(bytes) => {
-                work.finish(Body::Data(bytes.into()));
-            }
-            Err(_) => {
-                self.report_codec("encode", type_name::<T>());
-                work.note(|record| record.uncacheable = true);
-                work.finish(Body::Data([].into()));
-            }
-        }
+        let encoded = if has_ambiguous_option(value) {
+            Err("tell `Some` of nothing from `None` in")
+        } else {
+            rmp_serde::to_vec_named(value).map_err(|_| "encode")
+        };
+        let bytes = encoded.unwrap_or_else(|failed| {
+            self.report_codec(failed, type_name::<T>());
+            work.note(|record| record.uncacheable = true);
+            Vec::new()
+        });
+        work.finish(Body::Data(bytes.into()));
     }
 
     fn decode<T: DeserializeOwned>(&self, body: &Body) -> Option<T> {

@@ -85,6 +85,8 @@ pub struct Explained {
     pub rejected: Option<Rejection>,
     /// Whether computing it ended with an error.
     pub failed: bool,
+    /// Whether looking it up computed a lazy value, which costs its query on hits too.
+    pub lazy_key: bool,
     #[serde(skip)]
     key: Box<[u8]>,
     #[serde(skip)]
@@ -135,6 +137,9 @@ impl fmt::Display for Explanation {
             write!(f, "{:depth$}{kind} {label} [{key}]: {}", "", fragment.outcome, depth = depth * 2)?;
             if fragment.failed {
                 f.write_str(", failed")?;
+            }
+            if fragment.lazy_key {
+                f.write_str(", its key computes a lazy value")?;
             }
             if let Some(rejected) = fragment.rejected {
                 write!(f, ", not stored: {rejected}")?;
@@ -347,6 +352,7 @@ impl Collector {
             bytes: 0,
             rejected: None,
             failed: false,
+            lazy_key: false,
             key: key.into(),
             mark,
         };
@@ -362,6 +368,15 @@ impl Collector {
         let fragments = fragments.as_mut()?;
         fragments.push(fragment);
         Some(Noted { collector: Arc::clone(self), at: fragments.len() - 1, mark })
+    }
+
+    /// Notes that the last look-up under a label computed a lazy value.
+    pub(crate) fn lazy_key(&self, label: &str) {
+        let mut fragments = self.lock();
+        let of_label = |fragment: &&mut Explained| &*fragment.about.label == label;
+        if let Some(fragment) = fragments.iter_mut().flatten().rev().find(of_label) {
+            fragment.lazy_key = true;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Explained>>> {

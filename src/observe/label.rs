@@ -194,6 +194,8 @@ pub(crate) struct Label {
     pub(crate) template: Option<Arc<str>>,
     /// The same for all blocks of a template, so that one is known again after its text changed.
     pub(crate) family: u64,
+    /// Whether it was said that its key computes a lazy value.
+    lazy_key: AtomicBool,
 }
 
 impl Label {
@@ -209,7 +211,13 @@ impl Label {
             kind,
             template,
             family,
+            lazy_key: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it was noted before that its key computes a lazy value; notes it.
+    pub(crate) fn has_lazy_key(&self) -> bool {
+        self.lazy_key.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a hit on an entry that took `cost` nanoseconds to compute.

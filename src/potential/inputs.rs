@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minijinja::value::{DynObject, Enumerator, ObjectRepr, Value, ValueKind};
 
-use super::declared;
+use super::declared::{self, CALLER};
 use super::plan::Path;
 use crate::lazy;
 
@@ -77,6 +77,8 @@ pub(crate) enum InputKind {
     Missing,
     /// What would be computed for the key.
     Lazy,
+    /// What shows there is not to be had as a value: a caller's text, a loop or a block that is not there.
+    NoValue,
 }
 
 /// Where a path leads.
@@ -113,13 +115,16 @@ impl Reader<'_> {
         if root.is_some_and(|root| lazy::peek(root).is_some()) {
             return InputKind::Lazy;
         }
+        if &*path.name == CALLER {
+            return InputKind::NoValue;
+        }
         match catch_unwind(AssertUnwindSafe(|| self.follow(path, values))) {
             Ok(Ok(End::Code)) => InputKind::Code,
             Ok(Ok(End::Untouched)) => InputKind::Lazy,
             Ok(Ok(End::Value(value))) => match value.as_object() {
                 Some(object) if is_code(object) => InputKind::Code,
                 Some(_) if lazy::peek(&value).is_some() => InputKind::Lazy,
-                None if value.is_undefined() && root.is_none_or(Value::is_undefined) => InputKind::Missing,
+                None if value.is_undefined() && root.is_none_or(Value::is_undefined) => path.missing(),
                 None if value.is_undefined() => InputKind::MissingAttribute,
                 _ => InputKind::Data,
             },
@@ -135,7 +140,7 @@ impl Reader<'_> {
                 Some(None) => return Ok(End::Untouched),
                 None => {}
             }
-            let Some(object) = value.as_object() else { return Ok(End::Value(Value::UNDEFINED)) };
+            let Some(object) = value.as_object().map(lazy::behind) else { return Ok(End::Value(Value::UNDEFINED)) };
             let counter = is_loop(object) && COUNTERS.contains(&&**attribute);
             if !(counter || is_module(object) || self.may_read(object)) {
                 return Err(refused(object));
@@ -145,9 +150,10 @@ impl Reader<'_> {
         let Some(object) = value.as_object().filter(|_| lazy::peek(&value).is_none()) else {
             return Ok(End::Value(value));
         };
+        let object = lazy::behind(object);
         // `caller` is another one at each call, whatever it is named.
         let code = is_code(object) || is_module(object) || path.called && !self.may_read(object);
-        Ok(if code && &*path.name != "caller" { End::Code } else { End::Value(value) })
+        Ok(if code && &*path.name != CALLER { End::Code } else { End::Value(value) })
     }
 
     fn may_read(&self, object: &DynObject) -> bool {
@@ -190,6 +196,7 @@ impl Reader<'_> {
             }
             None => {}
         }
+        let object = lazy::behind(object);
         // The two that nearly all data consists of, without a copy of each item.
         if let Some(list) = object.downcast_ref::<Vec<Value>>() {
             self.bytes.push(LIST);
@@ -307,7 +314,7 @@ pub(crate) fn is_plain_list(object: &DynObject) -> bool {
 }
 
 /// Whether everything that reading an object runs is MiniJinja's or the standard library's.
-fn is_plain(object: &DynObject) -> bool {
+pub(crate) fn is_plain(object: &DynObject) -> bool {
     match object.type_name() {
         STRUCT | "minijinja::value::tuple::Tuple" | "minijinja::value::argtypes::KwargsValues" => true,
         name => is_collection(name),

@@ -71,8 +71,10 @@ pub(crate) struct Ledger {
     bytes: u64,
     /// Sets one after another, each with the most recently seen first. Made with the first call.
     pairs: Vec<Pair>,
-    /// How each was at its worst, for a key; and whether it ever was there.
-    inputs: BTreeMap<Arc<str>, (InputKind, bool)>,
+    /// How each was at its worst, for a key.
+    inputs: BTreeMap<Arc<str>, InputKind>,
+    /// Whether there may be inputs that are not among them.
+    more_inputs: bool,
     unreadable_input: Option<String>,
 }
 
@@ -126,17 +128,38 @@ impl Ledger {
 
     /// Notes what an input was.
     pub(crate) fn input(&mut self, name: &Arc<str>, kind: InputKind) {
-        if kind == InputKind::Code || self.inputs.len() >= NAMES && !self.inputs.contains_key(name) {
+        if kind == InputKind::Code {
             return;
         }
-        let there = matches!(kind, InputKind::Data | InputKind::Lazy);
-        let known = self.inputs.entry(Arc::clone(name)).or_insert((kind, there));
-        *known = (known.0.max(kind), known.1 || there);
+        if self.inputs.len() >= NAMES && !self.inputs.contains_key(name) {
+            self.more_inputs = true;
+            return;
+        }
+        let known = self.inputs.entry(Arc::clone(name)).or_insert(kind);
+        *known = kind.max(*known);
     }
 
-    /// The inputs that ever were there, and how they were at their worst.
+    /// Notes an input of a call inside of this one. What stands for its name where this one is may be undefined.
+    pub(crate) fn inner_input(&mut self, name: &Arc<str>, kind: InputKind) {
+        if kind > InputKind::Missing || !self.inputs.contains_key(name) && kind != InputKind::Code {
+            self.input(name, kind.max(InputKind::Missing));
+        }
+    }
+
+    /// Notes that a call may have had inputs that nobody saw.
+    pub(crate) fn overlook(&mut self) {
+        self.more_inputs = true;
+    }
+
+    /// The inputs, and how they were at their worst: those that were undefined in every call too, since they may not be
+    /// in the next one.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (&str, InputKind)> {
-        self.inputs.iter().filter(|(_, (_, there))| *there).map(|(name, (kind, _))| (&**name, *kind))
+        self.inputs.iter().map(|(name, kind)| (&**name, *kind))
+    }
+
+    /// Whether a key could hold all that the output depends on.
+    pub(crate) fn fits_a_key(&self) -> bool {
+        !self.more_inputs && self.inputs().all(|(_, kind)| kind != InputKind::NoValue)
     }
 
     /// What it comes to; the label and the suggestion are the caller's.

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use super::inputs::InputKind;
 use crate::compile::CALLED;
+
+/// Names that MiniJinja gives a meaning where there is a loop or a block.
+const GIVEN: [&str; 2] = ["loop", "self"];
 
 /// The inputs of an include or a macro, by name.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) outside: usize,
     /// A hash of what is rendered: another text gives another output.
     pub(crate) version: u64,
+    /// Whether there is text that the paths do not cover: that of a template which it extends.
+    pub(crate) inherits: bool,
 }
 
 /// One input.
@@ -30,8 +36,13 @@ pub(crate) struct Path {
 
 impl Plan {
     /// The plan of an include: everything is read from outside.
-    pub(crate) fn of_include(paths: &[String], version: u64) -> Plan {
-        Plan::of_macro(paths.iter().map(String::as_str), &[], version)
+    pub(crate) fn of_include(paths: &[String], version: u64, inherits: bool) -> Plan {
+        Plan { inherits, ..Plan::of_macro(paths.iter().map(String::as_str), &[], version) }
+    }
+
+    /// The inputs that are not given by whoever calls.
+    pub(crate) fn read_outside(&self) -> &[Path] {
+        &self.paths[..self.outside]
     }
 
     /// The plan of a macro: what begins with a parameter is given.
@@ -52,6 +63,17 @@ impl Plan {
         });
         let attributes = name.split('.').skip(1).map(Into::into).collect();
         self.paths.push(Path { name: name.into(), root, attributes, called });
+    }
+}
+
+impl Path {
+    /// What it is where its root is undefined. A function that was not called does not show.
+    pub(crate) fn missing(&self) -> InputKind {
+        match first(&self.name) {
+            _ if self.called => InputKind::Code,
+            name if GIVEN.contains(&name) => InputKind::NoValue,
+            _ => InputKind::Missing,
+        }
     }
 }
 

@@ -90,6 +90,24 @@ impl Running {
         self.open.truncate(depth);
     }
 
+    /// Notes that what is rendered next shows inputs which nobody sees.
+    pub(crate) fn overlook(&self) {
+        self.open.iter().for_each(|around| around.site.ledger().overlook());
+    }
+
+    /// What a call reads from outside, those around it read too.
+    fn tell_around(&self, given: &Given, reader: &Reader<'_>) {
+        for around in &self.open {
+            let mut ledger = around.site.ledger();
+            if given.plan.inherits {
+                ledger.overlook();
+            }
+            for path in given.plan.read_outside() {
+                ledger.inner_input(&path.name, reader.kind(path, &given.values));
+            }
+        }
+    }
+
     /// Where the innermost call of a site is.
     pub(crate) fn innermost(&self, id: u64) -> Option<usize> {
         self.open.iter().rposition(|open| open.site.id == id)
@@ -119,7 +137,11 @@ impl Running {
                 ledger.input(&path.name, reader.kind(path, &given.values));
             }
         }
+        if given.plan.inherits {
+            ledger.overlook();
+        }
         drop(ledger);
+        self.tell_around(&given, &reader);
         if reader.bytes.capacity() <= KEPT_BYTES {
             reader.bytes.clear();
             BUFFER.set(reader.bytes);

@@ -6,6 +6,7 @@ use minijinja::{Error, State};
 use super::Binding;
 use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
 use super::asker::{InTemplate, Named};
+use super::lazy_key::LazyKey;
 use crate::context::{self, NoHole};
 use crate::entry::{Body, Found};
 use crate::handler::{render_partial, verify_text};
@@ -112,12 +113,15 @@ impl Binding {
         question.lifetime(ttl, &self.cache.inner.settings);
         let wanted = question.wanted();
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
+        let lazy_key = LazyKey::of(state, named, key);
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             let mark = self.cache.inner.take_mark();
             return Ok(marked(render_partial(&self.cache.inner, state.env(), &template, context)?, mark));
         }
-        match self.cache.lookup(&wanted, &mut asker) {
+        let looked_up = self.cache.lookup(&wanted, &mut asker);
+        lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
+        match looked_up {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
                 let text = self.cache.inner.marked_hit(text);
                 match self.cache.verify(&wanted, &mut asker, began) {

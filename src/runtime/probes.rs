@@ -12,7 +12,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Binding;
 use super::arguments::foreign_call;
-use crate::compile::reads;
+use crate::compile::{inherits, reads};
+use crate::lazy;
 use crate::names;
 use crate::potential::{CALLER, Declared, Given, Kind, Plan, Running, escaping, is_plain_list};
 
@@ -59,12 +60,15 @@ impl Binding {
         let (Some(id), Some(place), Some(text)) = (number(id), place.as_str(), text.as_str()) else {
             return Err(foreign_call(names::MEASURED));
         };
-        if !all.on || !self.shows_as_is(state) {
+        if !all.on {
             return Ok(false);
         }
-        let Some(site) = all.site(id, Kind::Include, place, text) else { return Ok(false) };
-        let Some(plan) = self.plan_of_include(state, &target) else { return Ok(false) };
-        let values = plan.roots.iter().map(|root| state.lookup(root).unwrap_or_default()).collect();
+        let site = self.shows_as_is(state).then(|| all.site(id, Kind::Include, place, text)).flatten();
+        let Some((site, plan)) = site.and_then(|site| Some((site, self.plan_of_include(state, &target)?))) else {
+            Running::of(state).overlook();
+            return Ok(false);
+        };
+        let values = plan.roots.iter().map(|root| untouched(state, root)).collect();
         let escaping = escaping(state);
         Running::of(state).begin(site, Given { plan, values, escaping }, since);
         Ok(true)
@@ -95,7 +99,10 @@ impl Binding {
         if !all.on {
             return Ok(inner.clone());
         }
-        let Some(site) = all.site(id, Kind::Macro, place, name) else { return Ok(inner.clone()) };
+        let Some(site) = all.site(id, Kind::Macro, place, name) else {
+            Running::of(state).overlook();
+            return Ok(inner.clone());
+        };
         let given: Vec<&str> = parameters.split(' ').chain([CALLER]).collect();
         let of = hash(&[&version.to_le_bytes(), parameters.as_bytes(), paths.as_bytes()]);
         let read = paths.split(' ').filter(|path| !path.is_empty());
@@ -103,7 +110,7 @@ impl Binding {
         let Some(plan) = plan else { return Ok(inner.clone()) };
         let outside = |root: &str| match given.contains(&root) {
             true => Value::UNDEFINED,
-            false => state.lookup(root).unwrap_or_default(),
+            false => untouched(state, root),
         };
         let outside = plan.roots.iter().map(|root| outside(root)).collect();
         let parameters = parameters.split(' ').map(Into::into).collect();
@@ -129,8 +136,9 @@ impl Binding {
             // Looked up by the include itself next, so no fragment learns of a template that it does not use.
             let template = state.get_template(name).ok()?;
             let paths = reads(template.source(), state.env().syntax())?;
+            let inherits = inherits(template.source(), state.env().syntax());
             let version = hash(&[template.name().as_bytes(), template.source().as_bytes()]);
-            Some(Plan::of_include(&paths, version as u64))
+            Some(Plan::of_include(&paths, version as u64, inherits))
         })
     }
 
@@ -146,6 +154,11 @@ impl Binding {
         };
         self.cache.inner.potential.shows_as_is(self.environment, &escape, ask)
     }
+}
+
+/// What a name stands for, without computing it if it is lazy.
+fn untouched(state: &State<'_, '_>, name: &str) -> Value {
+    lazy::untouched(|| state.lookup(name)).unwrap_or_default()
 }
 
 fn number(value: &Value) -> Option<u64> {

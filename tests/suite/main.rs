@@ -18,6 +18,7 @@ mod hostile;
 mod inputs;
 mod instrumentation;
 mod keys;
+mod lazy;
 mod lifetimes;
 mod nesting;
 #[cfg(feature = "shared")]

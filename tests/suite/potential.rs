@@ -330,7 +330,77 @@ fn the_suggested_tag_shows_the_same_and_hits() {
     // In a macro it stands around the body.
     let found = called("{% macro m(x, y=1) %}{{ x }}{{ y }}{% endmacro %}", [1, 1, 2].map(Value::from));
     let tag = found.suggestion.unwrap();
-    assert_eq!(tag, "{% cache ['m', x] %}");
+    assert_eq!(tag, "{% cache ['m', x, y is defined, y|default(none)] %}");
+}
+
+#[test]
+fn an_input_that_was_always_undefined_is_part_of_the_suggested_key() {
+    let page = |notice: Option<&str>| {
+        let given = context! { page => context! { content => "text" } };
+        notice.map_or(given.clone(), |notice| context! { notice, user => context! { name => notice }, ..given })
+    };
+    for part in [
+        "{% if notice %}{{ notice }}{% endif %}{{ page.content }}",
+        "{{ page.content }}{{ page.notice }}{{ notice|default('') }}",
+        "{{ page.content }}{% if user is defined %}{{ user.name }}{% endif %}",
+        "{{ page.content }}{% include 'inner' %}",
+        "{{ page.content }}{% for x in [1] %}{% include 'inner' %}{% endfor %}",
+        "{{ page.content }}{% include ['nowhere', 'inner'] %}",
+        "{% macro m(x=notice) %}{{ x }}{{ user.name if user }}{% endmacro %}{{ page.content }}{{ m() }}",
+        "{{ page.content }}{% from 'lib' import m %}{{ m() }}",
+        "{% if page.no %}{{ notice }}{{ page.content }}{% endif %}{{ user.name if notice }}",
+    ] {
+        let others = [
+            ("inner", "{% if notice %}{{ notice }}{% endif %}{% include 'innermost' %}"),
+            ("innermost", "{{ user.name if user }}"),
+            ("lib", "{% macro m() %}{{ notice }}{{ user.name if user }}{% endmacro %}"),
+        ];
+        let env_with = |cache: &FragmentCache, page: &str| {
+            let mut env = env_of(cache, &others);
+            cache.add_template(&mut env, "part", part).unwrap();
+            cache.add_template(&mut env, "p", page).unwrap();
+            env
+        };
+        let cache = measuring();
+        let env = env_with(&cache, "{% include 'part' %}");
+        (0..3).for_each(|_| drop(show(&env, "p", page(None))));
+        let tag = of(&cache, "p:1 include 'part'").suggestion.unwrap();
+        let before: Vec<String> = [None, Some("a"), Some("b")].map(|notice| show(&env, "p", page(notice))).into();
+        let cache = super::support::cache();
+        let env = env_with(&cache, &format!("{tag}{{% include 'part' %}}{{% endcache %}}"));
+        let after: Vec<String> = [None, Some("a"), Some("b")].map(|notice| show(&env, "p", page(notice))).into();
+        assert_eq!(after, before, "{part}: {tag}");
+    }
+    let found = included("{% if notice %}{{ notice }}{% endif %}{{ page.content }}", [page(None), page(None)]);
+    let tag = "{% cache ['part', notice is defined, notice|default(none), page.content] %}";
+    assert_eq!(found.suggestion.as_deref(), Some(tag));
+    assert_eq!(found.inputs, ["notice", "page.content"]);
+    // A parameter that nobody has given so far.
+    let found = called("{% macro m(x, y) %}{{ x }}{{ y }}{% endmacro %}", [1, 1].map(Value::from));
+    assert_eq!(found.suggestion.as_deref(), Some("{% cache ['m', x, y is defined, y|default(none)] %}"));
+}
+
+#[test]
+fn nothing_is_suggested_where_a_key_cannot_hold_what_shows() {
+    let twice = |part: &str| included(part, [context! {}, context! {}]).suggestion;
+    assert_eq!(twice("{{ loop.index if loop }}"), None);
+    let cache = measuring();
+    let env = env_of(
+        &cache,
+        &[("layout", "{{ notice }}"), ("part", "{% extends 'layout' %}"), ("p", "{% include 'part' %}")],
+    );
+    (0..2).for_each(|_| drop(show(&env, "p", context! {})));
+    let found = of(&cache, "p:1 include 'part'");
+    assert_eq!((found.repeats, found.suggestion), (1, None));
+    let names: String = (0..70).map(|n| format!("{{{{ x{n} }}}}")).collect();
+    assert_eq!(twice(&names), None);
+    let boxed = called(
+        "{% macro m(x) %}{{ x }}{% if caller %}{{ caller() }}{% endif %}{% endmacro %}",
+        [1, 1].map(Value::from),
+    );
+    assert_eq!((boxed.repeats, boxed.suggestion), (1, None));
+    // Functions are left out, also those that were never there.
+    assert_eq!(twice("{{ tool() if no }}").as_deref(), Some("{% cache ['part', no is defined, no|default(none)] %}"));
 }
 
 #[test]

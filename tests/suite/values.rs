@@ -204,3 +204,110 @@ fn sync_and_async_values_share_entries() {
     assert_eq!([read("a", 2), read("b", 3)], [1, 3]);
     assert_eq!(cache.get_or_set_value("b", Options::default(), || ok(4)).unwrap(), 3);
 }
+
+/// Counts how often a value is computed in three calls, and what the last one gives.
+fn computed<T: Serialize + DeserializeOwned>(value: impl Fn() -> T) -> (u32, T, Vec<String>) {
+    let (reports, on_error) = Reports::collect();
+    let cache = FragmentCache::builder().on_error(on_error).build().unwrap();
+    let mut times = 0;
+    let mut call = || {
+        cache.get_or_set_value("k", Options::default(), || {
+            times += 1;
+            ok(value())
+        })
+    };
+    let (_, _, last) = (call().unwrap(), call().unwrap(), call().unwrap());
+    (times, last, reports.all())
+}
+
+fn is_reported_and_not_stored<T: Serialize + DeserializeOwned + PartialEq + Debug + Clone>(value: T) {
+    let (times, last, reports) = computed(|| value.clone());
+    assert_eq!((times, last), (3, value));
+    assert_eq!(reports.len(), 3, "{reports:?}");
+    assert!(
+        reports[0].starts_with("Codec: get_or_set_value: cannot tell `Some` of nothing from `None`"),
+        "{reports:?}"
+    );
+}
+
+fn is_stored<T: Serialize + DeserializeOwned + PartialEq + Debug + Clone>(value: T) {
+    assert_eq!(computed(|| value.clone()), (1, value, vec![]));
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct New(Option<u8>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(u8),
+    Nothing,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Fields<T> {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    a: Option<T>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, T>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Variants<T> {
+    New(T),
+    Tuple(T, u8),
+    Struct { a: T },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pair<T>(T, u8);
+
+#[test]
+fn an_option_of_nothing_is_never_taken_for_none() {
+    is_reported_and_not_stored(Some(None::<u8>));
+    is_reported_and_not_stored(Some(Some(None::<u8>)));
+    is_reported_and_not_stored(Some(()));
+    is_reported_and_not_stored(Some(serde_json::Value::Null));
+    is_reported_and_not_stored(Some(New(None)));
+    is_reported_and_not_stored(Some(Untagged::Nothing));
+    is_reported_and_not_stored(vec![Some(Some(1)), Some(None)]);
+    is_reported_and_not_stored((1, Some(()), "x".to_owned()));
+    is_reported_and_not_stored(BTreeMap::from([(1, Some(None::<u8>))]));
+    is_reported_and_not_stored(BTreeMap::from([(Some(Untagged::Nothing), 1)]));
+    is_reported_and_not_stored(Fields { a: Some(None::<u8>), rest: BTreeMap::new() });
+    is_reported_and_not_stored(Fields { a: None, rest: BTreeMap::from([("b".to_owned(), Some(None::<u8>))]) });
+    is_reported_and_not_stored(Variants::New(Some(None::<u8>)));
+    is_reported_and_not_stored(Variants::Tuple(Some(()), 1));
+    is_reported_and_not_stored(Variants::Struct { a: Some(None::<u8>) });
+    is_reported_and_not_stored(Pair(Some(None::<u8>), 1));
+    is_reported_and_not_stored(Ok::<_, String>(Some(None::<u8>)));
+    is_reported_and_not_stored(Box::new(Some(Box::new(None::<u8>))));
+}
+
+#[test]
+fn options_that_cannot_be_mistaken_are_stored() {
+    is_stored(None::<Option<u8>>);
+    is_stored(Some(Some(1)));
+    is_stored(vec![None, Some(1)]);
+    is_stored(Some(Unit));
+    is_stored(None::<Unit>);
+    is_stored(New(None));
+    is_stored(Some(New(Some(1))));
+    is_stored(Some(vec![()]));
+    is_stored(Some([None::<u8>; 2]));
+    is_stored(Some(serde_json::json!({ "a": null, "b": [null] })));
+    is_stored(serde_json::Value::Null);
+    is_stored(vec![Untagged::Number(1), Untagged::Nothing]);
+    is_stored(Fields { a: None::<u8>, rest: BTreeMap::from([("b".to_owned(), 1)]) });
+    is_stored(Variants::Struct { a: None::<u8> });
+    is_stored(Variants::New(()));
+    is_stored(Some(Variants::New(())));
+    is_stored(Some(String::new()));
+    is_stored(Some(Vec::<u8>::new()));
+    is_stored(Some(f32::MIN));
+    is_stored((Some(u128::MAX), Some(i128::MIN), Some('x')));
+    is_stored(BTreeMap::from([(Some(1), None), (None, Some(2))]));
+}

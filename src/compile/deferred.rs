@@ -1,0 +1,233 @@
+//! Keeps lazy values of the context lazy where a template hands them on without using them.
+//!
+//! MiniJinja looks a name up when a macro or a call block that mentions it is declared, and the values of
+//! `cache_partial`'s `context=` before it is called: a lazy value would be computed there on hits too. So before a
+//! template's cache tags are lowered, such look-ups are made by us:
+//!
+//! ```jinja
+//! {% set X = none|CAPTURED("films") %}{% macro list() %}{% for film in X.films %}…{% endmacro %}
+//! {{ cache_partial("list.html", "list", context={"films": (none|UNTOUCHED("films"))}) }}
+//! ```
+//!
+//! Left alone is what the file itself binds: that is looked up when it is bound. So is everything that is not clearly a
+//! value being read; it is computed earlier than it need be.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use minijinja::Error;
+use minijinja::syntax::SyntaxConfig;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::compile::analyze::{bound_names, keyword};
+use crate::compile::lex::{Kind, Token};
+use crate::compile::reads::WORDS;
+use crate::compile::refuse::names_variable;
+use crate::compile::rewrite::{Rewritten, rewrite};
+use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::names::{CAPTURED, TICKET, UNTOUCHED};
+
+const PARTIAL: &str = "cache_partial";
+
+/// What stands for no value of the context, beside [`WORDS`].
+const NO_VALUES: [&str; 6] = ["loop", "self", "super", "caller", "recursive", TICKET];
+
+/// Statements whose names MiniJinja does not look up in advance, or that do not begin with an expression, and cache
+/// tags, which name their key in messages.
+const LEFT: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
+
+/// Lowers a template, with lazy values kept lazy.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub(crate) fn lowered(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    let Some(text) = deferred(source, syntax) else { return rewrite(source, name, syntax) };
+    let mut rewritten = rewrite(&text, name, syntax)?;
+    rewritten.text.get_or_insert(text);
+    Ok(rewritten)
+}
+
+/// The text with such look-ups; `None` where there are none.
+fn deferred(source: &str, syntax: &SyntaxConfig) -> Option<String> {
+    if !(source.contains("cache") && ["macro", "call", PARTIAL].iter().any(|word| source.contains(word))) {
+        return None;
+    }
+    let scan = scan(source, syntax);
+    let caches = |span: &Span| keyword(scan.source, span) == Some("cache") || mentions(scan.source, span, PARTIAL);
+    if scan.unreadable.is_some() || !scan.spans.iter().any(caches) {
+        return None;
+    }
+    let bound: HashSet<&str> = scan.spans.iter().flat_map(|span| bound_names(scan.source, span)).collect();
+    let mut changes = Changes { scan: &scan, syntax, bound, edits: Vec::new() };
+    changes.find()?;
+    changes.applied()
+}
+
+struct Changes<'a, 's> {
+    scan: &'a Scan<'s>,
+    syntax: &'a SyntaxConfig,
+    bound: HashSet<&'s str>,
+    /// What stands in place of a stretch of the source.
+    edits: Vec<(Range<usize>, String)>,
+}
+
+impl<'s> Changes<'_, 's> {
+    /// `None` if macros and call blocks are not paired.
+    fn find(&mut self) -> Option<()> {
+        let mut open: Vec<usize> = Vec::new();
+        for (index, span) in self.scan.spans.iter().enumerate() {
+            match keyword(self.scan.source, span) {
+                Some("macro" | "call") => open.push(index),
+                Some("endmacro" | "endcall") => {
+                    let opening = open.pop()?;
+                    if open.is_empty() {
+                        self.declaration(opening, index);
+                    }
+                }
+                _ if open.is_empty() => {
+                    let handed_on = self.handed_on(span).into_iter();
+                    self.edits.extend(handed_on.map(|token| untouched(self.scan.source, token, "none")));
+                }
+                _ => {}
+            }
+        }
+        open.is_empty().then_some(())
+    }
+
+    /// A macro or a call block outside of any other.
+    fn declaration(&mut self, open: usize, close: usize) {
+        let source = self.scan.source;
+        let opening = &self.scan.spans[open];
+        if opening.kind != SpanKind::Block {
+            return;
+        }
+        let spans = &self.scan.spans[open..close];
+        let mut read: Vec<Token> = Vec::new();
+        for (index, span) in spans.iter().enumerate() {
+            // The arguments of a call are not captured; the defaults of a macro are.
+            let skipped = match (index, keyword(source, span)) {
+                (0, Some("call")) => continue,
+                (0, _) => 2,
+                _ => 0,
+            };
+            read.extend(self.values(span).filter(|at| *at >= skipped).map(|at| span.tokens[at]));
+        }
+        let names: BTreeSet<&str> = read.iter().map(|token| token.text(source)).collect();
+        if names.is_empty() {
+            return;
+        }
+        let names = names.into_iter().collect::<Vec<_>>().join(" ");
+        // Macros of one file that read other names have variables of their own.
+        let variable = format!("__captured_{:x}", xxh3_64(names.as_bytes()));
+        let (start, end) = self.syntax.block_delimiters();
+        let edge = start.len() + opening.opening.map_or(0, char::len_utf8);
+        let at = opening.range.start..opening.range.start + edge;
+        let set = format!("{} set {variable} = none|{CAPTURED}(\"{names}\") {end}{start}", &source[at.clone()]);
+        self.edits.push((at, set));
+        let handed_on: HashSet<usize> = spans.iter().flat_map(|span| self.handed_on(span)).map(|at| at.start).collect();
+        self.edits.extend(read.into_iter().map(|token| match handed_on.contains(&token.start) {
+            true => untouched(source, token, &variable),
+            false => (token.start..token.end, format!("{variable}.{}", token.text(source))),
+        }));
+    }
+
+    /// Where the tokens of a tag read a value that may be lazy.
+    fn values<'t>(&'t self, span: &'t Span) -> impl Iterator<Item = usize> + 't {
+        let source = self.scan.source;
+        let word = keyword(source, span);
+        let tokens = &span.tokens;
+        let text = move |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text(source));
+        let first = match word {
+            None => 0,
+            Some(word) if LEFT.contains(&word) || word.starts_with("end") => tokens.len(),
+            // What is assigned to.
+            Some("set") => (0..tokens.len()).find(|at| text(Some(*at)) == "=").unwrap_or(tokens.len()),
+            Some(_) => 1,
+        };
+        (first..tokens.len()).filter(move |at| {
+            let Some(name) = names_variable(source, tokens, *at) else { return false };
+            let named = matches!(text(Some(at + 1)), "(" | "=");
+            let test = text(at.checked_sub(1)) == "not" && text(at.checked_sub(2)) == "is";
+            !(named || test || WORDS.contains(&name) || NO_VALUES.contains(&name) || self.bound.contains(name))
+        })
+    }
+
+    /// The values of `cache_partial`'s `context=` that are names and nothing else.
+    fn handed_on(&self, span: &Span) -> Vec<Token> {
+        let source = self.scan.source;
+        let tokens = &span.tokens;
+        let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+        let calls = (0..tokens.len()).filter(|at| text(*at) == PARTIAL && text(at + 1) == "(");
+        let handed_on: Vec<usize> = calls
+            .filter_map(|at| context(source, tokens, at + 2))
+            .flat_map(|at| match text(at) {
+                "{" => entries(source, tokens, at + 1),
+                _ if matches!(text(at + 1), "," | ")") => vec![at],
+                _ => Vec::new(),
+            })
+            .collect();
+        if handed_on.is_empty() {
+            return Vec::new();
+        }
+        let values: HashSet<usize> = self.values(span).collect();
+        handed_on.into_iter().filter(|at| values.contains(at)).map(|at| tokens[at]).collect()
+    }
+
+    fn applied(mut self) -> Option<String> {
+        if self.edits.is_empty() {
+            return None;
+        }
+        self.edits.sort_by_key(|(range, _)| range.start);
+        let (mut out, mut at) = (String::new(), 0);
+        for (range, text) in self.edits {
+            out.push_str(&self.scan.source[at..range.start]);
+            out.push_str(&text);
+            at = range.end;
+        }
+        out.push_str(&self.scan.source[at..]);
+        out.push_str(self.scan.tail);
+        Some(out)
+    }
+}
+
+/// Hands on what a name stands for, `from` being what a macro captured.
+fn untouched(source: &str, token: Token, from: &str) -> (Range<usize>, String) {
+    (token.start..token.end, format!("({from}|{UNTOUCHED}(\"{}\"))", token.text(source)))
+}
+
+fn mentions(source: &str, span: &Span, name: &str) -> bool {
+    span.tokens.iter().any(|token| token.kind == Kind::Word && token.text(source) == name)
+}
+
+/// Where the value of `context=` begins in the arguments from `at` on.
+fn context(source: &str, tokens: &[Token], at: usize) -> Option<usize> {
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+    let mut depth = 0_usize;
+    for at in at..tokens.len() {
+        match text(at) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.checked_sub(1)?,
+            "context" if depth == 0 && text(at + 1) == "=" => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The values of a map's entries, from `at` on, that are one token long.
+fn entries(source: &str, tokens: &[Token], at: usize) -> Vec<usize> {
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+    let mut depth = 0_usize;
+    let mut found = Vec::new();
+    for at in at..tokens.len() {
+        match text(at) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" if depth == 0 => break,
+            ")" | "]" | "}" => depth -= 1,
+            ":" if depth == 0 && matches!(text(at + 2), "," | "}") => found.push(at + 1),
+            _ => {}
+        }
+    }
+    found
+}
