@@ -1,19 +1,29 @@
 //! The compile side: template text in, plain MiniJinja text out. It never imports the run side.
 //!
 //! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
-//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags,
-//! `refuse.rs` refuses what a cached body may not hold, `analyze.rs` finds what a body reaches; `lower.rs` writes the
-//! text, `rewrite.rs` puts it together. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and
+//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags into an
+//! `outline.rs`. What a cached body may not hold is refused by `refuse.rs`, tag by tag, by `foreign.rs` (text that others
+//! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
+//! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. `lower.rs` writes the text, `rewrite.rs` puts it
+//! together. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and
 //! `probe.rs` writes them. `names.rs` has the names that both sides share.
 
 mod analyze;
 mod blocks;
+mod calls;
+mod components;
+mod digest;
 mod expr;
+mod foreign;
+mod layout;
 mod lex;
 mod lower;
+mod namespaces;
 mod operand;
+mod outline;
 mod parts;
 mod probe;
+mod reach;
 mod reads;
 mod refuse;
 mod rewrite;
@@ -22,5 +32,6 @@ mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
+pub(crate) use layout::Layout;
 pub(crate) use reads::{CALLED, reads};
 pub(crate) use rewrite::{Block, Extends, Rewritten, measured, rewrite};

@@ -36,9 +36,27 @@ struct Render {
     id: RenderId,
     began: Began,
     /// What it imported or extended: every fragment it opens afterwards depends on these.
-    imported: Vec<(u64, Dependency)>,
-    /// Look-ups now are an import's or an `extends`'.
-    importing: bool,
+    imported: Vec<Imported>,
+    /// What the look-ups made here are for, if they are an import's or an `extends`'.
+    importing: Option<Loads>,
+}
+
+/// What a look-up is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Loads {
+    Import,
+    /// The parent of the template of this name.
+    Parent {
+        of: Box<str>,
+    },
+}
+
+/// A template that a render imported or extended.
+#[derive(Debug, Clone)]
+pub(crate) struct Imported {
+    cache: u64,
+    pub(crate) dependency: Dependency,
+    pub(crate) loads: Loads,
 }
 
 struct Context {
@@ -266,9 +284,9 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
             context.note_beginning(cache, now());
         }
         if let Some(render) = context.renders.last_mut()
-            && render.importing
+            && let Some(loads) = render.importing.clone()
         {
-            render.imported.push((cache, dependency.clone()));
+            render.imported.push(Imported { cache, dependency: dependency.clone(), loads });
         }
         if let Some(frame) = context.frames.last_mut() {
             frame.with(|record| {
@@ -285,13 +303,13 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency, now: impl FnOnce() -
 /// Looks a template up on behalf of an import or an `extends`: what `look_up` comes across, every fragment that this
 /// render opens later depends on. A look-up that loaded the template is made again, so that it is MiniJinja's own copy
 /// that answers, whoever else loads it at this moment.
-pub(crate) fn import(look_up: impl Fn()) {
-    set_importing(true);
+pub(crate) fn import(loads: Loads, look_up: impl Fn()) {
+    set_importing(Some(loads));
     look_up();
     if forget_loads() {
         look_up();
     }
-    set_importing(false);
+    set_importing(None);
 }
 
 /// What `look` shows of the template of a name; looked up once more if the first time loaded it, as in [`import`].
@@ -308,21 +326,21 @@ fn forget_loads() -> bool {
     with(|context| {
         let Some(render) = context.renders.last_mut() else { return false };
         let known = render.imported.len();
-        render.imported.retain(|(_, dependency)| dependency.seen.load.is_none());
+        render.imported.retain(|imported| imported.dependency.seen.load.is_none());
         render.imported.len() < known
     })
     .unwrap_or(false)
 }
 
-fn set_importing(yes: bool) {
-    with(|context| context.renders.last_mut().map(|render| render.importing = yes));
+fn set_importing(loads: Option<Loads>) {
+    with(|context| context.renders.last_mut().map(|render| render.importing = loads));
 }
 
 /// What the render has imported and extended so far, through this cache.
-pub(crate) fn imported(cache: u64) -> Vec<Dependency> {
+pub(crate) fn imported(cache: u64) -> Vec<Imported> {
     with(|context| {
         let imported = context.renders.last().map_or(&[][..], |render| &render.imported);
-        imported.iter().filter(|(of, _)| *of == cache).map(|(_, dependency)| dependency.clone()).collect()
+        imported.iter().filter(|imported| imported.cache == cache).cloned().collect()
     })
     .unwrap_or_default()
 }
@@ -342,7 +360,7 @@ pub(crate) fn enter_render(cache: u64, now: Begin) -> RenderId {
         if began.of(cache).is_none() {
             began.note(cache, context.render_began(cache, now));
         }
-        context.renders.push(Render { id, began, imported: Vec::new(), importing: false });
+        context.renders.push(Render { id, began, imported: Vec::new(), importing: None });
     });
     id
 }

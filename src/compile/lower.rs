@@ -9,11 +9,14 @@ use std::ops::Range;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::blocks::Cached;
+use crate::compile::analyze::keyword;
 use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::lex::{Kind, is_blank, newlines};
+use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
+use crate::names::{
+    CALLED_BACK, CALLER, CALLING, DEFINED, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
+};
 use crate::ttl::{Ttl, parse_ttl_value};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
@@ -57,6 +60,28 @@ impl Lowering<'_, '_> {
         tag.out
     }
 
+    /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
+    /// was open when the call block began: it opens no scope, which a template could see.
+    pub(crate) fn marked(&self, index: usize) -> String {
+        let span = &self.scan.spans[index];
+        let (start, end) = self.syntax.block_delimiters();
+        let mut tag = Tag::new(self.scan.source, span);
+        tag.put(start);
+        tag.out.extend(edge(span));
+        let is_call = keyword(tag.source, span) == Some("call");
+        if is_call {
+            tag.put(&format!(" set {CALLER} = none|{CALLING} {end}{start}"));
+        }
+        tag.put(" ");
+        if let (Some(first), Some(last)) = (span.tokens.first(), span.tokens.last()) {
+            tag.copy(first.start..last.end, false);
+        }
+        let mark = if is_call { format!("{CALLER} is {CALLED_BACK}") } else { format!("none is {FILLED}") };
+        tag.put(&format!(" {end}{start} if {mark} {end}{start} endif"));
+        self.finish(&mut tag, index);
+        tag.out
+    }
+
     fn condition(&self, tag: &mut Tag<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
@@ -92,7 +117,8 @@ impl Lowering<'_, '_> {
     }
 
     fn open_call(&self, tag: &mut Tag<'_>, cached: &Cached<'_>) -> Result<(), ExprError> {
-        let flags = if cached.calls_super { FLAG_SUPER } else { 0 };
+        let flags = [(cached.calls_super, FLAG_SUPER), (cached.keyed_by_caller, FLAG_CALLER)];
+        let flags: u32 = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         let line = self.scan.spans[cached.open].line;
         let key = quote(&tag.source[cached.head.key.range.clone()], QUOTED);
         let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minijinja::State;
+use minijinja::value::Value;
 
 use super::{NO_TICKET, Next, Open};
 use crate::cache::Inner;
@@ -15,8 +16,18 @@ pub(super) struct Rendering {
     render: RenderId,
     /// What the last look-up left to be opened.
     pub(super) next: Option<Next>,
-    pub(super) open: Vec<(u64, Open)>,
+    pub(super) open: Vec<Opened>,
     pub(super) tickets: u64,
+}
+
+/// A body that was opened.
+pub(super) struct Opened {
+    pub(super) ticket: u64,
+    pub(super) open: Open,
+    /// Its key, as the author wrote it.
+    pub(super) source: Value,
+    /// Its key holds what `caller()` shows.
+    pub(super) shows_caller: bool,
 }
 
 /// Notices the end of a render in which nothing was computed; a value without size costs no allocation.

@@ -12,7 +12,7 @@ use crate::entry::{Body, Entry, Terms};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
 use crate::page::Page;
-use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
+use crate::record::{Begin, Dependency, FOREVER, Record, Tag, Used};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
 
@@ -121,7 +121,9 @@ impl Core {
     fn same_templates(&self, head: &Head<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
         let same = |TemplateHead(name, digest): &TemplateHead<'_>| {
             let here = asker.template(name)?;
-            (here.template.digest(here.seen)? == u128::from(*digest)).then_some(here)
+            // A digest of both kinds cannot be: which part was used shows in which one it equals.
+            let parts = [Used::Whole, Used::Statements].map(|used| Dependency { used, ..here.clone() });
+            parts.into_iter().find(|part| part.digest() == Some(u128::from(*digest)))
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
         found.ok_or_else(|| {
@@ -130,12 +132,13 @@ impl Core {
     }
 }
 
-/// Name and digest of each template. One may be known twice: by its name alone (what a handler asked for) and by what
+/// Name and digest of each template, or of the part of it that was used. One may be known twice: by its name alone (what a handler asked for) and by what
 /// its loader read.
 fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
     let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
-    for Dependency { template, seen } in dependencies {
-        match template.digest(*seen) {
+    for dependency in dependencies {
+        let template = &dependency.template;
+        match dependency.digest() {
             Some(digest) if digests.contains(&(template.name(), digest)) => {}
             Some(digest) => digests.push((template.name(), digest)),
             None if template.is_by_name() => {}
