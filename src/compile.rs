@@ -31,6 +31,7 @@ mod scan;
 mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
+mod visits;
 
 pub(crate) use layout::Layout;
 pub(crate) use reads::{CALLED, reads};

@@ -58,6 +58,14 @@ pub(crate) enum Used {
     Statements,
 }
 
+impl Used {
+    /// What a digest is of.
+    #[cfg(feature = "shared")]
+    pub(crate) fn of(digest: u128) -> Used {
+        if digest & 1 == 0 { Used::Whole } else { Used::Statements }
+    }
+}
+
 impl Dependency {
     /// What is raised when the part that was used changed.
     pub(crate) fn floor(&self) -> &Floor {
@@ -67,12 +75,13 @@ impl Dependency {
         }
     }
 
-    /// The digest of the part that was used, if the template is still in the state that was seen.
+    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bit says
+    /// which part that is.
     pub(crate) fn digest(&self) -> Option<u128> {
-        match self.used {
-            Used::Whole => self.template.digest(self.seen),
-            Used::Statements => self.template.statements(self.seen),
-        }
+        Some(match self.used {
+            Used::Whole => self.template.digest(self.seen)? & !1,
+            Used::Statements => self.template.statements(self.seen)? | 1,
+        })
     }
 }
 

@@ -190,7 +190,8 @@ impl Template {
         };
         content.digest = Some(digest);
         if content.layout.as_ref().is_some_and(|(_, known)| known.statements != layout.statements) {
-            floors.raise_floor(&self.statements_floor);
+            // What began since the change was noticed has loaded the template since.
+            floors.raise_floor_to(&self.statements_floor, &self.floor);
         }
         content.layout = Some((seen.generation, Arc::new(layout)));
         seen
@@ -261,7 +262,7 @@ impl Template {
 }
 
 fn digest_of(text: Option<&str>) -> u128 {
-    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(1))
+    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(2))
 }
 
 /// All templates something refers to.

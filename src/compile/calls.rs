@@ -13,6 +13,8 @@ use crate::compile::scan::Scan;
 pub(crate) struct Call<'s> {
     /// The macro's name, which may have been called by another one (`{% set m = macro %}`).
     pub(crate) of: &'s str,
+    /// The name and the arguments.
+    pub(crate) range: Range<usize>,
     /// The brackets and what stands in them.
     pub(crate) arguments: Range<usize>,
     /// Index of the span.
@@ -38,7 +40,8 @@ pub(crate) fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>>
             let Some(&of) = names.get(tokens[at].text(source)).filter(|_| called) else { continue };
             let end = closing(source, &tokens[at + 1..]);
             let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
-            calls.push(Call { of, arguments, span: index, within: outline.within[index] });
+            let range = tokens[at].start..arguments.end;
+            calls.push(Call { of, range, arguments, span: index, within: outline.within[index] });
         }
     }
     calls

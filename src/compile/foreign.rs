@@ -16,6 +16,7 @@ use crate::compile::refuse::{calls_super, refusal};
 use crate::compile::rewrite::Extends;
 use crate::compile::scan::{Scan, Span};
 use crate::compile::tag::Head;
+use crate::compile::visits::visit;
 
 /// Names that stand for foreign text, with the macro or call block in which they do.
 pub(crate) type Carriers<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
@@ -57,6 +58,7 @@ impl<'a, 's> Foreign<'a, 's> {
     fn bind(&mut self, binding: Binding<'s>) {
         for span in &self.scan.spans[binding.spans.clone()] {
             for (_, name) in variables(self.scan.source, &span.tokens) {
+                visit();
                 let mentioned = self.mentioned.entry(name).or_default();
                 if mentioned.last() != Some(&self.bindings.len()) {
                     mentioned.push(self.bindings.len());
@@ -72,6 +74,7 @@ impl<'a, 's> Foreign<'a, 's> {
         let carries = |binding: &&Binding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
         let mut pending: Vec<&Binding<'s>> = self.bindings.iter().filter(carries).collect();
         while let Some(binding) = pending.pop() {
+            visit();
             for name in &binding.names {
                 if !carriers.insert((binding.owner, name)) {
                     continue;

@@ -14,6 +14,7 @@ use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::lex::{Kind, is_blank, newlines};
 use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::visits::visit;
 use crate::names::{
     CALLED_BACK, CALLER, CALLING, DEFINED, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
 };
@@ -248,13 +249,15 @@ pub(crate) struct Tag<'a> {
     pub(crate) out: String,
     /// Line breaks written so far.
     lines: usize,
+    /// How many line breaks of the tag stand before a place: most arguments are written in order.
+    counted: (usize, usize),
 }
 
 type Part = (Range<usize>, bool);
 
 impl<'a> Tag<'a> {
     pub(crate) fn new(source: &'a str, span: &'a Span) -> Self {
-        Tag { source, span, out: String::new(), lines: 0 }
+        Tag { source, span, out: String::new(), lines: 0, counted: (span.range.start, 0) }
     }
 
     pub(crate) fn put(&mut self, text: &str) {
@@ -270,8 +273,10 @@ impl<'a> Tag<'a> {
         }
     }
 
-    fn line_of(&self, at: usize) -> usize {
-        newlines(&self.source[self.span.range.start..at])
+    fn line_of(&mut self, at: usize) -> usize {
+        let (from, before) = if self.counted.0 <= at { self.counted } else { (self.span.range.start, 0) };
+        self.counted = (at, before + newlines(&self.source[from..at]));
+        self.counted.1
     }
 
     /// The operands of a top-level chain apart, so that the runtime sees each of them.
@@ -350,8 +355,8 @@ impl<'a> Tag<'a> {
     }
 
     fn flat_line_break(&mut self, at: usize) {
-        let inside = |t: &&crate::compile::lex::Token| t.kind == Kind::Str && t.start < at && at < t.end;
-        let Some(string) = self.span.tokens.iter().find(inside) else {
+        let next = self.span.tokens.get(self.span.tokens.partition_point(|token| token.end <= at));
+        let Some(string) = next.filter(|token| token.kind == Kind::Str && token.start < at) else {
             self.out.push(' ');
             return;
         };
@@ -365,7 +370,9 @@ impl<'a> Tag<'a> {
 /// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed. An operand that is the whole
 /// range is an argument of its own, and the run side sees for itself whether it is undefined.
 fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end && **j != *range);
+    let first = joined.partition_point(|j| j.start < range.start);
+    let inside =
+        joined[first..].iter().take_while(|j| j.end <= range.end).inspect(|_| visit()).filter(|j| **j != *range);
     // Sort keys: closing before opening at one place, inner closings first.
     let mut inserts = Vec::new();
     for operand in inside {

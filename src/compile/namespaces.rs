@@ -14,6 +14,7 @@ use crate::compile::lex::Token;
 use crate::compile::outline::{Outline, Statement};
 use crate::compile::refuse::{assigned_attributes, is_set_block, refusal};
 use crate::compile::scan::{Scan, Span};
+use crate::compile::visits::visit;
 
 /// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
 pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
@@ -148,6 +149,7 @@ impl<'a, 's> Namespaces<'a, 's> {
             }
         }
         while let Some((region, effect)) = self.pending.pop() {
+            visit();
             let Kind::Macro { name, .. } = self.regions[region].kind else { continue };
             for at in self.calls_of.get(name).cloned().unwrap_or_default() {
                 self.call(at, region, &effect);
@@ -158,7 +160,7 @@ impl<'a, 's> Namespaces<'a, 's> {
     /// What a call assigns through a macro with an effect.
     fn call(&mut self, at: usize, of: usize, effect: &Effect<'s>) {
         let call = &self.calls[at];
-        let (span, within, arguments) = (call.span, call.within, call.arguments.clone());
+        let (span, within, range) = (call.span, call.within, call.range.clone());
         let from = self.region[span];
         let cause = Cause { span, called: Some(call.of) };
         let names = match effect {
@@ -172,7 +174,7 @@ impl<'a, 's> Namespaces<'a, 's> {
                 vec![*name]
             }
         };
-        self.assigned.push(Statement { range: arguments, span, binds: names, inside: within, in_block: false });
+        self.assigned.push(Statement { range, span, binds: names, inside: within, in_block: false });
     }
 
     /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
@@ -185,6 +187,7 @@ impl<'a, 's> Namespaces<'a, 's> {
             }
             let mut region = from;
             loop {
+                visit();
                 let here = &self.regions[region];
                 if let Some(origins) = here.bound.get(name) {
                     let others = origins.iter().flat_map(|origin| &origin.0);
@@ -219,6 +222,7 @@ impl<'a, 's> Namespaces<'a, 's> {
     fn pass(&mut self, from: usize, to: usize, name: &'s str, cause: Cause<'s>) {
         let mut region = from;
         while region != to {
+            visit();
             match self.regions[region].kind {
                 Kind::Body => self.refused.push(Refused { span: cause.span, message: message(name, cause.called) }),
                 Kind::Macro { .. } => self.learn(region, Effect::Around { region: to, name }),

@@ -19,6 +19,7 @@ use crate::compile::digest::{Digest, settings};
 use crate::compile::lex::Kind;
 use crate::compile::outline::{BranchId, Cached, Outline, Statement};
 use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::visits::visit;
 
 /// What is reached in a file, and from where.
 pub(crate) struct Reach<'a, 's> {
@@ -131,6 +132,7 @@ impl<'a, 's> Reach<'a, 's> {
                 digest.text(text);
                 includes |= self.statement(node).is_some_and(|statement| self.includes_in(&statement.range));
                 for edge in edges {
+                    visit();
                     digest.number(edge.before as u128);
                     digest.number(match places[edge.to] {
                         (group, at) if group == id => at as u128,
@@ -168,6 +170,7 @@ impl<'a, 's> Reach<'a, 's> {
         let mut known: HashSet<&str, ahash::RandomState> = HashSet::default();
         let tokens = self.spans_in(range).iter().flat_map(|span| &span.tokens);
         for token in tokens.filter(|t| t.kind == Kind::Word && range.start <= t.start && t.end <= range.end) {
+            visit();
             let name = token.text(self.scan.source);
             if !known.insert(name) {
                 continue;

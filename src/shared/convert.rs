@@ -23,8 +23,8 @@ pub(super) enum Unfit {
     Foreign,
     /// Of another state of the floors, or a type this look-up does not take.
     Invalid,
-    /// Made from other templates than are here: another deployment's. The names it was made from.
-    Templates(Vec<Box<str>>),
+    /// Made from other templates than are here: another deployment's. What it was made from, and how much of each was used.
+    Templates(Vec<(Box<str>, Used)>),
 }
 
 impl Core {
@@ -120,14 +120,14 @@ impl Core {
     /// The templates an entry was made from, as they are here, if they are the same.
     fn same_templates(&self, head: &Head<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
         let same = |TemplateHead(name, digest): &TemplateHead<'_>| {
-            let here = asker.template(name)?;
-            // A digest of both kinds cannot be: which part was used shows in which one it equals.
-            let parts = [Used::Whole, Used::Statements].map(|used| Dependency { used, ..here.clone() });
-            parts.into_iter().find(|part| part.digest() == Some(u128::from(*digest)))
+            let digest = u128::from(*digest);
+            let here = Dependency { used: Used::of(digest), ..asker.template(name)? };
+            (here.digest()? == digest).then_some(here)
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
         found.ok_or_else(|| {
-            Unfit::Templates(head.templates.iter().map(|TemplateHead(name, _)| (*name).into()).collect())
+            let used = |TemplateHead(name, digest): &TemplateHead<'_>| ((*name).into(), Used::of((*digest).into()));
+            Unfit::Templates(head.templates.iter().map(used).collect())
         })
     }
 }
