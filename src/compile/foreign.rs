@@ -213,7 +213,7 @@ pub(crate) fn refuse_foreign(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &
 const CALLER: &str = "`caller()` in a cached body would show the text of one call block in the place of another; put \
                       the cache tag inside the call block, or add `caller()` to the key";
 
-const BLOCK: &str = "shows a block, and which text that has depends on the template that extends this one; put the \
+const BLOCK: &str = "shows a block, whose text depends on the template that extends this one; put the \
                      cache tag inside the block";
 
 const SUPER: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \

@@ -17,22 +17,16 @@ pub(super) fn register(env: &mut Environment<'_>) {
         state.get_extension::<Rendering>().map_or(0, |rendering| rendering.tickets)
     });
     env.add_test(names::CALLED_BACK, |state: &mut State<'_, '_>, began: u64| {
-        refuse(
-            state,
-            |ticket, shows_caller| ticket > began && !shows_caller,
-            "shows the text of a call block that \
-               began outside of it, and would show it in the place of another; put the cache tag inside the call block",
-        )
+        refuse(state, |ticket, shows_caller| ticket > began && !shows_caller, CALLED_BACK)
     });
-    env.add_test(names::FILLED, |state: &mut State<'_, '_>, _: &Value| {
-        refuse(
-            state,
-            |_, _| true,
-            "calls a macro that shows a block, and which text that has depends on the template \
-               that extends this one; call the macro outside",
-        )
-    });
+    env.add_test(names::FILLED, |state: &mut State<'_, '_>, _: &Value| refuse(state, |_, _| true, FILLED));
 }
+
+const CALLED_BACK: &str = "shows the text of a call block that began outside of it, and would show it in the place of \
+                           another; put the cache tag inside the call block";
+
+const FILLED: &str = "calls a macro that shows a block, whose text depends on the template that extends this one; call \
+                      the macro outside";
 
 /// Refuses what is about to be shown in an open body; false, as nothing is printed.
 fn refuse(state: &State<'_, '_>, foreign: impl Fn(u64, bool) -> bool, why: &str) -> Result<bool, Error> {
@@ -89,7 +83,7 @@ impl Binding {
             let own = layout.block(block);
             if let Some(line) = own.and_then(|own| own.filled) {
                 return refuse(format!(
-                    "shows a block inside of {block:?} ({name}:{line}), and which text that has depends on the template \
+                    "shows a block inside of {block:?} ({name}:{line}), whose text depends on the template \
                      that extends this one; call it outside, or put the cache tag inside that block"
                 ));
             }

@@ -61,7 +61,7 @@ fn super_that_shows_a_block_by_name_is_refused() {
         "{% macro n() %}{{ m() }}{% endmacro %}{% macro m() %}{{ self.title() }}{% endmacro %}{% block page %}{{ n() }}{% endblock %}{% block title %}{% endblock %}",
     ] {
         let text = refused_at_render(&[("layout", layout), ("mid", MID), ("a", A)], "a");
-        assert!(text.contains("which text that has depends on the template that extends this one"), "{text}");
+        assert!(text.contains("whose text depends on the template that extends this one"), "{text}");
     }
 }
 
