@@ -207,7 +207,8 @@ impl FragmentCache {
     /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes the
     /// loaders of this cache load them again: for templates that do not come from a watched folder. A block that stands
     /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the
-    /// template is loaded again, and stays when they do not.
+    /// template is loaded again, and stays when they do not. So does a block of a template that extends it: what it
+    /// reaches there are the statements outside of the blocks, and all of it by `super()`.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
         self.invalidate_template_by(name, By::Call)
     }

@@ -1,22 +1,32 @@
 //! The compile side: template text in, plain MiniJinja text out. It never imports the run side.
 //!
 //! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
-//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags,
-//! `refuse.rs` refuses what a cached body may not hold, `analyze.rs` finds what a body reaches; `lower.rs` writes the
-//! text, `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins
-//! and ends. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
-//! `names.rs` has the names that both sides share.
+//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags into an
+//! `outline.rs`. What a cached body may not hold is refused by `refuse.rs`, tag by tag, by `foreign.rs` (text that others
+//! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
+//! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. `lower.rs` writes the text, `rewrite.rs` puts it
+//! together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends. For measuring,
+//! `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them. `names.rs` has the names that
+//! both sides share.
 
 mod analyze;
 mod blocks;
+mod calls;
+mod components;
 mod deferred;
+mod digest;
 mod expr;
+mod foreign;
+mod layout;
 mod lex;
 mod lower;
 mod mark;
+mod namespaces;
 mod operand;
+mod outline;
 mod parts;
 mod probe;
+mod reach;
 mod reads;
 mod refuse;
 mod rewrite;
@@ -24,8 +34,10 @@ mod scan;
 mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
+mod visits;
 
 pub(crate) use deferred::lowered;
+pub(crate) use layout::Layout;
 pub(crate) use mark::{marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};
 #[cfg(all(test, not(shuttle)))]

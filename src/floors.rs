@@ -86,6 +86,14 @@ impl Floors {
         self.raise_to_next([&floor.0]);
     }
 
+    /// Raises a floor to where another one stands: what began since that was raised is not concerned. The sequence goes
+    /// on, so that those who know an entry to be valid as of now ask again.
+    pub(crate) fn raise_floor_to(&self, floor: &Floor, other: &Floor) {
+        let _raising = lock(&self.raising);
+        floor.0.fetch_max(other.0.load(Ordering::Acquire), Ordering::AcqRel);
+        self.seq.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn raise_everything(&self) {
         self.raise_to_next([&self.everything.0]);
     }
@@ -143,6 +151,19 @@ mod tests {
         assert!(!floors.admit(before, [7, 9]));
         assert!(floors.admit(before, [9]));
         assert!(floors.admit(after, [7, 9]));
+    }
+
+    #[test]
+    fn a_floor_raised_to_another_one_refuses_what_began_before_that() {
+        let floors = Floors::new(1);
+        let (changed, used) = (Floor::default(), Floor::default());
+        let before = floors.stamp();
+        floors.raise_floor(&changed);
+        let after = floors.stamp();
+        assert!(used.admits(before));
+        floors.raise_floor_to(&used, &changed);
+        assert!(!used.admits(before) && used.admits(after));
+        assert!(floors.stamp() > after, "those who checked before must check again");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
 use crate::record::FOREVER;
-use crate::record::{Dependency, Seen, Tag};
+use crate::record::{Dependency, Seen, Tag, Used};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::BY_NAME;
@@ -238,7 +238,7 @@ impl FragmentCache {
         let seen = Seen { generation: template.generation(), load: None };
         work.note(|record| {
             record.tag(environment);
-            record.depend(Dependency { template, seen });
+            record.depend(Dependency { template, seen, used: Used::Whole });
         });
     }
 

@@ -15,12 +15,12 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, Rewritten, lowered, marked, measured, trap};
+use crate::compile::{Layout, Rewritten, lowered, marked, measured, trap};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
-use crate::record::{Dependency, Seen};
+use crate::record::{Dependency, Seen, Used};
 use crate::runtime;
 use crate::stats::Counter;
 use crate::templates::{BY_NAME, SourceId, Template};
@@ -107,7 +107,7 @@ impl FragmentCache {
         if !same {
             template.change(&self.inner.floors);
         }
-        template.note_content(Some(source), rewritten.extends, seen, &self.inner.floors);
+        template.note_content(Some(source), rewritten.layout, seen, &self.inner.floors);
         if let Some(shared) = self.inner.shared.as_ref().filter(|_| is_named(environment)) {
             let share = xxh3_128(format!("{environment}:{}:{name}{source}", name.len()).as_bytes());
             shared.note_added(share.wrapping_sub(template.set_share(share)));
@@ -230,7 +230,7 @@ impl Inner {
     /// The template added in memory under an id.
     pub(crate) fn added(&self, id: u64, generation: u64) -> Option<Dependency> {
         let template = self.templates.added(id)?;
-        Some(Dependency { template, seen: Seen { generation, load: None } })
+        Some(Dependency { template, seen: Seen { generation, load: None }, used: Used::Whole })
     }
 }
 
@@ -272,7 +272,7 @@ fn id_of(environment: u64, name: &str) -> u64 {
 /// A template as it is, without loading it into anything.
 fn look_at(template: Arc<Template>, read: impl FnOnce() -> Result<Option<String>, Error>) -> Option<Dependency> {
     let seen = template.look(read)?;
-    Some(Dependency { template, seen })
+    Some(Dependency { template, seen, used: Used::Whole })
 }
 
 /// Loads a template, lowers it, and notes the look-up in whatever is open.
@@ -284,7 +284,7 @@ fn serve(
     let (under_way, seen) = template.begin_load();
     let source = load()?;
     let Some(source) = source else {
-        let seen = template.note_content(None, Extends::None, seen, &inner.floors);
+        let seen = template.note_content(None, Layout::missing(), seen, &inner.floors);
         // Nothing is compiled, so nobody can be handed anything else.
         looked_up(inner, template, Seen { load: None, ..seen });
         return Ok(None);
@@ -294,7 +294,7 @@ fn serve(
     })?;
     inner.observers.labels.note_blocks(template.source(), template.name(), &rewritten.blocks);
     inner.potential.loaded();
-    let seen = template.note_content(Some(&source), rewritten.extends, seen, &inner.floors);
+    let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
@@ -315,7 +315,7 @@ fn serve(
 }
 
 fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
-    let dependency = Dependency { template: Arc::clone(template), seen };
+    let dependency = Dependency { template: Arc::clone(template), seen, used: Used::Whole };
     context::looked_up(inner.id, dependency);
 }
 

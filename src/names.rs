@@ -13,17 +13,30 @@ pub(crate) const STORE: &str = "_fragment.store";
 pub(crate) const HIT: &str = "_fragment.hit";
 /// Filter: refuses an undefined operand of a key.
 pub(crate) const DEFINED: &str = "_fragment.defined";
-/// Filter: notes that a template is about to be imported or extended.
+/// Filter: notes that a template is about to be imported.
 pub(crate) const LOAD: &str = "_fragment.load";
 /// Filter: gives names of the context as a map, in which lazy values are computed when they are read.
 pub(crate) const CAPTURED: &str = "_fragment.captured";
 /// Filter: gives what a name stands for, in such a map or in the context, and computes nothing.
 pub(crate) const UNTOUCHED: &str = "_fragment.untouched";
+/// Filter: notes that a template is about to be extended.
+pub(crate) const EXTEND: &str = "_fragment.extend";
+/// Filter: gives what is open when a call block begins.
+pub(crate) const CALLING: &str = "_fragment.calling";
+/// Test: refuses the text of a call block in a body that was opened after it began.
+pub(crate) const CALLED_BACK: &str = "_fragment.called_back";
+/// Test: refuses a block in a cached body, shown by way of a macro.
+pub(crate) const FILLED: &str = "_fragment.filled";
 /// Variable: the open fragment. Templates may not use the name.
 pub(crate) const TICKET: &str = "__fragment";
 
+/// Variable: what was open when a call block began. Templates may not use the name.
+pub(crate) const CALLER: &str = "__fragment_caller";
+
 /// Flag of [`OPEN`]: the body calls `super()`.
 pub(crate) const FLAG_SUPER: u32 = 1;
+/// Flag of [`OPEN`]: the key holds what `caller()` shows.
+pub(crate) const FLAG_CALLER: u32 = 2;
 /// Test: notes that a template begins. The first of all, and so the one that MiniJinja names in its error where the
 /// environment was not registered.
 pub(crate) const BEGINS: &str = "_fragment.needs_add_to_environment";

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::clock::Nanos;
-use crate::floors::{Floors, Stamp, TagHash};
+use crate::floors::{Floor, Floors, Stamp, TagHash};
 use crate::templates::Template;
 
 /// No expiry by time.
@@ -50,6 +50,42 @@ impl Tag {
 pub(crate) struct Dependency {
     pub(crate) template: Arc<Template>,
     pub(crate) seen: Seen,
+    pub(crate) used: Used,
+}
+
+/// How much of a template was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Used {
+    Whole,
+    /// What a block of a template that extends it can reach: the statements outside of its blocks.
+    Statements,
+}
+
+impl Used {
+    /// What a digest is of.
+    #[cfg(feature = "shared")]
+    pub(crate) fn of(digest: u128) -> Used {
+        if digest & 1 == 0 { Used::Whole } else { Used::Statements }
+    }
+}
+
+impl Dependency {
+    /// What is raised when the part that was used changed.
+    pub(crate) fn floor(&self) -> &Floor {
+        match self.used {
+            Used::Whole => self.template.floor(),
+            Used::Statements => self.template.statements_floor(),
+        }
+    }
+
+    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bit says
+    /// which part that is.
+    pub(crate) fn digest(&self) -> Option<u128> {
+        Some(match self.used {
+            Used::Whole => self.template.digest(self.seen)? & !1,
+            Used::Statements => self.template.statements(self.seen)? | 1,
+        })
+    }
 }
 
 /// Which state of a template a look-up was answered with.
@@ -129,8 +165,14 @@ impl Record {
         let same = |known: &Dependency| Arc::ptr_eq(&known.template, &dependency.template);
         match self.dependencies.iter_mut().find(|known| same(known)) {
             // Two states of one template within one result: the older one decides.
-            Some(known) if known.seen.generation > dependency.seen.generation => known.seen = dependency.seen,
-            Some(_) => {}
+            Some(known) => {
+                if known.seen.generation > dependency.seen.generation {
+                    known.seen = dependency.seen;
+                }
+                if dependency.used == Used::Whole {
+                    known.used = Used::Whole;
+                }
+            }
             None => self.dependencies.push(dependency),
         }
     }
@@ -151,7 +193,7 @@ impl Record {
     /// Whether no invalidation since it began concerns it.
     pub(crate) fn admitted(&self, floors: &Floors) -> bool {
         floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.hash))
-            && self.dependencies.iter().all(|dependency| dependency.template.floor().admits(self.begin.stamp))
+            && self.dependencies.iter().all(|dependency| dependency.floor().admits(self.begin.stamp))
     }
 
     /// Whether every template it was made from is still the one seen.

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod asker;
+mod foreign;
 mod functions;
 mod lazy_key;
 mod probes;
@@ -23,9 +24,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
-use self::rendering::{RenderStart, Rendering};
+use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
 use crate::cache::{FragmentCache, Inner};
-use crate::compile::Extends;
 use crate::context;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
@@ -35,7 +35,6 @@ use crate::lookup::Lookup;
 use crate::names;
 use crate::observe::{Bypass, Verifying, marked};
 use crate::question::Question;
-use crate::record::{Dependency, Tag};
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
@@ -118,7 +117,14 @@ impl FragmentCache {
         env.add_filter(names::STORE, store);
         env.add_filter(names::HIT, hit);
         env.add_filter(names::DEFINED, defined);
-        env.add_filter(names::LOAD, bound(Binding::load));
+        env.add_filter(names::LOAD, bound(|binding, state, args| binding.load(state, args, Loads::Import)));
+        env.add_filter(
+            names::EXTEND,
+            bound(|binding, state, args| {
+                let of = state.name().into();
+                binding.load(state, args, Loads::Parent { of })
+            }),
+        );
         env.add_filter(names::CAPTURED, captured);
         env.add_filter(names::UNTOUCHED, untouched);
         let (begins, used) = (binding.clone(), binding.clone());
@@ -138,6 +144,7 @@ impl FragmentCache {
         env.add_function("cache_ttl", bound(Binding::cache_ttl));
         env.add_function("cache_skip", bound(Binding::cache_skip));
         env.add_function("cache_hole", bound(Binding::cache_hole));
+        foreign::register(env);
         probes::register(env, &binding);
     }
 }
@@ -281,9 +288,9 @@ impl Binding {
 
     /// `none|_fragment.open(LINE, KEY TEXT, FLAGS, PARENT, tags=…, stale=…, name=…)`.
     fn open(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
-        let [_, _line, source, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
-        let source = source.as_str().unwrap_or_default();
-        let flags = flags.as_usize().unwrap_or_default();
+        let [_, _line, quoted, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
+        let source = quoted.as_str().unwrap_or_default();
+        let flags = u32::try_from(flags.clone()).unwrap_or_default();
         let rendering = Rendering::of(state, &self.cache.inner);
         let mut open = match rendering.next.take() {
             Some(Next::Open(open)) => open,
@@ -293,57 +300,30 @@ impl Binding {
             }
             None => return Err(foreign_call(names::OPEN)),
         };
-        if flags & names::FLAG_SUPER as usize != 0 {
-            self.check_parents(source, parent, &rendering.imported)?;
+        let mut parents = Vec::new();
+        if flags & names::FLAG_SUPER != 0 {
+            parents = self.parents_of_super(state, source, parent)?;
         }
         let options = block_options(options).map_err(|error| in_block(source, error))?;
         match &mut open {
             Open::Compute(work) => {
                 options.label.iter().for_each(|name| work.call(name));
                 self.cache.prepare(work, &options);
-                self.depend_on_render(work, &rendering.imported);
+                self.depend_on_render(work, &Rendering::of(state, &self.cache.inner).imported, parents);
                 work.enter();
             }
             Open::Verify(verify) => verify.verifying.work().into_iter().for_each(Work::enter),
         }
         let rendering = Rendering::of(state, &self.cache.inner);
         rendering.tickets += 1;
-        rendering.open.push((rendering.tickets, open));
+        let shows_caller = flags & names::FLAG_CALLER != 0;
+        rendering.open.push(Opened { ticket: rendering.tickets, open, source: quoted.clone(), shows_caller });
         Ok(Value::from(rendering.tickets))
     }
 
-    /// A fragment depends on what its render imported or extended before it, and on its environment.
-    fn depend_on_render(&self, work: &mut Work, imported: &[Dependency]) {
-        let environment = Tag::environment(self.environment);
-        work.note(|record| {
-            record.tag(environment);
-            imported.iter().for_each(|dependency| record.depend(dependency.clone()));
-        });
-    }
-
-    /// A body that calls `super()` may be cached only if every `extends` above it is a literal: the chain is then
-    /// part of what its template is.
-    fn check_parents(&self, source: &str, parent: &Value, parents: &[Dependency]) -> Result<(), Error> {
-        let refuse = |why: String| {
-            Err(Error::new(ErrorKind::InvalidOperation, format!("cache `{source}`: super() in a cached body {why}")))
-        };
-        if parents.is_empty() {
-            return refuse(format!(
-                "needs the parent {parent} to be loaded through the cache (loader or add_template)"
-            ));
-        }
-        match parents.iter().find(|known| known.template.extends() == Some(Extends::Dynamic)) {
-            Some(dynamic) => refuse(format!(
-                "depends on which template {:?} extends, which it computes; write the name as a literal, or cache inside that template",
-                dynamic.template.name()
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// `NAME|_fragment.load`, around the name of an import or an `extends`: looks the template up once more, so that
-    /// fragments opened later depend on it.
-    fn load(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+    /// `NAME|_fragment.load` and `NAME|_fragment.extend`, around the name of an import or an `extends`: looks the
+    /// template up once more, so that fragments opened later depend on it.
+    fn load(&self, state: &mut State<'_, '_>, args: &[Value], loads: Loads) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
         let inner = &self.cache.inner;
         if let Some(wanted) = name.as_str() {
@@ -353,7 +333,8 @@ impl Binding {
                     inner.note_added(&template);
                 }
             });
-            Rendering::of(state, inner).imported.extend(seen);
+            let imported = seen.into_iter().map(|dependency| Imported { dependency, loads: loads.clone() });
+            Rendering::of(state, inner).imported.extend(imported);
         }
         Ok(name.clone())
     }
@@ -407,15 +388,15 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         return Ok(marked(body.clone(), Some(ticket & !MARKED)));
     }
     let Some(rendering) = state.get_extension_mut::<Rendering>() else { return Err(foreign_call(names::STORE)) };
-    let at = rendering.open.iter().rposition(|(open, _)| *open == ticket);
+    let at = rendering.open.iter().rposition(|open| open.ticket == ticket);
     let Some(at) = at else { return Err(foreign_call(names::STORE)) };
     // Whatever stands above was left open by an error that a function of the application swallowed.
     while rendering.open.len() > at + 1 {
         rendering.open.pop();
     }
-    let mut work = match rendering.open.pop() {
-        Some((_, Open::Compute(work))) => work,
-        Some((_, Open::Verify(verify))) => {
+    let mut work = match rendering.open.pop().map(|opened| opened.open) {
+        Some(Open::Compute(work)) => work,
+        Some(Open::Verify(verify)) => {
             let Verify { verifying, cached, mark } = *verify;
             // Output that is being discarded says nothing.
             if let Some((cached, computed)) = cached.as_str().zip(body.as_str()) {

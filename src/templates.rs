@@ -14,10 +14,10 @@ use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::compile::Extends;
+use crate::compile::Layout;
 use crate::floors::{Floor, Floors, TagHash};
 use crate::identity::template_tag;
-use crate::record::{Dependency, Seen};
+use crate::record::{Dependency, Seen, Used};
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
@@ -67,6 +67,9 @@ pub(crate) struct Template {
     /// Raised whenever the content may have changed; loading reads it before the file.
     generation: AtomicU64,
     floor: Floor,
+    /// Raised when the statements outside of its blocks turn out to have changed: when it is loaded again. A template that
+    /// extends it loads it before any block runs, so no entry that used only these is looked up before that.
+    statements_floor: Floor,
     /// Loads begun.
     loads: AtomicU64,
     /// Loads of which it is known what MiniJinja made of them: it holds the template, or dropped it, or got none.
@@ -80,7 +83,8 @@ pub(crate) struct Template {
 struct Content {
     /// What the first load of the current generation found.
     digest: Option<u128>,
-    extends: Option<Extends>,
+    /// What was loaded last, and of which generation that is.
+    layout: Option<(u64, Arc<Layout>)>,
     loaded: Option<Instant>,
     /// Its part in the digest of all templates added in memory.
     share: u128,
@@ -89,6 +93,10 @@ struct Content {
 impl Template {
     pub(crate) fn floor(&self) -> &Floor {
         &self.floor
+    }
+
+    pub(crate) fn statements_floor(&self) -> &Floor {
+        &self.statements_floor
     }
 
     /// Whether only its name is known, and nobody who provides it.
@@ -168,26 +176,25 @@ impl Template {
 
     /// Notes what a load found. When two loads of one generation find different texts, a change went unnoticed
     /// between them (no watcher, or its event is still on its way): that is a change.
-    pub(crate) fn note_content(&self, text: Option<&str>, extends: Extends, seen: Seen, floors: &Floors) -> Seen {
+    pub(crate) fn note_content(&self, text: Option<&str>, layout: Layout, seen: Seen, floors: &Floors) -> Seen {
         let digest = digest_of(text);
         let mut content = self.content();
         if seen.generation != self.generation() {
             // A slow load: the change since has been noted, and what it found is not what the file holds now.
             return seen;
         }
-        content.extends = Some(extends);
         content.loaded = Some(Instant::now());
-        match content.digest {
-            Some(known) if known != digest => {
-                let generation = self.raise(floors);
-                content.digest = Some(digest);
-                Seen { generation, ..seen }
-            }
-            _ => {
-                content.digest = Some(digest);
-                seen
-            }
+        let seen = match content.digest {
+            Some(known) if known != digest => Seen { generation: self.raise(floors), ..seen },
+            _ => seen,
+        };
+        content.digest = Some(digest);
+        if content.layout.as_ref().is_some_and(|(_, known)| known.statements != layout.statements) {
+            // What began since the change was noticed has loaded the template since.
+            floors.raise_floor_to(&self.statements_floor, &self.floor);
         }
+        content.layout = Some((seen.generation, Arc::new(layout)));
+        seen
     }
 
     /// Notes that the content changed: refreshes everything made from it.
@@ -206,6 +213,7 @@ impl Template {
     pub(crate) fn invalidate(&self, floors: &Floors) {
         if self.added.load(Ordering::Acquire) {
             floors.raise_floor(&self.floor);
+            floors.raise_floor(&self.statements_floor);
         } else {
             self.change(floors);
         }
@@ -228,8 +236,16 @@ impl Template {
         self.content().loaded.is_some_and(|loaded| loaded.elapsed() < span)
     }
 
-    pub(crate) fn extends(&self) -> Option<Extends> {
-        self.content().extends.clone()
+    /// The template as those that extend it see it, as it was loaded last.
+    pub(crate) fn layout(&self) -> Option<Arc<Layout>> {
+        self.content().layout.as_ref().map(|(_, layout)| Arc::clone(layout))
+    }
+
+    /// The digest of the statements outside of its blocks, as [`digest`](Template::digest) that of the whole.
+    pub(crate) fn statements(&self, seen: Seen) -> Option<u128> {
+        let content = self.content();
+        let (generation, layout) = content.layout.as_ref()?;
+        (*generation == seen.generation && seen.generation == self.generation()).then_some(layout.statements)
     }
 
     /// The generation goes first: a load that begins in between then reads the new text under the new generation
@@ -246,7 +262,7 @@ impl Template {
 }
 
 fn digest_of(text: Option<&str>) -> u128 {
-    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(1))
+    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(2))
 }
 
 /// All templates something refers to.
@@ -277,6 +293,7 @@ impl Templates {
             path: path.map(Path::to_owned),
             generation: AtomicU64::new(1),
             floor: Floor::default(),
+            statements_floor: Floor::default(),
             loads: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             content: Mutex::default(),
@@ -317,7 +334,12 @@ impl Templates {
         let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
         let named = added.values().filter(|template| template.name() == name);
         let current = |template: &Arc<Template>| Seen { generation: template.generation(), load: None };
-        named.map(|template| Dependency { seen: current(template), template: Arc::clone(template) }).collect()
+        let whole = |template: &Arc<Template>| Dependency {
+            template: Arc::clone(template),
+            seen: current(template),
+            used: Used::Whole,
+        };
+        named.map(whole).collect()
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {

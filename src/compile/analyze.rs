@@ -1,101 +1,16 @@
-//! What a cached body references in its own file, and the digest of it.
+//! Which names a tag mentions and which it binds.
 //!
-//! Owns names: which ones a stretch of the template mentions, which statements bind them, and how
-//! far that reaches. It resolves by name alone, not by scope: reaching too much costs a render,
-//! reaching too little would serve an old fragment.
-
-use std::collections::HashSet;
-use std::ops::Range;
-
-use xxhash_rust::xxh3::Xxh3;
+//! By name alone, not by scope: what becomes of them is left to `reach`, `foreign` and `namespaces`.
 
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::assigned_names;
+use crate::compile::refuse::{assigned_attributes, assigned_names, names_variable};
 use crate::compile::scan::{Span, SpanKind};
 
-/// A statement of the file that a body can reach by a name it binds.
-#[derive(Debug)]
-pub(crate) struct Statement<'s> {
-    /// What changes the statement's meaning: a tag, or a block from tag to tag.
-    pub(crate) range: Range<usize>,
-    pub(crate) binds: Vec<&'s str>,
-}
-
-/// What identifies the text of a fragment, keys and lifetimes aside.
-pub(crate) struct Site<'s> {
-    pub(crate) template: &'s str,
-    /// The block around a body that calls `super()`.
-    pub(crate) block: Option<&'s str>,
-    pub(crate) body: Range<usize>,
-}
-
-/// The spans of a file and the statements in it.
-pub(crate) struct Analysis<'a, 's> {
-    source: &'s str,
-    spans: &'a [Span],
-    statements: &'a [Statement<'s>],
-}
-
-impl<'a, 's> Analysis<'a, 's> {
-    pub(crate) fn new(source: &'s str, spans: &'a [Span], statements: &'a [Statement<'s>]) -> Self {
-        Analysis { source, spans, statements }
-    }
-
-    /// A digest that changes with the body and with all it reaches, below 2^127.
-    pub(crate) fn site(&self, site: &Site<'_>) -> u128 {
-        let mut hash = Xxh3::new();
-        let mut part = |text: &str| {
-            hash.update(&(text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        };
-        part(site.template);
-        part(if site.block.is_some() { "block" } else { "" });
-        part(site.block.unwrap_or(""));
-        part(&self.source[site.body.clone()]);
-        for statement in self.reached(&site.body) {
-            part(&self.source[statement.range.clone()]);
-        }
-        hash.digest128() >> 1
-    }
-
-    /// The statements outside `body` that it can reach, in source order.
-    fn reached(&self, body: &Range<usize>) -> Vec<&'a Statement<'s>> {
-        let outside = |s: &Statement<'_>| !(body.start <= s.range.start && s.range.end <= body.end);
-        let mut reached = vec![false; self.statements.len()];
-        let mut names = HashSet::new();
-        let mut pending = vec![body.clone()];
-        while let Some(range) = pending.pop() {
-            if self.mentions(&range, &mut names) {
-                return self.statements.iter().filter(|s| outside(s)).collect();
-            }
-            for (done, statement) in reached.iter_mut().zip(self.statements) {
-                if !*done && statement.binds.iter().any(|name| names.contains(name)) {
-                    *done = true;
-                    pending.push(statement.range.clone());
-                }
-            }
-        }
-        let found = reached.iter().zip(self.statements);
-        found.filter(|(done, s)| **done && outside(s)).map(|(_, s)| s).collect()
-    }
-
-    /// Adds the names mentioned in `range`; true if a template is included there.
-    fn mentions(&self, range: &Range<usize>, names: &mut HashSet<&'s str>) -> bool {
-        let mut includes = false;
-        for span in self.spans_in(range) {
-            includes |= keyword(self.source, span) == Some("include");
-            let words = span.tokens.iter().filter(|t| t.kind == Kind::Word);
-            names.extend(words.map(|t| t.text(self.source)));
-        }
-        includes
-    }
-
-    fn spans_in(&self, range: &Range<usize>) -> &'a [Span] {
-        let from = self.spans.partition_point(|s| s.range.start < range.start);
-        let to = self.spans.partition_point(|s| s.range.start < range.end);
-        self.spans.get(from..to).unwrap_or(&[])
-    }
-}
+/// Words of the language that can stand where a variable can.
+pub(crate) const WORDS: [&str; 20] = [
+    "and", "as", "context", "else", "false", "False", "if", "ignore", "import", "in", "is", "missing", "none", "None",
+    "not", "or", "true", "True", "with", "without",
+];
 
 /// The first word of a statement.
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
@@ -125,13 +40,43 @@ pub(crate) fn bound_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
 /// The names by which the statement that `span` opens can be reached from elsewhere in the file.
 pub(crate) fn reachable_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
     debug_assert!(!matches!(span.kind, SpanKind::Text));
+    let mut names = bound_names(source, span);
     match keyword(source, span) {
-        Some("macro") => words(source, span.tokens.get(1..2).unwrap_or(&[])),
-        // What `caller()` shows is the text of a call block.
-        Some("call") => vec!["caller"],
-        Some("set" | "with" | "import" | "from") => bound_names(source, span),
-        _ => Vec::new(),
+        Some("macro") => names.truncate(1),
+        // An attribute is reached by the name of its namespace.
+        Some("set") => names.extend(assigned_attributes(source, &span.tokens)),
+        _ => {}
     }
+    names
+}
+
+/// The variables that `tokens` mention, with their places among them.
+pub(crate) fn variables<'s, 't>(source: &'s str, tokens: &'t [Token]) -> impl Iterator<Item = (usize, &'s str)> + 't
+where
+    's: 't,
+{
+    let named = (0..tokens.len()).filter_map(move |at| Some((at, names_variable(source, tokens, at)?)));
+    named.filter(|(_, name)| !WORDS.contains(name))
+}
+
+/// The variables whose values `tokens` mention: those that are not merely called.
+pub(crate) fn values<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+    let called = |at: usize| tokens.get(at + 1).is_some_and(|next| next.text(source) == "(");
+    variables(source, tokens).filter(|(at, _)| !called(*at)).map(|(_, name)| name).collect()
+}
+
+/// Index of the bracket that closes the first token; the number of tokens where none does.
+pub(crate) fn closing(source: &str, tokens: &[Token]) -> usize {
+    let mut depth = 0_usize;
+    let closes = |token: &Token| {
+        match token.text(source) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    };
+    tokens.iter().position(closes).unwrap_or(tokens.len())
 }
 
 fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {

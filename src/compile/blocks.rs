@@ -7,53 +7,31 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::analyze::{Statement, bound_names, keyword, reachable_names};
+use crate::compile::analyze::{keyword, reachable_names, values};
 use crate::compile::expr::{Reader, Shape};
+use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
 use crate::compile::lower::literal_str;
-use crate::compile::refuse::{assigned_attributes, calls_super, in_body, is_set_block, refusal, reserved};
+use crate::compile::outline::{Branch, BranchId, Cached, Load, Outline, Section, Statement};
+use crate::compile::refuse::{in_body, is_set_block, refusal, reserved};
 use crate::compile::rewrite::Extends;
 use crate::compile::scan::{Scan, Span};
-use crate::compile::tag::{Head, parse_head};
+use crate::compile::tag::parse_head;
 
-/// A cache tag and what belongs to it.
-#[derive(Debug)]
-pub(crate) struct Cached<'s> {
-    /// Index of the opening span.
-    pub(crate) open: usize,
-    /// Index of the closing span, unless the walk stopped before it.
-    pub(crate) close: Option<usize>,
-    pub(crate) head: Head,
-    /// The `{% block %}` around it.
-    pub(crate) block: Option<&'s str>,
-    pub(crate) calls_super: bool,
-}
-
-/// What a template consists of.
-#[derive(Debug)]
-pub(crate) struct Structure<'s> {
-    pub(crate) cached: Vec<Cached<'s>>,
-    /// In source order.
-    pub(crate) statements: Vec<Statement<'s>>,
-    pub(crate) extends: Extends,
-    /// The name expressions of `import`, `from` and `extends`.
-    pub(crate) loads: Vec<Range<usize>>,
-    /// How many spans were understood; MiniJinja rejects what follows.
-    pub(crate) understood: usize,
-}
-
-/// Finds the structure of `scan`, the template called `name`.
-pub(crate) fn structure<'s>(scan: &Scan<'s>, name: &str) -> Result<Structure<'s>, Error> {
+/// Finds the outline of `scan`, the template called `name`.
+pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
     let mut walk = Walk {
         scan,
         name,
         stack: Vec::new(),
         cached: Vec::new(),
         statements: Vec::new(),
+        branches: Vec::new(),
+        blocks: Vec::new(),
+        within: Vec::with_capacity(scan.spans.len()),
         extends: Vec::new(),
         loads: Vec::new(),
         unplaced: None,
-        first_super: None,
     };
     let mut understood = scan.spans.len();
     for index in 0..scan.spans.len() {
@@ -74,7 +52,8 @@ struct Frame<'s> {
     word: &'s str,
     line: usize,
     span: usize,
-    bound: Vec<&'s str>,
+    /// The branch that its text stands in.
+    branch: Option<BranchId>,
     cached: Option<usize>,
     /// Past the `else` of a loop, where `break` belongs to the loop outside.
     in_else: bool,
@@ -92,17 +71,19 @@ struct Walk<'a, 's> {
     stack: Vec<Frame<'s>>,
     cached: Vec<Cached<'s>>,
     statements: Vec<Statement<'s>>,
+    branches: Vec<Branch<'s>>,
+    blocks: Vec<Section<'s>>,
+    within: Vec<Option<BranchId>>,
     extends: Vec<Found>,
-    loads: Vec<Range<usize>>,
+    loads: Vec<Load>,
     /// Line of the first cache tag that only a layout may have.
     unplaced: Option<usize>,
-    /// Line of the first `super()` in a cached body.
-    first_super: Option<usize>,
 }
 
 impl<'a, 's> Walk<'a, 's> {
     fn span(&mut self, index: usize) -> Result<Flow, Error> {
         let span = &self.scan.spans[index];
+        self.within.push(self.branch());
         let ours = matches!(keyword(self.scan.source, span), Some("cache" | "endcache"));
         if ours || self.in_cached() {
             self.check_names(span)?;
@@ -127,12 +108,6 @@ impl<'a, 's> Walk<'a, 's> {
         if let Some((at, why)) = in_body(source, &span.tokens) {
             return Err(self.fail_at(span, at, &why));
         }
-        if calls_super(source, &span.tokens) {
-            self.first_super.get_or_insert(span.line);
-            for cached in self.stack.iter().filter_map(|frame| frame.cached) {
-                self.cached[cached].calls_super = true;
-            }
-        }
         Ok(())
     }
 
@@ -140,21 +115,23 @@ impl<'a, 's> Walk<'a, 's> {
         match word {
             "cache" => self.open_cache(index, span),
             "endcache" => self.close_cache(index, span),
-            "set" => self.set(index, span),
+            "set" => Ok(self.set(index, span)),
             "block" | "extends" if self.in_cached() => Err(self.refuse_inheritance(word, span)),
             "if" | "for" | "with" | "autoescape" | "filter" | "block" | "macro" | "call" => {
-                if word == "with" {
-                    self.note(span.range.clone(), span);
-                }
                 self.push(word, index, span);
                 Ok(ON)
             }
-            "else" | "elif" => self.otherwise(word, span),
-            "import" | "from" | "extends" => Ok(self.load(word, span)),
+            "else" | "elif" => self.otherwise(word, index, span),
+            "import" | "from" | "extends" => Ok(self.load(word, index, span)),
             "break" | "continue" => self.leave_loop(word, span),
-            "include" | "do" => Ok(ON),
+            "do" => {
+                // A call may change what it is given.
+                self.note(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
+                Ok(ON)
+            }
+            "include" => Ok(ON),
             _ => match word.strip_prefix("end") {
-                Some(opener) if OPENERS.contains(&opener) => self.close(opener, span),
+                Some(opener) if OPENERS.contains(&opener) => self.close(opener, index, span),
                 _ => Ok(STOP),
             },
         }
@@ -170,12 +147,14 @@ impl<'a, 's> Walk<'a, 's> {
         }
         let block = self.stack.iter().rev().find(|frame| frame.word == "block");
         let block = block.and_then(|frame| self.scan.spans[frame.span].tokens.get(1));
+        let keyed_by_caller = !caller_calls(source, span, &head).is_empty();
         self.cached.push(Cached {
             open: index,
             close: None,
             head,
             block: block.map(|token| token.text(source)),
             calls_super: false,
+            keyed_by_caller,
         });
         self.push("cache", index, span);
         if let Some(frame) = self.stack.last_mut() {
@@ -206,25 +185,13 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn set(&mut self, index: usize, span: &'a Span) -> Result<Flow, Error> {
-        let source = self.scan.source;
-        for attribute in assigned_attributes(source, &span.tokens) {
-            if self.in_cached() && !self.bound_in_body(attribute) {
-                let message = format!(
-                    "`{attribute}` was made outside the cached body, so an attribute set inside would \
-                     be set on misses only; make the namespace inside the body or set it outside"
-                );
-                return Err(self.fail(span.line, &message));
-            }
-        }
-        if is_set_block(source, &span.tokens) {
-            self.bind(span);
+    fn set(&mut self, index: usize, span: &'a Span) -> Flow {
+        if is_set_block(self.scan.source, &span.tokens) {
             self.push("set", index, span);
         } else {
-            self.note(span.range.clone(), span);
-            self.bind(span);
+            self.note(index, span.range.clone(), reachable_names(self.scan.source, span));
         }
-        Ok(ON)
+        ON
     }
 
     fn refuse_inheritance(&self, word: &str, span: &Span) -> Error {
@@ -238,11 +205,14 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
     }
 
-    fn otherwise(&mut self, word: &str, span: &Span) -> Result<Flow, Error> {
+    fn otherwise(&mut self, word: &'s str, index: usize, span: &Span) -> Result<Flow, Error> {
+        let before = self.branch();
         match self.stack.last_mut() {
             Some(frame) if matches!(frame.word, "if" | "for") => {
                 frame.in_else |= word == "else";
-                frame.bound.clear();
+                frame.branch = Some(self.branches.len());
+                let owner = before.and_then(|before| self.branches[before].owner);
+                self.branches.push(Branch { word, span: index, around: before, owner });
                 Ok(ON)
             }
             Some(frame) if frame.cached.is_some() => {
@@ -268,13 +238,14 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &message)
     }
 
-    fn load(&mut self, word: &'s str, span: &'a Span) -> Flow {
+    fn load(&mut self, word: &'s str, index: usize, span: &'a Span) -> Flow {
         let source = self.scan.source;
         let tokens = &span.tokens[1..];
         let Ok(expr) = Reader::statement(source, tokens).expr() else {
             return STOP;
         };
-        if word == "extends" {
+        let extends = word == "extends";
+        if extends {
             let literal = match expr.shape {
                 Shape::Str => literal_str(&source[expr.range.clone()]),
                 _ => None,
@@ -282,10 +253,9 @@ impl<'a, 's> Walk<'a, 's> {
             let unconditional = self.stack.is_empty();
             self.extends.push(Found { line: span.line, unconditional, literal });
         } else {
-            self.note(span.range.clone(), span);
-            self.bind(span);
+            self.note(index, span.range.clone(), reachable_names(source, span));
         }
-        self.loads.push(expr.range);
+        self.loads.push(Load { name: expr.range, extends });
         ON
     }
 
@@ -308,16 +278,21 @@ impl<'a, 's> Walk<'a, 's> {
         Ok(ON)
     }
 
-    fn close(&mut self, opener: &str, span: &Span) -> Result<Flow, Error> {
+    fn close(&mut self, opener: &str, index: usize, span: &Span) -> Result<Flow, Error> {
         let Some(frame) = self.stack.last() else {
             return Ok(STOP);
         };
         if frame.word == opener {
-            if matches!(opener, "set" | "macro" | "call") {
-                let open = &self.scan.spans[frame.span];
-                self.note(open.range.start..span.range.end, open);
+            let (opened, open) = (frame.span, &self.scan.spans[frame.span]);
+            if matches!(opener, "set" | "macro") {
+                let binds = reachable_names(self.scan.source, open);
+                self.note(opened, open.range.start..span.range.end, binds);
             }
             self.stack.pop();
+            if let (true, Some(name)) = (opener == "block", open.tokens.get(1)) {
+                let name = name.text(self.scan.source);
+                self.blocks.push(Section { name, open: opened, close: index });
+            }
             return Ok(ON);
         }
         if frame.cached.is_none() {
@@ -334,7 +309,7 @@ impl<'a, 's> Walk<'a, 's> {
         })
     }
 
-    fn finish(mut self, understood: usize) -> Result<Structure<'s>, Error> {
+    fn finish(mut self, understood: usize) -> Result<Outline<'s>, Error> {
         let complete = understood == self.scan.spans.len();
         if let Some(unread) = self.scan.unreadable.as_ref().filter(|_| complete) {
             let word = unread.tokens.first().map(|t| t.text(self.scan.source));
@@ -357,50 +332,45 @@ impl<'a, 's> Walk<'a, 's> {
             return Err(self.fail(line, &message));
         }
         let extends = own_extends(&mut self.extends);
-        if let (Some(line), false) = (self.first_super, matches!(extends, Extends::Literal(_))) {
-            let message = "`super()` inside a cached body needs one unconditional `extends` with a \
-                           literal name, as it is part of what the fragment shows; call it outside";
-            return Err(self.fail(line, message));
-        }
         self.statements.sort_by_key(|statement| statement.range.start);
-        Ok(Structure { cached: self.cached, statements: self.statements, extends, loads: self.loads, understood })
+        self.blocks.sort_by_key(|block| block.open);
+        Ok(Outline {
+            cached: self.cached,
+            statements: self.statements,
+            branches: self.branches,
+            blocks: self.blocks,
+            within: self.within,
+            extends,
+            loads: self.loads,
+            understood,
+        })
     }
 
-    fn push(&mut self, word: &'s str, span_index: usize, span: &Span) {
-        let bound = match word {
-            "set" => Vec::new(),
-            _ => bound_names(self.scan.source, span),
-        };
-        self.stack.push(Frame { word, line: span.line, span: span_index, bound, cached: None, in_else: false });
-    }
-
-    fn note(&mut self, range: Range<usize>, span: &Span) {
-        let binds = reachable_names(self.scan.source, span);
-        self.statements.push(Statement { range, binds });
-    }
-
-    fn bind(&mut self, span: &Span) {
-        let names = bound_names(self.scan.source, span);
-        if let Some(frame) = self.stack.last_mut() {
-            frame.bound.extend(names);
+    fn push(&mut self, word: &'s str, index: usize, span: &Span) {
+        let around = self.branch();
+        let own = BRANCHES.contains(&word).then_some(self.branches.len());
+        if own.is_some() {
+            let runs_apart = matches!(word, "macro" | "call");
+            let owner = if runs_apart { own } else { around.and_then(|around| self.branches[around].owner) };
+            self.branches.push(Branch { word, span: index, around, owner });
         }
+        let branch = own.or(around);
+        self.stack.push(Frame { word, line: span.line, span: index, branch, cached: None, in_else: false });
+    }
+
+    /// The innermost branch here.
+    fn branch(&self) -> Option<BranchId> {
+        self.stack.last().and_then(|frame| frame.branch)
+    }
+
+    /// Notes a statement that begins at the span `index`: right after its tag, or before its frame is taken off.
+    fn note(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
+        let in_block = self.stack.iter().any(|frame| frame.word == "block");
+        self.statements.push(Statement { range, span: index, binds, inside: self.branch(), in_block });
     }
 
     fn in_cached(&self) -> bool {
         self.stack.iter().any(|frame| frame.cached.is_some())
-    }
-
-    /// Whether `name` is bound between here and the innermost cache tag.
-    fn bound_in_body(&self, name: &str) -> bool {
-        for frame in self.stack.iter().rev() {
-            if frame.bound.contains(&name) {
-                return true;
-            }
-            if frame.cached.is_some() {
-                return false;
-            }
-        }
-        false
     }
 
     fn fail(&self, line: usize, message: &str) -> Error {
@@ -412,6 +382,9 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line + newlines(before), message)
     }
 }
+
+/// Openers whose text runs under a condition, several times, with other values or on its own.
+const BRANCHES: [&str; 6] = ["if", "for", "with", "autoescape", "macro", "call"];
 
 const OPENERS: [&str; 9] = ["if", "for", "with", "set", "autoescape", "filter", "block", "macro", "call"];
 

@@ -13,7 +13,7 @@ use crate::compile::lex::{Kind, Token};
 pub(crate) struct Expr {
     pub(crate) range: Range<usize>,
     pub(crate) shape: Shape,
-    /// Operands of `~` and `+` at any depth, except literals.
+    /// Operands of `~` and `+` at any depth, except literals, by where they start.
     pub(crate) joined: Vec<Range<usize>>,
 }
 
@@ -122,7 +122,8 @@ impl<'t> Reader<'t> {
     pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
         self.joined.clear();
         let node = self.conditional()?;
-        let joined = std::mem::take(&mut self.joined);
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.sort_by_key(|operand| operand.start);
         Ok(Expr { range: node.range, shape: node.shape, joined })
     }
 

@@ -8,11 +8,15 @@ use std::ops::Range;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::blocks::Cached;
+use crate::compile::analyze::keyword;
 use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::lex::{Kind, is_blank, newlines};
+use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
+use crate::compile::visits::visit;
+use crate::names::{
+    CALLED_BACK, CALLER, CALLING, DEFINED, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
+};
 use crate::ttl::{Ttl, parse_ttl_value};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
@@ -56,6 +60,28 @@ impl Lowering<'_, '_> {
         tag.out
     }
 
+    /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
+    /// was open when the call block began: it opens no scope, which a template could see.
+    pub(crate) fn marked(&self, index: usize) -> String {
+        let span = &self.scan.spans[index];
+        let (start, end) = self.syntax.block_delimiters();
+        let mut tag = Tag::new(self.scan.source, span);
+        tag.put(start);
+        tag.out.extend(edge(span));
+        let is_call = keyword(tag.source, span) == Some("call");
+        if is_call {
+            tag.put(&format!(" set {CALLER} = none|{CALLING} {end}{start}"));
+        }
+        tag.put(" ");
+        if let (Some(first), Some(last)) = (span.tokens.first(), span.tokens.last()) {
+            tag.copy(first.start..last.end, false);
+        }
+        let mark = if is_call { format!("{CALLER} is {CALLED_BACK}") } else { format!("none is {FILLED}") };
+        tag.put(&format!(" {end}{start} if {mark} {end}{start} endif"));
+        self.finish(&mut tag, index);
+        tag.out
+    }
+
     fn condition(&self, tag: &mut Tag<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
@@ -91,7 +117,8 @@ impl Lowering<'_, '_> {
     }
 
     fn open_call(&self, tag: &mut Tag<'_>, cached: &Cached<'_>) -> Result<(), ExprError> {
-        let flags = if cached.calls_super { FLAG_SUPER } else { 0 };
+        let flags = [(cached.calls_super, FLAG_SUPER), (cached.keyed_by_caller, FLAG_CALLER)];
+        let flags: u32 = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         let line = self.scan.spans[cached.open].line;
         let key = quote(&tag.source[cached.head.key.range.clone()], QUOTED);
         let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
@@ -227,13 +254,15 @@ pub(crate) struct Tag<'a> {
     pub(crate) out: String,
     /// Line breaks written so far.
     lines: usize,
+    /// How many line breaks of the tag stand before a place: most arguments are written in order.
+    counted: (usize, usize),
 }
 
 type Part = (Range<usize>, bool);
 
 impl<'a> Tag<'a> {
     pub(crate) fn new(source: &'a str, span: &'a Span) -> Self {
-        Tag { source, span, out: String::new(), lines: 0 }
+        Tag { source, span, out: String::new(), lines: 0, counted: (span.range.start, 0) }
     }
 
     pub(crate) fn put(&mut self, text: &str) {
@@ -249,8 +278,10 @@ impl<'a> Tag<'a> {
         }
     }
 
-    fn line_of(&self, at: usize) -> usize {
-        newlines(&self.source[self.span.range.start..at])
+    fn line_of(&mut self, at: usize) -> usize {
+        let (from, before) = if self.counted.0 <= at { self.counted } else { (self.span.range.start, 0) };
+        self.counted = (at, before + newlines(&self.source[from..at]));
+        self.counted.1
     }
 
     /// The operands of a top-level chain apart, so that the runtime sees each of them.
@@ -329,8 +360,8 @@ impl<'a> Tag<'a> {
     }
 
     fn flat_line_break(&mut self, at: usize) {
-        let inside = |t: &&crate::compile::lex::Token| t.kind == Kind::Str && t.start < at && at < t.end;
-        let Some(string) = self.span.tokens.iter().find(inside) else {
+        let next = self.span.tokens.get(self.span.tokens.partition_point(|token| token.end <= at));
+        let Some(string) = next.filter(|token| token.kind == Kind::Str && token.start < at) else {
             self.out.push(' ');
             return;
         };
@@ -344,7 +375,9 @@ impl<'a> Tag<'a> {
 /// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed. An operand that is the whole
 /// range is an argument of its own, and the run side sees for itself whether it is undefined.
 fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end && **j != *range);
+    let first = joined.partition_point(|j| j.start < range.start);
+    let inside =
+        joined[first..].iter().take_while(|j| j.end <= range.end).inspect(|_| visit()).filter(|j| **j != *range);
     // Sort keys: closing before opening at one place, inner closings first.
     let mut inserts = Vec::new();
     for operand in inside {

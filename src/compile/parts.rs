@@ -3,7 +3,7 @@
 //! Owns where they are and whether their output can be discarded. What takes their place is left to `probe`.
 
 use crate::compile::analyze::keyword;
-use crate::compile::blocks::Structure;
+use crate::compile::outline::Outline;
 use crate::compile::refuse::is_set_block;
 use crate::compile::rewrite::Extends;
 use crate::compile::scan::Scan;
@@ -20,12 +20,12 @@ pub(crate) enum Part {
 }
 
 /// Finds the parts, in source order of their last tags.
-pub(crate) fn parts(scan: &Scan<'_>, structure: &Structure<'_>) -> Vec<Part> {
+pub(crate) fn parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<Part> {
     let source = scan.source;
-    let child = structure.extends != Extends::None;
+    let child = outline.extends != Extends::None;
     let mut parts = Vec::new();
     let mut open: Vec<(&str, usize)> = Vec::new();
-    for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
+    for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let Some(word) = keyword(source, span) else { continue };
         match word {
             "include" => {

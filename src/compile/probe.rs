@@ -17,8 +17,6 @@
 //!
 //! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
 
-use std::ops::Range;
-
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -26,6 +24,7 @@ use crate::compile::analyze::bound_names;
 use crate::compile::expr::{Reader, Shape};
 use crate::compile::lex::Token;
 use crate::compile::lower::{Lowering, Tag, edge, quote};
+use crate::compile::outline::Outline;
 use crate::compile::parts::Part;
 use crate::compile::reads::reads;
 use crate::compile::rewrite::rewrite;
@@ -36,11 +35,11 @@ const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
 
 impl Lowering<'_, '_> {
     /// What takes the place of a part's last tag: its span and the text. `None` where it is left as it is.
-    pub(crate) fn probed(&self, part: &Part, name: &str, loads: &[Range<usize>]) -> Option<(usize, String)> {
+    pub(crate) fn probed(&self, part: &Part, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
         match *part {
             Part::Include { span, outermost } => Some((span, self.include(span, outermost, name)?)),
             Part::Macro { open, close } => Some((close, self.declared(open, close, name)?)),
-            Part::Discarded { span } => Some((span, self.discarded(span, loads))),
+            Part::Discarded { span } => Some((span, self.discarded(span, outline))),
         }
     }
 
@@ -80,7 +79,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Has the runtime know that nobody sees what is rendered in the meantime.
-    fn discarded(&self, index: usize, loads: &[Range<usize>]) -> String {
+    fn discarded(&self, index: usize, outline: &Outline<'_>) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = Tag::new(self.scan.source, span);
@@ -89,14 +88,13 @@ impl Lowering<'_, '_> {
         tag.put(&format!(" if none is {DISCARDING}(true) {end}{start} endif {end}{start} "));
         let inner = span.tokens.first().map_or(span.inner.start, |token| token.start)
             ..span.tokens.last().map_or(span.inner.end, |token| token.end);
-        let inside = |load: &&Range<usize>| inner.start <= load.start && load.end <= inner.end;
-        match loads.iter().find(inside) {
+        match outline.load_in(&inner) {
             Some(load) => {
-                tag.copy(inner.start..load.start, false);
+                tag.copy(inner.start..load.name.start, false);
                 tag.put("(");
-                tag.copy(load.clone(), false);
+                tag.copy(load.name.clone(), false);
                 tag.put(&format!(")|{LOAD}"));
-                tag.copy(load.end..inner.end, false);
+                tag.copy(load.name.end..inner.end, false);
             }
             None => tag.copy(inner, false),
         }

@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::{bound_names, keyword};
+use crate::compile::analyze::{bound_names, keyword, variables};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::{assigned_names, names_variable};
+use crate::compile::refuse::assigned_names;
 use crate::compile::scan::{Span, scan};
 
 /// What the end of a path says of a name that is only ever called.
@@ -43,8 +43,7 @@ fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
     // A filter statement begins with the name of its filter.
     let first = if keyword(source, span) == Some("filter") { 2 } else { 1 };
-    let named = (first..tokens.len()).filter_map(|index| Some((index, names_variable(source, tokens, index)?)));
-    let named: Vec<(usize, &str)> = named.filter(|(_, name)| !WORDS.contains(name)).collect();
+    let named: Vec<(usize, &str)> = variables(source, tokens).filter(|(index, _)| *index >= first).collect();
     match keyword(source, span) {
         Some("include" | "import" | "from" | "extends" | "filter" | "autoescape") => {
             let free = named.into_iter().filter(|(_, name)| !bound.contains(name));
@@ -75,12 +74,6 @@ fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
     let twice = |name: &&str| named.iter().filter(|(_, other)| other == name).count() > 1;
     named.iter().map(|(_, name)| *name).filter(|name| targets.contains(name)).filter(twice).map(str::to_owned).collect()
 }
-
-/// Words that are no names.
-pub(crate) const WORDS: [&str; 20] = [
-    "and", "as", "context", "else", "false", "False", "if", "ignore", "import", "in", "is", "missing", "none", "None",
-    "not", "or", "true", "True", "with", "without",
-];
 
 /// How names are mentioned.
 #[derive(Default)]

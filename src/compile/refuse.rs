@@ -5,7 +5,7 @@
 use minijinja::{Error, ErrorKind};
 
 use crate::compile::lex::{Kind, Token};
-use crate::names::TICKET;
+use crate::names::{CALLER, TICKET};
 
 /// An error about the template `name`, at `line`.
 pub(crate) fn refusal(name: &str, line: usize, message: &str) -> Error {
@@ -26,10 +26,10 @@ pub(crate) fn in_body(source: &str, tokens: &[Token]) -> Option<(usize, String)>
     })
 }
 
-/// A use of the reserved variable.
+/// A use of a reserved variable.
 pub(crate) fn reserved(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
-    let token = tokens.iter().find(|t| t.kind == Kind::Word && t.text(source) == TICKET)?;
-    Some((token.start, format!("the name `{TICKET}` is reserved; choose another one")))
+    let token = tokens.iter().find(|t| t.kind == Kind::Word && [TICKET, CALLER].contains(&t.text(source)))?;
+    Some((token.start, format!("the name `{}` is reserved; choose another one", token.text(source))))
 }
 
 /// Whether the tag calls `super()`.

@@ -6,22 +6,25 @@
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::{Analysis, Site};
-use crate::compile::blocks::{Cached, Structure, structure};
+use crate::compile::blocks::outline;
+use crate::compile::foreign::{mentions_self, refuse_foreign};
+use crate::compile::layout::Layout;
 use crate::compile::lex::newlines;
 use crate::compile::lower::{Lowering, before_line_statement, literal_str};
+use crate::compile::namespaces::refuse_assignments;
+use crate::compile::outline::{Branch, Outline};
 use crate::compile::parts::{Part, parts};
+use crate::compile::reach::Reach;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
-use crate::names::LOAD;
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rewritten {
     /// The text for MiniJinja; `None` where the original serves unchanged.
     pub(crate) text: Option<String>,
-    /// What the template extends by itself.
-    pub(crate) extends: Extends,
+    /// The template as those that extend it see it.
+    pub(crate) layout: Layout,
     /// Its cache blocks.
     pub(crate) blocks: Vec<Block>,
 }
@@ -72,37 +75,54 @@ fn lower(
     source: &str,
     name: &str,
     syntax: &SyntaxConfig,
-    find: fn(&Scan<'_>, &Structure<'_>) -> Vec<Part>,
+    find: fn(&Scan<'_>, &Outline<'_>) -> Vec<Part>,
 ) -> Result<Rewritten, Error> {
     let scan = scan(source, syntax);
-    let structure = structure(&scan, name)?;
-    let parts = find(&scan, &structure);
-    if structure.cached.is_empty() && structure.loads.is_empty() && parts.is_empty() {
-        return Ok(Rewritten { text: None, extends: structure.extends, blocks: Vec::new() });
+    let mut outline = outline(&scan, name)?;
+    refuse_foreign(&scan, &mut outline, name)?;
+    refuse_assignments(&scan, &mut outline, name)?;
+    let layout = Layout::of(&scan, &outline);
+    let parts = find(&scan, &outline);
+    let marked = marked(&scan, &outline);
+    if outline.cached.is_empty() && outline.loads.is_empty() && parts.is_empty() && marked.is_empty() {
+        return Ok(Rewritten { text: None, layout, blocks: Vec::new() });
     }
-    let (text, blocks) = assemble(&scan, &structure, &parts, name, syntax)?;
-    Ok(Rewritten { text: Some(text), extends: structure.extends, blocks })
+    let (text, blocks) = assemble(&scan, &outline, (&parts, &marked), name, syntax)?;
+    Ok(Rewritten { text: Some(text), layout, blocks })
+}
+
+/// The tags behind which the run side is told that text of another template or caller begins: those of call blocks, and
+/// of macros that show a block.
+fn marked(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
+    let mut shows = vec![false; outline.branches.len()];
+    for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
+        if mentions_self(scan.source, &span.tokens).is_some() {
+            outline.owners(outline.within[index]).flatten().for_each(|owner| shows[owner] = true);
+        }
+    }
+    let marked = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;
+    outline.branches.iter().zip(shows).filter(marked).map(|(branch, _)| branch.span).collect()
 }
 
 /// The rewritten text, and what it has of cache blocks.
 fn assemble(
     scan: &Scan<'_>,
-    structure: &Structure<'_>,
-    parts: &[Part],
+    outline: &Outline<'_>,
+    (parts, marked): (&[Part], &[usize]),
     name: &str,
     syntax: &SyntaxConfig,
 ) -> Result<(String, Vec<Block>), Error> {
-    let parent = match &structure.extends {
+    let parent = match &outline.extends {
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
     };
     let lowering = Lowering { scan, syntax, parent };
-    let analysis = Analysis::new(scan.source, &scan.spans, &structure.statements);
+    let reach = (!outline.cached.is_empty()).then(|| Reach::new(scan, outline, syntax));
     let mut replaced: Vec<(usize, String)> = Vec::new();
-    let mut blocks = Vec::with_capacity(structure.cached.len());
-    for cached in &structure.cached {
+    let mut blocks = Vec::with_capacity(outline.cached.len());
+    for cached in &outline.cached {
         let span = &scan.spans[cached.open];
-        let site = analysis.site(&site(scan, cached, name));
+        let site = reach.as_ref().map_or(0, |reach| reach.site(cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
         blocks.push(Block { site, line: span.line, name: called });
         let opening = lowering.opening(cached, site).map_err(|error| {
@@ -112,12 +132,13 @@ fn assemble(
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
-    replaced.extend(parts.iter().filter_map(|part| lowering.probed(part, name, &structure.loads)));
+    replaced.extend(marked.iter().map(|&index| (index, lowering.marked(index))));
+    replaced.extend(parts.iter().filter_map(|part| lowering.probed(part, name, outline)));
     replaced.sort();
 
-    let mut writer = Writer { scan, structure, out: String::new() };
+    let mut writer = Writer { scan, outline, out: String::new() };
     let mut replaced = replaced.into_iter().peekable();
-    for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
+    for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
         let ours_next = replaced.peek().is_some_and(|(at, _)| *at == index + 1);
         match next {
@@ -128,16 +149,10 @@ fn assemble(
             None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
         }
     }
-    let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
+    let rest = scan.spans[..outline.understood].last().map_or(0, |span| span.range.end);
     writer.out.push_str(&scan.source[rest..]);
     writer.out.push_str(scan.tail);
     Ok((writer.out, blocks))
-}
-
-fn site<'s>(scan: &Scan<'_>, cached: &Cached<'s>, name: &'s str) -> Site<'s> {
-    let start = scan.spans[cached.open].range.end;
-    let end = cached.close.map_or(scan.source.len(), |index| scan.spans[index].range.start);
-    Site { template: name, block: cached.block.filter(|_| cached.calls_super), body: start..end }
 }
 
 /// A literal tag becomes a block tag: the text before it must not make another tag of it.
@@ -161,7 +176,7 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
 
 struct Writer<'a, 's> {
     scan: &'a Scan<'s>,
-    structure: &'a Structure<'s>,
+    outline: &'a Outline<'s>,
     out: String,
 }
 
@@ -175,20 +190,12 @@ impl Writer<'_, '_> {
             self.out.push_str(before_line_statement(text));
             return;
         }
-        let load = self
-            .structure
-            .loads
-            .iter()
-            .find(|load| span.is_statement() && span.range.start <= load.start && load.end <= span.range.end);
-        let Some(load) = load else {
+        let Some(load) = self.outline.load_in(&span.range).filter(|_| span.is_statement()) else {
             self.out.push_str(text);
             return;
         };
-        self.out.push_str(&source[span.range.start..load.start]);
-        self.out.push('(');
-        self.out.push_str(&source[load.clone()]);
-        self.out.push_str(")|");
-        self.out.push_str(LOAD);
-        self.out.push_str(&source[load.end..span.range.end]);
+        self.out.push_str(&source[span.range.start..load.name.start]);
+        self.out.push_str(&load.noted(source));
+        self.out.push_str(&source[load.name.end..span.range.end]);
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
+use crate::compile::visits::visit;
 
 /// What a stretch of the source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +104,12 @@ struct Scanner<'s, 'c> {
 impl Scanner<'_, '_> {
     fn run(&mut self) -> Result<(), Unread> {
         let mut at = 0;
+        let mut marker = find_marker(self.source, at, &self.markers);
         while at < self.source.len() {
-            let marker = find_marker(self.source, at, &self.markers);
+            // Looked for once, however many literal tags stand before it.
+            if marker.is_some_and(|(pos, ..)| pos < at) {
+                marker = find_marker(self.source, at, &self.markers);
+            }
             let limit = marker.map_or(self.source.len(), |(pos, ..)| pos);
             if let Some((pos, inner)) = find_literal(self.source, at, limit) {
                 self.text(at..pos);
@@ -262,6 +267,7 @@ fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
 fn find_marker(source: &str, from: usize, markers: &[(&str, Marker)]) -> Option<(usize, Marker, usize)> {
     let bytes = source.as_bytes();
     for at in from..bytes.len() {
+        visit();
         for &(text, marker) in markers {
             let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
             if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {

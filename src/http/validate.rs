@@ -90,6 +90,5 @@ pub(super) fn conclude<B: Body<Data = Bytes>>(
 }
 
 fn digest(dependency: &Dependency) -> Option<(&str, u128)> {
-    let Dependency { template, seen } = dependency;
-    template.digest(*seen).map(|digest| (template.name(), digest))
+    dependency.digest().map(|digest| (dependency.template.name(), digest))
 }

@@ -65,7 +65,7 @@ impl Inner {
         if outdated(*key) {
             return Some(MissReason::KeyInvalidated);
         }
-        let changed = record.dependencies().iter().find(|it| !it.template.floor().admits(stamp));
+        let changed = record.dependencies().iter().find(|it| !it.floor().admits(stamp));
         if let Some(dependency) = changed {
             return Some(MissReason::TemplateChanged(dependency.template.name().into()));
         }

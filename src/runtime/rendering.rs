@@ -106,11 +106,38 @@ fn stack_between(state: &State<'_, '_>) -> usize {
 pub(super) struct Rendering {
     cache: Arc<Inner>,
     /// What it imported or extended: every fragment it opens afterwards depends on these.
-    pub(super) imported: Vec<Dependency>,
+    pub(super) imported: Vec<Imported>,
     /// What the last look-up left to be opened.
     pub(super) next: Option<Next>,
-    pub(super) open: Vec<(u64, Open)>,
+    pub(super) open: Vec<Opened>,
     pub(super) tickets: u64,
+}
+
+/// What a look-up was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Loads {
+    Import,
+    /// The parent of the template of this name.
+    Parent {
+        of: Box<str>,
+    },
+}
+
+/// A template that a render imported or extended.
+#[derive(Debug)]
+pub(super) struct Imported {
+    pub(super) dependency: Dependency,
+    pub(super) loads: Loads,
+}
+
+/// A body that was opened.
+pub(super) struct Opened {
+    pub(super) ticket: u64,
+    pub(super) open: Open,
+    /// Its key, as the author wrote it.
+    pub(super) source: Value,
+    /// Its key holds what `caller()` shows.
+    pub(super) shows_caller: bool,
 }
 
 impl Rendering {

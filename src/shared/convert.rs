@@ -12,7 +12,7 @@ use crate::entry::{Body, Entry, Terms};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
 use crate::page::Page;
-use crate::record::{Begin, Dependency, FOREVER, Record, Tag};
+use crate::record::{Begin, Dependency, FOREVER, Record, Tag, Used};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
 
@@ -23,8 +23,8 @@ pub(super) enum Unfit {
     Foreign,
     /// Of another state of the floors, or a type this look-up does not take.
     Invalid,
-    /// Made from other templates than are here: another deployment's. The names it was made from.
-    Templates(Vec<Box<str>>),
+    /// Made from other templates than are here: another deployment's. What it was made from, and how much of each was used.
+    Templates(Vec<(Box<str>, Used)>),
 }
 
 impl Core {
@@ -120,22 +120,25 @@ impl Core {
     /// The templates an entry was made from, as they are here, if they are the same.
     fn same_templates(&self, head: &Head<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
         let same = |TemplateHead(name, digest): &TemplateHead<'_>| {
-            let here = asker.template(name)?;
-            (here.template.digest(here.seen)? == u128::from(*digest)).then_some(here)
+            let digest = u128::from(*digest);
+            let here = Dependency { used: Used::of(digest), ..asker.template(name)? };
+            (here.digest()? == digest).then_some(here)
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
         found.ok_or_else(|| {
-            Unfit::Templates(head.templates.iter().map(|TemplateHead(name, _)| (*name).into()).collect())
+            let used = |TemplateHead(name, digest): &TemplateHead<'_>| ((*name).into(), Used::of((*digest).into()));
+            Unfit::Templates(head.templates.iter().map(used).collect())
         })
     }
 }
 
-/// Name and digest of each template. One may be known twice: by its name alone (what a handler asked for) and by what
+/// Name and digest of each template, or of the part of it that was used. One may be known twice: by its name alone (what a handler asked for) and by what
 /// its loader read.
 fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
     let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
-    for Dependency { template, seen } in dependencies {
-        match template.digest(*seen) {
+    for dependency in dependencies {
+        let template = &dependency.template;
+        match dependency.digest() {
             Some(digest) if digests.contains(&(template.name(), digest)) => {}
             Some(digest) => digests.push((template.name(), digest)),
             None if template.is_by_name() => {}

@@ -21,6 +21,7 @@ use crate::entry::Entry;
 use crate::floors::Stamp;
 use crate::lookup::Wanted;
 use crate::observe::Subject;
+use crate::record::{Dependency, Used};
 use crate::stats::Counter;
 use crate::store::envelope::Envelope;
 use crate::store::{Failure, Leased, Name, Remote};
@@ -313,12 +314,12 @@ impl Trip<'_, '_> {
 
     /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
     /// these templates have here.
-    fn alternate(&self, templates: &[Box<str>], asker: &mut impl Asker) -> Option<Name> {
+    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<Name> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.name().to_le_bytes());
-        for name in templates {
-            let here = asker.template(name)?;
-            hasher.update(&here.template.digest(here.seen)?.to_le_bytes());
+        for (name, used) in templates {
+            let here = Dependency { used: *used, ..asker.template(name)? };
+            hasher.update(&here.digest()?.to_le_bytes());
         }
         Some(hasher.digest128())
     }

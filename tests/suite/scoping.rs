@@ -98,7 +98,7 @@ fn macros_and_callers_work() {
     )]);
     same(&[(
         "p",
-        "{% macro m(a) %}[['k'|>{{ caller(a) }}]]{% endmacro %}{% call(x) m(5) %}<{{ x }}{{ v }}>{% endcall %}",
+        "{% macro m(a) %}[[['k', caller(a)]|>{{ caller(a) }}]]{% endmacro %}{% call(x) m(5) %}<{{ x }}{{ v }}>{% endcall %}",
     )]);
     same(&[("p", "{% macro m() %}{{ v }}!{% endmacro %}[['k'|>{{ m() }}]]")]);
     same(&[

@@ -163,6 +163,28 @@ fn an_unrelated_change_keeps_hits_and_saving_the_same_text_refreshes_nothing() {
 }
 
 #[test]
+fn an_edit_of_a_layout_refreshes_a_block_of_a_child_only_where_that_can_reach_it() {
+    let (site, _watcher) = Site::watched(&[
+        ("p", "{% extends 'base' %}{% block b %}{% cache 'k' %}{{ x }}{{ tick() }}{% endcache %}{% endblock %}"),
+        ("base", "{% set x = 'a' %}{% block b %}{% endblock %}1"),
+        ("sentinel", "0"),
+    ]);
+    // In one step: a loader that reads half a file has read another layout.
+    let replace = |name: &str, source: &str| {
+        site.save(".half", source);
+        fs::rename(site.folder.path().join(".half"), site.folder.path().join(name)).unwrap();
+    };
+    site.becomes("a11");
+    replace("base", "{% set x = 'a' %}{% block b %}{% endblock %}2");
+    site.becomes("a12");
+    replace("base", "{% set x = 'b' %}{% block b %}{% endblock %}2");
+    site.becomes("b22");
+    replace("base", "{% set x = 'b' %}{% block b %}{% endblock %}3");
+    site.becomes("b23");
+    assert_eq!(site.ticks.count(), 2);
+}
+
+#[test]
 fn looking_up_an_unchanged_template_asks_the_file_system_nothing() {
     let site = Site::new(&[("p", PAGE), ("lib", LIB), ("x", "x ")]);
     assert_eq!(p(&site.env), "x m1");

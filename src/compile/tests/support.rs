@@ -20,6 +20,10 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     env.add_filter("_fragment.store", |body: Value, _: Value| body);
     env.add_filter("_fragment.hit", |_: &Value| "");
     env.add_filter("_fragment.load", |name: Value| name);
+    env.add_filter("_fragment.extend", |name: Value| name);
+    env.add_filter("_fragment.calling", |_: &Value| 0);
+    env.add_test("_fragment.called_back", |_: &Value| false);
+    env.add_test("_fragment.filled", |_: &Value| false);
     env.add_filter("_fragment.defined", |value: Value, source: String| {
         if value.kind() == ValueKind::Undefined {
             return Err(Error::new(ErrorKind::UndefinedError, format!("`{source}` is undefined")));

@@ -1,0 +1,67 @@
+//! Where the macros of a file are called.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::compile::analyze::{closing, keyword};
+use crate::compile::lex::Kind;
+use crate::compile::outline::{BranchId, Outline};
+use crate::compile::scan::Scan;
+
+/// A call of a macro of the same file.
+#[derive(Debug)]
+pub(crate) struct Call<'s> {
+    /// The macro's name, which may have been called by another one (`{% set m = macro %}`).
+    pub(crate) of: &'s str,
+    /// The name and the arguments.
+    pub(crate) range: Range<usize>,
+    /// The brackets and what stands in them.
+    pub(crate) arguments: Range<usize>,
+    /// Index of the span.
+    pub(crate) span: usize,
+    /// The branch around it.
+    pub(crate) within: Option<BranchId>,
+}
+
+/// The calls of the file's macros, in source order.
+pub(crate) fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>> {
+    let source = scan.source;
+    let names = macro_names(scan, outline);
+    let mut calls = Vec::new();
+    if names.is_empty() {
+        return calls;
+    }
+    for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
+        // A macro's own head declares.
+        let first = if keyword(source, span) == Some("macro") { 2 } else { 0 };
+        let tokens = &span.tokens;
+        for at in first..tokens.len() {
+            let called = tokens[at].kind == Kind::Word && tokens.get(at + 1).is_some_and(|t| t.text(source) == "(");
+            let Some(&of) = names.get(tokens[at].text(source)).filter(|_| called) else { continue };
+            let end = closing(source, &tokens[at + 1..]);
+            let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
+            let range = tokens[at].start..arguments.end;
+            calls.push(Call { of, range, arguments, span: index, within: outline.within[index] });
+        }
+    }
+    calls
+}
+
+/// The macros by their names, and by those that a `set` gives them.
+fn macro_names<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> HashMap<&'s str, &'s str, ahash::RandomState> {
+    let mut names = HashMap::default();
+    for statement in &outline.statements {
+        let span = &scan.spans[statement.span];
+        let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(scan.source));
+        match keyword(scan.source, span) {
+            Some("macro") => drop(names.insert(text(1), text(1))),
+            Some("set") if span.tokens.len() == 4 => {
+                if let Some(&known) = names.get(text(3)) {
+                    names.insert(text(1), known);
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}

@@ -1,0 +1,318 @@
+//! Attributes of namespaces that a cached body would assign on misses only.
+//!
+//! Owns where a namespace was made, as far as one file shows it: in the body, before it, or by the caller of a macro. An
+//! assignment is followed up to the place that made its namespace, through aliases and through the calls of macros; a
+//! cached body on its way is refused.
+
+use std::collections::{HashMap, HashSet};
+
+use minijinja::Error;
+
+use crate::compile::analyze::{bound_names, closing, keyword, values};
+use crate::compile::calls::{Call, calls};
+use crate::compile::lex::Token;
+use crate::compile::outline::{Outline, Statement};
+use crate::compile::refuse::{assigned_attributes, is_set_block, refusal};
+use crate::compile::scan::{Scan, Span};
+use crate::compile::visits::visit;
+
+/// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
+pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
+    let assigns = |span: &Span| {
+        keyword(scan.source, span) == Some("set") && !assigned_attributes(scan.source, &span.tokens).is_empty()
+    };
+    if !scan.spans[..outline.understood].iter().any(assigns) {
+        return Ok(());
+    }
+    let mut namespaces = Namespaces::new(scan, outline);
+    namespaces.follow_all();
+    if let Some(refused) = namespaces.refused.into_iter().min_by_key(|refused| refused.span) {
+        return Err(refusal(name, scan.spans[refused.span].line, &refused.message));
+    }
+    let statements = namespaces.assigned;
+    outline.statements.extend(statements);
+    outline.statements.sort_by_key(|statement| statement.range.start);
+    Ok(())
+}
+
+/// A stretch whose names are its own: a macro, a call block or a cached body.
+struct Region<'s> {
+    around: Option<usize>,
+    kind: Kind<'s>,
+    /// Where the names set in it come from.
+    bound: HashMap<&'s str, Vec<Origin<'s>>, ahash::RandomState>,
+}
+
+enum Kind<'s> {
+    File,
+    Body,
+    Macro { name: &'s str, parameters: Vec<&'s str> },
+    CallBlock { parameters: Vec<&'s str> },
+}
+
+/// Where a value comes from: it is new, or one of these names stands for it.
+struct Origin<'s>(Vec<&'s str>);
+
+/// What assigns, for reports.
+#[derive(Clone, Copy)]
+struct Cause<'s> {
+    span: usize,
+    called: Option<&'s str>,
+}
+
+struct Refused {
+    span: usize,
+    message: String,
+}
+
+/// What a call of a macro assigns.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Effect<'s> {
+    /// What is given for a parameter.
+    Parameter(&'s str),
+    /// A namespace that was made in a region around the macro.
+    Around { region: usize, name: &'s str },
+}
+
+struct Namespaces<'a, 's> {
+    scan: &'a Scan<'s>,
+    regions: Vec<Region<'s>>,
+    /// By span, the innermost region.
+    region: Vec<usize>,
+    calls: Vec<Call<'s>>,
+    calls_of: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
+    known: HashSet<(usize, Effect<'s>), ahash::RandomState>,
+    pending: Vec<(usize, Effect<'s>)>,
+    refused: Vec<Refused>,
+    assigned: Vec<Statement<'s>>,
+}
+
+const FILE: usize = 0;
+
+impl<'a, 's> Namespaces<'a, 's> {
+    fn new(scan: &'a Scan<'s>, outline: &Outline<'s>) -> Self {
+        let calls = calls(scan, outline);
+        let mut calls_of: HashMap<_, Vec<usize>, ahash::RandomState> = HashMap::default();
+        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
+        let mut namespaces = Namespaces {
+            scan,
+            regions: vec![Region { around: None, kind: Kind::File, bound: HashMap::default() }],
+            region: Vec::with_capacity(outline.understood),
+            calls,
+            calls_of,
+            known: HashSet::default(),
+            pending: Vec::new(),
+            refused: Vec::new(),
+            assigned: Vec::new(),
+        };
+        namespaces.find_regions(outline);
+        namespaces
+    }
+
+    fn find_regions(&mut self, outline: &Outline<'s>) {
+        let source = self.scan.source;
+        let mut here = FILE;
+        for span in &self.scan.spans[..outline.understood] {
+            let word = keyword(source, span).unwrap_or_default();
+            if matches!(word, "endmacro" | "endcall" | "endcache") {
+                here = self.regions[here].around.unwrap_or(FILE);
+            }
+            self.region.push(here);
+            let names = bound_names(source, span);
+            let kind = match word {
+                "cache" => Kind::Body,
+                "call" => Kind::CallBlock { parameters: names },
+                "macro" => {
+                    let name = names.first().copied().unwrap_or_default();
+                    Kind::Macro { name, parameters: names.get(1..).unwrap_or_default().to_vec() }
+                }
+                _ => {
+                    let origin = origin(source, span);
+                    for name in names {
+                        self.regions[here].bound.entry(name).or_default().push(Origin(origin.clone()));
+                    }
+                    continue;
+                }
+            };
+            self.regions.push(Region { around: Some(here), kind, bound: HashMap::default() });
+            here = self.regions.len() - 1;
+        }
+    }
+
+    fn follow_all(&mut self) {
+        for index in 0..self.region.len() {
+            let span = &self.scan.spans[index];
+            if keyword(self.scan.source, span) == Some("set") {
+                for name in assigned_attributes(self.scan.source, &span.tokens) {
+                    self.follow(name, self.region[index], Cause { span: index, called: None });
+                }
+            }
+        }
+        while let Some((region, effect)) = self.pending.pop() {
+            visit();
+            let Kind::Macro { name, .. } = self.regions[region].kind else { continue };
+            for at in self.calls_of.get(name).cloned().unwrap_or_default() {
+                self.call(at, region, &effect);
+            }
+        }
+    }
+
+    /// What a call assigns through a macro with an effect.
+    fn call(&mut self, at: usize, of: usize, effect: &Effect<'s>) {
+        let call = &self.calls[at];
+        let (span, within, range) = (call.span, call.within, call.range.clone());
+        let from = self.region[span];
+        let cause = Cause { span, called: Some(call.of) };
+        let names = match effect {
+            Effect::Parameter(parameter) => {
+                let names = self.given(at, of, parameter);
+                names.iter().for_each(|name| self.follow(name, from, cause));
+                names
+            }
+            Effect::Around { region, name } => {
+                self.pass(from, *region, name, cause);
+                vec![*name]
+            }
+        };
+        self.assigned.push(Statement { range, span, binds: names, inside: within, in_block: false });
+    }
+
+    /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
+    fn follow(&mut self, name: &'s str, from: usize, cause: Cause<'s>) {
+        let mut seen = HashSet::new();
+        let mut pending = vec![(name, from)];
+        while let Some((name, from)) = pending.pop() {
+            if !seen.insert((name, from)) {
+                continue;
+            }
+            let mut region = from;
+            loop {
+                visit();
+                let here = &self.regions[region];
+                if let Some(origins) = here.bound.get(name) {
+                    let others = origins.iter().flat_map(|origin| &origin.0);
+                    pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
+                    // `{% set n = n %}` in a body takes the one from outside.
+                    let itself = origins.iter().any(|origin| origin.0.contains(&name));
+                    if let (true, Some(around)) = (itself, here.around) {
+                        region = around;
+                        continue;
+                    }
+                    break;
+                }
+                match &here.kind {
+                    Kind::Macro { parameters, .. } if parameters.contains(&name) => {
+                        self.learn(region, Effect::Parameter(name));
+                        break;
+                    }
+                    Kind::CallBlock { parameters } if parameters.contains(&name) => break,
+                    _ => {}
+                }
+                match here.around {
+                    Some(around) => region = around,
+                    None => break,
+                }
+            }
+            self.pass(from, region, name, cause);
+        }
+    }
+
+    /// Notes an assignment that reaches from a region out to another one: every macro in between does it when it is
+    /// called, and no body in between may.
+    fn pass(&mut self, from: usize, to: usize, name: &'s str, cause: Cause<'s>) {
+        let mut region = from;
+        while region != to {
+            visit();
+            match self.regions[region].kind {
+                Kind::Body => self.refused.push(Refused { span: cause.span, message: message(name, cause.called) }),
+                Kind::Macro { .. } => self.learn(region, Effect::Around { region: to, name }),
+                Kind::File | Kind::CallBlock { .. } => {}
+            }
+            let Some(around) = self.regions[region].around else { return };
+            region = around;
+        }
+    }
+
+    fn learn(&mut self, region: usize, effect: Effect<'s>) {
+        if self.known.insert((region, effect.clone())) {
+            self.pending.push((region, effect));
+        }
+    }
+
+    /// The names whose values a call gives for a parameter of a macro.
+    fn given(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
+        let Kind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
+        let position = parameters.iter().position(|known| *known == parameter);
+        let source = self.scan.source;
+        let call = &self.calls[call];
+        let inside = |token: &&Token| call.arguments.start < token.start && token.end < call.arguments.end;
+        let tokens: Vec<Token> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
+        let mut names = Vec::new();
+        for (at, argument) in split(source, &tokens).into_iter().enumerate() {
+            let text = |at: usize| argument.get(at).map_or("", |token: &Token| token.text(source));
+            let (value, fits) = match (text(0), text(1)) {
+                ("*", _) => (argument, true),
+                (name, "=") => (&argument[2..], name == parameter),
+                _ => (argument, Some(at) == position),
+            };
+            if fits {
+                names.extend(stands_for(source, value));
+            }
+        }
+        names
+    }
+}
+
+fn message(name: &str, called: Option<&str>) -> String {
+    let outside =
+        format!("`{name}` was made outside the cached body, so an attribute set inside would be set on misses only");
+    match called {
+        None => format!("{outside}; make the namespace inside the body or set it outside"),
+        Some(called) => {
+            format!("{outside}: `{called}` sets one; call it outside, or make the namespace inside the body")
+        }
+    }
+}
+
+/// The names that may stand for what a tag binds; none where that is new.
+fn origin<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
+    let tokens = &span.tokens[..];
+    let after = |word: &str| {
+        let at = tokens.iter().position(|token| token.text(source) == word);
+        at.map_or(&[][..], |at| &tokens[at + 1..])
+    };
+    match keyword(source, span) {
+        Some("set") if !is_set_block(source, tokens) => stands_for(source, after("=")),
+        Some("for") => stands_for(source, after("in")).into_iter().filter(|name| *name != "recursive").collect(),
+        Some("with") => split(source, tokens.get(1..).unwrap_or_default())
+            .into_iter()
+            .flat_map(|part| {
+                let at = part.iter().position(|token| token.text(source) == "=").map_or(part.len(), |at| at + 1);
+                stands_for(source, &part[at..])
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The names whose values an expression may have; none where it makes a namespace.
+fn stands_for<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+    let makes = text(0) == "namespace" && text(1) == "(";
+    if makes && closing(source, &tokens[1..]) + 2 == tokens.len() { Vec::new() } else { values(source, tokens) }
+}
+
+/// The parts between the commas outside of brackets.
+fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
+    let mut depth = 0_usize;
+    let comma = |token: &Token| {
+        match token.text(source) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            "," => return depth == 0,
+            _ => {}
+        }
+        false
+    };
+    tokens.split(comma).collect()
+}

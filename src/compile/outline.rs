@@ -1,0 +1,123 @@
+//! What a template consists of, as far as caching cares: its cache tags, its statements, and what stands around them.
+//!
+//! Owns the model. `blocks` fills it, `foreign` judges it, `reach` and `layout` take digests of it.
+
+use std::ops::Range;
+
+use crate::compile::rewrite::Extends;
+use crate::compile::tag::Head;
+use crate::names::{EXTEND, LOAD};
+
+/// A branch, by its place in [`Outline::branches`].
+pub(crate) type BranchId = usize;
+
+/// What a template consists of.
+#[derive(Debug)]
+pub(crate) struct Outline<'s> {
+    pub(crate) cached: Vec<Cached<'s>>,
+    /// In source order.
+    pub(crate) statements: Vec<Statement<'s>>,
+    /// In source order.
+    pub(crate) branches: Vec<Branch<'s>>,
+    /// In source order.
+    pub(crate) blocks: Vec<Section<'s>>,
+    /// By span, the innermost branch around it.
+    pub(crate) within: Vec<Option<BranchId>>,
+    pub(crate) extends: Extends,
+    /// The name expressions of `import`, `from` and `extends`, in source order.
+    pub(crate) loads: Vec<Load>,
+    /// How many spans were understood; MiniJinja rejects what follows.
+    pub(crate) understood: usize,
+}
+
+/// A cache tag and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Cached<'s> {
+    /// Index of the opening span.
+    pub(crate) open: usize,
+    /// Index of the closing span, unless the walk stopped before it.
+    pub(crate) close: Option<usize>,
+    pub(crate) head: Head,
+    /// The `{% block %}` around it.
+    pub(crate) block: Option<&'s str>,
+    pub(crate) calls_super: bool,
+    /// The key or `vary` holds what `caller()` shows.
+    pub(crate) keyed_by_caller: bool,
+}
+
+/// A statement that a body can reach by a name it binds.
+#[derive(Debug)]
+pub(crate) struct Statement<'s> {
+    /// What changes the statement's meaning: a tag, or a block from tag to tag.
+    pub(crate) range: Range<usize>,
+    /// Index of its first span.
+    pub(crate) span: usize,
+    pub(crate) binds: Vec<&'s str>,
+    /// The branch that its names are looked up in: for a macro its own, else the one around it.
+    pub(crate) inside: Option<BranchId>,
+    pub(crate) in_block: bool,
+}
+
+/// A tag that decides whether, how often or with which values the text in it runs: `if`, `elif` and `else`, `for`,
+/// `with`, `autoescape`, `macro` and `call`.
+#[derive(Debug)]
+pub(crate) struct Branch<'s> {
+    pub(crate) word: &'s str,
+    /// Index of its tag.
+    pub(crate) span: usize,
+    /// The branch around it; for `elif` and `else` the one before it.
+    pub(crate) around: Option<BranchId>,
+    /// The macro or call block in which its text runs, itself included: names set there are seen nowhere else.
+    pub(crate) owner: Option<BranchId>,
+}
+
+/// A `{% block %}`, by the indices of its tags.
+#[derive(Debug)]
+pub(crate) struct Section<'s> {
+    pub(crate) name: &'s str,
+    pub(crate) open: usize,
+    pub(crate) close: usize,
+}
+
+/// The name expression of a tag that loads a template.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) name: Range<usize>,
+    pub(crate) extends: bool,
+}
+
+impl Load {
+    /// The name, by way of the filter that notes what is loaded.
+    pub(crate) fn noted(&self, source: &str) -> String {
+        format!("({})|{}", &source[self.name.clone()], if self.extends { EXTEND } else { LOAD })
+    }
+}
+
+impl Outline<'_> {
+    /// The macro or call block in which the text of `branch` runs.
+    pub(crate) fn owner(&self, branch: Option<BranchId>) -> Option<BranchId> {
+        branch.and_then(|branch| self.branches[branch].owner)
+    }
+
+    /// The macros and call blocks around a place, innermost first, then the file.
+    pub(crate) fn owners(&self, branch: Option<BranchId>) -> impl Iterator<Item = Option<BranchId>> + '_ {
+        let outer = |owner: &Option<BranchId>| owner.map(|owner| self.owner(self.branches[owner].around));
+        std::iter::successors(Some(self.owner(branch)), outer)
+    }
+
+    /// The load whose name stands in `range`.
+    pub(crate) fn load_in(&self, range: &Range<usize>) -> Option<&Load> {
+        let at = self.loads.partition_point(|load| load.name.start < range.start);
+        self.loads.get(at).filter(|load| load.name.end <= range.end)
+    }
+}
+
+impl Statement<'_> {
+    /// The branch around it.
+    pub(crate) fn around(&self, outline: &Outline<'_>) -> Option<BranchId> {
+        match self.inside.map(|inside| &outline.branches[inside]) {
+            Some(branch) if branch.span == self.span => branch.around,
+            _ => self.inside,
+        }
+    }
+}

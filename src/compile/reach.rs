@@ -1,0 +1,224 @@
+//! What a cached body reaches in its own file, and the digest of it.
+//!
+//! Owns how far a mention reaches: to the statements that bind the name, to the tags around them, to the calls of a macro
+//! that caches, and on from there. It resolves by name and by macro, not by scope: reaching too much costs a render,
+//! reaching too little would serve an old fragment.
+//!
+//! The digests of a file are taken together and each part once, so that the work grows with the file. Statements that
+//! reach each other in a circle share one digest.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use minijinja::syntax::SyntaxConfig;
+
+use crate::compile::analyze::keyword;
+use crate::compile::calls::{Call, calls};
+use crate::compile::components::{Edge, NodeId, components};
+use crate::compile::digest::{Digest, settings};
+use crate::compile::lex::Kind;
+use crate::compile::outline::{BranchId, Cached, Outline, Statement};
+use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::visits::visit;
+
+/// What is reached in a file, and from where.
+pub(crate) struct Reach<'a, 's> {
+    scan: &'a Scan<'s>,
+    outline: &'a Outline<'s>,
+    names: Names<'s>,
+    /// Nodes are the statements, then the branches, the calls and the names.
+    digests: Vec<u128>,
+    /// By node, whether a template is included there, which sees everything.
+    includes: Vec<bool>,
+    /// The digest of all statements.
+    everything: u128,
+    syntax: u128,
+}
+
+/// The names that statements bind, by the macro or call block in which they are bound.
+struct Names<'s> {
+    ids: HashMap<(Option<BranchId>, &'s str), usize, ahash::RandomState>,
+    /// By name, the statements that bind it, in source order.
+    bound: Vec<Vec<NodeId>>,
+    /// The node of the first name.
+    first: NodeId,
+}
+
+impl<'a, 's> Reach<'a, 's> {
+    pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
+        let calls = calls(scan, outline);
+        let first = outline.statements.len() + outline.branches.len() + calls.len();
+        let names = Names::new(outline, first);
+        let syntax = settings(syntax);
+        let (digests, includes) = (Vec::new(), Vec::new());
+        let mut reach = Reach { scan, outline, names, digests, includes, everything: 0, syntax };
+        let nodes = reach.nodes(&calls);
+        reach.take_digests(&nodes);
+        reach
+    }
+
+    /// A digest that changes with the body of a block and with all it reaches, below 2^127.
+    pub(crate) fn site(&self, cached: &Cached<'_>, template: &str) -> u128 {
+        let open = &self.scan.spans[cached.open];
+        let close = cached.close.map(|close| &self.scan.spans[close]);
+        let body = open.range.end..close.map_or(self.scan.source.len(), |close| close.range.start);
+        let around = self.outline.within[cached.open];
+        let mut digest = Digest::default();
+        digest.text(template);
+        digest.text(cached.block.filter(|_| cached.calls_super).unwrap_or_default());
+        digest.number(self.syntax);
+        digest.number(edge(open.kind, open.closing));
+        digest.number(close.map_or(0, |close| edge(close.kind, close.opening)));
+        digest.text(&self.scan.source[body.clone()]);
+        let mentions = self.mentions(&body, around, open.range.start);
+        // What `super()` shows comes from other templates, which see everything too.
+        let mut everything = cached.calls_super || self.includes_in(&body);
+        for edge in mentions.into_iter().chain(around.map(|branch| self.to_branch(branch))) {
+            digest.number(edge.before as u128);
+            digest.number(self.digests[edge.to]);
+            everything |= self.includes[edge.to];
+        }
+        if everything {
+            let before = self.outline.statements.partition_point(|s| s.range.start < body.start);
+            digest.number(before as u128);
+            digest.number(self.everything);
+        }
+        digest.finish() >> 1
+    }
+
+    /// The text of every node and where it leads.
+    fn nodes(&self, calls: &[Call<'s>]) -> Vec<(&'s str, Vec<Edge>)> {
+        let source = self.scan.source;
+        let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
+        for statement in &self.outline.statements {
+            let mut edges = self.mentions(&statement.range, statement.inside, statement.range.start);
+            edges.extend(statement.around(self.outline).map(|branch| self.to_branch(branch)));
+            nodes.push((&source[statement.range.clone()], edges));
+        }
+        let mut calls_of: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
+        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
+        for (id, branch) in self.outline.branches.iter().enumerate() {
+            let span = &self.scan.spans[branch.span];
+            let mut edges = self.mentions(&span.range, Some(id), span.range.start);
+            edges.extend(branch.around.map(|around| self.to_branch(around)));
+            if branch.word == "macro" {
+                let name = span.tokens.get(1).map_or("", |name| name.text(source));
+                edges.extend(calls_of.get(name).into_iter().flatten().map(|&call| self.to_call(call)));
+            }
+            nodes.push((&source[span.range.clone()], edges));
+        }
+        for call in calls {
+            let mut edges = self.mentions(&call.arguments, call.within, call.arguments.start);
+            edges.extend(call.within.map(|branch| self.to_branch(branch)));
+            nodes.push((&source[call.arguments.clone()], edges));
+        }
+        for bound in &self.names.bound {
+            nodes.push(("", bound.iter().map(|&to| Edge { to, before: 0 }).collect()));
+        }
+        nodes
+    }
+
+    fn take_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
+        let (digests, includes) = (vec![0; nodes.len()], vec![false; nodes.len()]);
+        (self.digests, self.includes) = (digests, includes);
+        // The group of a node and its place there.
+        let mut places = vec![(usize::MAX, 0); nodes.len()];
+        for (id, group) in components(nodes, |(_, edges)| edges).into_iter().enumerate() {
+            group.iter().enumerate().for_each(|(at, node)| places[*node] = (id, at));
+            let mut digest = Digest::default();
+            let mut includes = false;
+            for &node in &group {
+                let (text, edges) = &nodes[node];
+                digest.text(text);
+                includes |= self.statement(node).is_some_and(|statement| self.includes_in(&statement.range));
+                for edge in edges {
+                    visit();
+                    digest.number(edge.before as u128);
+                    digest.number(match places[edge.to] {
+                        (group, at) if group == id => at as u128,
+                        _ => self.digests[edge.to],
+                    });
+                    includes |= self.includes[edge.to];
+                }
+            }
+            let whole = digest.finish();
+            for (at, &node) in group.iter().enumerate() {
+                self.digests[node] = whole.wrapping_add(at as u128);
+                self.includes[node] = includes;
+            }
+        }
+        let mut everything = Digest::default();
+        self.digests[..self.outline.statements.len()].iter().for_each(|digest| everything.number(*digest));
+        self.everything = everything.finish();
+    }
+
+    fn statement(&self, node: NodeId) -> Option<&'a Statement<'s>> {
+        self.outline.statements.get(node)
+    }
+
+    fn to_branch(&self, branch: BranchId) -> Edge {
+        Edge { to: self.outline.statements.len() + branch, before: 0 }
+    }
+
+    fn to_call(&self, call: usize) -> Edge {
+        Edge { to: self.outline.statements.len() + self.outline.branches.len() + call, before: 0 }
+    }
+
+    /// The names mentioned in `range`, as they are seen from inside a branch and from the place `at`.
+    fn mentions(&self, range: &Range<usize>, inside: Option<BranchId>, at: usize) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        let mut known: HashSet<&str, ahash::RandomState> = HashSet::default();
+        let tokens = self.spans_in(range).iter().flat_map(|span| &span.tokens);
+        for token in tokens.filter(|t| t.kind == Kind::Word && range.start <= t.start && t.end <= range.end) {
+            visit();
+            let name = token.text(self.scan.source);
+            if !known.insert(name) {
+                continue;
+            }
+            for owner in self.outline.owners(inside) {
+                let Some(&id) = self.names.ids.get(&(owner, name)) else { continue };
+                let begins = |statement: &NodeId| self.outline.statements[*statement].range.start;
+                let before = self.names.bound[id].partition_point(|statement| begins(statement) < at);
+                edges.push(Edge { to: self.names.first + id, before });
+            }
+        }
+        edges
+    }
+
+    fn includes_in(&self, range: &Range<usize>) -> bool {
+        self.spans_in(range).iter().any(|span| keyword(self.scan.source, span) == Some("include"))
+    }
+
+    /// The spans that overlap `range`.
+    fn spans_in(&self, range: &Range<usize>) -> &'a [Span] {
+        let spans = &self.scan.spans;
+        let from = spans.partition_point(|span| span.range.end <= range.start);
+        let to = spans.partition_point(|span| span.range.start < range.end);
+        spans.get(from..to).unwrap_or(&[])
+    }
+}
+
+impl<'s> Names<'s> {
+    fn new(outline: &Outline<'s>, first: NodeId) -> Self {
+        let mut names = Names { ids: HashMap::default(), bound: Vec::new(), first };
+        for (node, statement) in outline.statements.iter().enumerate() {
+            let owner = outline.owner(statement.around(outline));
+            for name in &statement.binds {
+                let id = *names.ids.entry((owner, name)).or_insert(names.bound.len());
+                if id == names.bound.len() {
+                    names.bound.push(Vec::new());
+                }
+                names.bound[id].push(node);
+            }
+        }
+        names
+    }
+}
+
+/// What a tag does to the white space of the body beside it.
+fn edge(kind: SpanKind, control: Option<char>) -> u128 {
+    match kind {
+        SpanKind::LineStatement => 1,
+        _ => control.map_or(0, |control| control as u128),
+    }
+}
