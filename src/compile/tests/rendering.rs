@@ -198,3 +198,24 @@ fn the_site_follows_what_the_body_reaches() {
     assert_ne!(with(1), with(2));
     assert_eq!(site("{% cache 'k' 60 %}a{% endcache %}"), site("{% cache 'l' 70 tags=[] %}a{% endcache %}"));
 }
+
+#[test]
+fn marks_of_call_blocks_and_macros_change_nothing_that_is_shown() {
+    for source in [
+        "a\n  {% call(y) m('x') %}\n  b {{ k }}\n  {% endcall %}\n c\n",
+        "a\n  {%- call(y) m('x') -%}\n  b\n  {%- endcall -%}\n c\n",
+        "a\n  {%+ call(y) m('x') +%}\n  {{ y }}b\n  {%+ endcall +%}\n c\n",
+        "{% for x in xs %}{% call(y) m(\n  x,\n) %}{% call(y) m('y') %}{{ loop is defined }}{% endcall %}{% endcall %}{% endfor %}",
+        "{% call(y) m('x') %}{% set s = 1 %}{{ s }}{% endcall %}{{ s is defined }}",
+        "  {% macro t() %}\n  [{{ self.b() }}]\n  {% endmacro %}\n{% block b %}B{% endblock %}{{ t() }}\n",
+    ] {
+        let source = format!("{{% macro m(a) %}}<{{{{ a }}}}{{{{ caller(a) }}}}>{{% endmacro %}}{source}");
+        for flags in ["", "trim_blocks", "lstrip_blocks", "trim_blocks lstrip_blocks"] {
+            let expected = render_plain(&source, &syntax(flags)).unwrap_or_else(|e| panic!("{source}: {e:#}"));
+            assert_eq!(render(&source, &syntax(flags), true).unwrap(), expected, "{flags}: {source}");
+        }
+    }
+    let lines = "# macro m(a)\n<{{ caller(a) }}>\n# endmacro\n# call(y) m('x')\nb{{ y }}\n# endcall\nc\n";
+    let expected = render_plain(lines, &syntax("line_statement=#")).unwrap();
+    assert_eq!(render(lines, &syntax("line_statement=#"), true).unwrap(), expected);
+}
