@@ -6,6 +6,7 @@
 mod away;
 mod chaos;
 mod fleet;
+mod moves;
 mod particular;
 mod process;
 mod report;
