@@ -39,8 +39,9 @@
 //! 2. Node A, still in E, invalidates a tag of it, and E's store confirms.
 //! 3. A enters F, whose floors do not know the tag: the entry would stay valid on both.
 //!
-//! So a node that has told its epoch something invalidates everything in the next one, unless it began that itself: then
-//! no other node was in it before.
+//! So a node that has told a store something invalidates everything in each epoch that it enters later, unless it began
+//! that itself: then no other node was in it before. It does so too where only the epoch before the last was told, since
+//! the others may have left that one first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
@@ -92,7 +93,7 @@ struct Epoch {
 #[derive(Debug, Default)]
 struct Pending {
     tags: HashMap<TagHash, Ticket, ahash::RandomState>,
-    /// Whether the current epoch's store was told of any.
+    /// Whether any epoch's store was told of one.
     told: bool,
     last: Ticket,
     confirmed: Ticket,
@@ -187,7 +188,7 @@ impl Replica {
         if !same {
             epoch.count += 1;
             let mut pending = self.pending();
-            if std::mem::take(&mut pending.told) && !news.begun {
+            if pending.told && !news.begun {
                 pending.note(EVERYTHING);
             }
         }

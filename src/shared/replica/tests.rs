@@ -146,6 +146,9 @@ fn an_epoch_that_this_node_began_or_never_told_anything_needs_no_telling() {
     replica.confirm(replica.invalidate(3));
     assert!(replica.receive(&News { begun: true, ..news(3, 0, &[]) }, &raised));
     assert_eq!(replica.untold().0, [0; 0]);
+    // In this one, others may have been since before the other was told.
+    assert!(replica.receive(&news(4, 0, &[]), &raised));
+    assert_eq!(replica.untold().0, [EVERYTHING]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::topology::share;
 use crate::store::{Failure, FailureKind};
 use crate::sync::{Mutex, lock};
 
-/// A sentinel that did not answer is not asked again for so long.
+/// A sentinel that did not answer is not asked again for so long, if another one answers.
 const REST: Duration = Duration::from_secs(1);
 
 type Node = (String, u16);
@@ -36,7 +36,7 @@ pub(super) struct Sentinels {
 #[derive(Default)]
 struct Voice {
     link: Option<Link>,
-    failed: Option<(Instant, Failure)>,
+    failed: Option<Instant>,
 }
 
 impl Sentinels {
@@ -67,13 +67,20 @@ impl Sentinels {
     /// Of what the sentinels say that answer, what was decided last: they learn of a failover one after the other.
     fn newest(&self, trust: &Trust, deadline: Instant) -> Result<Node, Failure> {
         let mut voices = lock(&self.voices);
-        let count = voices.len();
+        let (resting, awake): (Vec<_>, Vec<_>) =
+            voices.iter_mut().zip(&self.infos).partition(|(voice, _)| voice.rests());
         let (mut newest, mut failure) = (None, none_named());
-        for (index, (voice, info)) in voices.iter_mut().zip(&self.infos).enumerate() {
-            match voice.ask(info, &self.name, trust, share(deadline, count - index)) {
-                Ok(answer) if newest.as_ref().is_none_or(|(epoch, _)| answer.0 > *epoch) => newest = Some(answer),
-                Ok(_) => {}
-                Err(failed) => failure = failed,
+        for group in [awake, resting] {
+            let count = group.len();
+            for (index, (voice, info)) in group.into_iter().enumerate() {
+                match voice.ask(info, &self.name, trust, share(deadline, count - index)) {
+                    Ok(answer) if newest.as_ref().is_none_or(|(epoch, _)| answer.0 > *epoch) => newest = Some(answer),
+                    Ok(_) => {}
+                    Err(failed) => failure = failed,
+                }
+            }
+            if newest.is_some() {
+                break;
             }
         }
         newest.map(|(_, node)| node).ok_or(failure)
@@ -81,6 +88,10 @@ impl Sentinels {
 }
 
 impl Voice {
+    fn rests(&self) -> bool {
+        self.failed.is_some_and(|failed| failed.elapsed() < REST)
+    }
+
     /// The master, and the number of the decision that made it one.
     fn ask(
         &mut self,
@@ -89,13 +100,10 @@ impl Voice {
         trust: &Trust,
         deadline: Instant,
     ) -> Result<(u64, Node), Failure> {
-        if let Some((_, failure)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < REST) {
-            return Err(failure.clone());
-        }
         let mut kept = self.link.take();
         kept.take_if(|link| !link.is_fit(true));
         let answer = ask(kept, info, name, trust, deadline);
-        self.failed = answer.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+        self.failed = answer.is_err().then(Instant::now);
         let (link, answer) = answer?;
         self.link = Some(link);
         Ok(answer)
