@@ -80,6 +80,10 @@ impl<C: Send + 'static> Pool<C> {
         let mut shelf = self.0.shelf();
         loop {
             if let Some(made) = shelf.idle.pop() {
+                if shelf.idle.is_empty() {
+                    // A spare one: the next call does not wait, if it comes while this one lasts.
+                    self.0.dial(&mut shelf);
+                }
                 return Ok(Checkout { made, place: Place(&self.0), began });
             }
             match &shelf.failed {
@@ -95,6 +99,14 @@ impl<C: Send + 'static> Pool<C> {
                 Ok((shelf, _)) => shelf,
                 Err(poisoned) => poisoned.into_inner().0,
             };
+        }
+    }
+
+    /// Begins to make a connection where there is none, so that the first call does not wait for it.
+    pub(super) fn prepare(&self) {
+        let mut shelf = self.0.shelf();
+        if shelf.open == 0 {
+            self.0.dial(&mut shelf);
         }
     }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use memcache::exp::{Error as Wire, MetaCommand, MetaCommandResult, MetaOp, parse_meta_result};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::server::{Checkout, Server, timed_out, wire_failure};
+use super::server::{Checkout, Connection, Server, timed_out, wire_failure};
+use crate::store::pool::Pool;
 use crate::store::{Failure, FailureKind, Name};
 
 /// The most that is written before answers are read: with more, a server whose answers are not read yet could stop
@@ -71,6 +72,10 @@ impl Servers {
     pub(super) fn choose(&self, name: &[u8]) -> usize {
         let score = |server: &Server| xxh3_64_with_seed(name, xxh3_64(server.address.name.as_bytes()));
         (0..self.all.len()).max_by_key(|&at| score(&self.all[at])).unwrap_or_default()
+    }
+
+    pub(super) fn pool(&self, server: usize) -> &Pool<Connection> {
+        self.all[server].pool(self.pool_size)
     }
 
     /// Asks about each name, in rounds of what may be written at once. `push` adds the command for the name at a

@@ -63,7 +63,7 @@ impl MemcachedStore {
         };
         // The address may lead to another server, and some connections still to the one before.
         if known.epoch != 0 && news.epoch != known.epoch {
-            self.servers.all[self.servers.choose(NAME.as_bytes())].renew();
+            self.servers.pool(self.servers.choose(NAME.as_bytes())).renew();
         }
         news.now = self.time(deadline)?;
         Ok(news)
@@ -84,6 +84,8 @@ impl MemcachedStore {
         if asked.is_some_and(|asked| asked.elapsed() < CLOCK_EVERY) {
             return Ok(self.ticker.at_least(0));
         }
+        // Now and then: also of a server that was down, no page is the first to connect.
+        (0..self.servers.all.len()).for_each(|server| self.servers.pool(server).prepare());
         let mut batch = self.batch();
         batch.push(MetaOp::Get, &self.item_key(CLOCK), &["v"], None);
         let reply = self.only_reply("look at the clock on", &batch, deadline)?;

@@ -42,7 +42,7 @@ struct Health {
 
 /// A connection, by two handles of one socket: `MetaConnection` reads replies but writes commands only one by one,
 /// a packet each.
-struct Connection {
+pub(super) struct Connection {
     replies: MetaConnection,
     socket: TcpStream,
 }
@@ -60,8 +60,7 @@ impl Server {
 
     /// Writes commands to an idle or new connection, of which there are at most `size`.
     pub(super) fn send(&self, payload: &[u8], size: usize, deadline: Instant) -> Result<Checkout<'_>, Failure> {
-        let address = Arc::clone(&self.address);
-        let pool = self.pool.get_or_init(|| Pool::new(size, move || dial(&address, Instant::now() + CONNECT)));
+        let pool = self.pool(size);
         let mut checkout = Checkout { pool, connection: pool.check_out(deadline)? };
         match checkout.send(payload, deadline) {
             Err(failure) if checkout.is_kept() && failure.kind == FailureKind::Unreachable => {
@@ -71,11 +70,10 @@ impl Server {
         }
     }
 
-    /// Has all connections made anew.
-    pub(super) fn renew(&self) {
-        if let Some(pool) = self.pool.get() {
-            pool.renew();
-        }
+    /// Connections, of which there are at most `size`.
+    pub(super) fn pool(&self, size: usize) -> &Pool<Connection> {
+        let address = Arc::clone(&self.address);
+        self.pool.get_or_init(|| Pool::new(size, move || dial(&address, Instant::now() + CONNECT)))
     }
 
     /// Whether to ask at all. Somebody has to try now and then.
