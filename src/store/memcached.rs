@@ -43,7 +43,8 @@ const LONGEST: u64 = 60 * 60 * 24 * 30;
 /// once. The log holds at least the 4,096 newest invalidations; whoever was away for longer drops what it had. When
 /// the log is lost (a restart, `flush_all`, an eviction), everything from before is invalid.
 ///
-/// Memcached has no clock to ask: the machines' clocks must agree, and a lifetime is off by what they differ.
+/// Memcached has no time of day to ask for. Its nodes go by the machine whose clock is furthest ahead: where clocks
+/// differ, lifetimes are shorter by as much, and not longer.
 ///
 /// # What is needed
 ///

@@ -42,7 +42,8 @@ const MAX_FLOORS: u32 = 65_536;
 /// `ZREMRANGEBYSCORE`; with sentinels also `ROLE`, in a cluster `CLUSTER SLOTS` and `ASKING`.
 ///
 /// Entries are kept until they expire or the server makes room; a policy such as `allkeys-lru` suits them. When the
-/// server loses or evicts its record of invalidations, all it holds counts as invalid: nothing stale is served for it.
+/// server loses or evicts its record of invalidations, or its clock is set back, all it holds counts as invalid: nothing
+/// stale is served for it.
 ///
 /// No connection is made before the store is used, and an address where nothing answers is no error until then.
 /// Connecting takes at most a second, in the background; a page waits for it as long as for the store at most.
@@ -96,7 +97,8 @@ impl RedisStore {
     /// The server that Sentinels name as the master of `master_name`, by the sentinels' URLs.
     ///
     /// User, password, database and TLS in the first URL are the master's. Sentinels are asked without a password;
-    /// one that wants one is given that of its own URL.
+    /// one that wants one is given that of its own URL. They are asked several times a second, so that a node leaves a
+    /// master that was replaced; where none answers, it stays with the one they named last.
     ///
     /// # Errors
     ///

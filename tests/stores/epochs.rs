@@ -131,7 +131,7 @@ fn lead(proxy: &Proxy, closing: bool, to: std::net::SocketAddr) {
 /// Readers and an invalidator on a node whose address leads to either server by turns. The second one is there when the
 /// pool grows, so that there are connections to both.
 fn one_pool_with_two_servers(proxy: &Proxy, cache: &FragmentCache, servers: [std::net::SocketAddr; 2]) {
-    const WRITES: u64 = 200;
+    const WRITES: u64 = 100;
     let (source, published, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     lead(proxy, false, servers[1]);
     // So slow that calls overlap.
@@ -153,8 +153,9 @@ fn one_pool_with_two_servers(proxy: &Proxy, cache: &FragmentCache, servers: [std
             source.store(version, Ordering::SeqCst);
             let told = cache.invalidate_tag("t");
             published.store(version, Ordering::SeqCst);
-            // Confirmed by the one or the other.
+            // Confirmed by the one or the other; and more questions, to both.
             let _ = told.wait();
+            (0..4).for_each(|_| _ = cache.invalidate_tag("other").wait());
             if version % 20 == 0 {
                 proxy.retarget(servers[(version / 20 % 2) as usize]);
             }

@@ -5,6 +5,8 @@
 
 mod away;
 mod chaos;
+#[cfg(feature = "memcached")]
+mod clocks;
 mod fleet;
 mod moves;
 mod particular;
