@@ -12,9 +12,15 @@ mod local;
 #[cfg(feature = "memcached")]
 mod memcached;
 pub(crate) mod memory;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod pool;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "shared")]
+mod ticker;
 
+#[cfg(feature = "shared")]
+use std::hash::{BuildHasher, RandomState};
 #[cfg(feature = "shared")]
 use std::time::{Duration, Instant};
 
@@ -24,6 +30,8 @@ pub use self::local::LocalStore;
 pub use self::memcached::MemcachedStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
+#[cfg(feature = "shared")]
+use crate::error::Error;
 
 /// What an entry is stored under: a hash. The store makes a key of it, with its prefix.
 #[cfg(feature = "shared")]
@@ -34,6 +42,11 @@ pub(crate) type Name = u128;
 pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// What it is and where, for messages; without a password.
     fn place(&self) -> String;
+
+    /// Refuses settings that the store cannot work with; nothing is connected.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// How often to [`sync`](Remote::sync) without a reason: often, where nothing tells of others' invalidations.
     fn interval(&self) -> Duration;
@@ -57,8 +70,11 @@ pub(crate) trait Remote: Send + Sync + std::fmt::Debug + 'static {
     /// Ends a lease without storing, so that the next one may try.
     fn release(&self, name: Name, lease: Lease, deadline: Instant) -> Result<(), Failure>;
 
-    /// Raises the floors of `raise` under new numbers, and tells all that was raised since `known`. Applied again
-    /// after a reply was lost, it raises again, which does no harm.
+    /// Raises the floors of `raise` under new numbers, and tells what was raised since `known`, all of it or a page.
+    /// Applied again after a reply was lost, it raises again, which does no harm.
+    ///
+    /// A store whose floors do not [follow](Known::follows) what is known begins a [new epoch](Known::next_epoch). So
+    /// does one that finds its own floors lost, or its clock set back.
     fn sync(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure>;
 
     /// Calls `changed` whenever floors were raised by anybody, until `stopped` says so (asked at least every second)
@@ -101,14 +117,47 @@ pub(crate) struct Known {
     pub(crate) seq: u64,
 }
 
+/// Bits of an epoch that are random; those above them count its generation. The script for Redis counts in hexadecimal
+/// digits of them.
+#[cfg(feature = "shared")]
+const RANDOM_BITS: u32 = 80;
+
+#[cfg(feature = "shared")]
+impl Known {
+    /// Whether floors of this epoch, up to this number, may be taken in by a node that knows this. Epochs are ordered
+    /// by their generations, and nodes go forward only: a node never enters an epoch that it left.
+    pub(crate) fn follows(self, epoch: u128, seq: u64) -> bool {
+        match epoch == self.epoch {
+            true => epoch != 0 && seq >= self.seq,
+            false => epoch >> RANDOM_BITS > self.epoch >> RANDOM_BITS,
+        }
+    }
+
+    /// An epoch that no node was ever in, and that a node which knows this may enter.
+    pub(crate) fn next_epoch(self) -> u128 {
+        let random = u128::from(random()) << 64 | u128::from(random());
+        ((self.epoch >> RANDOM_BITS) + 1) << RANDOM_BITS | random >> (u128::BITS - RANDOM_BITS)
+    }
+}
+
+/// The standard library seeds its hashers from the operating system's randomness, each another way.
+#[cfg(feature = "shared")]
+fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
 /// The floors raised since what was known, or all there are when that was of another epoch or before `base`.
 #[cfg(feature = "shared")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// Another one each time floors may have been lost: a restart, a failover, an eviction. Never 0.
     pub(crate) epoch: u128,
-    /// The number of the newest invalidation.
+    /// Whether this question began the epoch.
+    pub(crate) begun: bool,
+    /// The number of the newest invalidation told.
     pub(crate) seq: u64,
+    /// Whether there are newer ones: this is a page.
+    pub(crate) more: bool,
     /// Floors up to this number are no longer kept one by one: what began before it is invalid.
     pub(crate) base: u64,
     /// Tag hashes, and the number each was last raised with.

@@ -73,12 +73,15 @@ fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
     let mut pause = FIRST_PAUSE;
     while !core.bell.stopped() {
         let Some(inner) = cache.upgrade() else { break };
-        let answered = core.ask_once(&*inner, clock);
+        let answered = core.ask_once(&*inner, clock, pause * 2);
         drop(inner);
         if answered {
             pause = FIRST_PAUSE;
             let since = Instant::now();
-            core.bell.wait(core.remote.interval().min(core.bound / 4));
+            // What a change of the epoch left to be told does not wait.
+            if core.replica.pending_count() == 0 {
+                core.bell.wait(core.remote.interval().min(core.bound / 4));
+            }
             thread::sleep(GATHER.saturating_sub(since.elapsed()));
         } else {
             thread::sleep(pause);
@@ -112,28 +115,36 @@ fn listen(core: &Core) {
 }
 
 impl Core {
-    /// One question and what its answer changes; whether there was one.
-    fn ask_once(&self, local: &impl Local, clock: &Clock) -> bool {
-        let (untold, last) = self.replica.untold();
-        let known = self.replica.known();
-        let patience = if known.epoch == 0 { FIRST_ANSWER } else { (self.bound / 2).min(FIRST_ANSWER) };
-        let (sent, sent_here) = (replica::now(), clock.now());
-        let news = match self.remote.sync(known, &untold, Instant::now() + patience) {
-            Ok(news) => news,
-            Err(failure) => {
-                self.complain(&failure);
+    /// One question, and what its answer changes, page by page; whether there was all of it. Each page has as much time
+    /// as `patience` or half a bound: with more, it would come too late to be believed.
+    fn ask_once(&self, local: &impl Local, clock: &Clock, patience: Duration) -> bool {
+        let (mut untold, last) = self.replica.untold();
+        while !self.bell.stopped() {
+            let known = self.replica.known();
+            let patience = if known.epoch == 0 { FIRST_ANSWER } else { patience.max(self.bound / 2).min(FIRST_ANSWER) };
+            let (sent, sent_here) = (replica::now(), clock.now());
+            let news = match self.remote.sync(known, &untold, Instant::now() + patience) {
+                Ok(news) => news,
+                Err(failure) => {
+                    self.complain(&failure);
+                    return false;
+                }
+            };
+            // Nodes of a test share its clock, and so does their store.
+            let there = if clock.is_manual() { sent_here } else { news.now };
+            self.replica.set_clock(there, sent_here, clock.latest());
+            if !self.replica.receive(&news, local) {
                 return false;
             }
-        };
-        // Nodes of a test share its clock, and so does their store.
-        let there = if clock.is_manual() { sent_here } else { news.now };
-        self.replica.set_clock(there, sent_here, clock.latest());
-        if !self.replica.receive(&news, local) {
-            return false;
+            self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
+            if !news.more {
+                self.replica.confirm(last);
+                self.replica.believe_until(sent.saturating_add(nanos(self.bound)));
+                return true;
+            }
+            // Told with the first page.
+            untold.clear();
         }
-        self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
-        self.replica.confirm(last);
-        self.replica.believe_until(sent.saturating_add(nanos(self.bound)));
-        true
+        false
     }
 }

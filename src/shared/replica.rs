@@ -20,6 +20,28 @@
 //!    after its floor was received. So a reader looks at pending first and at the floors second.
 //! 3. *Believing.* The copy is believed until a bound after the last answered question was *sent*: whatever was
 //!    invalidated before that is in the answer.
+//!
+//! The address of a store may lead to another server, and back: a failover, two databases that were swapped, a key that
+//! was renamed, connections of one pool to two servers. An epoch that a node left is therefore never entered again:
+//!
+//! 1. Node A is in epoch E; the address leads to another server, and A enters its epoch F.
+//! 2. A invalidates a tag. The store has it: that is, F has it.
+//! 3. The address leads to the first server again. Its entries are of E, and its floors do not know the tag: in E, what
+//!    A invalidated would be valid on A itself, for the rest of its lifetime.
+//!
+//! There is no list of epochs that were left, which would have to forget some. Epochs have generations instead, and a
+//! node goes only to a later one ([`Known::follows`]); a store that has none to offer begins one whose generation is
+//! beyond the asker's ([`Known::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
+//!
+//! Nor may an invalidation be lost with the epoch whose store was told of it:
+//!
+//! 1. Node B enters F, and computes an entry.
+//! 2. Node A, still in E, invalidates a tag of it, and E's store confirms.
+//! 3. A enters F, whose floors do not know the tag: the entry would stay valid on both.
+//!
+//! So a node that has told a store something invalidates everything in each epoch that it enters later, unless it began
+//! that itself: then no other node was in it before. It does so too where only the epoch before the last was told, since
+//! the others may have left that one first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
@@ -71,6 +93,8 @@ struct Epoch {
 #[derive(Debug, Default)]
 struct Pending {
     tags: HashMap<TagHash, Ticket, ahash::RandomState>,
+    /// Whether any epoch's store was told of one.
+    told: bool,
     last: Ticket,
     confirmed: Ticket,
     wakers: BTreeMap<Ticket, Waker>,
@@ -137,16 +161,7 @@ impl Replica {
 
     /// Notes an invalidation made here, before its local floor is raised.
     pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
-        let mut pending = self.pending();
-        pending.last += 1;
-        let ticket = pending.last;
-        if pending.tags.len() >= MOST_PENDING && !pending.tags.contains_key(&tag) {
-            pending.tags.clear();
-            pending.tags.insert(EVERYTHING, ticket);
-        } else {
-            pending.tags.insert(tag, ticket);
-        }
-        ticket
+        self.pending().note(tag)
     }
 
     /// What the store is to be told, and the last invalidation among it.
@@ -165,20 +180,22 @@ impl Replica {
         self.pending().tags.len()
     }
 
-    /// Takes in what the store told. `false` if it cannot be made sense of but by asking for everything again.
+    /// Takes in what the store told. `false` if it may not be: it is of an epoch that was left, or knows less than the
+    /// store once told.
     pub(crate) fn receive(&self, news: &News, local: &impl Local) -> bool {
         let mut epoch = self.epoch();
-        let same = news.epoch == epoch.known.epoch;
-        if same && news.seq < epoch.known.seq {
-            // Numbers went back under the same name: nothing known is worth anything.
-            epoch.known = Known::default();
-            local.raise_everything();
+        if !epoch.known.follows(news.epoch, news.seq) {
             return false;
         }
+        let same = news.epoch == epoch.known.epoch;
         let everything = news.floors.iter().any(|(tag, _)| *tag == EVERYTHING);
         let missed = !same || news.base > epoch.known.seq;
         if !same {
             epoch.count += 1;
+            let mut pending = self.pending();
+            if pending.told && !news.begun {
+                pending.note(EVERYTHING);
+            }
         }
         let count = epoch.count;
         if missed {
@@ -204,7 +221,9 @@ impl Replica {
     /// Notes that the store has all invalidations up to one, and that their floors were received.
     pub(crate) fn confirm(&self, up_to: Ticket) {
         let mut pending = self.pending();
+        let kept = pending.tags.len();
         pending.tags.retain(|_, ticket| *ticket > up_to);
+        pending.told |= pending.tags.len() < kept;
         pending.confirmed = pending.confirmed.max(up_to);
         let waiting = pending.wakers.split_off(&(up_to + 1));
         let ready = std::mem::replace(&mut pending.wakers, waiting);
@@ -251,19 +270,20 @@ impl Replica {
 
     /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
     pub(crate) fn set_clock(&self, store: u64, sent: Nanos, received: Nanos) {
-        self.ahead[0].store(store.saturating_sub(received), Ordering::Release);
-        self.ahead[1].store(store.saturating_sub(sent), Ordering::Release);
+        // Wrapping: the store's clock may be behind this one, which counts from a moment of its own.
+        self.ahead[0].store(store.wrapping_sub(received), Ordering::Release);
+        self.ahead[1].store(store.wrapping_sub(sent), Ordering::Release);
     }
 
     /// A moment of this node on the store's clock, at the earliest: when something was made is rather too early.
     pub(crate) fn to_store(&self, here: Nanos) -> u64 {
-        here.saturating_add(self.ahead[0].load(Ordering::Acquire))
+        here.wrapping_add(self.ahead[0].load(Ordering::Acquire))
     }
 
     /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future
     /// by more than clocks may differ: one of them was set back, and nobody can tell the age.
     pub(crate) fn age(&self, born: u64, here: Nanos) -> Option<Nanos> {
-        let there = here.saturating_add(self.ahead[1].load(Ordering::Acquire));
+        let there = here.wrapping_add(self.ahead[1].load(Ordering::Acquire));
         (born <= there.saturating_add(SKEW)).then(|| there.saturating_sub(born))
     }
 
@@ -279,6 +299,20 @@ impl Replica {
 /// The clock by which the copy is believed: the system's, also where a test moves the cache's own.
 pub(crate) fn now() -> Nanos {
     Clock::System.now()
+}
+
+impl Pending {
+    /// Adds an invalidation that the store is to be told.
+    fn note(&mut self, tag: TagHash) -> Ticket {
+        self.last += 1;
+        if self.tags.len() >= MOST_PENDING && !self.tags.contains_key(&tag) {
+            self.tags.clear();
+            self.tags.insert(EVERYTHING, self.last);
+        } else {
+            self.tags.insert(tag, self.last);
+        }
+        self.last
+    }
 }
 
 fn pack(epoch: u64, seq: u64) -> Stamp {

@@ -115,7 +115,7 @@ impl SharedTier {
         if self.secret.as_ref().is_some_and(Vec::is_empty) {
             return refuse("the secret of sign_with is empty");
         }
-        Ok(())
+        self.remote.check()
     }
 }
 

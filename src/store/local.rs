@@ -5,8 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::ticker::Ticker;
 use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
 
 /// A shared store in this process's memory, unbounded, for tests. Clones are handles to the same store.
@@ -24,11 +25,18 @@ use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Writ
 #[derive(Debug, Clone, Default)]
 pub struct LocalStore(Arc<Shelf>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shelf {
     state: Mutex<State>,
     raised: Condvar,
     down: AtomicBool,
+    ticker: Ticker,
+}
+
+impl Default for Shelf {
+    fn default() -> Shelf {
+        Shelf { state: Mutex::default(), raised: Condvar::new(), down: AtomicBool::new(false), ticker: Ticker::new() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +66,7 @@ impl LocalStore {
     /// Forgets everything, as a server does that restarts without its data.
     pub fn lose_everything(&self) {
         let mut state = self.0.lock();
-        *state = State { epoch: state.epoch, trips: state.trips, ..State::default() };
-        state.epoch = state.epoch.wrapping_add(1).max(1);
+        *state = State { trips: state.trips, ..State::default() };
         drop(state);
         self.0.raised.notify_all();
     }
@@ -169,7 +176,11 @@ impl Remote for LocalStore {
 
     fn sync(&self, known: Known, raise: &[u64], _: Instant) -> Result<News, Failure> {
         let mut state = self.up()?;
-        state.epoch = state.epoch.max(1);
+        let begun = !known.follows(state.epoch, state.seq);
+        if begun {
+            (state.epoch, state.seq) = (known.next_epoch(), 0);
+            state.floors.clear();
+        }
         if !raise.is_empty() {
             state.seq += 1;
             let seq = state.seq;
@@ -177,13 +188,13 @@ impl Remote for LocalStore {
             self.0.raised.notify_all();
         }
         let since = if known.epoch == state.epoch { known.seq } else { 0 };
-        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
         Ok(News {
             epoch: state.epoch,
+            begun,
             seq: state.seq,
-            base: 0,
             floors: state.floors.iter().filter(|(_, seq)| **seq > since).map(|(tag, seq)| (*tag, *seq)).collect(),
-            now: u64::try_from(now).unwrap_or(u64::MAX),
+            now: self.0.ticker.at_least(0),
+            ..News::default()
         })
     }
 

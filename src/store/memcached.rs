@@ -19,6 +19,8 @@ use self::address::Address;
 use self::exchange::{Batch, Reply, Servers};
 use self::floors::Seen;
 use self::server::Server;
+use super::pool::check_size;
+use super::ticker::Ticker;
 use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
 use crate::error::{Error, ErrorKind};
 use crate::sync::Mutex;
@@ -41,7 +43,8 @@ const LONGEST: u64 = 60 * 60 * 24 * 30;
 /// once. The log holds at least the 4,096 newest invalidations; whoever was away for longer drops what it had. When
 /// the log is lost (a restart, `flush_all`, an eviction), everything from before is invalid.
 ///
-/// Memcached has no clock to ask: the machines' clocks must agree, and a lifetime is off by what they differ.
+/// Memcached has no time of day to ask for. Its nodes go by the machine whose clock is furthest ahead: where clocks
+/// differ, lifetimes are shorter by as much, and not longer.
 ///
 /// # What is needed
 ///
@@ -58,6 +61,8 @@ pub struct MemcachedStore {
     servers: Servers,
     prefix: String,
     seen: Mutex<Option<Seen>>,
+    ticker: Ticker,
+    clock_asked: Mutex<Option<Instant>>,
 }
 
 impl MemcachedStore {
@@ -81,7 +86,13 @@ impl MemcachedStore {
         if all.is_empty() {
             return Err(Error::new(ErrorKind::Config, "memcached store: no server is given"));
         }
-        Ok(MemcachedStore { servers: Servers { all, pool_size: 16 }, prefix: "mjc:".into(), seen: Mutex::default() })
+        Ok(MemcachedStore {
+            servers: Servers { all, pool_size: 16 },
+            prefix: "mjc:".into(),
+            seen: Mutex::default(),
+            ticker: Ticker::new(),
+            clock_asked: Mutex::default(),
+        })
     }
 
     /// What all keys begin with: `mjc:` if nothing is said. Applications that share servers need one each.
@@ -99,10 +110,10 @@ impl MemcachedStore {
         Ok(self)
     }
 
-    /// The most connections to each server: 16 if nothing is said, at least one. They are opened when they are
-    /// needed, and kept.
+    /// The most connections to each server, from 1 to 1,024; 16 if nothing is said. They are opened when they are
+    /// needed, and kept. Another number is refused when the cache is built.
     pub fn pool_size(mut self, connections: usize) -> MemcachedStore {
-        self.servers.pool_size = connections.max(1);
+        self.servers.pool_size = connections;
         self
     }
 
@@ -141,6 +152,10 @@ impl Remote for MemcachedStore {
     fn place(&self) -> String {
         let names: Vec<&str> = self.servers.all.iter().map(|server| server.address.name.as_str()).collect();
         format!("memcached {}", names.join(", "))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_size(self.servers.pool_size)
     }
 
     fn interval(&self) -> Duration {

@@ -8,6 +8,7 @@ mod link;
 mod listen;
 mod pool;
 mod script;
+mod sentinel;
 mod socket;
 mod target;
 #[cfg(all(test, unix, not(shuttle)))]
@@ -16,16 +17,18 @@ mod tls;
 mod topology;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Value};
 
 use self::pool::{Pool, Settings};
 use self::script::Code;
+use self::sentinel::Sentinels;
 use self::tls::Trust;
 use self::topology::Topology;
-use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+use super::pool::check_size;
+use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write, random};
 use crate::error::Error;
 
 /// How many tags' floors are kept one by one; beyond, what began before the oldest of them counts as invalid.
@@ -39,7 +42,8 @@ const MAX_FLOORS: u32 = 65_536;
 /// `ZREMRANGEBYSCORE`; with sentinels also `ROLE`, in a cluster `CLUSTER SLOTS` and `ASKING`.
 ///
 /// Entries are kept until they expire or the server makes room; a policy such as `allkeys-lru` suits them. When the
-/// server loses or evicts its record of invalidations, all it holds counts as invalid: nothing stale is served for it.
+/// server loses or evicts its record of invalidations, or its clock is set back, all it holds counts as invalid: nothing
+/// stale is served for it.
 ///
 /// No connection is made before the store is used, and an address where nothing answers is no error until then.
 /// Connecting takes at most a second, in the background; a page waits for it as long as for the store at most.
@@ -103,14 +107,15 @@ impl RedisStore {
     /// The server that Sentinels name as the master of `master_name`, by the sentinels' URLs.
     ///
     /// User, password, database and TLS in the first URL are the master's. Sentinels are asked without a password;
-    /// one that wants one is given that of its own URL.
+    /// one that wants one is given that of its own URL. They are asked several times a second, so that a node leaves a
+    /// master that was replaced; where none answers, it stays with the one they named last.
     ///
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config) if a URL is malformed or of a Unix socket, or there is none.
     pub fn sentinel(urls: impl IntoIterator<Item = impl AsRef<str>>, master_name: &str) -> Result<RedisStore, Error> {
         let sentinels = target::parse_all(urls)?;
-        Ok(RedisStore::new(Topology::Sentinel { sentinels, master: master_name.to_owned() }))
+        Ok(RedisStore::new(Topology::Sentinel(Arc::new(Sentinels::new(sentinels, master_name)))))
     }
 
     /// What all keys and the channel begin with; `mjc:` unless set. Processes share what has the same prefix.
@@ -119,9 +124,10 @@ impl RedisStore {
         self
     }
 
-    /// How many connections there may be at once, from 1 on; 16 unless set. One more listens for invalidations.
+    /// How many connections there may be at once, from 1 to 1,024; 16 unless set. One more listens for invalidations.
+    /// Another number is refused when the cache is built.
     pub fn pool_size(self, connections: u32) -> RedisStore {
-        self.with(|settings| settings.size = connections.max(1))
+        self.with(|settings| settings.size = usize::try_from(connections).unwrap_or(usize::MAX))
     }
 
     /// Believes the certificates in `pem` too when connecting over TLS, besides Mozilla's roots.
@@ -144,7 +150,7 @@ impl RedisStore {
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> RedisStore {
-        let mut settings = self.pool.settings;
+        let mut settings = Settings::clone(&self.pool.settings);
         change(&mut settings);
         self.pool = Pool::new(settings);
         self
@@ -255,6 +261,10 @@ impl Remote for RedisStore {
         self.pool.settings.topology.place()
     }
 
+    fn check(&self) -> Result<(), Error> {
+        check_size(self.pool.settings.size)
+    }
+
     fn interval(&self) -> Duration {
         Duration::from_millis(200)
     }
@@ -340,10 +350,12 @@ impl Remote for RedisStore {
 
     fn sync(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
         const OPERATION: &str = "sync invalidations with";
+        // Before the question: an answer of one that is no longer the master would be believed.
+        self.pool.follow_master(deadline);
         let key = self.floors_key();
-        let fresh = (u128::from(random()) << 64 | u128::from(random())).max(1);
+        let next = known.next_epoch();
         let arguments = |command: &mut Cmd| {
-            command.arg(format!("{fresh:032x}")).arg(MAX_FLOORS).arg(self.channel());
+            command.arg(format!("{next:032x}")).arg(MAX_FLOORS).arg(self.channel());
             command.arg(format!("{:032x}", known.epoch)).arg(known.seq);
             for hash in raise {
                 command.arg(&hash.to_be_bytes());
@@ -355,29 +367,41 @@ impl Remote for RedisStore {
             }
             failure
         })?;
-        read_news(reply).ok_or_else(|| self.nonsense(OPERATION))
+        let news = read_news(reply, next).ok_or_else(|| self.nonsense(OPERATION))?;
+        // The address may lead to another server, and some sessions still to the one before.
+        if known.epoch != 0 && news.epoch != known.epoch {
+            self.pool.renew();
+        }
+        Ok(news)
     }
 
     fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
-        listen::listen(&self.pool.settings, &self.channel(), changed, stopped)
-            .map_err(|failure| self.name("listen to", failure))
+        while !stopped() {
+            listen::listen(&self.pool, &self.channel(), changed, stopped)
+                .map_err(|failure| self.name("listen to", failure))?;
+        }
+        Ok(())
     }
 }
 
-/// Epoch, number, base, seconds, microseconds, and hashes each followed by its number.
-fn read_news(reply: Value) -> Option<News> {
+/// Epoch, the number told and the newest, base, microseconds, and hashes each followed by its number.
+fn read_news(reply: Value, next: u128) -> Option<News> {
     let Value::Array(parts) = reply else { return None };
-    let [epoch, seq, base, seconds, micros, Value::Array(floors)] = &parts[..] else { return None };
+    let [epoch, seq, newest, base, micros, Value::Array(floors)] = &parts[..] else { return None };
     let floors = floors.chunks(2).map(|pair| match pair {
         [Value::BulkString(hash), seq] => Some((u64::from_be_bytes(hash[..].try_into().ok()?), number(seq)?)),
         _ => None,
     });
+    let epoch = u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?;
+    let seq = number(seq)?;
     Some(News {
-        epoch: u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?,
-        seq: number(seq)?,
+        epoch,
+        begun: epoch == next,
+        seq,
+        more: seq < number(newest)?,
         base: number(base)?,
         floors: floors.collect::<Option<_>>()?,
-        now: number(seconds)?.checked_mul(1_000_000_000)?.checked_add(number(micros)?.checked_mul(1000)?)?,
+        now: number(micros)?.checked_mul(1000)?,
     })
 }
 
@@ -400,9 +424,4 @@ fn is_unknown_script(reply: &Value) -> bool {
 fn millis(span: Duration) -> u64 {
     const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(CENTURY).clamp(1, CENTURY)
-}
-
-/// The standard library seeds its hashers at random, each another way.
-fn random() -> u64 {
-    RandomState::new().hash_one(())
 }

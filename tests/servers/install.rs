@@ -23,11 +23,13 @@ struct Program {
     variable: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program { service: true, variable: Some("REDIS_SERVER"), ..plain(&["redis-server", "valkey-server"]) },
     Program { service: true, ..plain(&["memcached"]) },
     // For a certificate to speak TLS with.
     plain(&["openssl"]),
+    // For clocks that can be set.
+    Program { package: "gcc", ..plain(&["cc"]) },
     Program { service: true, ..plain(&["nginx"]) },
     plain(&["chromium", "chromium-browser", "google-chrome"]),
     Program { service: true, ..plain(&["prometheus"]) },

@@ -9,6 +9,7 @@
 
 mod blackhole;
 mod chromium;
+mod clock;
 mod cluster;
 pub mod http;
 mod install;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use blackhole::Blackhole;
 pub use chromium::{Chromium, Seen, Tab};
+pub use clock::Clock;
 pub use cluster::RedisCluster;
 pub use install::{Policy, ensure, ensure_programs, program, redis_server};
 pub use memcached::Memcached;

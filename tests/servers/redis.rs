@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::clock::Clock;
 use super::process::{self, Process, Recipe};
 use super::resp::{Client, Endpoint, Reply};
 use super::{STUCK, install, ports};
@@ -26,6 +27,7 @@ pub struct Redis {
     password: Option<String>,
     /// The commands this value has sent since the server started.
     own: AtomicU64,
+    clock: Option<Clock>,
 }
 
 impl Redis {
@@ -38,12 +40,24 @@ impl Redis {
     ///
     /// With `--port 0 --unixsocket name` it has a socket instead; a relative name is in the server's directory.
     pub fn with(args: &[&str]) -> Redis {
-        let dir = tempfile::tempdir().unwrap();
-        Redis::in_dir(dir, args.iter().map(ToString::to_string).collect())
+        Redis::in_dir(args, None)
     }
 
-    fn in_dir(dir: TempDir, args: Vec<String>) -> Redis {
+    /// The same with a clock that can be set.
+    pub fn with_clock(args: &[&str]) -> Redis {
+        Redis::in_dir(args, Some(Clock::new()))
+    }
+
+    /// Makes the server's clock show so many seconds more than this machine's.
+    #[track_caller]
+    pub fn set_clock(&self, ahead: i64) {
+        self.clock.as_ref().expect("the server has this machine's clock").set(ahead);
+    }
+
+    fn in_dir(args: &[&str], clock: Option<Clock>) -> Redis {
         install::ensure();
+        let dir = tempfile::tempdir().unwrap();
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
         let password = option(&args, "--requirepass").map(str::to_owned);
         // What `launch` needs is a value whose place is still to be found.
         let mut redis = Redis {
@@ -53,6 +67,7 @@ impl Redis {
             args,
             password,
             own: AtomicU64::new(0),
+            clock,
         };
         let process = match option(&redis.args, "--unixsocket") {
             Some(name) => {
@@ -227,6 +242,9 @@ impl Redis {
             dir: self.dir(),
             command: &|port| {
                 let mut command = Command::new(install::redis_server());
+                if let Some(clock) = &self.clock {
+                    clock.give(&mut command);
+                }
                 command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(self.dir());
                 command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]).args(&self.args);
                 command

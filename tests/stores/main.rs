@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod backends;
+mod catching_up;
 mod contract;
+mod epochs;
 mod pages;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod settings;

@@ -5,7 +5,10 @@
 
 mod away;
 mod chaos;
+#[cfg(feature = "memcached")]
+mod clocks;
 mod fleet;
+mod moves;
 mod particular;
 mod process;
 mod report;

@@ -86,6 +86,10 @@ impl Settings {
         let (kind, place) = self.store.split_once(':').unwrap();
         let tier = match kind {
             "cluster" => SharedTier::new(RedisStore::cluster(place.split(',')).unwrap()),
+            "sentinel" => {
+                let (name, urls) = place.split_once('@').unwrap();
+                SharedTier::new(RedisStore::sentinel(urls.split(','), name).unwrap())
+            }
             #[cfg(feature = "memcached")]
             "memcached" => SharedTier::new(minijinja_cache::MemcachedStore::connect(place.split(',')).unwrap()),
             _ => SharedTier::new(RedisStore::connect(&self.store).unwrap()),

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::report::Moment;
-use crate::servers::STUCK;
+use crate::servers::{Clock, STUCK};
 
 /// Ends the process when the pipe to the test closes, however that ended: also one that is stopped.
 const WATCHER: &str = r#"read -r _; kill -9 "$0""#;
@@ -59,7 +59,18 @@ pub fn watcher(child: &Child) -> Child {
 impl Node {
     /// Starts one with these arguments, and its messages in a file.
     pub fn start(arguments: &[String], log: &Path) -> Node {
+        Node::launch(example("node"), arguments, log)
+    }
+
+    /// One on this store whose machine shows another time.
+    pub fn with_clock(store: &str, folder: &Path, name: &str, clock: &Clock) -> Node {
         let mut command = example("node");
+        clock.give(&mut command);
+        let arguments = ["--store", store, "--data", folder.to_str().unwrap()].map(str::to_owned);
+        Node::launch(command, &arguments, &folder.join(format!("{name}.log")))
+    }
+
+    fn launch(mut command: Command, arguments: &[String], log: &Path) -> Node {
         command.args(arguments).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(File::create(log).unwrap()).spawn().expect("cargo test builds the examples");
         let watcher = watcher(&child);

@@ -8,10 +8,28 @@ use super::*;
 const SCHEDULES: usize = 2_000;
 const TAG: TagHash = 3;
 
-/// A store in miniature: the number of the last invalidation of the one tag there is.
+/// A store in miniature.
 #[derive(Default)]
 struct Store {
+    epoch: u128,
     seq: u64,
+    floors: Vec<(TagHash, u64)>,
+}
+
+impl Store {
+    fn answer(&mut self, known: Known, raise: &[TagHash]) -> News {
+        let begun = !known.follows(self.epoch, self.seq);
+        if begun {
+            *self = Store { epoch: known.next_epoch(), ..Store::default() };
+        }
+        if !raise.is_empty() {
+            self.seq += 1;
+            self.floors.extend(raise.iter().map(|tag| (*tag, self.seq)));
+        }
+        let since = if known.epoch == self.epoch { known.seq } else { 0 };
+        let floors = self.floors.iter().copied().filter(|(_, seq)| *seq > since).collect();
+        News { epoch: self.epoch, begun, seq: self.seq, floors, ..News::default() }
+    }
 }
 
 /// A node: its floors and its copy of the shared ones.
@@ -40,13 +58,8 @@ impl Node {
     /// One question to the store, as the asking thread makes it.
     fn sync(&self, store: &ModelMutex<Store>) {
         let (untold, last) = self.replica.untold();
-        let seq = {
-            let mut store = lock(store);
-            store.seq += u64::from(!untold.is_empty());
-            store.seq
-        };
-        let floors = if seq > self.replica.known().seq { vec![(TAG, seq)] } else { vec![] };
-        assert!(self.replica.receive(&News { epoch: 1, seq, base: 0, floors, now: 0 }, self));
+        let news = lock(store).answer(self.replica.known(), &untold);
+        assert!(self.replica.receive(&news, self));
         self.replica.confirm(last);
     }
 
@@ -153,7 +166,7 @@ fn two_nodes_lose_neither_of_their_invalidations() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             for node in &nodes {
                 node.sync(&store);
-                assert!(!node.takes(old).0 && node.takes(Known { epoch: 1, seq: 2 }).0);
+                assert!(!node.takes(old).0 && node.takes(Known { seq: 2, ..old }).0);
             }
         },
         SCHEDULES,
@@ -178,11 +191,62 @@ fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
                     (begin, old)
                 })
             };
+            let epoch = Known::default().next_epoch();
             let floors = vec![(PAGE, 1), (DATA, 1)];
-            here.replica.receive(&News { epoch: 1, seq: 0, base: 0, floors: vec![], now: 0 }, &*here);
-            here.replica.receive(&News { epoch: 1, seq: 1, base: 0, floors, now: 0 }, &*here);
+            here.replica.receive(&News { epoch, ..News::default() }, &*here);
+            here.replica.receive(&News { epoch, seq: 1, floors, ..News::default() }, &*here);
             let (begin, old) = render.join().unwrap();
             assert!(!old || !here.floors.admit(begin, [PAGE]), "a page with old data inside");
+        },
+        SCHEDULES,
+    );
+}
+
+/// The node's address leads to another server and back, again and again.
+#[test]
+fn what_was_invalidated_in_one_epoch_is_valid_in_none_that_comes_again() {
+    check_random(
+        || {
+            let stores = Arc::new([(); 2].map(|()| ModelMutex::new(Store::default())));
+            let node = Node::new(&stores[0]);
+            let old = node.replica.known();
+            let asking = {
+                let (node, stores) = (Arc::clone(&node), Arc::clone(&stores));
+                thread::spawn(move || {
+                    for turn in [1, 0, 1, 0] {
+                        node.sync(&stores[turn]);
+                        let known = node.replica.known();
+                        assert!(known.epoch != old.epoch && node.takes(known).0 | (node.replica.pending_count() > 0));
+                    }
+                })
+            };
+            node.invalidate();
+            (0..3).for_each(|_| assert!(!node.takes(old).0, "of an epoch that was left, or invalidated"));
+            asking.join().unwrap();
+            node.sync(&stores[0]);
+            assert!(!node.takes(old).0);
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn what_was_told_an_epoch_that_others_had_left_holds_in_the_one_they_are_in() {
+    check_random(
+        || {
+            let stores = Arc::new([(); 2].map(|()| ModelMutex::new(Store::default())));
+            let (here, there) = (Node::new(&stores[0]), Node::new(&stores[0]));
+            there.sync(&stores[1]);
+            let computed = there.replica.known();
+            let asking = {
+                let (here, stores) = (Arc::clone(&here), Arc::clone(&stores));
+                thread::spawn(move || [0, 1].into_iter().for_each(|turn| here.sync(&stores[turn])))
+            };
+            here.invalidate();
+            asking.join().unwrap();
+            assert!(!here.takes(computed).0, "where it was invalidated, at once");
+            [&here, &there].into_iter().for_each(|node| node.sync(&stores[1]));
+            assert!(!here.takes(computed).0 && !there.takes(computed).0);
         },
         SCHEDULES,
     );

@@ -25,15 +25,15 @@ impl Raised {
     }
 }
 
-fn news(epoch: u128, seq: u64, floors: &[(TagHash, u64)]) -> News {
-    News { epoch, seq, base: 0, floors: floors.to_vec(), now: 0 }
+fn news(generation: u128, seq: u64, floors: &[(TagHash, u64)]) -> News {
+    News { epoch: generation << 80 | 7, seq, floors: floors.to_vec(), ..News::default() }
 }
 
-fn at(epoch: u128, seq: u64) -> Known {
-    Known { epoch, seq }
+fn at(generation: u128, seq: u64) -> Known {
+    Known { epoch: generation << 80 | 7, seq }
 }
 
-/// A replica that knows epoch 1 up to number 10.
+/// A replica that knows generation 1 up to number 10.
 fn replica() -> (Replica, Raised) {
     let (replica, raised) = (Replica::new(1 << 12), Raised::default());
     assert!(replica.receive(&news(1, 10, &[(7, 8)]), &raised));
@@ -72,20 +72,83 @@ fn of_another_epoch_nothing_is_valid_whatever_its_number() {
     let before = replica.stamp();
     assert!(replica.receive(&news(2, 1, &[]), &raised));
     assert_eq!(raised.take(), [EVERYTHING]);
-    assert!(!valid(&replica, at(1, 10), &[]) && !valid(&replica, at(3, 99), &[]) && !valid(&replica, at(0, 99), &[]));
+    assert!(
+        !valid(&replica, at(1, 10), &[])
+            && !valid(&replica, at(3, 99), &[])
+            && !valid(&replica, Known { epoch: 0, seq: 99 }, &[])
+    );
     assert!(valid(&replica, at(2, 0), &[]));
     assert_eq!(replica.sent(before), None, "work begun before leaves no entry in the new epoch");
     assert!(!replica.admits(before, []));
 }
 
 #[test]
-fn numbers_that_went_back_make_everything_unknown() {
+fn numbers_that_went_back_are_not_taken_in() {
     let (replica, raised) = replica();
-    assert!(!replica.receive(&news(1, 9, &[]), &raised));
-    assert_eq!((raised.take(), replica.known()), (vec![EVERYTHING], Known::default()));
-    assert!(!valid(&replica, at(1, 10), &[]));
-    assert!(replica.receive(&news(1, 9, &[(7, 9)]), &raised));
-    assert!(valid(&replica, at(1, 9), &[7]) && !valid(&replica, at(1, 8), &[7]));
+    assert!(!replica.receive(&news(1, 9, &[(5, 9)]), &raised));
+    assert_eq!((raised.take(), replica.known()), (vec![], at(1, 10)));
+    assert!(valid(&replica, at(1, 8), &[5]));
+}
+
+#[test]
+fn an_epoch_that_was_left_is_not_entered_again() {
+    let (replica, raised) = replica();
+    assert!(replica.receive(&news(2, 1, &[]), &raised));
+    raised.take();
+    let other = News { epoch: 2 << 80 | 8, seq: 5, ..News::default() };
+    for left in [news(1, 10, &[]), news(1, 99, &[(7, 99)]), news(2, 0, &[]), other] {
+        assert!(!replica.receive(&left, &raised), "{left:?}");
+        assert_eq!((raised.take(), replica.known()), (vec![], at(2, 1)));
+        assert!(!valid(&replica, at(1, 10), &[]) && valid(&replica, at(2, 1), &[]));
+    }
+    assert!(replica.receive(&news(3, 0, &[]), &raised));
+}
+
+#[test]
+fn an_epoch_that_the_store_is_to_begin_follows_all_that_were_left() {
+    let mut known = Known::default();
+    for _ in 0..1000 {
+        let next = known.next_epoch();
+        assert!(known.follows(next, 0) && !Known { epoch: next, seq: 0 }.follows(known.epoch, 0));
+        assert_ne!(known.next_epoch(), next);
+        known = Known { epoch: next, seq: 5 };
+        assert!(known.follows(next, 5) && !known.follows(next, 4) && !known.follows(known.epoch ^ 1, 9));
+    }
+    assert!(!Known::default().follows(0, 0), "no epoch is none to enter");
+}
+
+#[test]
+fn what_an_epoch_was_told_is_told_the_next_one() {
+    let told = |replica: &Replica, raised: &Raised| {
+        replica.receive(&news(1, 11, &[(3, 11)]), raised);
+        replica.confirm(replica.invalidate(3));
+    };
+    // Begun by another node: what that one computed meanwhile may be from before.
+    let (replica, raised) = replica();
+    told(&replica, &raised);
+    assert!(replica.receive(&news(2, 0, &[]), &raised));
+    let (untold, last) = replica.untold();
+    assert_eq!(untold, [EVERYTHING]);
+    assert!(!valid(&replica, at(2, 0), &[]));
+    replica.receive(&news(2, 1, &[(EVERYTHING, 1)]), &raised);
+    replica.confirm(last);
+    assert!(!valid(&replica, at(2, 0), &[]) && valid(&replica, at(2, 1), &[]));
+    // It was told that, and so the next one is told again.
+    assert!(replica.receive(&news(3, 0, &[]), &raised));
+    assert_eq!(replica.untold().0, [EVERYTHING]);
+}
+
+#[test]
+fn an_epoch_that_this_node_began_or_never_told_anything_needs_no_telling() {
+    let (replica, raised) = replica();
+    assert!(replica.receive(&news(2, 0, &[]), &raised));
+    assert_eq!(replica.untold().0, [0; 0]);
+    replica.confirm(replica.invalidate(3));
+    assert!(replica.receive(&News { begun: true, ..news(3, 0, &[]) }, &raised));
+    assert_eq!(replica.untold().0, [0; 0]);
+    // In this one, others may have been since before the other was told.
+    assert!(replica.receive(&news(4, 0, &[]), &raised));
+    assert_eq!(replica.untold().0, [EVERYTHING]);
 }
 
 #[test]
@@ -171,4 +234,13 @@ fn ages_by_the_stores_clock_are_never_too_young() {
     let born = replica.to_store(120);
     assert!(replica.age(born, 200) >= Some(80));
     assert_eq!(replica.age(5_000 + 2 * SKEW, 150), None, "made in the future");
+}
+
+#[test]
+fn ages_are_right_whatever_the_stores_clock_shows() {
+    let (replica, _) = replica();
+    // A board without a battery begins in 1970.
+    replica.set_clock(70, 1 << 60, 1 << 60);
+    assert_eq!(replica.to_store((1 << 60) + 5), 75);
+    assert_eq!(replica.age(75, (1 << 60) + 25), Some(20));
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use memcache::exp::{Error as Wire, MetaCommand, MetaCommandResult, MetaOp, parse_meta_result};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::server::{Checkout, Server, timed_out, wire_failure};
+use super::server::{Checkout, Connection, Server, timed_out, wire_failure};
+use crate::store::pool::Pool;
 use crate::store::{Failure, FailureKind, Name};
 
 /// The most that is written before answers are read: with more, a server whose answers are not read yet could stop
@@ -73,6 +74,10 @@ impl Servers {
         (0..self.all.len()).max_by_key(|&at| score(&self.all[at])).unwrap_or_default()
     }
 
+    pub(super) fn pool(&self, server: usize) -> &Pool<Connection> {
+        self.all[server].pool(self.pool_size)
+    }
+
     /// Asks about each name, in rounds of what may be written at once. `push` adds the command for the name at a
     /// position.
     pub(super) fn ask_each(
@@ -130,7 +135,8 @@ impl Servers {
             }
         }
         while !flights.is_empty() {
-            let flight = flights.swap_remove(first_answered(&flights, deadline));
+            let first = first_answered(&mut flights, deadline);
+            let flight = flights.swap_remove(first);
             let at = flight.at;
             answers[at] = flight.receive(share(deadline, flights.len() + 1));
             self.note(batches[at].server, answers[at].as_ref().err());
@@ -177,11 +183,11 @@ impl Flight<'_> {
                 Err(Wire::Server(message)) => replies.push(Err(message)),
                 Err(error) => {
                     let failure = wire_failure(error);
-                    let stale = self.checkout.pooled && replies.is_empty();
+                    let stale = self.checkout.is_kept() && replies.is_empty();
                     if !stale || failure.kind != FailureKind::Unreachable {
                         return Err(failure);
                     }
-                    self.checkout.send_again(&self.batch.payload, deadline)?;
+                    self.checkout = self.checkout.send_again(&self.batch.payload, deadline)?;
                 }
             }
         }
@@ -192,12 +198,12 @@ impl Flight<'_> {
 
 /// Who has answered, so that a silent server does not keep the others' answers waiting; the first if nobody has in
 /// time.
-fn first_answered(flights: &[Flight<'_>], deadline: Instant) -> usize {
+fn first_answered(flights: &mut [Flight<'_>], deadline: Instant) -> usize {
     if flights.len() == 1 {
         return 0;
     }
     loop {
-        for (at, flight) in flights.iter().enumerate() {
+        for (at, flight) in flights.iter_mut().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             if flight.checkout.answered(left.min(GLANCE)) {
                 return at;

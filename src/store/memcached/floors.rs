@@ -12,17 +12,22 @@
 //! Therefore an item carries part of its epoch as its client flags, which appending leaves alone, and nothing has
 //! changed only if these are the same as well.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memcache::exp::{MetaCommandResult, MetaOp, ReturnCode};
 
 use super::exchange::{Batch, Reply};
 use super::log::{Log, records};
-use super::{MemcachedStore, nonsense, refused, since_1970, token};
+use super::{MemcachedStore, nonsense, refused, token};
 use crate::store::{Failure, Known, News};
 use crate::sync::lock;
 
 const NAME: &str = "floors";
+
+/// The item with the time of the nodes' clocks, in decimal digits, on the same server, and how often it is read and
+/// written. By so much less a node knows of the time that starts on a machine whose clock was set back.
+const CLOCK: &str = "clock";
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// More records than this are too many, and then this many are kept.
 const MOST: usize = 8192;
@@ -51,35 +56,66 @@ enum Found {
 
 impl MemcachedStore {
     pub(super) fn sync_floors(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
-        if raise.is_empty() {
-            return match self.unchanged(known, deadline)? {
-                Some(news) => Ok(news),
-                None => self.append(known, &[], deadline),
-            };
+        let unchanged = if raise.is_empty() { self.unchanged(known, deadline)? } else { None };
+        let mut news = match unchanged {
+            Some(news) => news,
+            None => self.changed(known, raise, deadline)?,
+        };
+        // The address may lead to another server, and some connections still to the one before.
+        if known.epoch != 0 && news.epoch != known.epoch {
+            self.servers.pool(self.servers.choose(NAME.as_bytes())).renew();
         }
-        let mut news = News::default();
-        for some in raise.chunks(AT_ONCE) {
-            news = self.append(known, some, deadline)?;
+        news.now = self.time(deadline)?;
+        Ok(news)
+    }
+
+    fn changed(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+        let mut chunks = raise.chunks(AT_ONCE);
+        let mut news = self.append(known, chunks.next().unwrap_or_default(), deadline)?;
+        for chunk in chunks {
+            news = self.append(known, chunk, deadline)?;
         }
         Ok(news)
+    }
+
+    /// The time, which no node's clock sets back.
+    fn time(&self, deadline: Instant) -> Result<u64, Failure> {
+        let mut asked = lock(&self.clock_asked);
+        if asked.is_some_and(|asked| asked.elapsed() < CLOCK_EVERY) {
+            return Ok(self.ticker.at_least(0));
+        }
+        // Now and then: also of a server that was down, no page is the first to connect.
+        (0..self.servers.all.len()).for_each(|server| self.servers.pool(server).prepare());
+        let mut batch = self.batch();
+        batch.push(MetaOp::Get, &self.item_key(CLOCK), &["v"], None);
+        let reply = self.only_reply("look at the clock on", &batch, deadline)?;
+        let text = reply.value.and_then(|value| String::from_utf8(value).ok());
+        let now = self.ticker.at_least(text.and_then(|text| text.parse().ok()).unwrap_or_default());
+        let mut batch = self.batch();
+        batch.push(MetaOp::Set, &self.item_key(CLOCK), &["T0"], Some(now.to_string().as_bytes()));
+        self.only_reply("set the clock on", &batch, deadline)?;
+        *asked = Some(Instant::now());
+        Ok(now)
     }
 
     /// The answer if nothing happened since `known`, for the price of a few bytes.
     fn unchanged(&self, known: Known, deadline: Instant) -> Result<Option<News>, Failure> {
         let Some(seen) = lock(&self.seen).filter(|seen| seen.known == known) else { return Ok(None) };
         let mut batch = self.batch();
-        batch.push(MetaOp::Get, &self.log_key(), &["c", "f", "k"], None);
+        batch.push(MetaOp::Get, &self.item_key(NAME), &["c", "f", "k"], None);
         let reply = self.only_reply("look at the floors on", &batch, deadline)?;
         let same = reply.cas == Some(seen.cas) && reply.client_flags == Some(seen.flags);
-        Ok(same.then(|| news(known, seen.base, Vec::new())))
+        Ok(same.then(|| News { epoch: known.epoch, seq: known.seq, base: seen.base, ..News::default() }))
     }
 
     /// Appends records, if any, and reads the log, made if need be.
     fn append(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+        let mut begun = 0;
         for attempt in 0..ATTEMPTS {
             let (appended, found) = self.append_and_read(raise, deadline)?;
             let Found::Item { cas, flags, value } = found else {
-                self.put(&Log::fresh(), "ME", deadline)?;
+                begun = known.next_epoch();
+                self.put(&Log::new(begun), "ME", deadline)?;
                 continue;
             };
             let swap = format!("C{cas}");
@@ -87,17 +123,21 @@ impl MemcachedStore {
                 // Made by somebody else just before it was read; but if it happens again, it is full (`-I`).
                 Some(_) if !appended && attempt == 0 => {}
                 Some(log) if !appended => self.put(&log.keep(log.len() / 2), &swap, deadline)?,
-                Some(log) if known.epoch != log.epoch || known.seq <= log.seq() => {
-                    let now = Known { epoch: log.epoch, seq: log.seq() };
-                    *lock(&self.seen) = Some(Seen { cas, flags, known: now, base: log.base });
+                Some(log) if known.follows(log.epoch, log.seq()) => {
+                    let (epoch, seq, base) = (log.epoch, log.seq(), log.base);
+                    *lock(&self.seen) = Some(Seen { cas, flags, known: Known { epoch, seq }, base });
                     if log.len() > MOST {
                         // Whoever comes next tries again if it failed.
                         let _ = self.put(&log.keep(KEPT), &swap, deadline);
                     }
-                    return Ok(news(now, log.base, log.since(known)));
+                    let (begun, floors) = (epoch == begun, log.since(known));
+                    return Ok(News { epoch, begun, seq, base, floors, ..News::default() });
                 }
-                // No log, or one that knows less than it once told: floors are lost.
-                _ => self.put(&Log::fresh(), &swap, deadline)?,
+                // No log, or one that knows less than it once told: floors are lost. Or one of an epoch that was left.
+                _ => {
+                    begun = known.next_epoch();
+                    self.put(&Log::new(begun), &swap, deadline)?;
+                }
             }
         }
         Err(refused("keep the floors", "the log cannot be made, or is always being changed"))
@@ -108,9 +148,9 @@ impl MemcachedStore {
         let what = "sync the floors on";
         let mut batch = self.batch();
         if !raise.is_empty() {
-            batch.push(MetaOp::Set, &self.log_key(), &["MA"], Some(&records(raise)));
+            batch.push(MetaOp::Set, &self.item_key(NAME), &["MA"], Some(&records(raise)));
         }
-        batch.push(MetaOp::Get, &self.log_key(), &["v", "c", "f", "k"], None);
+        batch.push(MetaOp::Get, &self.item_key(NAME), &["v", "c", "f", "k"], None);
         let mut replies = self.servers.ask_one(what, &batch, deadline)?;
         let read = result(replies.pop(), what)?;
         let appended = match replies.pop() {
@@ -129,7 +169,7 @@ impl MemcachedStore {
     pub(super) fn put(&self, log: &Log, condition: &str, deadline: Instant) -> Result<(), Failure> {
         let flags = format!("F{}", log.epoch as u32);
         let mut batch = self.batch();
-        batch.push(MetaOp::Set, &self.log_key(), &["T0", &flags, condition], Some(&log.encode()));
+        batch.push(MetaOp::Set, &self.item_key(NAME), &["T0", &flags, condition], Some(&log.encode()));
         self.only_reply("store the floors on", &batch, deadline).map(drop)
     }
 
@@ -141,16 +181,11 @@ impl MemcachedStore {
         Batch::new(self.servers.choose(NAME.as_bytes()))
     }
 
-    fn log_key(&self) -> String {
-        format!("{}{NAME}", self.prefix)
+    fn item_key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 }
 
 fn result(reply: Option<Reply>, what: &str) -> Result<MetaCommandResult, Failure> {
     reply.ok_or_else(|| nonsense(what))?.map_err(|message| refused("keep the floors", &message))
-}
-
-fn news(known: Known, base: u64, floors: Vec<(u64, u64)>) -> News {
-    let now = u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX);
-    News { epoch: known.epoch, seq: known.seq, base, floors, now }
 }

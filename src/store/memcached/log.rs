@@ -11,9 +11,7 @@
 //! item is made. When it is made, and by whom, is for `floors.rs`.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 
-use super::since_1970;
 use crate::store::Known;
 
 const MAGIC: &[u8; 8] = b"MJFL\x01\0\0\0";
@@ -31,12 +29,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// An empty one, of another epoch than all before.
-    pub(super) fn fresh() -> Log {
-        // The keys are the operating system's randomness.
-        let random = RandomState::new();
-        let half = |which: u8| u128::from(random.hash_one((which, since_1970(), std::process::id())));
-        Log { epoch: (half(0) << 64 | half(1)).max(1), base: 0, hashes: Vec::new() }
+    /// An empty one.
+    pub(super) fn new(epoch: u128) -> Log {
+        Log { epoch, base: 0, hashes: Vec::new() }
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Option<Log> {
@@ -110,12 +105,7 @@ mod tests {
     use super::*;
 
     fn log(base: u64, hashes: &[u64]) -> Log {
-        Log { base, hashes: hashes.to_vec(), ..Log::fresh() }
-    }
-
-    #[test]
-    fn epochs_differ() {
-        assert_ne!(Log::fresh().epoch, Log::fresh().epoch);
+        Log { epoch: 7 << 80 | 1, base, hashes: hashes.to_vec() }
     }
 
     #[test]

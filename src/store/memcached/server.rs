@@ -1,17 +1,22 @@
 //! One server: its connections, and whether it is worth asking.
 //!
-//! What is said on a connection is for `exchange.rs`. A connection goes back to the pool only after a whole exchange;
-//! dropped before that it is closed, because what comes next on it belongs to somebody else's question.
+//! What is said on a connection is for `exchange.rs`; `store/pool.rs` keeps connections. One goes back there only after
+//! a whole exchange, because what comes next on it belongs to another question.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use memcache::exp::{Error as Wire, MetaConnection, MetaResponse};
 
 use super::address::Address;
+use crate::store::pool::{self, Pool};
 use crate::store::{Failure, FailureKind};
-use crate::sync::{Condvar, Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
+
+/// How long connecting may take; pages do not wait for that longer than their own deadline.
+const CONNECT: Duration = Duration::from_secs(1);
 
 /// After so many failures in a row a server is left alone, but for one attempt each `PAUSE`.
 const FAILURES: u32 = 3;
@@ -24,17 +29,9 @@ const AT_ONCE: usize = 64 * 1024;
 /// One server.
 #[derive(Debug)]
 pub(super) struct Server {
-    pub(super) address: Address,
-    pool: Mutex<Pool>,
-    freed: Condvar,
+    pub(super) address: Arc<Address>,
+    pool: OnceLock<Pool<Connection>>,
     health: Mutex<Health>,
-}
-
-#[derive(Debug, Default)]
-struct Pool {
-    idle: Vec<Connection>,
-    /// Connections there are, idle or in use.
-    open: usize,
 }
 
 #[derive(Debug, Default)]
@@ -45,35 +42,38 @@ struct Health {
 
 /// A connection, by two handles of one socket: `MetaConnection` reads replies but writes commands only one by one,
 /// a packet each.
-struct Connection {
+pub(super) struct Connection {
     replies: MetaConnection,
     socket: TcpStream,
 }
 
 /// A connection in use.
-#[derive(Debug)]
 pub(super) struct Checkout<'a> {
-    server: &'a Server,
-    connection: Option<Connection>,
-    /// Whether it lay in the pool, where the server may have closed it unnoticed.
-    pub(super) pooled: bool,
+    pool: &'a Pool<Connection>,
+    connection: pool::Checkout<'a, Connection>,
 }
 
 impl Server {
     pub(super) fn new(address: Address) -> Server {
-        Server { address, pool: Mutex::default(), freed: Condvar::new(), health: Mutex::default() }
+        Server { address: Arc::new(address), pool: OnceLock::new(), health: Mutex::default() }
     }
 
     /// Writes commands to an idle or new connection, of which there are at most `size`.
     pub(super) fn send(&self, payload: &[u8], size: usize, deadline: Instant) -> Result<Checkout<'_>, Failure> {
-        let mut checkout = self.check_out(size, deadline)?;
+        let pool = self.pool(size);
+        let mut checkout = Checkout { pool, connection: pool.check_out(deadline)? };
         match checkout.send(payload, deadline) {
-            Err(failure) if checkout.pooled && failure.kind == FailureKind::Unreachable => {
-                checkout.send_again(payload, deadline)?;
+            Err(failure) if checkout.is_kept() && failure.kind == FailureKind::Unreachable => {
+                checkout.send_again(payload, deadline)
             }
-            sent => sent?,
+            sent => sent.map(|()| checkout),
         }
-        Ok(checkout)
+    }
+
+    /// Connections, of which there are at most `size`.
+    pub(super) fn pool(&self, size: usize) -> &Pool<Connection> {
+        let address = Arc::clone(&self.address);
+        self.pool.get_or_init(|| Pool::new(size, move || dial(&address, Instant::now() + CONNECT)))
     }
 
     /// Whether to ask at all. Somebody has to try now and then.
@@ -102,107 +102,50 @@ impl Server {
             *health = Health::default();
         }
     }
-
-    fn check_out(&self, size: usize, deadline: Instant) -> Result<Checkout<'_>, Failure> {
-        let mut pool = lock(&self.pool);
-        loop {
-            if let Some(connection) = pool.idle.pop() {
-                return Ok(Checkout { server: self, connection: Some(connection), pooled: true });
-            }
-            if pool.open < size {
-                pool.open += 1;
-                break;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::new(FailureKind::Timeout, format!("all {size} connections are in use")));
-            }
-            pool = match self.freed.wait_timeout(pool, left) {
-                Ok((pool, _)) => pool,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        drop(pool);
-        let mut checkout = Checkout { server: self, connection: None, pooled: false };
-        checkout.connection = Some(self.dial(deadline)?);
-        Ok(checkout)
-    }
-
-    fn dial(&self, deadline: Instant) -> Result<Connection, Failure> {
-        let addresses = self.address.resolve(deadline)?;
-        let mut failure = timed_out();
-        for (tried, address) in addresses.iter().enumerate() {
-            // An address that swallows packets leaves the others their share of the time.
-            let left = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
-            if left.is_zero() {
-                break;
-            }
-            match Connection::open(address, left) {
-                Ok(connection) => {
-                    if tried > 0 {
-                        self.address.prefer(*address);
-                    }
-                    return Ok(connection);
-                }
-                Err(error) => failure = io_failure(&error),
-            }
-        }
-        self.address.failed();
-        Err(failure)
-    }
 }
 
-impl Checkout<'_> {
+impl<'a> Checkout<'a> {
+    /// Whether the connection lay in the pool, where the server may have closed it unnoticed.
+    pub(super) fn is_kept(&self) -> bool {
+        self.connection.is_kept()
+    }
+
     /// The next reply, errors as the protocol has them.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<MetaResponse, Wire> {
-        let Some(connection) = &mut self.connection else {
-            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
-        };
-        connection.replies.set_io_timeout(Some(deadline.saturating_duration_since(Instant::now())));
-        connection.replies.receive()
+        let replies = &mut self.connection.connection().replies;
+        replies.set_io_timeout(Some(deadline.saturating_duration_since(Instant::now())));
+        replies.receive()
     }
 
     /// Waits for the beginning of a reply. An end or an error of the connection counts as one.
-    pub(super) fn answered(&self, patience: Duration) -> bool {
-        let Some(connection) = &self.connection else { return true };
-        if patience.is_zero() || connection.socket.set_read_timeout(Some(patience)).is_err() {
+    pub(super) fn answered(&mut self, patience: Duration) -> bool {
+        let socket = &self.connection.connection().socket;
+        if patience.is_zero() || socket.set_read_timeout(Some(patience)).is_err() {
             return false;
         }
-        match connection.socket.peek(&mut [0]) {
+        match socket.peek(&mut [0]) {
             Ok(_) => true,
             Err(error) => !is_timeout(&error),
         }
     }
 
     /// Replaces a connection from the pool that the server had closed, along with its likes.
-    pub(super) fn send_again(&mut self, payload: &[u8], deadline: Instant) -> Result<(), Failure> {
-        let stale = {
-            let mut pool = lock(&self.server.pool);
-            let stale = std::mem::take(&mut pool.idle);
-            pool.open -= stale.len();
-            stale
-        };
-        // One may fill each place that came free.
-        stale.iter().for_each(|_| self.server.freed.notify_one());
-        drop(stale);
-        self.pooled = false;
-        self.connection = None;
-        self.connection = Some(self.server.dial(deadline)?);
-        self.send(payload, deadline)
+    pub(super) fn send_again(self, payload: &[u8], deadline: Instant) -> Result<Checkout<'a>, Failure> {
+        let Checkout { pool, connection } = self;
+        drop(connection);
+        pool.renew();
+        let mut checkout = Checkout { pool, connection: pool.check_out(deadline)? };
+        checkout.send(payload, deadline)?;
+        Ok(checkout)
     }
 
     /// After a whole exchange: the next one may have it.
-    pub(super) fn give_back(mut self) {
-        if let Some(connection) = self.connection.take() {
-            let mut pool = lock(&self.server.pool);
-            pool.idle.push(connection);
-            // `drop` takes one away for a connection that is closed.
-            pool.open += 1;
-        }
+    pub(super) fn give_back(self) {
+        self.connection.give_back();
     }
 
     fn send(&mut self, mut payload: &[u8], deadline: Instant) -> Result<(), Failure> {
-        let Some(connection) = &mut self.connection else { return Err(timed_out()) };
+        let connection = self.connection.connection();
         while !payload.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -223,12 +166,27 @@ impl Checkout<'_> {
     }
 }
 
-impl Drop for Checkout<'_> {
-    fn drop(&mut self) {
-        drop(self.connection.take());
-        lock(&self.server.pool).open -= 1;
-        self.server.freed.notify_one();
+fn dial(address: &Address, deadline: Instant) -> Result<Connection, Failure> {
+    let addresses = address.resolve(deadline)?;
+    let mut failure = timed_out();
+    for (tried, one) in addresses.iter().enumerate() {
+        // An address that swallows packets leaves the others their share of the time.
+        let left = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
+        if left.is_zero() {
+            break;
+        }
+        match Connection::open(one, left) {
+            Ok(connection) => {
+                if tried > 0 {
+                    address.prefer(*one);
+                }
+                return Ok(connection);
+            }
+            Err(error) => failure = io_failure(&error),
+        }
     }
+    address.failed();
+    Err(failure)
 }
 
 impl Connection {
@@ -236,12 +194,6 @@ impl Connection {
         let socket = TcpStream::connect_timeout(address, timeout)?;
         socket.set_nodelay(true)?;
         Ok(Connection { replies: MetaConnection::from_stream(socket.try_clone()?), socket })
-    }
-}
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.socket.fmt(f)
     }
 }
 

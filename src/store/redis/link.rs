@@ -21,8 +21,6 @@ pub(super) struct Link {
     parser: Parser,
     open: bool,
     used: Instant,
-    /// Whether it answered before: then it may be closed at the other end, without anybody having said so.
-    pub(super) proven: bool,
 }
 
 enum Stream {
@@ -34,7 +32,7 @@ impl Link {
     /// Connects and authenticates.
     pub(super) fn connect(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
         let stream = Stream::connect(info.addr(), trust, deadline).map_err(|error| from_io(&error))?;
-        let mut link = Link { stream, parser: Parser::new(), open: true, used: Instant::now(), proven: false };
+        let mut link = Link { stream, parser: Parser::new(), open: true, used: Instant::now() };
         let settings = info.redis_settings();
         let mut commands = Vec::new();
         if let Some(password) = settings.password() {
@@ -62,7 +60,6 @@ impl Link {
                 return Err(failure);
             }
         }
-        link.proven = false;
         Ok(link)
     }
 
@@ -110,15 +107,9 @@ impl Link {
         let mut metered = Metered { stream: &mut self.stream, left: MAX_BYTES, nonsense: None };
         let reply = self.parser.parse_value(&mut metered);
         let nonsense = metered.nonsense;
-        match reply {
-            Ok(reply) => {
-                self.proven = true;
-                Ok(reply)
-            }
-            Err(error) => {
-                Err(nonsense.map_or_else(|| from_redis(&error), |why| Failure::new(FailureKind::Nonsense, why)))
-            }
-        }
+        reply.map_err(|error| {
+            nonsense.map_or_else(|| from_redis(&error), |why| Failure::new(FailureKind::Nonsense, why))
+        })
     }
 
     /// Whether the link may be used, as far as can be told without asking the server. One that was used just now is

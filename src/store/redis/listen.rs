@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::Value;
 
 use super::link::{self, Link};
-use super::pool::Settings;
+use super::pool::Pool;
 use super::topology::CONNECT;
 use crate::store::{Failure, FailureKind};
 
@@ -17,20 +17,21 @@ const TURN: Duration = Duration::from_millis(250);
 const PING: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Until the pool's sessions are made anew, since another server may be the one to listen to.
 pub(super) fn listen(
-    settings: &Settings,
+    pool: &Pool,
     channel: &str,
     changed: &dyn Fn(),
     stopped: &dyn Fn() -> bool,
 ) -> Result<(), Failure> {
-    let deadline = Instant::now() + CONNECT;
-    let session = settings.topology.connect(&settings.trust, deadline)?;
+    let (era, deadline) = (pool.era(), Instant::now() + CONNECT);
+    let session = pool.connect(deadline)?;
     let mut link = session.into_link().ok_or_else(|| Failure::new(FailureKind::Unreachable, "no node is connected"))?;
     let mut subscribe = redis::cmd("SUBSCRIBE");
     subscribe.arg(channel);
     link.send([&subscribe], deadline)?;
     let (mut heard, mut pinged) = (Instant::now(), Instant::now());
-    while !stopped() {
+    while !stopped() && pool.era() == era {
         if let Some(reply) = next(&mut link)? {
             heard = Instant::now();
             match kind(&reply)? {

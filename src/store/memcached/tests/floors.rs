@@ -120,7 +120,7 @@ fn a_log_that_finds_no_room_is_cut() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let hashes: Vec<u64> = (1..=130_900).collect();
-    let mut bytes = Log::fresh().encode();
+    let mut bytes = Log::new(7 << 80).encode();
     bytes.extend(records(&hashes));
     let full = Log::parse(&bytes).unwrap();
     store.put(&full, "MS", soon()).unwrap();
@@ -163,7 +163,8 @@ fn a_restart_is_noticed_though_all_numbers_are_as_before() {
     let other = sync(&theirs, Known::default(), &[2]);
     assert_eq!(other.seq, before.seq);
     let after = sync(&ours, known(&before), &[]);
-    assert_eq!((after.epoch, &after.floors[..]), (other.epoch, &[(2, 1)][..]));
+    // Of one generation: neither may be taken for the other.
+    assert!(after.begun && after.epoch != before.epoch && after.epoch != other.epoch);
 }
 
 #[test]
@@ -192,6 +193,47 @@ fn a_log_that_knows_less_than_it_told_is_another_epoch() {
     let after = sync(&store, Known { seq: 2, ..known(&first) }, &[]);
     assert_ne!(after.epoch, first.epoch);
     assert_eq!(after.seq, 0);
+}
+
+#[test]
+fn an_epoch_that_the_asker_left_is_replaced() {
+    let server = Memcached::start(&[]);
+    let (ours, theirs) = (store(&[&server]), store(&[&server]));
+    let raised = sync(&ours, Known::default(), &[1]);
+    assert!(raised.begun && !sync(&theirs, Known::default(), &[]).begun);
+    let later = Known { epoch: known(&raised).next_epoch(), seq: 9 };
+    for raise in [&[][..], &[2]] {
+        for known_elsewhere in [later, Known { epoch: later.epoch ^ 1, seq: 0 }] {
+            let before = sync(&theirs, Known::default(), &[]);
+            // Of the same generation as the store's, or of a later one.
+            let elsewhere = Known { epoch: before.epoch.max(known_elsewhere.epoch) ^ 2, ..known_elsewhere };
+            let news = sync(&ours, elsewhere, raise);
+            assert!(news.begun && elsewhere.follows(news.epoch, 0) && news.floors.len() == raise.len(), "{news:?}");
+        }
+    }
+    // One that is behind follows.
+    let news = sync(&theirs, known(&raised), &[]);
+    assert!(!news.begun && known(&raised).follows(news.epoch, news.seq));
+}
+
+#[test]
+fn the_time_is_that_of_the_clock_furthest_ahead() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let server = Memcached::start(&[]);
+    let now = sync(&store(&[&server]), Known::default(), &[]).now;
+    let clock = || server.say("mg mjc:clock v\r\n").split("\r\n").nth(1).unwrap().parse::<u64>().unwrap();
+    assert_eq!(clock(), now);
+    // Another machine's is an hour ahead, or this one's was set back.
+    let ahead = now + HOUR;
+    assert_eq!(server.say(&format!("ms mjc:clock {} T0\r\n{ahead}\r\n", ahead.to_string().len())), "HD\r\n");
+    let store = store(&[&server]);
+    let first = sync(&store, Known::default(), &[]);
+    assert_eq!((first.now, clock()), (ahead, ahead));
+    let second = sync(&store, known(&first), &[]);
+    assert!(second.now > ahead, "it goes on");
+    // What is no time is none.
+    assert_eq!(server.say("ms mjc:clock 3 T0\r\nxyz\r\n"), "HD\r\n");
+    assert!(sync(&super::support::store(&[&server]), Known::default(), &[]).now < ahead);
 }
 
 #[test]

@@ -275,7 +275,6 @@ fn err_settings_that_make_no_sense() {
         let error = MemcachedStore::connect(["a"]).unwrap().prefix(prefix).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{prefix:?}");
     }
-    let store = MemcachedStore::connect(["memcached://A", "b:1"]).unwrap().pool_size(0);
+    let store = MemcachedStore::connect(["memcached://A", "b:1"]).unwrap();
     assert_eq!(store.place(), "memcached a:11211, b:1");
-    assert_eq!(store.servers.pool_size, 1);
 }

@@ -37,7 +37,7 @@ fn what_was_raised_since_is_told() {
     assert_eq!(store.sync(known(&two), &[], soon()).unwrap().floors, []);
     let all = vec![(0, 2), (0x4000_0000_0000_0a0d, 2), (u64::MAX, 1)];
     assert_eq!(sorted(&store.sync(Known::default(), &[], soon()).unwrap()), all);
-    assert_eq!(sorted(&store.sync(Known { epoch: 1, seq: 2 }, &[], soon()).unwrap()), all);
+    assert_eq!(sorted(&store.sync(Known { epoch: 1, seq: 2 }, &[], soon()).unwrap()), all, "of an earlier epoch");
 }
 
 #[test]
@@ -66,6 +66,19 @@ fn a_record_that_is_lost_starts_another_epoch() {
     assert_eq!(store.sync(known(&after), &[], soon()).unwrap().epoch, after.epoch);
 }
 
+/// All that was raised since, page by page, each small.
+fn pages(store: &RedisStore, since: Known) -> News {
+    let mut all = store.sync(since, &[], soon()).unwrap();
+    while all.more {
+        let page = store.sync(known(&all), &[], soon()).unwrap();
+        assert!(page.epoch == all.epoch && page.seq > all.seq && !page.begun);
+        assert!(page.floors.iter().all(|(_, seq)| (all.seq + 1..=page.seq).contains(seq)));
+        let floors = [all.floors, page.floors].concat();
+        all = News { floors, ..page };
+    }
+    all
+}
+
 #[test]
 fn the_oldest_floors_are_summed_up() {
     let server = Server::start(&[]);
@@ -81,16 +94,90 @@ fn the_oldest_floors_are_summed_up() {
     // One too many: those that were raised with the oldest number go together.
     let last = store.sync(known(&news), &[u64::MAX], soon()).unwrap();
     assert_eq!((last.epoch, last.seq, last.base, &last.floors[..]), (news.epoch, 5, 1, &[(u64::MAX, 5)][..]));
-    let all = store.sync(start, &[], soon()).unwrap();
+    let all = pages(&store, start);
     assert_eq!(all.floors.len(), hashes.len() + 1 - 20_000);
     assert!(all.floors.iter().all(|&(hash, seq)| seq > 1 && hash >= 20_000));
-    assert_eq!(store.sync(Known { seq: 1, ..start }, &[], soon()).unwrap().floors.len(), all.floors.len());
+    assert_eq!(pages(&store, Known { seq: 1, ..start }).floors.len(), all.floors.len());
     // More at once than are kept: nothing but the number is.
     let many: Vec<u64> = (0..=u64::from(MAX_FLOORS)).collect();
     let news = store.sync(known(&last), &many, soon()).unwrap();
     assert_eq!((news.seq, news.base, news.floors.len()), (6, 6, 0));
     let news = store.sync(known(&news), &[5], soon()).unwrap();
     assert_eq!((news.seq, news.base, &news.floors[..]), (7, 6, &[(5, 7)][..]));
+}
+
+#[test]
+fn much_that_was_raised_since_is_told_in_pages() {
+    let server = Server::start(&[]);
+    let (store, page) = (server.store(), 1024);
+    let start = known(&store.sync(Known::default(), &[], soon()).unwrap());
+    let mut at = start;
+    // Numbers of one tag each, of many, and of as many as make up a page.
+    for chunk in (0..3 * page).collect::<Vec<_>>().chunks(700).chain((0..page).collect::<Vec<_>>().chunks(1)) {
+        at = known(&store.sync(at, chunk, soon()).unwrap());
+    }
+    // Those up to number 3 whose tags were not raised again are known already.
+    for (since, count) in
+        [(start, 3 * page), (Known::default(), 3 * page), (Known { seq: 3, ..start }, 4 * page - 2100)]
+    {
+        let first = store.sync(since, &[], soon()).unwrap();
+        assert!(first.more && first.floors.len() < 2 * page as usize, "{}", first.floors.len());
+        let all = pages(&store, since);
+        assert_eq!((known(&all), all.floors.len() as u64), (at, count));
+    }
+    // Raised with the question, told with the last page.
+    let news = store.sync(start, &[u64::MAX], soon()).unwrap();
+    assert!(news.more && !news.floors.contains(&(u64::MAX, at.seq + 1)));
+    assert!(pages(&store, known(&news)).floors.contains(&(u64::MAX, at.seq + 1)));
+}
+
+#[test]
+fn an_epoch_that_the_asker_left_is_replaced() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let raised = store.sync(Known::default(), &[1], soon()).unwrap();
+    assert!(raised.begun);
+    let later = Known { epoch: known(&raised).next_epoch(), seq: 9 };
+    let news = store.sync(later, &[2], soon()).unwrap();
+    assert!(news.begun && later.follows(news.epoch, 0) && (news.seq, &news.floors[..]) == (1, &[(2, 1)][..]));
+    // Begun by another node at the same time, elsewhere: neither of both is the later one.
+    let beside = Known { epoch: news.epoch ^ 1, seq: 0 };
+    let news = store.sync(beside, &[2], soon()).unwrap();
+    assert!(news.begun && beside.follows(news.epoch, 0));
+    // The other way round: one that is behind follows.
+    let news = store.sync(known(&raised), &[], soon()).unwrap();
+    assert!(!news.begun && known(&raised).follows(news.epoch, news.seq) && news.floors == [(2, 1)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_starts_another_epoch() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let header = || {
+        let Value::Array(header) = server.call("ZRANGEBYSCORE mjc:floors +inf +inf") else { panic!() };
+        let Value::BulkString(header) = &header[0] else { panic!() };
+        String::from_utf8(header.clone()).unwrap()
+    };
+    let time = |header: &str| header.rsplit_once(':').unwrap().1.parse::<u64>().unwrap();
+    let before = store.sync(Known::default(), &[1], soon()).unwrap();
+    assert_eq!(time(&header()), before.now / 1000);
+    let shift = |by: i64| {
+        let old = header();
+        let (rest, time) = (old.rsplit_once(':').unwrap().0, time(&old));
+        server.call(&format!("ZREM mjc:floors {old}"));
+        server.call(&format!("ZADD mjc:floors +inf {rest}:{}", time.checked_add_signed(by).unwrap()));
+    };
+    // Written again when it is a second old.
+    shift(-1_100_000);
+    let later = store.sync(known(&before), &[], soon()).unwrap();
+    assert_eq!((later.epoch, time(&header())), (before.epoch, later.now / 1000));
+    for ahead in [60_000_000, 3_600_000_000] {
+        let before = store.sync(Known::default(), &[1], soon()).unwrap();
+        shift(ahead);
+        let after = store.sync(known(&before), &[], soon()).unwrap();
+        assert!(after.begun && after.epoch != before.epoch && after.floors.is_empty());
+        assert_eq!(time(&header()), after.now / 1000);
+    }
 }
 
 #[test]
