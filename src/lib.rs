@@ -34,6 +34,7 @@ mod export;
 #[cfg(not(feature = "metrics"))]
 #[path = "export/disabled.rs"]
 mod export;
+mod file;
 mod flight;
 mod floors;
 mod front;
