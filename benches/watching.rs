@@ -26,6 +26,11 @@ enum Layout {
     Links,
 }
 
+/// In memory where the system has such a folder: a disk would be measured otherwise.
+fn folder() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 struct Site {
     folder: TempDir,
     files: Vec<PathBuf>,
@@ -36,12 +41,13 @@ struct Site {
 
 impl Site {
     fn new(count: usize, layout: Layout) -> Site {
-        let folder = TempDir::new().unwrap();
+        let folder = folder();
         let root = folder.path().join("templates");
         fs::create_dir(&root).unwrap();
         let store = if layout == Layout::Links { root.join("..v1") } else { root.clone() };
         fs::create_dir_all(&store).unwrap();
-        let name = |n: usize| if layout == Layout::Folders { format!("{}/{n}.html", n / 100) } else { format!("{n}.html") };
+        let name =
+            |n: usize| if layout == Layout::Folders { format!("{}/{n}.html", n / 100) } else { format!("{n}.html") };
         let names: Vec<String> = (0..count).map(name).collect();
         let files: Vec<PathBuf> = names.iter().map(|name| store.join(name)).collect();
         for file in &files {
@@ -98,21 +104,42 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// What the threads that watch have used of a processor: on a busy machine the only figure that holds.
+fn used() -> Duration {
+    let mut used = Duration::ZERO;
+    #[cfg(target_os = "linux")]
+    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let name = read("comm");
+        if ["template watch", "notify-rs", "file watch"].iter().any(|watching| name.starts_with(watching)) {
+            let nanos = read("schedstat").split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
+            used += Duration::from_nanos(nanos);
+            if std::env::var_os("EACH").is_some() {
+                println!("{} {nanos}", name.trim());
+            }
+        }
+    }
+    used
+}
+
 /// From the last save of a burst until the watcher dealt with it, and until all templates were rendered anew.
 fn burst(what: &str, count: usize, layout: Layout, mode: WatchMode) {
     let site = Site::new(count, layout);
     let _watcher = site.cache.watch_with(site.root(), mode).unwrap();
     thread::sleep(Duration::from_millis(2_500));
     let (mut noticed, mut shown, mut single) = (Vec::new(), Vec::new(), Vec::new());
+    let mut busy = Vec::new();
     for round in 1..=ROUNDS {
         let text = round.to_string();
         let before = site.cache.stats().invalidations;
+        let used_before = used();
         site.files.iter().for_each(|file| fs::write(file, &text).unwrap());
         let start = Instant::now();
         site.invalidated(before + count as u64);
         noticed.push(start.elapsed());
         site.all_shown(&text);
         shown.push(start.elapsed());
+        busy.push(used() - used_before);
         let start = Instant::now();
         let last = count / 2;
         fs::write(&site.files[last], "single").unwrap();
@@ -122,13 +149,19 @@ fn burst(what: &str, count: usize, layout: Layout, mode: WatchMode) {
         single.push(start.elapsed());
         thread::sleep(Duration::from_millis(300));
     }
-    println!("{count:6} {what:24} noticed {}  shown {}  one {}", middle(noticed), middle(shown), middle(single));
+    println!(
+        "{count:6} {what:24} noticed {}  shown {}  one {}  busy {}",
+        middle(noticed),
+        middle(shown),
+        middle(single),
+        middle(busy)
+    );
 }
 
 /// How late a folder behind a link, replaced above what is watched, is seen while all processors are busy.
 #[cfg(unix)]
 fn links_under_load(links: usize) {
-    let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (dir, other) = (folder(), folder());
     let done = Arc::new(AtomicBool::new(false));
     let burn = |done: Arc<AtomicBool>| while !done.load(Ordering::Relaxed) {};
     for version in 0..10 {
@@ -144,14 +177,22 @@ fn links_under_load(links: usize) {
     };
     swap(0);
     for n in 0..links {
-        std::os::unix::fs::symlink(other.path().join(format!("current/set{n}")), dir.path().join(format!("set{n}"))).unwrap();
+        std::os::unix::fs::symlink(other.path().join(format!("current/set{n}")), dir.path().join(format!("set{n}")))
+            .unwrap();
     }
     let cache = FragmentCache::builder().build().unwrap();
     let mut env = Environment::new();
     cache.add_to_environment(&mut env);
     env.set_loader(cache.path_loader(dir.path()).unwrap());
     let _watcher = cache.watch(dir.path()).unwrap();
-    let burners: Vec<_> = (0..8).map(|_| thread::spawn({ let done = Arc::clone(&done); move || burn(done) })).collect();
+    let burners: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn({
+                let done = Arc::clone(&done);
+                move || burn(done)
+            })
+        })
+        .collect();
     let show = || env.get_template("set0/x").and_then(|t| t.render(context! {})).unwrap_or_default();
     let mut times = Vec::new();
     for version in 1..10 {
@@ -174,11 +215,12 @@ fn links_under_load(links: usize) {
 fn single_files() {
     let ticks = || {
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<i64> = stat.rsplit(')').next().unwrap().split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
+        let fields: Vec<i64> =
+            stat.rsplit(')').next().unwrap().split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
         // utime and stime, in hundredths of a second
         (fields[10] + fields[11], fields[16])
     };
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
     let cache = FragmentCache::builder().build().unwrap();
     let watched: Vec<_> = (0..1_000)
         .map(|n| {

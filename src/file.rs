@@ -30,7 +30,8 @@ fn open_at_once(path: &Path) -> io::Result<(File, Metadata)> {
 /// The text of a regular file of at most `most` bytes.
 pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let (file, meta) = open(path)?;
-    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than the limit of {most} bytes"));
+    let too_large =
+        || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than the limit of {most} bytes"));
     if meta.len() > most {
         return Err(too_large());
     }

@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use self::batch::Batch;
 pub(crate) use self::error::WatchError;
-pub(crate) use self::files::{FileWatch, watch_file};
 #[cfg(all(test, not(shuttle)))]
 use self::error::WatchErrorKind;
+pub(crate) use self::files::{FileWatch, watch_file};
 use self::inbox::Inbox;
 use self::native::Native;
 pub(crate) use self::resolve::Resolver;

@@ -64,7 +64,8 @@ impl Batch {
         let mut spelled = BTreeSet::new();
         for path in self.touched.iter().chain(&self.moved).chain(&self.metadata) {
             if !tree.spell(path, &mut spelled) || spelled.len() > PATHS {
-                let reason = format!("links give too many names to list to `{}` and what changed with it", path.display());
+                let reason =
+                    format!("links give too many names to list to `{}` and what changed with it", path.display());
                 return Some(Change::Everything { reason });
             }
         }

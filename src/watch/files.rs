@@ -22,7 +22,8 @@ const EACH: Duration = Duration::from_micros(100);
 /// However many there are, a change is to show within a quarter of a second.
 const LONGEST: Duration = Duration::from_millis(200);
 
-static FILES: Files = Files { state: Mutex::new(State { files: BTreeMap::new(), next: 0, running: false }), wake: Condvar::new() };
+static FILES: Files =
+    Files { state: Mutex::new(State { files: BTreeMap::new(), next: 0, running: false }), wake: Condvar::new() };
 
 struct Files {
     state: Mutex<State>,
@@ -53,10 +54,7 @@ pub(crate) struct FileWatch {
 
 /// Calls `on_change` from another thread whenever a file may have changed, been created, deleted or replaced. Its folder
 /// need not exist.
-pub(crate) fn watch_file(
-    path: &Path,
-    on_change: impl Fn() + Send + Sync + 'static,
-) -> Result<FileWatch, WatchError> {
+pub(crate) fn watch_file(path: &Path, on_change: impl Fn() + Send + Sync + 'static) -> Result<FileWatch, WatchError> {
     let file = Arc::new(File {
         path: path.to_owned(),
         on_change: Box::new(on_change),

@@ -11,7 +11,7 @@ use super::resolve::{RealFolder, Resolver, identity};
 const HOPS: usize = 40;
 
 /// Where a link, or the root, leads to: a folder or a regular file.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
     /// What to watch for it: the folder itself, or the one a file is in.
@@ -71,9 +71,8 @@ impl Links {
     }
 
     /// The links that lead elsewhere than was noted, with where they lead.
-    pub(super) fn moved(&self) -> Vec<(PathBuf, Option<Place>)> {
-        let mut resolver = Resolver::default();
-        let resolved = self.places.iter().map(|(link, was)| (link, was, Place::behind(link, &mut resolver)));
+    pub(super) fn moved(&self, resolver: &mut Resolver) -> Vec<(PathBuf, Option<Place>)> {
+        let resolved = self.places.iter().map(|(link, was)| (link, was, Place::behind(link, resolver)));
         resolved.filter(|(_, was, now)| *was != now).map(|(link, _, now)| (link.clone(), now)).collect()
     }
 
@@ -151,4 +150,59 @@ fn renamed(path: &Path, from: &Path, to: &Path) -> PathBuf {
 pub(super) fn below<T>(map: &BTreeMap<PathBuf, T>, path: &Path) -> Vec<PathBuf> {
     let from = (Bound::Included(path), Bound::Unbounded);
     map.range::<Path, _>(from).map(|(at, _)| at).take_while(|at| at.starts_with(path)).cloned().collect()
+}
+
+#[cfg(all(test, unix, not(shuttle)))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_into_one_folder_cost_one_resolution() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(root.join("v1/deep")).unwrap();
+        symlink("v1", root.join("current")).unwrap();
+        let mut links = Links::default();
+        for n in 0..1_000 {
+            fs::write(root.join(format!("v1/deep/{n}")), "").unwrap();
+            let link = root.join(n.to_string());
+            symlink(format!("current/deep/{n}"), &link).unwrap();
+            links.set(link, None);
+        }
+        let mut resolver = Resolver::default();
+        let moved = links.moved(&mut resolver);
+        assert_eq!((moved.len(), resolver.count()), (1_000, 2), "the folder by its link and by itself");
+        moved.into_iter().for_each(|(link, place)| drop(links.set(link, place)));
+        assert_eq!(links.moved(&mut Resolver::default()), []);
+        let names = links.names(&root.join("v1/deep/7"));
+        assert_eq!(names, [(root.join("7").as_path(), root.join("7"))]);
+        assert_eq!(links.names(&root.join("v1")).len(), 1_000);
+    }
+
+    #[test]
+    fn a_link_leads_to_a_folder_or_a_regular_file_or_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(root.join("folder")).unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
+        symlink("circle", root.join("circle")).unwrap();
+        let leads = |to: &str| {
+            let link = root.join("link");
+            symlink(to, &link).unwrap();
+            let place = Place::behind(&link, &mut Resolver::default());
+            fs::remove_file(&link).unwrap();
+            place.map(|place| (place.path, place.folder.path))
+        };
+        assert_eq!(leads("file"), Some((root.join("file"), root.clone())));
+        assert_eq!(leads("folder/../file"), Some((root.join("file"), root.clone())));
+        assert_eq!(leads("folder"), Some((root.join("folder"), root.join("folder"))));
+        assert_eq!(leads("folder/."), leads("folder"));
+        assert_eq!(leads("folder/.."), Some((root.clone(), root.clone())));
+        for nowhere in ["gone", "pipe", "circle", "/dev/zero", "file/below"] {
+            assert_eq!(leads(nowhere), None, "{nowhere}");
+        }
+    }
 }

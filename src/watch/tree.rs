@@ -132,7 +132,7 @@ impl Tree {
     pub(super) fn settle(&mut self) -> BTreeSet<PathBuf> {
         let mut changed = BTreeSet::new();
         // First what is to be forgotten, for two links may lead to one folder.
-        for (link, now) in self.links.moved() {
+        for (link, now) in self.links.moved(&mut Resolver::default()) {
             let was = self.links.set(link.clone(), now.clone());
             changed.insert(link);
             self.litter |= was.is_some();
@@ -164,7 +164,8 @@ impl Tree {
         let mut own = BTreeSet::new();
         self.spell_through(path, &mut Vec::new(), &mut own);
         let few = own.len() < NAMES;
-        names.append(&mut own);
+        // Not `append`, which builds all of the set anew.
+        names.extend(own);
         few
     }
 
