@@ -33,6 +33,7 @@ mod export;
 #[cfg(not(feature = "metrics"))]
 #[path = "export/disabled.rs"]
 mod export;
+mod file;
 mod flight;
 mod floors;
 mod front;

@@ -18,6 +18,7 @@ use crate::cache::{FragmentCache, Inner, Look};
 use crate::compile::{Layout, Rewritten, lowered, marked, measured, trap};
 use crate::context;
 use crate::error;
+use crate::file::read_text;
 use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
 use crate::record::{Dependency, Seen, Used};
@@ -32,6 +33,9 @@ impl FragmentCache {
     /// An unchanged template is never looked for on disk again: changes are noticed by
     /// [`watch`](FragmentCache::watch), or said by
     /// [`invalidate_template`](FragmentCache::invalidate_template).
+    ///
+    /// A template is a regular file of at most 64 MiB. Loading a named pipe, a socket or a device is an error that names
+    /// it; a folder is not found.
     ///
     /// # Errors
     ///
@@ -347,8 +351,11 @@ fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// The most that a template file may hold.
+const LARGEST: u64 = 64 << 20;
+
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read_to_string(path) {
+    match read_text(path, LARGEST) {
         Ok(source) => Ok(Some(source)),
         Err(error)
             if matches!(

@@ -1,10 +1,14 @@
 //! What a change on disk means for the templates known to a cache: `watch.rs` tells the paths, this raises the floors.
 
+mod changed;
+
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use self::changed::ChangedPaths;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::loader::{read, template_folder};
@@ -76,21 +80,12 @@ impl Refresh {
     fn apply(&self, change: &Change) {
         let Some(cache) = self.cache.upgrade() else { return };
         match change {
-            Change::Paths(paths) => {
-                let resolved = paths.iter().map(|path| resolve(path)).collect::<Vec<_>>();
-                self.changed(&cache, |path| below(path, paths, &resolved), |template| reread(&cache, template));
-            }
+            Change::Paths(paths) => self.changed(&cache, paths, |template| reread(&cache, template)),
             Change::Everything { reason } => {
-                let folder = [self.folder.clone()];
-                let resolved = [resolve(&self.folder)];
-                self.changed(
-                    &cache,
-                    |path| below(path, &folder, &resolved),
-                    |template| {
-                        template.change(&cache.floors);
-                        true
-                    },
-                );
+                self.changed(&cache, slice::from_ref(&self.folder), |template| {
+                    template.change(&cache.floors);
+                    true
+                });
                 let message =
                     format!("watching {}: {reason}; all its templates count as changed", self.folder.display());
                 cache.report(&Error::new(ErrorKind::Templates, message));
@@ -98,9 +93,10 @@ impl Refresh {
         }
     }
 
-    fn changed(&self, cache: &Inner, concerns: impl Fn(&Path) -> bool, refresh: impl Fn(&Template) -> bool) {
+    fn changed(&self, cache: &Inner, paths: &[PathBuf], refresh: impl Fn(&Template) -> bool) {
+        let mut changed = ChangedPaths::new(paths, &self.folder);
         for template in cache.templates.all() {
-            if template.path().is_some_and(&concerns) && refresh(&template) {
+            if template.path().is_some_and(|file| changed.concern(file)) && refresh(&template) {
                 cache.counters.count(Counter::invalidations);
                 cache.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
             }
@@ -110,32 +106,14 @@ impl Refresh {
 
 /// Refreshes a template whose file no longer holds what was loaded.
 fn reread(cache: &Inner, template: &Template) -> bool {
-    match template.path().map(read) {
-        Some(Ok(text)) => template.change_if_different(text.as_deref(), &cache.floors),
-        // Unreadable now: whoever loads it next shall say so.
-        Some(Err(_)) | None => {
-            template.change(&cache.floors);
-            true
-        }
+    // Without a load there is nothing to compare with. A load under way may read the old text, so this is a change too.
+    if let Some(path) = template.path()
+        && template.is_loaded()
+        && let Ok(text) = read(path)
+    {
+        return template.change_if_different(text.as_deref(), &cache.floors);
     }
-}
-
-/// Whether a template's file is one of these or below one, also where loader and watcher spell the folder differently.
-fn below(path: &Path, changed: &[PathBuf], resolved: &[PathBuf]) -> bool {
-    if changed.iter().any(|changed| path.starts_with(changed)) {
-        return true;
-    }
-    let path = resolve(path);
-    resolved.iter().any(|changed| path.starts_with(changed))
-}
-
-/// The path without links as far as it exists: a deleted file still has a folder.
-fn resolve(path: &Path) -> PathBuf {
-    if let Ok(resolved) = path.canonicalize() {
-        return resolved;
-    }
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => resolve(parent).join(name),
-        _ => path.to_owned(),
-    }
+    // A file that cannot be read is an error of the next load.
+    template.change(&cache.floors);
+    true
 }

@@ -1,7 +1,8 @@
 //! Files that are no templates, and what becomes invalid when they change.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fmt;
+use std::fs::Metadata;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -9,17 +10,22 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::cache::{FragmentCache, Inner, Namespace};
 use crate::error::{Error, ErrorKind};
+use crate::file::open;
 use crate::observe::By;
-use crate::watch::{Watcher, watch_file};
+use crate::watch::{FileWatch, watch_file};
 
 /// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching.
-#[derive(Debug)]
 pub struct WatchedFile {
     source: Arc<Source>,
-    _watcher: Watcher,
+    _watch: FileWatch,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for WatchedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedFile").field("path", &self.source.path).finish_non_exhaustive()
+    }
+}
+
 struct Source {
     cache: Weak<Inner>,
     namespace: Arc<Namespace>,
@@ -27,7 +33,6 @@ struct Source {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     /// What it held when watching began.
     first: Content,
@@ -46,7 +51,11 @@ enum Content {
 impl FragmentCache {
     /// Watches a file that pages are made from and that is no template: saving, creating, deleting or replacing it
     /// invalidates the tags it is told. A change shows within a quarter of a second; a file that is saved as it was
-    /// invalidates nothing. The file need not exist yet. Looking costs some microseconds, twenty times a second.
+    /// invalidates nothing. The file need not exist yet. One thread looks at all watched files five to twenty times a
+    /// second; a look costs a few microseconds for each.
+    ///
+    /// Of a file larger than 16 MiB the size and times are compared instead of the content. Where there is no regular
+    /// file but a folder, a named pipe or a device, [`Builder::on_error`](crate::Builder::on_error) is told.
     ///
     /// ```
     /// use minijinja_cache::{FragmentCache, Options};
@@ -72,14 +81,14 @@ impl FragmentCache {
         if path.is_dir() {
             return Err(refuse("it is a folder".into()));
         }
-        let content = Content::of(&path);
+        let content = Content::of(&path, |error| self.inner.report(&unreadable(&path, error)));
         let state = Mutex::new(State { first: content, content, tags: Vec::new() });
         let (cache, namespace) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace));
         let source = Arc::new(Source { cache, namespace, path: path.clone(), state });
         let looked = Arc::clone(&source);
-        let watcher =
+        let watch =
             watch_file(&path, move || looked.look()).map_err(|error| refuse(error.to_string()).with_source(error))?;
-        Ok(WatchedFile { source, _watcher: watcher })
+        Ok(WatchedFile { source, _watch: watch })
     }
 }
 
@@ -104,7 +113,8 @@ impl Source {
     /// Holds what the file says against what it said, and invalidates if that differs.
     fn look(&self) {
         let Some(cache) = self.cache() else { return };
-        let content = Content::of(&self.path);
+        let mut failed = None;
+        let content = Content::of(&self.path, |error| failed = Some(error));
         let tags = {
             let mut state = self.state();
             if std::mem::replace(&mut state.content, content) == content {
@@ -115,9 +125,8 @@ impl Source {
         for tag in tags {
             cache.invalidate_tag_by(&tag, By::Watch);
         }
-        if content == Content::Unreadable {
-            let message = format!("the watched file {} cannot be read", self.path.display());
-            cache.inner.report(&Error::new(ErrorKind::Templates, message));
+        if let Some(error) = failed {
+            cache.inner.report(&unreadable(&self.path, error));
         }
     }
 
@@ -131,24 +140,32 @@ impl Source {
 }
 
 impl Content {
-    fn of(path: &Path) -> Content {
+    fn of(path: &Path, failed: impl FnOnce(io::Error)) -> Content {
         match digest(path) {
             Ok(digest) => Content::Digest(digest),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Content::Missing
             }
-            Err(_) => Content::Unreadable,
+            Err(error) => {
+                failed(error);
+                Content::Unreadable
+            }
         }
     }
 }
 
+/// Files larger than this are not read.
+const LARGEST: u64 = 16 << 20;
+
 fn digest(path: &Path) -> io::Result<u128> {
-    // Opening a pipe would wait for somebody to write.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::from(io::ErrorKind::Unsupported));
-    }
-    let mut file = File::open(path)?;
+    let (file, meta) = open(path)?;
     let (mut hasher, mut buffer) = (Xxh3::new(), vec![0; 64 << 10]);
+    if meta.len() > LARGEST {
+        mark_of(&meta, &mut hasher);
+        return Ok(hasher.digest128());
+    }
+    // It may grow while it is read.
+    let mut file = file.take(LARGEST);
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hasher.digest128()),
@@ -157,4 +174,22 @@ fn digest(path: &Path) -> io::Result<u128> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What tells two states of a file apart without reading it.
+fn mark_of(meta: &Metadata, hasher: &mut Xxh3) {
+    hasher.update(&meta.len().to_le_bytes());
+    hasher.update(format!("{:?}", meta.modified().ok()).as_bytes());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        hasher.update(&meta.ino().to_le_bytes());
+        hasher.update(&meta.ctime().to_le_bytes());
+        hasher.update(&meta.ctime_nsec().to_le_bytes());
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    let message = format!("the watched file {} cannot be read: {error}", path.display());
+    Error::new(ErrorKind::Templates, message).with_source(error)
 }

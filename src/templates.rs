@@ -230,6 +230,12 @@ impl Template {
         !same
     }
 
+    /// Whether anything was loaded, or looked for in vain, since the last change.
+    #[cfg(feature = "watch")]
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.content().digest.is_some()
+    }
+
     /// Whether it was loaded, or looked for in vain, in the last so many seconds.
     #[cfg(feature = "watch")]
     pub(crate) fn loaded_within(&self, span: Duration) -> bool {

@@ -1,14 +1,18 @@
 //! Tells when files below a folder may have changed: the public names, the thread that calls back, and how it stops.
 //!
-//! Which folders are watched and how their paths are spelled is `tree.rs`, the operating system's notifications are
-//! `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at files by the clock is `poll.rs`. What a change
-//! means for templates and caches is for the caller.
+//! Which folders are watched and how their paths are spelled is `tree.rs` and `links.rs`, the operating system's
+//! notifications are `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at all files of a folder by the
+//! clock is `poll.rs`, looking at single files is `files.rs`. What a change means for templates and caches is for the
+//! caller.
 
 mod batch;
 mod error;
+mod files;
 mod inbox;
+mod links;
 mod native;
 mod poll;
+mod resolve;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 mod tree;
@@ -24,8 +28,10 @@ use self::batch::Batch;
 pub(crate) use self::error::WatchError;
 #[cfg(all(test, not(shuttle)))]
 use self::error::WatchErrorKind;
+pub(crate) use self::files::{FileWatch, watch_file};
 use self::inbox::Inbox;
 use self::native::Native;
+pub(crate) use self::resolve::Resolver;
 use self::tree::Tree;
 
 /// How long changes are gathered, counted from the first of them, so that a constant stream delays nobody.
@@ -35,8 +41,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// notification comes.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// Checking takes at most one part in this many of a processor, however many links there are.
-const CHECK_SHARE: u32 = 20;
+/// With many links it is this much less often for each, about ten times what resolving one takes. The time that the last
+/// look took is no measure: on a busy machine most of it is waiting for a processor.
+const CHECK_LINK: Duration = Duration::from_micros(20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -143,25 +150,11 @@ pub(crate) fn watch(
             Box::new(move || follow(tree, &callback))
         }
         WatchMode::Poll(interval) => {
-            let first = poll::look(&root).map_err(|source| WatchError::unreadable(&root, source))?;
+            let first = poll::look(&root, &inbox).map_err(|source| WatchError::unreadable(&root, source))?;
             Box::new(move || poll::follow(&root, first, interval, &callback))
         }
     };
     let join = thread::Builder::new().name("template watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
-    Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
-}
-
-/// How often a single file is looked at.
-const FILE_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Calls `on_change` from a thread of its own whenever a file may have changed, been created, deleted or replaced. By the
-/// clock: notifications would have to be of its folder, with everything else in it, and of those above that.
-pub(crate) fn watch_file(file: &Path, on_change: impl Fn() + Send + 'static) -> Result<Watcher, WatchError> {
-    let inbox = Arc::new(Inbox::default());
-    let callback = Callback { on_change: move |_| on_change(), inbox: Arc::clone(&inbox) };
-    let file = file.to_owned();
-    let work = move || poll::follow_file(&file, FILE_INTERVAL, &callback);
-    let join = thread::Builder::new().name("file watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
     Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
 }
 
@@ -193,7 +186,7 @@ struct Schedule {
 
 fn follow<F: Fn(Change)>(mut tree: Tree, callback: &Callback<F>) {
     let now = Instant::now();
-    let mut schedule = Schedule { check: now + CHECK, retry: now, delay: RETRY_FIRST };
+    let mut schedule = Schedule { check: now + pace(tree.links()), retry: now, delay: RETRY_FIRST };
     while let Some(batch) = callback.inbox.take(schedule.check, GATHER) {
         // Reported twice: watching anew has to wait until the flood of notifications is over, and lets changes slip by.
         if let Some(reason) = batch.lost.clone() {
@@ -238,7 +231,7 @@ fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Ch
     }
     if !batch.moved.is_empty() || start >= schedule.check {
         batch.touched.extend(tree.settle());
-        schedule.check = Instant::now() + CHECK.max(start.elapsed() * CHECK_SHARE);
+        schedule.check = Instant::now() + pace(tree.links());
     }
     if tree.refused() > before {
         schedule.delay = RETRY_FIRST;
@@ -248,12 +241,17 @@ fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Ch
     batch.into_change(tree)
 }
 
+/// How long until so many links are resolved again.
+fn pace(links: usize) -> Duration {
+    CHECK.max(CHECK_LINK.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX)))
+}
+
 impl Schedule {
     /// While folders cannot be watched, each retry reports everything: what is missed stays stale for `RETRY_LAST` at
     /// most.
     fn postpone(&mut self, tree: &Tree) {
         let now = Instant::now();
-        self.check = now + CHECK;
+        self.check = now + pace(tree.links());
         self.delay = if tree.can_retry() { (self.delay * 2).min(RETRY_LAST) } else { RETRY_FIRST };
         self.retry = now + self.delay;
     }

@@ -63,8 +63,9 @@ impl Batch {
     pub(super) fn into_change(self, tree: &Tree) -> Option<Change> {
         let mut spelled = BTreeSet::new();
         for path in self.touched.iter().chain(&self.moved).chain(&self.metadata) {
-            if !tree.spell(path, &mut spelled) {
-                let reason = format!("links give `{}` too many names to list", path.display());
+            if !tree.spell(path, &mut spelled) || spelled.len() > PATHS {
+                let reason =
+                    format!("links give too many names to list to `{}` and what changed with it", path.display());
                 return Some(Change::Everything { reason });
             }
         }

@@ -51,7 +51,7 @@ impl WatchError {
     }
 
     pub(super) fn no_thread(source: io::Error) -> Self {
-        let message = "watch a folder: the operating system refuses a thread".to_owned();
+        let message = "the operating system refuses a thread that watches".to_owned();
         Self { kind: WatchErrorKind::Refused, message, source: Some(source.into()) }
     }
 

@@ -32,6 +32,10 @@ impl Native {
         self.generation
     }
 
+    pub(super) fn stopping(&self) -> bool {
+        self.inbox.stopping()
+    }
+
     pub(super) fn add(&mut self, folder: &Path) -> Result<(), Refusal> {
         let os = match &mut self.os {
             Some(os) => os,

@@ -8,7 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::tree::identity;
+use super::inbox::Inbox;
+use super::resolve::identity;
 use super::{Callback, Change};
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -34,7 +35,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    fn of(meta: &Metadata, now: SystemTime) -> Self {
+    pub(super) fn of(meta: &Metadata, now: SystemTime) -> Self {
         let modified = meta.modified().ok();
         let settled = modified.is_some_and(|modified| {
             let ahead = modified.duration_since(now);
@@ -44,7 +45,7 @@ impl Stamp {
     }
 
     /// A stamp that was not settled proves nothing: its file is reported again.
-    fn is_still(&self, later: &Self) -> bool {
+    pub(super) fn is_still(&self, later: &Self) -> bool {
         self.settled && self == later
     }
 }
@@ -67,7 +68,10 @@ pub(super) fn follow<F: Fn(Change)>(root: &Path, first: Look, interval: Duration
     let mut last = Ok(first);
     let interval = interval.clamp(SHORTEST, LONGEST);
     while callback.inbox.take(Instant::now() + interval, Duration::ZERO).is_some() {
-        let next = look(root);
+        let next = look(root, &callback.inbox);
+        if callback.inbox.stopping() {
+            return;
+        }
         let change = match (&last, &next) {
             (Ok(last), Ok(next)) => {
                 let paths = difference(last, next);
@@ -86,53 +90,44 @@ pub(super) fn follow<F: Fn(Change)>(root: &Path, first: Look, interval: Duration
     }
 }
 
-/// Calls whenever a file may have changed; its folder need not exist.
-pub(super) fn follow_file<F: Fn(Change)>(file: &Path, interval: Duration, callback: &Callback<F>) {
-    let look = || fs::metadata(file).ok().map(|meta| Stamp::of(&meta, SystemTime::now()));
-    let mut last = look();
-    // It may have changed between the caller's last look and this one.
-    callback.call(Change::Paths(vec![file.to_owned()]));
-    while callback.inbox.take(Instant::now() + interval, Duration::ZERO).is_some() {
-        let next = look();
-        let still = match (&last, &next) {
-            (Some(last), Some(next)) => last.is_still(next),
-            (None, None) => true,
-            _ => false,
-        };
-        last = next;
-        if !still {
-            callback.call(Change::Paths(vec![file.to_owned()]));
-        }
-    }
+/// What was found until it was time to stop.
+pub(super) fn look(root: &Path, inbox: &Inbox) -> io::Result<Look> {
+    let mut looking = Looking { inbox, now: SystemTime::now(), trail: Vec::new(), found: Look::new() };
+    looking.descend(root)?;
+    Ok(looking.found)
 }
 
-pub(super) fn look(root: &Path) -> io::Result<Look> {
-    let mut found = Look::new();
-    look_into(root, &mut Vec::new(), SystemTime::now(), &mut found)?;
-    Ok(found)
+struct Looking<'a> {
+    inbox: &'a Inbox,
+    now: SystemTime,
+    /// The folders on the way here, resolved: a link back to one of them would never end.
+    trail: Vec<PathBuf>,
+    found: Look,
 }
 
-/// `trail` holds the folders on the way here, resolved: a link back to one of them would never end.
-fn look_into(folder: &Path, trail: &mut Vec<PathBuf>, now: SystemTime, found: &mut Look) -> io::Result<()> {
-    let resolved = fs::canonicalize(folder)?;
-    if trail.contains(&resolved) {
-        return Ok(());
-    }
-    let entries = fs::read_dir(folder)?;
-    trail.push(resolved);
-    for entry in entries.flatten() {
-        let path = entry.path();
-        // What vanishes between listing and looking is missing in the look, and that is the report.
-        let Ok(meta) = fs::metadata(&path) else { continue };
-        if meta.is_dir() {
-            // So is what is below a folder that cannot be read.
-            let _ = look_into(&path, trail, now, found);
-        } else {
-            found.insert(path, Stamp::of(&meta, now));
+impl Looking<'_> {
+    fn descend(&mut self, folder: &Path) -> io::Result<()> {
+        let resolved = fs::canonicalize(folder)?;
+        // A link may lead to all of a disk; stopping does not wait for that.
+        if self.trail.contains(&resolved) || self.inbox.stopping() {
+            return Ok(());
         }
+        let entries = fs::read_dir(folder)?;
+        self.trail.push(resolved);
+        for entry in entries.flatten() {
+            let path = entry.path();
+            // What vanishes between listing and looking is missing in the look, and that is the report.
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            if meta.is_dir() {
+                // So is what is below a folder that cannot be read.
+                let _ = self.descend(&path);
+            } else {
+                self.found.insert(path, Stamp::of(&meta, self.now));
+            }
+        }
+        self.trail.pop();
+        Ok(())
     }
-    trail.pop();
-    Ok(())
 }
 
 fn difference(last: &Look, next: &Look) -> Vec<PathBuf> {

@@ -16,9 +16,10 @@ use tempfile::TempDir;
 
 use super::batch::Batch;
 use super::error::{Refusal, Refusals};
+use super::inbox::Inbox;
 use super::native::Native;
 use super::tree::Tree;
-use super::{Change, Schedule, WatchError, WatchErrorKind, WatchMode, Watcher, turn, watch};
+use super::{CHECK, Change, Schedule, WatchError, WatchErrorKind, WatchMode, Watcher, pace, poll, turn, watch};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: WatchMode = WatchMode::Poll(Duration::from_millis(20));
@@ -818,4 +819,105 @@ fn only_the_end_of_the_watch_in_use_is_a_loss() {
         |generation| turn(&mut tree, Batch { closed: Some(generation), ..Batch::default() }, &mut schedule);
     assert_eq!(closed(0), None);
     assert!(matches!(closed(1), Some(Change::Everything { .. })));
+}
+
+#[cfg(unix)]
+fn pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[cfg(unix)]
+fn what_is_no_file_is_no_obstacle(mode: WatchMode) {
+    let (dir, other) = (folder(), folder());
+    pipe(&dir.path().join("pipe"));
+    pipe(&other.path().join("pipe"));
+    link(other.path().join("pipe"), dir.path().join("linked"));
+    link("/dev/zero", dir.path().join("endless"));
+    link("circle", dir.path().join("circle"));
+    let seen = Seen::new(dir.path(), mode);
+    put(dir.path(), "x.html", "1");
+    seen.tells_of(&["x.html"]);
+    pipe(&dir.path().join("later"));
+    let socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    seen.tells_of(&["later", "socket"]);
+    for name in ["pipe", "linked", "later", "socket", "endless", "circle"] {
+        seen.settle();
+        put(other.path(), name, "a file after all");
+        fs::rename(other.path().join(name), dir.path().join(name)).unwrap();
+        seen.tells_of(&[name]);
+    }
+    seen.settle();
+    fs::remove_dir(dir.path().join("folder")).unwrap();
+    put(dir.path(), "folder", "a file after all");
+    seen.tells_of(&["folder"]);
+    drop(socket);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_devices_sockets_and_circles_do_not_stop_a_watcher() {
+    what_is_no_file_is_no_obstacle(WatchMode::Native);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_devices_sockets_and_circles_do_not_stop_polling() {
+    what_is_no_file_is_no_obstacle(POLL);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_behind_a_link_that_becomes_a_file_is_told_of() {
+    let (dir, other) = (folder(), folder());
+    pipe(&other.path().join("pipe"));
+    link(other.path().join("pipe"), dir.path().join("it.html"));
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    put(other.path(), "aside", "1");
+    fs::rename(other.path().join("aside"), other.path().join("pipe")).unwrap();
+    seen.tells_of(&["it.html"]);
+    seen.settle();
+    put(other.path(), "pipe", "2");
+    seen.tells_of(&["it.html"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_folder_that_goes_away_and_comes_back_is_watched_again() {
+    let (dir, other) = (folder(), folder());
+    put(other.path(), "up/set/deep/x.html", "1");
+    link(other.path().join("up/set"), dir.path().join("set"));
+    link(other.path().join("up/set/deep/x.html"), dir.path().join("x.html"));
+    let seen = Seen::new(dir.path(), WatchMode::Native);
+    for round in 0..3 {
+        fs::rename(other.path().join("up/set"), other.path().join("away")).unwrap();
+        fs::rename(other.path().join("away"), other.path().join("up/set")).unwrap();
+        seen.settle();
+        put(other.path(), "up/set/deep/x.html", &round.to_string());
+        seen.tells_of(&["set/deep/x.html", "x.html"]);
+    }
+}
+
+#[test]
+fn looks_at_links_are_paced_by_their_number_alone() {
+    assert_eq!([pace(0), pace(1), pace(1_000)], [CHECK; 3]);
+    assert!(pace(10_000) <= Duration::from_millis(200));
+    assert!(pace(usize::MAX) > pace(10_000));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_look_that_is_under_way_ends_when_it_is_time_to_stop() {
+    let dir = folder();
+    put(dir.path(), "deep/x.html", "1");
+    link("deep/x.html", dir.path().join("it.html"));
+    let inbox = Arc::<Inbox>::default();
+    let tree = || {
+        let mut tree = Tree::new(dir.path().to_owned(), Native::new(Arc::clone(&inbox)));
+        tree.reset();
+        tree.links()
+    };
+    assert_eq!((tree(), poll::look(dir.path(), &inbox).unwrap().len()), (1, 2));
+    inbox.stop();
+    assert_eq!((tree(), poll::look(dir.path(), &inbox).unwrap().len()), (0, 0));
 }

@@ -1,16 +1,18 @@
-//! The folders being watched, the symbolic links that lead to them, and how their paths are spelled for the caller.
+//! The folders being watched, and how their paths are spelled for the caller.
 //!
 //! Every folder is kept, and watched, by its resolved path and once, whatever number of links lead to it; a path is
-//! translated into all the names the caller may know it by. When to look again is the thread's business.
+//! translated into all the names the caller may know it by. Where links lead is `links.rs`; when to look again is the
+//! thread's business.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
 use std::mem;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::error::{Refusal, Refusals, WatchError};
+use super::links::{Links, Place, below};
 use super::native::{EACH_FOLDER, Native};
+use super::resolve::Resolver;
 
 /// More names than this for one path come from links that lead in circles.
 const NAMES: usize = 1_000;
@@ -20,22 +22,13 @@ pub(super) struct Tree {
     root: PathBuf,
     home: Option<Place>,
     folders: BTreeMap<PathBuf, Folder>,
-    /// Links by where they are, with where they lead; `None` leads nowhere.
-    links: BTreeMap<PathBuf, Option<Place>>,
+    links: Links,
     native: Native,
     refusals: Refusals,
     /// A link was removed or leads elsewhere: some folders may be of no use.
     litter: bool,
-}
-
-/// Where a link, or the root, leads to.
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    path: PathBuf,
-    /// What to watch for it: the folder itself, or the one a file is in.
-    folder: PathBuf,
-    /// Tells a folder from its successor under the same path.
-    identity: Option<(u64, u64)>,
+    /// A folder was forgotten or vanished: a link may lead to it and need it.
+    gap: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -52,10 +45,11 @@ impl Tree {
             root,
             home: None,
             folders: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             native,
             refusals: Refusals::default(),
             litter: false,
+            gap: false,
         }
     }
 
@@ -76,6 +70,10 @@ impl Tree {
         self.folders.get(path).is_some_and(|known| !known.watched)
     }
 
+    pub(super) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     pub(super) fn can_retry(&self) -> bool {
         self.refusals.passing
     }
@@ -88,7 +86,8 @@ impl Tree {
         self.links.clear();
         self.refusals = Refusals::default();
         self.litter = false;
-        self.home = Place::of(&self.root).filter(Place::is_folder);
+        self.gap = false;
+        self.home = self.root_place();
         if let Some(home) = self.home.clone() {
             self.walk(home.path);
         }
@@ -97,7 +96,7 @@ impl Tree {
 
     /// Why the watches must be reset, if the root is another folder than before, or gone, or back.
     pub(super) fn root_changed(&self, moved: &BTreeSet<PathBuf>) -> Option<String> {
-        let now = Place::of(&self.root).filter(Place::is_folder);
+        let now = self.root_place();
         let root = self.root.display();
         match (&self.home, &now) {
             (Some(_), None) => Some(format!("`{root}` vanished")),
@@ -105,6 +104,10 @@ impl Tree {
             (Some(old), Some(new)) if old != new || moved.contains(&old.path) => Some(format!("`{root}` was replaced")),
             _ => None,
         }
+    }
+
+    fn root_place(&self) -> Option<Place> {
+        Place::of(&self.root, &mut Resolver::default()).filter(Place::is_folder)
     }
 
     /// Follows the creation, removal or renaming of `path`.
@@ -118,7 +121,7 @@ impl Tree {
             Ok(meta) if meta.is_dir() => self.walk(path.to_owned()),
             Ok(meta) if meta.is_symlink() => {
                 // `settle` finds out where it leads, and reports it.
-                self.links.insert(path.to_owned(), None);
+                self.links.set(path.to_owned(), None);
             }
             // A file, or gone: its removal is told apart.
             _ => {}
@@ -126,34 +129,34 @@ impl Tree {
     }
 
     /// Resolves all links again, watches where they lead, and returns those that lead elsewhere than before.
-    pub(super) fn settle(&mut self) -> Vec<PathBuf> {
-        let resolved: Vec<_> = self.links.keys().map(|link| (link.clone(), Place::of(link))).collect();
+    pub(super) fn settle(&mut self) -> BTreeSet<PathBuf> {
         let mut changed = BTreeSet::new();
         // First what is to be forgotten, for two links may lead to one folder.
-        for (link, now) in &resolved {
-            let was = self.links.insert(link.clone(), now.clone()).flatten();
-            if was == *now {
-                continue;
-            }
-            changed.insert(link.clone());
+        for (link, now) in self.links.moved(&mut Resolver::default()) {
+            let was = self.links.set(link.clone(), now.clone());
+            changed.insert(link);
             self.litter |= was.is_some();
+            self.gap = true;
             // A folder replaced under its path: the watch is the old one's.
-            if let (Some(was), Some(now)) = (&was, now)
-                && was.folder == now.folder
-                && was.identity != now.identity
+            if let (Some(was), Some(now)) = (was, now)
+                && was.folder.path == now.folder.path
+                && was.folder.identity != now.folder.identity
             {
-                self.forget_folders(&now.folder);
+                self.forget_folders(&now.folder.path);
             }
         }
-        for (link, now) in resolved {
-            if now.is_some_and(|place| self.enter(&place)) {
-                changed.insert(link);
+        if mem::take(&mut self.gap) {
+            let places = self.links.each().map(|(link, place)| (link.to_owned(), place.clone()));
+            for (link, place) in places.collect::<Vec<_>>() {
+                if self.enter(&place) {
+                    changed.insert(link);
+                }
             }
         }
         if mem::take(&mut self.litter) {
             self.tidy();
         }
-        changed.into_iter().collect()
+        changed
     }
 
     /// Adds every name the caller may know the resolved `path` by; false if there are too many.
@@ -161,7 +164,8 @@ impl Tree {
         let mut own = BTreeSet::new();
         self.spell_through(path, &mut Vec::new(), &mut own);
         let few = own.len() < NAMES;
-        names.append(&mut own);
+        // Not `append`, which builds all of the set anew.
+        names.extend(own);
         few
     }
 
@@ -170,14 +174,11 @@ impl Tree {
         if let Some(name) = self.home.as_ref().and_then(|home| home.rename(&self.root, path)) {
             names.insert(name);
         }
-        for (link, place) in &self.links {
+        for (link, name) in self.links.names(path) {
             if names.len() >= NAMES {
                 return;
             }
-            if let Some(place) = place
-                && !used.contains(&link.as_path())
-                && let Some(name) = place.rename(link, path)
-            {
+            if !used.contains(&link) {
                 used.push(link);
                 self.spell_through(&name, used, names);
                 used.pop();
@@ -189,7 +190,12 @@ impl Tree {
     /// created meanwhile is found here or told later.
     fn walk(&mut self, folder: PathBuf) {
         let mut todo = vec![folder];
+        let mut resolver = Resolver::default();
         while let Some(folder) = todo.pop() {
+            // A link may lead to all of a disk; stopping does not wait for that.
+            if self.native.stopping() {
+                return;
+            }
             if self.folders.get(&folder).is_some_and(|known| known.walked) {
                 continue;
             }
@@ -201,13 +207,13 @@ impl Tree {
                 if kind.is_dir() {
                     todo.push(entry.path());
                 } else if kind.is_symlink() {
-                    let place = Place::of(&entry.path());
+                    let place = Place::behind(&entry.path(), &mut resolver);
                     match &place {
-                        Some(place) if place.is_folder() => todo.push(place.folder.clone()),
-                        Some(place) => self.observe(&place.folder, false),
+                        Some(place) if place.is_folder() => todo.push(place.path.clone()),
+                        Some(place) => self.observe(&place.folder.path, false),
                         None => {}
                     }
-                    self.links.insert(entry.path(), place);
+                    self.links.set(entry.path(), place);
                 }
             }
         }
@@ -215,12 +221,12 @@ impl Tree {
 
     /// Makes sure that the place is watched; true if it was not.
     fn enter(&mut self, place: &Place) -> bool {
-        let known = self.folders.get(&place.folder).copied();
+        let known = self.folders.get(&place.folder.path).copied();
         if !place.is_folder() {
-            self.observe(&place.folder, false);
+            self.observe(&place.folder.path, false);
             return known.is_none();
         }
-        self.walk(place.folder.clone());
+        self.walk(place.path.clone());
         !known.is_some_and(|known| known.walked)
     }
 
@@ -233,6 +239,7 @@ impl Tree {
         let added = if !EACH_FOLDER && above() { Ok(()) } else { self.native.add(folder) };
         // Its removal is told of by the watch above it, or found when links are resolved again.
         if matches!(added, Err(Refusal::Gone)) {
+            self.gap = true;
             return;
         }
         self.folders.insert(folder.to_owned(), Folder { watched: added.is_ok(), walked });
@@ -246,15 +253,14 @@ impl Tree {
 
     fn forget(&mut self, path: &Path) {
         self.forget_folders(path);
-        for link in below(&self.links, path) {
-            self.litter |= self.links.remove(&link).flatten().is_some();
-        }
+        self.litter |= self.links.forget(path);
     }
 
     fn forget_folders(&mut self, path: &Path) {
         for folder in below(&self.folders, path) {
             self.folders.remove(&folder);
             self.native.remove(&folder);
+            self.gap = true;
         }
     }
 
@@ -264,58 +270,13 @@ impl Tree {
         if !EACH_FOLDER {
             return;
         }
-        let places: Vec<&Place> = self.links.values().flatten().chain(&self.home).collect();
-        let useful = |folder: &Path| places.iter().any(|to| folder.starts_with(&to.path) || folder == to.folder);
+        let places = || self.links.each().map(|(_, place)| place).chain(&self.home);
+        let whole: HashSet<&Path> = places().map(|to| to.path.as_path()).collect();
+        let single: HashSet<&Path> = places().map(|to| to.folder.path.as_path()).collect();
+        let useful = |folder: &Path| single.contains(folder) || folder.ancestors().any(|above| whole.contains(above));
         let litter: Vec<PathBuf> = self.folders.keys().filter(|folder| !useful(folder)).cloned().collect();
         for folder in litter {
             self.forget(&folder);
         }
     }
-}
-
-impl Place {
-    fn of(path: &Path) -> Option<Self> {
-        let path = fs::canonicalize(path).ok()?;
-        let meta = fs::metadata(&path).ok()?;
-        if meta.is_dir() {
-            return Some(Self { folder: path.clone(), identity: identity(&meta), path });
-        }
-        let folder = path.parent()?.to_owned();
-        let meta = fs::metadata(&folder).ok()?;
-        Some(Self { folder, identity: identity(&meta), path })
-    }
-
-    fn is_folder(&self) -> bool {
-        self.folder == self.path
-    }
-
-    /// What `path` is called by way of `link`, which leads here; the link itself if this place is below `path`.
-    fn rename(&self, link: &Path, path: &Path) -> Option<PathBuf> {
-        match path.strip_prefix(&self.path) {
-            // Joining nothing would add a separator.
-            Ok(rest) if rest.as_os_str().is_empty() => Some(link.to_owned()),
-            Ok(rest) => Some(link.join(rest)),
-            Err(_) => self.path.starts_with(path).then(|| link.to_owned()),
-        }
-    }
-}
-
-/// Device and number of a file, where the system has them.
-pub(super) fn identity(meta: &Metadata) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        Some((meta.dev(), meta.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = meta;
-        None
-    }
-}
-
-/// The paths at and below `path`: they stand next to each other, for paths are sorted by component.
-fn below<T>(map: &BTreeMap<PathBuf, T>, path: &Path) -> Vec<PathBuf> {
-    let from = (Bound::Included(path), Bound::Unbounded);
-    map.range::<Path, _>(from).map(|(at, _)| at).take_while(|at| at.starts_with(path)).cloned().collect()
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
 mod block;
+#[cfg(feature = "watch")]
+mod bulk;
 mod config;
 mod console;
 mod contract;
@@ -41,6 +43,8 @@ mod shared;
 mod signals;
 #[cfg(feature = "watch")]
 mod sources;
+#[cfg(all(unix, feature = "watch"))]
+mod special;
 mod statistics;
 mod storms;
 mod support;

@@ -10,15 +10,15 @@ use tempfile::TempDir;
 
 use crate::support::{Ticks, cache, p, show};
 
-struct Site {
-    folder: TempDir,
-    cache: FragmentCache,
-    env: Environment<'static>,
+pub struct Site {
+    pub folder: TempDir,
+    pub cache: FragmentCache,
+    pub env: Environment<'static>,
     ticks: Ticks,
 }
 
 impl Site {
-    fn new(files: &[(&str, &str)]) -> Site {
+    pub fn new(files: &[(&str, &str)]) -> Site {
         let (folder, cache) = (TempDir::new().unwrap(), cache());
         files.iter().for_each(|(name, source)| write(folder.path(), name, source));
         let mut env = Environment::new();
@@ -34,21 +34,21 @@ impl Site {
         (site, watcher)
     }
 
-    fn save(&self, name: &str, source: &str) {
+    pub fn save(&self, name: &str, source: &str) {
         write(self.folder.path(), name, source);
     }
 
-    fn remove(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
     /// Waits until the page shows what is expected.
-    fn becomes(&self, expected: &str) {
+    pub fn becomes(&self, expected: &str) {
         self.comes_to(expected, |shown| shown == expected);
     }
 
     /// Waits until the page fails with these words.
-    fn fails(&self, words: &str) {
+    pub fn fails(&self, words: &str) {
         self.comes_to(words, |shown| shown.starts_with("failed") && shown.contains(words));
     }
 
