@@ -54,6 +54,11 @@ pub(crate) fn peek(value: &Value) -> Option<Option<Value>> {
     Some(lazy.value.get().and_then(|(value, _)| value.clone().ok()))
 }
 
+/// The value that a lazy value stands for, computed if it was not; `None` for a value that is not lazy.
+pub(crate) fn load(value: &Value) -> Option<Result<Value, Error>> {
+    Some(value.downcast_object_ref::<Lazy>()?.value())
+}
+
 type Load = Box<dyn FnOnce() -> Result<Value, Failure> + Send + Sync>;
 
 struct Lazy {
