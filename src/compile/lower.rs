@@ -11,13 +11,11 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::blocks::Cached;
 use crate::compile::expr::{Expr, ExprError, Shape};
+use crate::compile::guard::{Guard, QUOTED, inserts};
 use crate::compile::lex::{Kind, is_blank, newlines};
 use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::names::{DEFINED, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
+use crate::names::{FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET};
 use crate::ttl::{Ttl, parse_ttl_value};
-
-/// Longest stretch of source quoted in a lowered tag, in characters.
-const QUOTED: usize = 80;
 
 /// What the lowering of all tags of a template shares.
 pub(crate) struct Lowering<'a, 's> {
@@ -66,7 +64,7 @@ impl Lowering<'_, '_> {
         }
         let (first, rest) = tag.key_parts(&head.key);
         tag.put(" if ");
-        tag.argument(&first.0, &head.key.joined, first.1);
+        tag.argument(&first.0, &head.key.guards, first.1);
         let conditional = options.when.is_some() || options.unless.is_some();
         let more = conditional || options.version.is_some() || options.vary.is_some();
         let name = if more || literal.is_none() { MISS_WITH } else { MISS };
@@ -85,7 +83,7 @@ impl Lowering<'_, '_> {
         }
         for (range, simple) in &rest {
             tag.put(", ");
-            tag.argument(range, &head.key.joined, *simple);
+            tag.argument(range, &head.key.guards, *simple);
         }
         tag.put(")");
         Ok(())
@@ -101,7 +99,8 @@ impl Lowering<'_, '_> {
         for (name, value) in [("tags", &options.tags), ("stale", &options.stale), ("name", &options.name)] {
             if let Some(value) = value {
                 tag.put(&format!(", {name}="));
-                tag.argument(&value.range, &[], false);
+                let guards = if name == "tags" { &value.guards[..] } else { &[] };
+                tag.argument(&value.range, guards, false);
             }
         }
         tag.put(")");
@@ -281,14 +280,15 @@ impl<'a> Tag<'a> {
             None => self.put("none"),
             Some(value) => {
                 self.put(before);
-                self.argument(&value.range, &value.joined, false);
+                self.argument(&value.range, &value.guards, false);
                 self.put(after);
             }
         }
     }
 
-    /// Writes an expression of the author's, its joined operands guarded.
-    fn argument(&mut self, range: &Range<usize>, joined: &[Range<usize>], simple: bool) {
+    /// Writes an expression of the author's, checked where `guards` say so. An operand that is the whole argument is
+    /// checked by the run side.
+    fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
         self.align(range.start);
         // A part that comes out of order must not bring its own line breaks.
         let flat = self.lines > self.line_of(range.start);
@@ -296,7 +296,9 @@ impl<'a> Tag<'a> {
             self.put("(");
         }
         let mut at = range.start;
-        for (pos, text) in guards(self.source, range, joined) {
+        let inside =
+            |guard: &&Guard| range.start <= guard.range.start && guard.range.end <= range.end && guard.range != *range;
+        for (pos, text) in inserts(self.source, guards.iter().filter(inside)) {
             self.copy(at..pos, flat);
             self.put(&text);
             at = pos;
@@ -334,20 +336,4 @@ impl<'a> Tag<'a> {
         // MiniJinja keeps a backslash before a line break; it needs its own escape here.
         self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
     }
-}
-
-/// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed. An operand that is the whole
-/// range is an argument of its own, and the run side sees for itself whether it is undefined.
-fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let inside = joined.iter().filter(|j| range.start <= j.start && j.end <= range.end && **j != *range);
-    // Sort keys: closing before opening at one place, inner closings first.
-    let mut inserts = Vec::new();
-    for operand in inside {
-        let name = quote(&source[operand.clone()], QUOTED);
-        inserts.push((operand.start, 1, 0, "((".to_owned()));
-        let order = usize::MAX - operand.start;
-        inserts.push((operand.end, 0, order, format!(")|{DEFINED}({name}))")));
-    }
-    inserts.sort();
-    inserts.into_iter().map(|(pos, _, _, text)| (pos, text)).collect()
 }

@@ -8,6 +8,8 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::analyze::{Analysis, Site};
 use crate::compile::blocks::{Cached, Structure, structure};
+use crate::compile::expr::ExprError;
+use crate::compile::flow::{Inserts, checks};
 use crate::compile::lex::newlines;
 use crate::compile::lower::{Lowering, before_line_statement, literal_str};
 use crate::compile::parts::{Part, parts};
@@ -76,19 +78,38 @@ fn lower(
 ) -> Result<Rewritten, Error> {
     let scan = scan(source, syntax);
     let structure = structure(&scan, name)?;
-    let parts = find(&scan, &structure);
-    if structure.cached.is_empty() && structure.loads.is_empty() && parts.is_empty() {
+    let checks = checks(&scan, &structure).map_err(|(index, error)| refused(&scan, name, index, &error))?;
+    let more = More { parts: find(&scan, &structure), checks };
+    if structure.cached.is_empty() && structure.loads.is_empty() && more.is_empty() {
         return Ok(Rewritten { text: None, extends: structure.extends, blocks: Vec::new() });
     }
-    let (text, blocks) = assemble(&scan, &structure, &parts, name, syntax)?;
+    let (text, blocks) = assemble(&scan, &structure, &more, name, syntax)?;
     Ok(Rewritten { text: Some(text), extends: structure.extends, blocks })
+}
+
+/// What changes in a template beside its cache tags.
+struct More {
+    parts: Vec<Part>,
+    checks: Inserts,
+}
+
+impl More {
+    fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.checks.is_empty()
+    }
+}
+
+/// An error in one span.
+fn refused(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
+    let span = &scan.spans[index];
+    refusal(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
 }
 
 /// The rewritten text, and what it has of cache blocks.
 fn assemble(
     scan: &Scan<'_>,
     structure: &Structure<'_>,
-    parts: &[Part],
+    more: &More,
     name: &str,
     syntax: &SyntaxConfig,
 ) -> Result<(String, Vec<Block>), Error> {
@@ -105,17 +126,14 @@ fn assemble(
         let site = analysis.site(&site(scan, cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
         blocks.push(Block { site, line: span.line, name: called });
-        let opening = lowering.opening(cached, site).map_err(|error| {
-            let line = span.line + newlines(&scan.source[span.range.start..error.at]);
-            refusal(name, line, &error.message)
-        })?;
+        let opening = lowering.opening(cached, site).map_err(|error| refused(scan, name, cached.open, &error))?;
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
-    replaced.extend(parts.iter().filter_map(|part| lowering.probed(part, name, &structure.loads)));
+    replaced.extend(more.parts.iter().filter_map(|part| lowering.probed(part, name, &structure.loads)));
     replaced.sort();
 
-    let mut writer = Writer { scan, structure, out: String::new() };
+    let mut writer = Writer { scan, structure, checks: &more.checks, out: String::new() };
     let mut replaced = replaced.into_iter().peekable();
     for (index, span) in scan.spans[..structure.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
@@ -125,7 +143,7 @@ fn assemble(
                 check_junction(scan, index, syntax).map_err(|m| refusal(name, span.line, &m))?;
                 writer.out.push_str(&text);
             }
-            None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
+            None => writer.copy(index, span, ours_next.then(|| &scan.spans[index + 1])),
         }
     }
     let rest = scan.spans[..structure.understood].last().map_or(0, |span| span.range.end);
@@ -162,13 +180,24 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
 struct Writer<'a, 's> {
     scan: &'a Scan<'s>,
     structure: &'a Structure<'s>,
+    checks: &'a Inserts,
     out: String,
 }
 
 impl Writer<'_, '_> {
     /// Copies a span, `next` being the cache tag after it.
-    fn copy(&mut self, span: &Span, next: Option<&Span>) {
+    fn copy(&mut self, index: usize, span: &Span, next: Option<&Span>) {
         let source = self.scan.source;
+        if let Some(checks) = self.checks.get(&index) {
+            let mut from = span.range.start;
+            for (at, check) in checks {
+                self.out.push_str(&source[from..*at]);
+                self.out.push_str(check);
+                from = *at;
+            }
+            self.out.push_str(&source[from..span.range.end]);
+            return;
+        }
         let text = &source[span.range.clone()];
         let line_statement = next.is_some_and(|next| next.kind == SpanKind::LineStatement);
         if span.kind == SpanKind::Text && line_statement {

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
+mod argument_errors;
 mod block;
 mod config;
 mod contract;
@@ -16,8 +17,10 @@ mod handler;
 mod hostile;
 mod inputs;
 mod instrumentation;
+mod key_parts;
 mod keys;
 mod lifetimes;
+mod markup_keys;
 mod nesting;
 #[cfg(feature = "shared")]
 mod outages;

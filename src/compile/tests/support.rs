@@ -17,7 +17,7 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     env.add_filter("_fragment.store", |body: Value, _: Value| body);
     env.add_filter("_fragment.hit", |_: &Value| "");
     env.add_filter("_fragment.load", |name: Value| name);
-    env.add_filter("_fragment.defined", |value: Value, source: String| {
+    env.add_filter("_fragment.defined", |value: Value, source: String, _: u32| {
         if value.kind() == ValueKind::Undefined {
             return Err(Error::new(ErrorKind::UndefinedError, format!("`{source}` is undefined")));
         }
