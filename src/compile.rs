@@ -4,10 +4,11 @@
 //! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags into an
 //! `outline.rs`. What a cached body may not hold is refused by `refuse.rs`, tag by tag, by `foreign.rs` (text that others
 //! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
-//! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. `lower.rs` writes the text, `rewrite.rs` puts it
-//! together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends. For measuring,
-//! `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them. `names.rs` has the names that
-//! both sides share.
+//! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. What must not be undefined on its way into a key
+//! is found by `guard.rs` in an expression, and by `flow.rs` behind the names of `scopes.rs`. `lower.rs` writes the text,
+//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends.
+//! For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them. `names.rs`
+//! has the names that both sides share.
 
 mod analyze;
 mod blocks;
@@ -16,7 +17,9 @@ mod components;
 mod deferred;
 mod digest;
 mod expr;
+mod flow;
 mod foreign;
+mod guard;
 mod layout;
 mod lex;
 mod lower;
@@ -31,6 +34,7 @@ mod reads;
 mod refuse;
 mod rewrite;
 mod scan;
+mod scopes;
 mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;

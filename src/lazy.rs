@@ -93,6 +93,11 @@ pub(crate) fn take_computed() -> Option<usize> {
     COMPUTED.take()
 }
 
+/// The value that a lazy value stands for, computed if it was not; `None` for a value that is not lazy.
+pub(crate) fn load(value: &Value) -> Option<Result<Value, Error>> {
+    Some(value.downcast_object_ref::<Lazy>()?.get().map_err(Error::from))
+}
+
 type Load = Box<dyn FnOnce() -> Result<Value, Failure> + Send + Sync>;
 
 struct Lazy {

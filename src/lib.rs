@@ -79,6 +79,7 @@ mod shared;
 mod signal;
 #[cfg(feature = "watch")]
 mod source;
+mod spelling;
 mod stats;
 mod store;
 mod sync;

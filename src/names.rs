@@ -11,8 +11,14 @@ pub(crate) const OPEN: &str = "_fragment.open";
 pub(crate) const STORE: &str = "_fragment.store";
 /// Filter: gives the fragment that was found.
 pub(crate) const HIT: &str = "_fragment.hit";
-/// Filter: refuses an undefined operand of a key.
+/// Filter: refuses a value that would be lost on its way into a key; its second argument is one of the `WANT_…`.
 pub(crate) const DEFINED: &str = "_fragment.defined";
+/// Any value but an undefined one.
+pub(crate) const WANT_DEFINED: u32 = 0;
+/// A value that may be part of a key.
+pub(crate) const WANT_PART: u32 = 1;
+/// The same, or an iterator over such values.
+pub(crate) const WANT_ITEMS: u32 = 2;
 /// Filter: notes that a template is about to be imported.
 pub(crate) const LOAD: &str = "_fragment.load";
 /// Filter: gives names of the context as a map, in which lazy values are computed when they are read.

@@ -88,7 +88,7 @@ impl Question {
     }
 
     pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
-        self.encode_key(|bytes| key::encode_handler(key, bytes))?;
+        self.encode_key(|bytes| key::encode_handler(key, bytes).map(|()| bytes.len()))?;
         if let Some(reason) = &options.refused {
             return Err(reason.clone());
         }
@@ -180,10 +180,10 @@ impl Question {
         }
     }
 
-    fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>) -> Result<(), KeyError> {
+    /// Notes where the key is: up to the end that `encode` returns.
+    fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<usize, KeyError>) -> Result<(), KeyError> {
         let start = self.bytes.len();
-        encode(&mut self.bytes)?;
-        self.named = self.bytes.len();
+        self.named = encode(&mut self.bytes)?;
         self.key = start..self.named;
         Ok(())
     }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-use self::arguments::{block_options, computed_ttl, foreign_call, in_block, literal_ttl};
+use self::arguments::{block_options, foreign_call, in_block, literal_ttl, positional_ttl};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
 use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
@@ -29,12 +29,14 @@ use crate::cache::{FragmentCache, Inner};
 use crate::context;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
+use crate::key;
 use crate::lazy;
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
 use crate::observe::{Bypass, Verifying, marked};
 use crate::question::Question;
+use crate::spelling::Form;
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
@@ -194,11 +196,8 @@ impl Binding {
         let ttl = if literal.is_true() {
             literal_ttl(ttl).ok_or_else(|| foreign_call(names::MISS_WITH))?
         } else {
-            match computed_ttl(ttl) {
+            match positional_ttl(ttl, rest.is_empty().then_some(key), Form::Tag) {
                 Ok(ttl) => ttl,
-                Err(message) if key.is_number() => {
-                    return Ok(self.refuse(state, format!("{message} (the key comes first, then the lifetime)")));
-                }
                 Err(message) => return Ok(self.refuse(state, message)),
             }
         };
@@ -278,7 +277,7 @@ impl Binding {
         question: &mut Question,
         key: &Value,
         rest: &[Value],
-    ) -> Result<(), crate::key::KeyError> {
+    ) -> Result<(), key::KeyError> {
         if rest.is_empty() {
             question.template_key(key)
         } else {
@@ -425,12 +424,17 @@ fn hit(_: &Value) -> Result<Value, Error> {
     context::take_hit().ok_or_else(|| foreign_call(names::HIT))
 }
 
-/// `OPERAND|_fragment.defined(TEXT)`.
+/// `OPERAND|_fragment.defined(TEXT, WANTED)`.
 fn defined(args: &[Value]) -> Result<Value, Error> {
-    let [operand, source] = args else { return Err(foreign_call(names::DEFINED)) };
-    if operand.is_undefined() {
-        let message = format!("`{source}` is undefined, and would make one key of many");
-        return Err(Error::new(ErrorKind::UndefinedError, message));
-    }
-    Ok(operand.clone())
+    let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
+    let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {
+        Some(names::WANT_DEFINED) => key::defined(operand),
+        Some(names::WANT_PART) => key::part(operand),
+        Some(names::WANT_ITEMS) => key::part_of_items(operand),
+        _ => return Err(foreign_call(names::DEFINED)),
+    };
+    checked.map_err(|reason| {
+        let kind = if reason.is_undefined() { ErrorKind::UndefinedError } else { ErrorKind::InvalidOperation };
+        Error::new(kind, format!("`{source}`, which goes into a key or a tag, {reason}"))
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns what a lifetime may look like and its bounds; what a default means is left to the caller.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use minijinja::Value;
@@ -56,16 +56,15 @@ pub(crate) fn parse_ttl_str(text: &str) -> Result<Ttl, TtlError> {
     if trimmed == "forever" {
         return Ok(Ttl::Forever);
     }
-    let quoted = format!("`{text}`");
     if trimmed.starts_with('-') {
-        return Err(negative(&quoted));
+        return Err(negative(text));
     }
     let nanos = match split_number(trimmed) {
         Some((number, "")) => scale(number, SECOND),
-        Some(_) => parts(trimmed).ok_or_else(|| not_a_duration(&quoted))?,
-        None => return Err(not_a_duration(&quoted)),
+        Some(_) => parts(trimmed).ok_or_else(|| not_a_duration(text))?,
+        None => return Err(not_a_duration(text)),
     };
-    from_nanos(nanos, &quoted)
+    from_nanos(nanos).ok_or_else(|| overflow(text))
 }
 
 /// Reads a lifetime from a template value: `none`, a number of seconds, or a string.
@@ -74,48 +73,54 @@ pub(crate) fn parse_ttl_str(text: &str) -> Result<Ttl, TtlError> {
 ///
 /// As [`parse_ttl_str`], and for any other kind of value.
 pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
-    let quoted = format!("`{value}`");
     match value.kind() {
         ValueKind::None => Ok(Ttl::Default),
-        ValueKind::String => value.as_str().map_or_else(|| Err(not_a_duration(&quoted)), parse_ttl_str),
+        ValueKind::String => parse_ttl_str(value.as_str().unwrap_or_default()),
         ValueKind::Number if value.is_integer() => match i128::try_from(value.clone()) {
-            Ok(seconds) if seconds < 0 => Err(negative(&quoted)),
-            Ok(seconds) => from_nanos(seconds.unsigned_abs().checked_mul(SECOND), &quoted),
-            Err(_) => Err(overflow(&quoted)),
+            Ok(seconds) if seconds < 0 => Err(negative(value)),
+            Ok(seconds) => seconds
+                .unsigned_abs()
+                .checked_mul(SECOND)
+                .and_then(|nanos| from_nanos(Some(nanos)))
+                .ok_or_else(|| overflow(value)),
+            Err(_) => Err(overflow(value)),
         },
-        ValueKind::Number => {
-            f64::try_from(value.clone()).map_or_else(|_| Err(overflow(&quoted)), |s| from_seconds(s, &quoted))
-        }
+        ValueKind::Number => match f64::try_from(value.clone()) {
+            Ok(seconds) if seconds.is_nan() => Err(not_a_duration(value)),
+            Ok(seconds) if seconds < 0.0 => Err(negative(value)),
+            Ok(seconds) => from_seconds(seconds).ok_or_else(|| overflow(value)),
+            Err(_) => Err(overflow(value)),
+        },
         ValueKind::Undefined => Err(TtlError("the lifetime is undefined".into())),
-        _ => Err(not_a_duration(&quoted)),
-    }
-}
-
-fn from_seconds(seconds: f64, quoted: &str) -> Result<Ttl, TtlError> {
-    if seconds.is_nan() {
-        return Err(not_a_duration(quoted));
-    }
-    if seconds < 0.0 {
-        return Err(negative(quoted));
-    }
-    let nanos = (seconds * 1e9).ceil();
-    if nanos > MAX_NANOS as f64 {
-        return Err(overflow(quoted));
-    }
-    // Float casts saturate; the bound above was checked.
-    from_nanos(Some(nanos as u128), quoted)
-}
-
-fn from_nanos(nanos: Option<u128>, quoted: &str) -> Result<Ttl, TtlError> {
-    match nanos {
-        Some(0) => Ok(Ttl::Bypass),
-        Some(nanos) if nanos <= MAX_NANOS => {
-            let seconds = u64::try_from(nanos / SECOND).map_err(|_| overflow(quoted))?;
-            let rest = u32::try_from(nanos % SECOND).map_err(|_| overflow(quoted))?;
-            Ok(Ttl::For(Duration::new(seconds, rest)))
+        kind => {
+            // An object may fail to be written.
+            let mut text = String::new();
+            let written = write!(text, "{value}");
+            Err(written.map_or_else(|_| not_a_duration(kind), |()| not_a_duration(text)))
         }
-        _ => Err(overflow(quoted)),
     }
+}
+
+/// Whether a string is a duration with a unit, which no key is likely to be.
+pub(crate) fn is_duration(text: &str) -> bool {
+    parse_ttl_str(text).is_ok() && text.bytes().any(|byte| byte.is_ascii_digit()) && text.trim().parse::<f64>().is_err()
+}
+
+fn from_seconds(seconds: f64) -> Option<Ttl> {
+    let nanos = (seconds * 1e9).ceil();
+    // Float casts saturate, which the bound sees.
+    from_nanos(Some(nanos as u128))
+}
+
+/// `None` beyond the longest lifetime.
+fn from_nanos(nanos: Option<u128>) -> Option<Ttl> {
+    let nanos = nanos.filter(|nanos| *nanos <= MAX_NANOS)?;
+    if nanos == 0 {
+        return Some(Ttl::Bypass);
+    }
+    let seconds = u64::try_from(nanos / SECOND).ok()?;
+    let rest = u32::try_from(nanos % SECOND).ok()?;
+    Some(Ttl::For(Duration::new(seconds, rest)))
 }
 
 /// The sum of `2h 30m`-like parts: `None` if it is none, `Some(None)` if it is too long.
@@ -161,14 +166,23 @@ fn scale(number: &str, unit: u128) -> Option<u128> {
     nanos.checked_add((part * unit).div_ceil(ten))
 }
 
-fn negative(quoted: &str) -> TtlError {
-    TtlError(format!("the lifetime {quoted} is negative"))
+fn negative(quoted: impl fmt::Display) -> TtlError {
+    TtlError(format!("the lifetime `{quoted}` is negative"))
 }
 
-fn not_a_duration(quoted: &str) -> TtlError {
-    TtlError(format!("{quoted} is no lifetime; give seconds, a duration like \"90s\" or \"1h 30m\", or \"forever\""))
+fn not_a_duration(quoted: impl fmt::Display) -> TtlError {
+    TtlError(format!("`{quoted}` is no lifetime; {}", taken()))
 }
 
-fn overflow(quoted: &str) -> TtlError {
-    TtlError(format!("the lifetime {quoted} is too long; \"forever\" never expires"))
+/// What a lifetime may look like.
+fn taken() -> String {
+    let units: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
+    format!(
+        "give seconds, a duration like \"90s\" or \"1h 30m\" (units: {}, in this order), or \"forever\"",
+        units.join(", ")
+    )
+}
+
+fn overflow(quoted: impl fmt::Display) -> TtlError {
+    TtlError(format!("the lifetime `{quoted}` is too long; \"forever\" never expires"))
 }

@@ -1,11 +1,12 @@
 //! Where an expression ends, by MiniJinja's grammar.
 //!
-//! Owns the extent of expressions, what keeps a key's parts apart (`~`), and which operands must
+//! Owns the extent of expressions and what keeps a key's parts apart (`~`); `guard` keeps what must
 //! not be undefined. It builds no tree and evaluates nothing. Two readings: MiniJinja's own, and
 //! the one of a cache tag's arguments, where white space separates and doubtful forms are errors.
 
 use std::ops::Range;
 
+use crate::compile::guard::{Found, Guard, Mark, Wanted};
 use crate::compile::lex::{Kind, Token};
 
 /// An expression in the source.
@@ -13,8 +14,10 @@ use crate::compile::lex::{Kind, Token};
 pub(crate) struct Expr {
     pub(crate) range: Range<usize>,
     pub(crate) shape: Shape,
-    /// Operands of `~` and `+` at any depth, except literals, by where they start.
-    pub(crate) joined: Vec<Range<usize>>,
+    /// Operands to check where the expression is part of a key, by where they start.
+    pub(crate) guards: Vec<Guard>,
+    /// The names, with attributes, whose values reach its value.
+    pub(crate) paths: Vec<Range<usize>>,
 }
 
 /// What an expression is made of, as far as lowering cares.
@@ -29,6 +32,12 @@ pub(crate) enum Shape {
     Path,
     /// A top-level `a ~ b ~ c`.
     Chain(Vec<Operand>),
+    /// A list, a tuple or a map.
+    List,
+    /// A value that the expression makes, which is never undefined.
+    Made,
+    /// An `if` without `else`.
+    Optional,
     Other,
 }
 
@@ -68,7 +77,7 @@ pub(crate) struct Reader<'t> {
     /// Open brackets; in a cache tag the argument rules hold where there are none.
     pub(crate) brackets: usize,
     arguments: bool,
-    joined: Vec<Range<usize>>,
+    pub(crate) found: Found,
 }
 
 pub(crate) struct Node {
@@ -81,7 +90,7 @@ pub(crate) type Parsed = Result<Node, ExprError>;
 impl<'t> Reader<'t> {
     /// Reads as MiniJinja does.
     pub(crate) fn statement(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader { source, tokens, pos: 0, depth: 0, brackets: 0, arguments: false, joined: Vec::new() }
+        Reader { source, tokens, pos: 0, depth: 0, brackets: 0, arguments: false, found: Found::default() }
     }
 
     /// Reads the arguments of a cache tag.
@@ -120,11 +129,11 @@ impl<'t> Reader<'t> {
 
     /// Reads one expression.
     pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
-        self.joined.clear();
+        self.found = Found::default();
         let node = self.conditional()?;
-        let mut joined = std::mem::take(&mut self.joined);
-        joined.sort_by_key(|operand| operand.start);
-        Ok(Expr { range: node.range, shape: node.shape, joined })
+        let Found { mut guards, paths, .. } = std::mem::take(&mut self.found);
+        guards.sort_by_key(|guard| guard.range.start);
+        Ok(Expr { range: node.range, shape: node.shape, guards, paths })
     }
 
     pub(crate) fn at(&self, text: &str) -> bool {
@@ -176,14 +185,23 @@ impl<'t> Reader<'t> {
         }
         let mut node = self.or()?;
         while self.skip("if") {
+            let mark = self.found.mark();
             self.or()?;
+            self.found.tested(mark);
+            let mut shape = Shape::Optional;
             if self.skip("else") {
                 self.conditional()?;
+                shape = Shape::Other;
             }
-            node = self.other(node.range.start);
+            node = Node { range: node.range.start..self.end(), shape };
         }
         self.depth -= 1;
         Ok(node)
+    }
+
+    /// What was read since `start` makes a value, which is not undefined.
+    pub(crate) fn made(&self, start: usize) -> Node {
+        Node { range: start..self.end(), shape: Shape::Made }
     }
 
     pub(crate) fn other(&self, start: usize) -> Node {
@@ -191,8 +209,11 @@ impl<'t> Reader<'t> {
     }
 
     fn or(&mut self) -> Parsed {
+        let mut mark = self.found.mark();
         let mut node = self.and()?;
         while self.skip("or") {
+            self.found.replaced(mark);
+            mark = self.found.mark();
             self.and()?;
             node = self.other(node.range.start);
         }
@@ -216,11 +237,17 @@ impl<'t> Reader<'t> {
         while self.skip("not") {
             negations += 1;
         }
+        let mark = self.found.mark();
         let node = self.compare()?;
-        Ok(if negations > 0 { self.other(start) } else { node })
+        if negations == 0 {
+            return Ok(node);
+        }
+        self.found.tested(mark);
+        Ok(self.made(start))
     }
 
     fn compare(&mut self) -> Parsed {
+        let mark = self.found.mark();
         let mut node = self.sum()?;
         loop {
             if self.skip("not") {
@@ -229,11 +256,13 @@ impl<'t> Reader<'t> {
                 return Ok(node);
             }
             self.sum()?;
-            node = self.other(node.range.start);
+            self.found.tested(mark);
+            node = self.made(node.range.start);
         }
     }
 
     fn sum(&mut self) -> Parsed {
+        let mut mark = self.found.mark();
         let mut node = self.concat()?;
         let mut first = true;
         while self.at("+") || self.at("-") {
@@ -241,11 +270,12 @@ impl<'t> Reader<'t> {
             let operator = self.operator_with_doubt(node.range.start)?;
             // A left side built here is a sum, which is never undefined.
             if plus && first {
-                self.join(&node);
+                self.found.operand(&node, Wanted::Defined, mark);
             }
+            mark = self.found.mark();
             let right = self.concat()?;
             if plus && operator {
-                self.join(&right);
+                self.found.operand(&right, Wanted::Defined, mark);
             }
             node = self.other(node.range.start);
             first = false;
@@ -267,29 +297,25 @@ impl<'t> Reader<'t> {
         Ok(true)
     }
 
-    fn join(&mut self, node: &Node) {
-        if !node.shape.is_literal() && !matches!(node.shape, Shape::Chain(_)) {
-            self.joined.push(node.range.clone());
-        }
-    }
-
     fn concat(&mut self) -> Parsed {
+        let mark = self.found.mark();
         let node = self.product()?;
         if !self.at("~") {
             return Ok(node);
         }
         let start = node.range.start;
         let mut operands = Vec::new();
-        self.operand(node, &mut operands);
+        self.operand(node, mark, &mut operands);
         while self.skip("~") {
+            let mark = self.found.mark();
             let node = self.product()?;
-            self.operand(node, &mut operands);
+            self.operand(node, mark, &mut operands);
         }
         Ok(Node { range: start..self.end(), shape: Shape::Chain(operands) })
     }
 
-    fn operand(&mut self, node: Node, operands: &mut Vec<Operand>) {
-        self.join(&node);
+    fn operand(&mut self, node: Node, mark: Mark, operands: &mut Vec<Operand>) {
+        self.found.operand(&node, Wanted::Part, mark);
         operands.push(Operand { simple: node.shape.is_simple(), range: node.range });
     }
 
@@ -297,7 +323,7 @@ impl<'t> Reader<'t> {
         let mut node = self.power()?;
         while ["*", "/", "//", "%"].iter().any(|op| self.skip(op)) {
             self.power()?;
-            node = self.other(node.range.start);
+            node = self.made(node.range.start);
         }
         Ok(node)
     }
@@ -306,7 +332,7 @@ impl<'t> Reader<'t> {
         let mut node = self.unary()?;
         while self.skip("**") {
             self.unary()?;
-            node = self.other(node.range.start);
+            node = self.made(node.range.start);
         }
         Ok(node)
     }

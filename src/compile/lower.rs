@@ -10,17 +10,15 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::analyze::keyword;
 use crate::compile::expr::{Expr, ExprError, Shape};
+use crate::compile::guard::{Guard, QUOTED, inserts};
 use crate::compile::lex::{Kind, is_blank, newlines};
 use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::visits::visit;
 use crate::names::{
-    CALLED_BACK, CALLER, CALLING, DEFINED, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
+    CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
 };
 use crate::ttl::{Ttl, parse_ttl_value};
-
-/// Longest stretch of source quoted in a lowered tag, in characters.
-const QUOTED: usize = 80;
 
 /// What the lowering of all tags of a template shares.
 pub(crate) struct Lowering<'a, 's> {
@@ -62,7 +60,7 @@ impl Lowering<'_, '_> {
 
     /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
     /// was open when the call block began: it opens no scope, which a template could see.
-    pub(crate) fn marked(&self, index: usize) -> String {
+    pub(crate) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = Tag::new(self.scan.source, span);
@@ -74,7 +72,13 @@ impl Lowering<'_, '_> {
         }
         tag.put(" ");
         if let (Some(first), Some(last)) = (span.tokens.first(), span.tokens.last()) {
-            tag.copy(first.start..last.end, false);
+            let mut from = first.start;
+            for (at, check) in checks {
+                tag.copy(from..*at, false);
+                tag.put(check);
+                from = *at;
+            }
+            tag.copy(from..last.end, false);
         }
         let mark = if is_call { format!("{CALLER} is {CALLED_BACK}") } else { format!("none is {FILLED}") };
         tag.put(&format!(" {end}{start} if {mark} {end}{start} endif"));
@@ -91,7 +95,7 @@ impl Lowering<'_, '_> {
         }
         let (first, rest) = tag.key_parts(&head.key);
         tag.put(" if ");
-        tag.argument(&first.0, &head.key.joined, first.1);
+        tag.argument(&first.0, &head.key.guards, first.1);
         let conditional = options.when.is_some() || options.unless.is_some();
         let more = conditional || options.version.is_some() || options.vary.is_some();
         let name = if more || literal.is_none() { MISS_WITH } else { MISS };
@@ -110,7 +114,7 @@ impl Lowering<'_, '_> {
         }
         for (range, simple) in &rest {
             tag.put(", ");
-            tag.argument(range, &head.key.joined, *simple);
+            tag.argument(range, &head.key.guards, *simple);
         }
         tag.put(")");
         Ok(())
@@ -127,7 +131,8 @@ impl Lowering<'_, '_> {
         for (name, value) in [("tags", &options.tags), ("stale", &options.stale), ("name", &options.name)] {
             if let Some(value) = value {
                 tag.put(&format!(", {name}="));
-                tag.argument(&value.range, &[], false);
+                let guards = if name == "tags" { &value.guards[..] } else { &[] };
+                tag.argument(&value.range, guards, false);
             }
         }
         tag.put(")");
@@ -317,14 +322,15 @@ impl<'a> Tag<'a> {
             None => self.put("none"),
             Some(value) => {
                 self.put(before);
-                self.argument(&value.range, &value.joined, false);
+                self.argument(&value.range, &value.guards, false);
                 self.put(after);
             }
         }
     }
 
-    /// Writes an expression of the author's, its joined operands guarded.
-    fn argument(&mut self, range: &Range<usize>, joined: &[Range<usize>], simple: bool) {
+    /// Writes an expression of the author's, checked where `guards` say so. An operand that is the whole argument is
+    /// checked by the run side.
+    fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
         self.align(range.start);
         // A part that comes out of order must not bring its own line breaks.
         let flat = self.lines > self.line_of(range.start);
@@ -332,7 +338,9 @@ impl<'a> Tag<'a> {
             self.put("(");
         }
         let mut at = range.start;
-        for (pos, text) in guards(self.source, range, joined) {
+        let first = guards.partition_point(|guard| guard.range.start < range.start);
+        let inside = guards[first..].iter().take_while(|guard| guard.range.end <= range.end).inspect(|_| visit());
+        for (pos, text) in inserts(self.source, inside.filter(|guard| guard.range != *range)) {
             self.copy(at..pos, flat);
             self.put(&text);
             at = pos;
@@ -370,22 +378,4 @@ impl<'a> Tag<'a> {
         // MiniJinja keeps a backslash before a line break; it needs its own escape here.
         self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
     }
-}
-
-/// What to insert where, so that no operand of `joined` in `range` is undefined unnoticed. An operand that is the whole
-/// range is an argument of its own, and the run side sees for itself whether it is undefined.
-fn guards(source: &str, range: &Range<usize>, joined: &[Range<usize>]) -> Vec<(usize, String)> {
-    let first = joined.partition_point(|j| j.start < range.start);
-    let inside =
-        joined[first..].iter().take_while(|j| j.end <= range.end).inspect(|_| visit()).filter(|j| **j != *range);
-    // Sort keys: closing before opening at one place, inner closings first.
-    let mut inserts = Vec::new();
-    for operand in inside {
-        let name = quote(&source[operand.clone()], QUOTED);
-        inserts.push((operand.start, 1, 0, "((".to_owned()));
-        let order = usize::MAX - operand.start;
-        inserts.push((operand.end, 0, order, format!(")|{DEFINED}({name}))")));
-    }
-    inserts.sort();
-    inserts.into_iter().map(|(pos, _, _, text)| (pos, text)).collect()
 }

@@ -3,16 +3,19 @@
 //! The part of the grammar below the operators, which `expr` owns.
 
 use crate::compile::expr::{ExprError, Node, Parsed, Reader, Shape};
+use crate::compile::guard::{Filter, Mark, Taken, Wanted};
 use crate::compile::lex::Kind;
 
 impl Reader<'_> {
     pub(crate) fn unary(&mut self) -> Parsed {
+        let mark = self.found.mark();
         let node = self.negated()?;
-        let node = self.postfix(node)?;
-        self.filters(node)
+        let node = self.postfix(node, mark)?;
+        self.filters(node, mark)
     }
 
     fn negated(&mut self) -> Parsed {
+        let mark = self.found.mark();
         let start = self.peek().map_or(0, |t| t.start);
         let mut signs = 0_usize;
         while self.skip("-") {
@@ -22,30 +25,31 @@ impl Reader<'_> {
         if signs == 0 {
             return Ok(node);
         }
-        let node = self.postfix(node)?;
+        let node = self.postfix(node, mark)?;
         let shape = match node.shape {
             Shape::Number if signs == 1 => Shape::Number,
-            _ => Shape::Other,
+            _ => Shape::Made,
         };
         Ok(Node { range: start..node.range.end, shape })
     }
 
-    fn postfix(&mut self, mut node: Node) -> Parsed {
+    fn postfix(&mut self, mut node: Node, mark: Mark) -> Parsed {
+        let mut attribute = None;
         loop {
             let start = node.range.start;
             if self.skip(".") {
-                match self.advance() {
-                    Some(token) if token.kind == Kind::Word => {}
-                    Some(token) if token.kind == Kind::Number => {}
+                attribute = match self.advance() {
+                    Some(token) if matches!(token.kind, Kind::Word | Kind::Number) => Some(token),
                     _ => {
                         self.pos = self.pos.saturating_sub(1);
                         return self.error("a name or an integer");
                     }
-                }
+                };
                 let path = node.shape == Shape::Path;
                 node = self.other(start);
                 if path {
                     node.shape = Shape::Path;
+                    self.found.lengthen_path(node.range.end);
                 }
                 continue;
             }
@@ -54,10 +58,12 @@ impl Reader<'_> {
             }
             self.refuse_gap(start)?;
             if self.at("[") {
-                self.subscript()?;
+                self.subscript(&node, mark)?;
             } else {
-                self.call_arguments()?;
+                let method = attribute.map_or("", |token| token.text(self.source));
+                self.call_arguments(Taken::by_method(method))?;
             }
+            attribute = None;
             node = self.other(start);
         }
     }
@@ -70,25 +76,36 @@ impl Reader<'_> {
         }
     }
 
-    fn subscript(&mut self) -> Result<(), ExprError> {
+    fn subscript(&mut self, node: &Node, mark: Mark) -> Result<(), ExprError> {
         self.expect("[")?;
         self.brackets += 1;
-        if !self.at(":") {
-            self.conditional()?;
+        if self.at("]") {
+            return self.error("an expression");
         }
-        if self.skip(":") {
-            if !self.at("]") && !self.at(":") {
-                self.conditional()?;
+        let mut slice = false;
+        while !self.at("]") {
+            if self.skip(":") {
+                if !slice {
+                    // A slice of what is undefined is empty.
+                    self.found.filtered(node, Filter::Keeps, mark);
+                }
+                slice = true;
+                continue;
             }
-            if self.skip(":") && !self.at("]") {
-                self.conditional()?;
+            let mark = self.found.mark();
+            let index = self.conditional()?;
+            if slice || self.at(":") {
+                self.found.argument(&index, Taken::Checked(Wanted::Defined), mark);
+            }
+            if !self.at(":") {
+                break;
             }
         }
         self.brackets -= 1;
         self.expect("]")
     }
 
-    fn call_arguments(&mut self) -> Result<(), ExprError> {
+    fn call_arguments(&mut self, taken: Taken) -> Result<(), ExprError> {
         self.expect("(")?;
         self.brackets += 1;
         let mut first = true;
@@ -103,49 +120,66 @@ impl Reader<'_> {
             if !self.skip("**") {
                 self.skip("*");
             }
-            let argument = self.conditional()?;
+            let mark = self.found.mark();
+            let mut argument = self.conditional()?;
             if argument.shape == Shape::Path && self.skip("=") {
-                self.conditional()?;
+                self.found.forget(mark);
+                argument = self.conditional()?;
             }
+            self.found.argument(&argument, taken, mark);
         }
         self.brackets -= 1;
         self.expect(")")
     }
 
-    fn filters(&mut self, mut node: Node) -> Parsed {
+    fn filters(&mut self, mut node: Node, mark: Mark) -> Parsed {
         loop {
             let start = node.range.start;
-            let test = if self.skip("|") {
-                false
+            if self.skip("|") {
+                let filter = Filter::of(self.dotted_name()?);
+                self.found.filtered(&node, filter, mark);
+                if self.at("(") {
+                    self.refuse_gap(start)?;
+                    self.call_arguments(Taken::by_filter(filter))?;
+                }
+                node = if filter.makes_text() { self.made(start) } else { self.other(start) };
             } else if self.skip("is") {
                 self.skip("not");
-                true
+                self.test(start)?;
+                self.found.tested(mark);
+                node = self.made(start);
             } else {
                 return Ok(node);
-            };
-            self.dotted_name()?;
-            if self.at("(") {
-                self.refuse_gap(start)?;
-                self.call_arguments()?;
-            } else if test && self.at_test_argument() {
-                if let (true, Some(token)) = (self.strict(), self.peek()) {
-                    return self.doubt(start, token.end);
-                }
-                let argument = self.negated()?;
-                self.postfix(argument)?;
             }
-            node = self.other(start);
         }
     }
 
-    fn dotted_name(&mut self) -> Result<(), ExprError> {
+    fn test(&mut self, start: usize) -> Result<(), ExprError> {
+        self.dotted_name()?;
+        if self.at("(") {
+            self.refuse_gap(start)?;
+            return self.call_arguments(Taken::Free);
+        }
+        if !self.at_test_argument() {
+            return Ok(());
+        }
+        if let (true, Some(token)) = (self.strict(), self.peek()) {
+            return self.doubt(start, token.end);
+        }
+        let mark = self.found.mark();
+        let argument = self.negated()?;
+        self.postfix(argument, mark).map(drop)
+    }
+
+    fn dotted_name(&mut self) -> Result<&str, ExprError> {
+        let start = self.peek().map_or(0, |token| token.start);
         loop {
             match self.peek() {
                 Some(token) if token.kind == Kind::Word => self.pos += 1,
                 _ => return self.error("a name"),
             }
             if !self.skip(".") {
-                return Ok(());
+                return Ok(&self.source[start..self.end()]);
             }
         }
     }
@@ -186,6 +220,9 @@ impl Reader<'_> {
             (Kind::Operator, _) => return self.error("an expression"),
         };
         self.pos += 1;
+        if shape == Shape::Path {
+            self.found.paths.push(token.start..token.end);
+        }
         // MiniJinja joins strings side by side; between arguments they are two.
         while shape == Shape::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == Kind::Str) {
             self.pos += 1;
@@ -197,23 +234,40 @@ impl Reader<'_> {
     fn group(&mut self, start: usize, close: &str, map: bool) -> Parsed {
         self.pos += 1;
         self.brackets += 1;
-        let mut first = true;
+        let mut only = None;
+        let mut count = 0;
         while !self.at(close) {
-            if !first {
+            if count > 0 {
                 self.expect(",")?;
+                only = None;
                 if self.at(close) {
                     break;
                 }
             }
-            first = false;
-            self.conditional()?;
+            let mut item = self.conditional()?;
             if map {
                 self.expect(":")?;
-                self.conditional()?;
+                item = self.conditional()?;
             }
+            let noted = self.found.item(&item);
+            count += 1;
+            only = (count == 1).then_some((item, noted));
         }
         self.brackets -= 1;
         self.expect(close)?;
-        Ok(self.other(start))
+        let range = start..self.end();
+        let Some((item, noted)) = only.filter(|_| close == ")") else {
+            return Ok(Node { range, shape: Shape::List });
+        };
+        if noted {
+            self.found.no_item();
+        }
+        let shape = match item.shape {
+            Shape::Optional => Shape::Optional,
+            Shape::List => Shape::List,
+            Shape::Path | Shape::Other => Shape::Other,
+            Shape::Str | Shape::Number | Shape::Const | Shape::Chain(_) | Shape::Made => Shape::Made,
+        };
+        Ok(Node { range, shape })
     }
 }

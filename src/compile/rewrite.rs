@@ -7,6 +7,8 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::blocks::outline;
+use crate::compile::expr::ExprError;
+use crate::compile::flow::{Inserts, checks};
 use crate::compile::foreign::{mentions_self, refuse_foreign};
 use crate::compile::layout::Layout;
 use crate::compile::lex::newlines;
@@ -81,13 +83,13 @@ fn lower(
     let mut outline = outline(&scan, name)?;
     refuse_foreign(&scan, &mut outline, name)?;
     refuse_assignments(&scan, &mut outline, name)?;
+    let checks = checks(&scan, &outline).map_err(|(index, error)| refused(&scan, name, index, &error))?;
     let layout = Layout::of(&scan, &outline);
-    let parts = find(&scan, &outline);
-    let marked = marked(&scan, &outline);
-    if outline.cached.is_empty() && outline.loads.is_empty() && parts.is_empty() && marked.is_empty() {
+    let more = More { parts: find(&scan, &outline), marked: marked(&scan, &outline), checks };
+    if outline.cached.is_empty() && outline.loads.is_empty() && more.is_empty() {
         return Ok(Rewritten { text: None, layout, blocks: Vec::new() });
     }
-    let (text, blocks) = assemble(&scan, &outline, (&parts, &marked), name, syntax)?;
+    let (text, blocks) = assemble(&scan, &outline, &more, name, syntax)?;
     Ok(Rewritten { text: Some(text), layout, blocks })
 }
 
@@ -104,11 +106,30 @@ fn marked(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     outline.branches.iter().zip(shows).filter(marked).map(|(branch, _)| branch.span).collect()
 }
 
+/// What changes in a template beside its cache tags.
+struct More {
+    parts: Vec<Part>,
+    marked: Vec<usize>,
+    checks: Inserts,
+}
+
+impl More {
+    fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.marked.is_empty() && self.checks.is_empty()
+    }
+}
+
+/// An error in one span.
+fn refused(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
+    let span = &scan.spans[index];
+    refusal(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
+}
+
 /// The rewritten text, and what it has of cache blocks.
 fn assemble(
     scan: &Scan<'_>,
     outline: &Outline<'_>,
-    (parts, marked): (&[Part], &[usize]),
+    more: &More,
     name: &str,
     syntax: &SyntaxConfig,
 ) -> Result<(String, Vec<Block>), Error> {
@@ -125,18 +146,16 @@ fn assemble(
         let site = reach.as_ref().map_or(0, |reach| reach.site(cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
         blocks.push(Block { site, line: span.line, name: called });
-        let opening = lowering.opening(cached, site).map_err(|error| {
-            let line = span.line + newlines(&scan.source[span.range.start..error.at]);
-            refusal(name, line, &error.message)
-        })?;
+        let opening = lowering.opening(cached, site).map_err(|error| refused(scan, name, cached.open, &error))?;
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
-    replaced.extend(marked.iter().map(|&index| (index, lowering.marked(index))));
-    replaced.extend(parts.iter().filter_map(|part| lowering.probed(part, name, outline)));
+    let checks = |index| more.checks.get(&index).map_or(&[][..], Vec::as_slice);
+    replaced.extend(more.marked.iter().map(|&index| (index, lowering.marked(index, checks(index)))));
+    replaced.extend(more.parts.iter().filter_map(|part| lowering.probed(part, name, outline)));
     replaced.sort();
 
-    let mut writer = Writer { scan, outline, out: String::new() };
+    let mut writer = Writer { scan, outline, checks: &more.checks, out: String::new() };
     let mut replaced = replaced.into_iter().peekable();
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
@@ -146,7 +165,7 @@ fn assemble(
                 check_junction(scan, index, syntax).map_err(|m| refusal(name, span.line, &m))?;
                 writer.out.push_str(&text);
             }
-            None => writer.copy(span, ours_next.then(|| &scan.spans[index + 1])),
+            None => writer.copy(index, span, ours_next.then(|| &scan.spans[index + 1])),
         }
     }
     let rest = scan.spans[..outline.understood].last().map_or(0, |span| span.range.end);
@@ -177,13 +196,24 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
 struct Writer<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
+    checks: &'a Inserts,
     out: String,
 }
 
 impl Writer<'_, '_> {
     /// Copies a span, `next` being the cache tag after it.
-    fn copy(&mut self, span: &Span, next: Option<&Span>) {
+    fn copy(&mut self, index: usize, span: &Span, next: Option<&Span>) {
         let source = self.scan.source;
+        if let Some(checks) = self.checks.get(&index) {
+            let mut from = span.range.start;
+            for (at, check) in checks {
+                self.out.push_str(&source[from..*at]);
+                self.out.push_str(check);
+                from = *at;
+            }
+            self.out.push_str(&source[from..span.range.end]);
+            return;
+        }
         let text = &source[span.range.clone()];
         let line_statement = next.is_some_and(|next| next.kind == SpanKind::LineStatement);
         if span.kind == SpanKind::Text && line_statement {

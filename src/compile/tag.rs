@@ -5,9 +5,9 @@
 
 use crate::compile::expr::{Expr, ExprError, Reader, Shape};
 use crate::compile::lex::{Kind, Token};
-
-/// The options a tag may name, for error messages.
-const KNOWN: &str = "ttl, tags, vary, stale, if, unless, version, name";
+use crate::compile::lower::literal_str;
+use crate::spelling::Form;
+use crate::ttl::{is_duration, parse_ttl_str};
 
 /// The arguments of a cache tag.
 #[derive(Debug, Clone)]
@@ -34,29 +34,88 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprErr
     let mut reader = Reader::arguments(source, tokens);
     let end = tokens.last().map_or(0, |t| t.end);
     if reader.peek().is_none() || reader.at_option() {
-        return Err(fail(end, "missing key; write `cache KEY` or `cache KEY TTL`"));
+        let named = tokens.windows(2).find(|pair| pair[0].text(source) == "key" && pair[1].text(source) == "=");
+        return Err(match named {
+            Some(pair) => fail(pair[0].start, Form::Tag.unknown("key")),
+            None => fail(end, "missing key; write `cache KEY` or `cache KEY TTL`"),
+        });
     }
     let key = reader.expr()?;
     let mut arguments =
-        Arguments { source, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
+        Arguments { source, tokens, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
     arguments.read_all()?;
     let Arguments { ttl, options, .. } = arguments;
-    if key.shape == Shape::Number && ttl.as_ref().is_some_and(|ttl| ttl.shape == Shape::Str) {
-        return Err(wrong_order(source, &key));
-    }
     Ok(Head { key, ttl, options })
 }
 
-fn wrong_order(source: &str, key: &Expr) -> ExprError {
-    let message = format!(
-        "the order is key, then ttl: `{}` stands where the key belongs (Django and Flask put the lifetime first)",
-        &source[key.range.clone()]
-    );
-    fail(key.range.start, message)
+/// Refuses the order of Django and Flask: a lifetime where the key belongs, and no lifetime after it.
+pub(crate) fn check_order(source: &str, tokens: &[Token], form: Form, key: &Expr, ttl: &Expr) -> Result<(), ExprError> {
+    if says_lifetime(source, tokens, key) && !is_lifetime(source, tokens, ttl) {
+        return Err(wrong_order(source, form, key));
+    }
+    Ok(())
+}
+
+fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
+    fail(key.range.start, form.order(&format!("`{}` stands where the key belongs", &source[key.range.clone()])))
+}
+
+/// Whether an expression is a lifetime by its looks: a duration, or numbers and names like `timeout`.
+fn says_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
+    match expr.shape {
+        Shape::Str => {
+            source[expr.range.clone()].as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+                && literal_str(&source[expr.range.clone()]).is_some_and(|text| is_duration(&text))
+        }
+        _ => is_arithmetic(source, tokens, expr, says_timeout),
+    }
+}
+
+/// Whether an expression is a lifetime by what it says.
+fn is_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
+    let text = &source[expr.range.clone()];
+    match expr.shape {
+        Shape::Str => literal_str(text).is_some_and(|text| parse_ttl_str(&text).is_ok()),
+        Shape::Const => matches!(text, "none" | "None"),
+        _ => is_arithmetic(source, tokens, expr, |_| false),
+    }
+}
+
+/// Whether an expression is made of numbers and of names whose last part passes.
+fn is_arithmetic(source: &str, tokens: &[Token], expr: &Expr, named: fn(&str) -> bool) -> bool {
+    let inside = |token: &&Token| expr.range.start <= token.start && token.end <= expr.range.end;
+    let mut tokens = tokens.iter().filter(inside).peekable();
+    let mut operands = 0;
+    while let Some(token) = tokens.next() {
+        let text = token.text(source);
+        match token.kind {
+            Kind::Number => operands += 1,
+            Kind::Word if tokens.peek().is_some_and(|next| next.text(source) == ".") => {}
+            Kind::Word if named(text) => operands += 1,
+            Kind::Operator if matches!(text, "+" | "-" | "*" | "/" | "//" | "%" | "**" | "(" | ")" | ".") => {}
+            Kind::Word | Kind::Str | Kind::Operator => return false,
+        }
+    }
+    operands > 0
+}
+
+fn says_timeout(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["timeout", "ttl", "expires", "expiry", "max_age"].iter().any(|word| name.ends_with(word))
+}
+
+/// An error for `10m`, which is read as a number and a name.
+pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Option<ExprError> {
+    let joined = number.shape == Shape::Number && next.kind == Kind::Word && next.start == number.range.end;
+    joined.then(|| {
+        let text = &source[number.range.start..next.end];
+        fail(number.range.start, format!("`{text}` is no number; a duration is a string, as in \"10m\" or \"1h 30m\""))
+    })
 }
 
 struct Arguments<'s> {
     source: &'s str,
+    tokens: &'s [Token],
     reader: Reader<'s>,
     key: &'s Expr,
     last: Expr,
@@ -91,6 +150,9 @@ impl Arguments<'_> {
     /// Without a comma, white space must separate, and nothing that could belong to the argument
     /// before may follow.
     fn check_separation(&self, token: Token) -> Result<(), ExprError> {
+        if let Some(error) = unquoted_duration(self.source, &self.last, token) {
+            return Err(error);
+        }
         let text = token.text(self.source);
         let starts_argument = token.kind != Kind::Operator || matches!(text, "(" | "[" | "{" | "-");
         if !starts_argument {
@@ -118,13 +180,15 @@ impl Arguments<'_> {
         }
         if self.ttl.is_some() {
             // Who also names what it varies by, as Django and Flask do, has the order from there.
-            if self.key.shape == Shape::Number {
-                return Err(wrong_order(self.source, self.key));
+            if says_lifetime(self.source, self.tokens, self.key) {
+                return Err(wrong_order(self.source, Form::Tag, self.key));
             }
+            let options = Form::Tag.options();
             let message =
-                format!("`{text}` is one argument too many: key, ttl, then options ({KNOWN}) as `name=value`");
+                format!("`{text}` is one argument too many: key, ttl, then options ({options}) as `name=value`");
             return Err(fail(token.start, message));
         }
+        check_order(self.source, self.tokens, Form::Tag, self.key, &value)?;
         self.last = value.clone();
         self.ttl = Some(value);
         Ok(())
@@ -148,11 +212,11 @@ impl Arguments<'_> {
             "version" => &mut self.options.version,
             "name" => &mut self.options.name,
             _ => {
-                return Err(fail(name.start, format!("unknown option `{text}`; the options are {KNOWN}")));
+                return Err(fail(name.start, Form::Tag.unknown(text)));
             }
         };
         if slot.is_some() {
-            return Err(fail(name.start, format!("`{text}` is given twice; the options are {KNOWN}")));
+            return Err(fail(name.start, format!("`{text}` is given twice; the options are {}", Form::Tag.options())));
         }
         self.last = value.clone();
         *slot = Some(value);

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::ser::{self, Serialize};
 
+use super::error::Place;
 use super::{KeyError, MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, text};
 
 pub(super) struct Encoder<'a> {
@@ -21,6 +22,10 @@ impl Refused {
     pub(super) fn into_reason(self) -> KeyError {
         self.0
     }
+
+    fn within(self, place: Place) -> Refused {
+        Refused(self.0.within(place))
+    }
 }
 
 impl fmt::Display for Refused {
@@ -33,7 +38,7 @@ impl std::error::Error for Refused {}
 
 impl ser::Error for Refused {
     fn custom<T: fmt::Display>(message: T) -> Refused {
-        Refused(KeyError::Kind(format!("a value that does not serialize: {message}")))
+        Refused(KeyError::kind(format!("a value that does not serialize: {message}")))
     }
 }
 
@@ -51,7 +56,7 @@ impl<'a> Encoder<'a> {
 
     fn list(self) -> Result<List<'a>, Refused> {
         if self.depth >= MAX_DEPTH {
-            return Err(Refused(KeyError::Depth));
+            return Err(Refused(KeyError::depth()));
         }
         let start = open_list(self.out);
         Ok(List { out: self.out, depth: self.depth + 1, start, count: 0 })
@@ -59,7 +64,7 @@ impl<'a> Encoder<'a> {
 
     fn entries(self) -> Result<Entries<'a>, Refused> {
         if self.depth >= MAX_DEPTH {
-            return Err(Refused(KeyError::Depth));
+            return Err(Refused(KeyError::depth()));
         }
         Ok(Entries { out: self.out, depth: self.depth + 1, entries: Vec::new(), key: None })
     }
@@ -135,7 +140,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
 
     /// A template value that is undefined serializes as a unit, and would make one key of many.
     fn serialize_unit(self) -> Result<(), Refused> {
-        Err(Refused(KeyError::Undefined(None)))
+        Err(Refused(KeyError::undefined()))
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Refused> {
@@ -211,7 +216,8 @@ pub(super) struct List<'a> {
 impl List<'_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
         self.count += 1;
-        value.serialize(Encoder { out: self.out, depth: self.depth })
+        let place = Place::Item(self.count as usize);
+        value.serialize(Encoder { out: self.out, depth: self.depth }).map_err(|refused| refused.within(place))
     }
 
     fn finish(self) -> Result<(), Refused> {
@@ -230,7 +236,8 @@ pub(super) struct Entries<'a> {
 impl Entries<'_> {
     fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>, Refused> {
         let mut out = Vec::new();
-        value.serialize(Encoder { out: &mut out, depth: self.depth })?;
+        let place = Place::Entry(self.entries.len() + 1);
+        value.serialize(Encoder { out: &mut out, depth: self.depth }).map_err(|refused| refused.within(place))?;
         Ok(out)
     }
 

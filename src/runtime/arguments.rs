@@ -1,15 +1,17 @@
 //! What templates pass: lifetimes, options and tags, read and refused in words.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::clock::{Nanos, nanos};
+use crate::lazy;
 use crate::options::Options;
 use crate::record::FOREVER;
-use crate::ttl::{Ttl, parse_ttl_value};
+use crate::spelling::Form;
+use crate::ttl::{Ttl, is_duration, parse_ttl_value};
 
 /// A lifetime literal, as lowered: nanoseconds, -1 without expiry, `none` for the default. `None` if it is neither.
 pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
@@ -25,13 +27,32 @@ pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
 
 /// A lifetime as a template computes it; `None` for the default.
 pub(super) fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
-    match parse_ttl_value(value) {
+    match parse_ttl_value(&loaded(value)?) {
         Ok(Ttl::Default) => Ok(None),
         Ok(Ttl::Forever) => Ok(Some(FOREVER)),
         Ok(Ttl::Bypass) => Ok(Some(0)),
         Ok(Ttl::For(ttl)) => Ok(Some(nanos(ttl))),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A lifetime that follows a key by its place, as an argument that other caches expect first would.
+pub(super) fn positional_ttl(ttl: &Value, key: Option<&Value>, form: Form) -> Result<Option<Nanos>, String> {
+    let message = match computed_ttl(ttl) {
+        Err(message) => message,
+        ttl => return ttl,
+    };
+    let number = key.is_some_and(Value::is_number);
+    if !number && !key.and_then(Value::as_str).is_some_and(is_duration) {
+        return Err(message);
+    }
+    // What stands in the wrong place is a key, so it is not quoted.
+    let given = match ttl.kind() {
+        ValueKind::Number | ValueKind::Undefined => message,
+        _ => "the lifetime is neither a number nor a duration".into(),
+    };
+    let key = if number { "number" } else { "duration" };
+    Err(form.order(&format!("{given}, and a {key} stands where the key belongs")))
 }
 
 /// The options that only a miss needs.
@@ -41,7 +62,8 @@ pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
     if kwargs.args().next().is_none() {
         return Ok(options);
     }
-    if let Some(tags) = read("tags")?.filter(|tags| !tags.is_none()) {
+    let tags = read("tags")?.map(|tags| loaded(&tags)).transpose()?;
+    if let Some(tags) = tags.filter(|tags| !tags.is_none()) {
         options.tags = match tags.kind() {
             ValueKind::Seq | ValueKind::Iterable => tag_names(tags.try_iter().map_err(|error| error.to_string())?)?,
             ValueKind::String => {
@@ -53,8 +75,17 @@ pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
     if let Some(stale) = read("stale")? {
         options.stale = computed_ttl(&stale)?.unwrap_or(0);
     }
-    options.label = read("name")?.map(|label| label.to_string().into());
+    if let Some(label) = read("name")? {
+        let mut text = String::new();
+        write!(text, "{}", loaded(&label)?).map_err(|_| "name is an object that cannot be written as text")?;
+        options.label = Some(text.into());
+    }
     Ok(options)
+}
+
+/// What a lazy value stands for; any other value as it is.
+fn loaded(value: &Value) -> Result<Value, String> {
+    lazy::load(value).unwrap_or_else(|| Ok(value.clone())).map_err(|error| error.to_string())
 }
 
 /// An option as it was given; `none` and undefined are values too.
@@ -66,6 +97,7 @@ pub(super) fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error>
 pub(super) fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
     let mut names = Vec::new();
     for value in values {
+        let value = loaded(&value)?;
         match value.kind() {
             ValueKind::String | ValueKind::Number if value.as_str() != Some("") => names.push(value.to_string().into()),
             ValueKind::Seq => {

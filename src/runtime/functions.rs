@@ -1,21 +1,24 @@
 //! The functions of templates: `cache_tag`, `cache_ttl` and `cache_skip` inside a cached body, and `cache_partial`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
-use minijinja::{Error, State};
+use minijinja::{Environment, Error, State};
 
 use super::Binding;
-use super::arguments::{block_options, computed_ttl, given, in_call, tag_names};
+use super::arguments::{block_options, computed_ttl, given, in_call, positional_ttl, tag_names};
 use super::asker::{InTemplate, Named};
 use super::lazy_key::LazyKey;
+use crate::cache::Inner;
 use crate::context::{self, NoHole};
 use crate::entry::{Body, Found};
 use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
 use crate::identity::Kind;
+use crate::lazy;
 use crate::lookup::Lookup;
 use crate::observe::{Bypass, marked};
 use crate::question::Question;
 use crate::record::FOREVER;
+use crate::spelling::Form;
 
 const NO_CONTEXT: [(&str, Value); 0] = [];
 
@@ -70,6 +73,9 @@ impl Binding {
 
     /// `cache_partial(name, key, ttl, context=…, tags=…, vary=…, version=…, if=…, unless=…, stale=…, name=…)`.
     pub(super) fn partial(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
+        if let Some(unknown) = options.args().find(|name| !Form::Partial.knows(name)) {
+            return Err(in_call("cache_partial", Form::Partial.unknown(unknown)));
+        }
         // By hand: MiniJinja takes an undefined argument for one that was not given.
         let (wanted, key, ttl) = match args {
             [wanted, key] => (wanted, key, None),
@@ -83,16 +89,15 @@ impl Binding {
         self.cache.inner.check_auto_reload(state.env())?;
         let ttl = match (ttl, given(options, "ttl")?) {
             (Some(_), Some(_)) => return Err(refuse("the lifetime is given twice".into())),
-            (Some(ttl), None) => computed_ttl(ttl).map_err(refuse)?,
+            (Some(ttl), None) => positional_ttl(ttl, Some(key), Form::Partial).map_err(refuse)?,
             (None, Some(ttl)) => computed_ttl(&ttl).map_err(refuse)?,
             (None, None) => None,
         };
         let condition = given(options, "if")?.is_none_or(|yes| yes.is_true())
             && !given(options, "unless")?.is_some_and(|no| no.is_true());
-        let context = given(options, "context")?.unwrap_or_else(|| Value::from_pairs(NO_CONTEXT));
+        let context = partial_context(options).map_err(refuse)?;
         let (vary, version) = (given(options, "vary")?, given(options, "version")?);
         let prepared = block_options(options).map_err(refuse)?;
-        options.assert_all_used()?;
 
         // The template's own name, with relative names resolved: one partial, one identity.
         let template = state.get_template(wanted)?.name().to_owned();
@@ -117,7 +122,7 @@ impl Binding {
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             let mark = self.cache.inner.take_mark();
-            return Ok(marked(render_partial(&self.cache.inner, state.env(), &template, context)?, mark));
+            return Ok(marked(render(&self.cache.inner, state.env(), &template, context)?, mark));
         }
         let looked_up = self.cache.lookup(&wanted, &mut asker);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
@@ -126,22 +131,48 @@ impl Binding {
                 let text = self.cache.inner.marked_hit(text);
                 match self.cache.verify(&wanted, &mut asker, began) {
                     None => Ok(text),
-                    Some(verifying) => Ok(verify_text(text, verifying, || {
-                        render_partial(&self.cache.inner, state.env(), &template, context)
-                    })),
+                    Some(verifying) => {
+                        let render = || render(&self.cache.inner, state.env(), &template, context);
+                        Ok(verify_text(text, verifying, render))
+                    }
                 }
             }
-            Lookup::Hit(_) => render_partial(&self.cache.inner, state.env(), &template, context),
+            Lookup::Hit(_) => render(&self.cache.inner, state.env(), &template, context),
             Lookup::Compute(mut work) => {
                 self.cache.prepare(&mut work, &prepared);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
-                let text = render_partial(&self.cache.inner, state.env(), &template, context)?;
+                let text = render(&self.cache.inner, state.env(), &template, context)?;
                 let mark = work.mark();
                 Ok(work.finish_rendered(text)?.marked(mark).into())
             }
         }
     }
+}
+
+/// What a partial sees. A lazy value is loaded only where the partial is rendered.
+fn partial_context(options: &Kwargs) -> Result<Value, String> {
+    match given(options, "context").map_err(|error| error.to_string())? {
+        None => Ok(Value::from_pairs(NO_CONTEXT)),
+        Some(context) if lazy::peek(&context).is_some() => Ok(context),
+        Some(context) => map(context),
+    }
+}
+
+/// Nothing but a map has names to look up: a partial with anything else would show nothing, and that would be stored.
+fn map(context: Value) -> Result<Value, String> {
+    match context.kind() {
+        ValueKind::Map => Ok(context),
+        kind => Err(format!("context is {kind}, but must be a map, as in context={{\"user\": user}}")),
+    }
+}
+
+fn render(cache: &Inner, env: &Environment<'_>, template: &str, context: Value) -> Result<Value, Error> {
+    let context = match lazy::load(&context) {
+        None => context,
+        Some(loaded) => map(loaded?).map_err(|message| in_call(&format!("cache_partial({template:?})"), message))?,
+    };
+    render_partial(cache, env, template, context)
 }
 
 /// Prints as nothing under every kind of escaping.

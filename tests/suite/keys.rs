@@ -104,11 +104,6 @@ fn keys_of_any_length_and_script_are_told_apart() {
 }
 
 #[test]
-fn a_markup_string_and_a_plain_one_are_one_key() {
-    assert_eq!(runs(&[Value::from("a"), Value::from_safe_string("a".into())]), ["1", "1"]);
-}
-
-#[test]
 fn a_joined_key_is_the_string_it_makes() {
     let cache = cache();
     let (env, ticks) = page(&cache, "{% cache 'a' ~ n ~ 'b' %}{{ tick() }}{% endcache %}");

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::drop_non_drop, missing_docs, unreachable_pub)]
 
+mod argument_errors;
 mod block;
 #[cfg(feature = "watch")]
 mod bulk;
@@ -21,9 +22,11 @@ mod hostile;
 mod identity;
 mod inputs;
 mod instrumentation;
+mod key_parts;
 mod keys;
 mod lazy;
 mod lifetimes;
+mod markup_keys;
 mod nesting;
 #[cfg(feature = "shared")]
 mod outages;

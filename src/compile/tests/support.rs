@@ -24,7 +24,7 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     env.add_filter("_fragment.calling", |_: &Value| 0);
     env.add_test("_fragment.called_back", |_: &Value| false);
     env.add_test("_fragment.filled", |_: &Value| false);
-    env.add_filter("_fragment.defined", |value: Value, source: String| {
+    env.add_filter("_fragment.defined", |value: Value, source: String, _: u32| {
         if value.kind() == ValueKind::Undefined {
             return Err(Error::new(ErrorKind::UndefinedError, format!("`{source}` is undefined")));
         }

@@ -55,13 +55,40 @@ fn arguments_are_separated_by_space_or_comma() {
 #[test]
 fn operands_of_a_chain_are_passed_apart_and_others_guarded() {
     reads("'u' ~ user.id 60", "'u' is _fragment.miss(#, 60000000000, user.id)");
-    reads("a ~ b.c|lower ~ 1", "a is _fragment.miss(#, none, (b.c|lower), (1))");
-    reads("a + 1", "(((a)|_fragment.defined(\"a\")) + 1) is _fragment.miss(#, none)");
-    reads("['u' ~ x]", "(['u' ~ ((x)|_fragment.defined(\"x\"))]) is _fragment.miss(#, none)");
+    reads("a ~ b.c ~ 1", "a is _fragment.miss(#, none, b.c, (1))");
+    reads("a ~ b.c|lower", "a is _fragment.miss(#, none, (((b.c)|_fragment.defined(\"b.c\", 2))|lower))");
+    reads("a + 1", "(((a)|_fragment.defined(\"a\", 0)) + 1) is _fragment.miss(#, none)");
+    reads("['u' ~ x]", "(['u' ~ ((x)|_fragment.defined(\"x\", 1))]) is _fragment.miss(#, none)");
     reads(
         "'p' ~ (a ~ b)",
-        "'p' is _fragment.miss(#, none, ((((a)|_fragment.defined(\"a\")) ~ ((b)|_fragment.defined(\"b\")))))".trim(),
+        "'p' is _fragment.miss(#, none, ((((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1)))))",
     );
+}
+
+#[test]
+fn what_a_filter_or_a_slice_would_lose_is_guarded() {
+    for (key, guarded) in [
+        ("a|lower|trim", "((a)|D(\"a\", 2))|lower|trim"),
+        ("a|default(b)", "a|default(b)"),
+        ("a|default(b)|lower", "((a|default(b))|D(\"a|default(b)\", 2))|lower"),
+        ("a|own(b)", "((a)|D(\"a\", 0))|own(((b)|D(\"b\", 0)))"),
+        ("[a, b.c]|own", "[((a)|D(\"a\", 0)), ((b.c)|D(\"b.c\", 0))]|own"),
+        ("[a, 1]|join", "(([a, 1])|D(\"[a, 1]\", 2))|join"),
+        ("['a', 1]|join", "['a', 1]|join"),
+        ("[a, b]|first", "[a, b]|first"),
+        ("a[b:c]", "((a)|D(\"a\", 0))[((b)|D(\"b\", 0)):((c)|D(\"c\", 0))]"),
+        ("a[b]", "a[b]"),
+        ("a.format(b, x=c)", "a.format(((b)|D(\"b\", 2)), x=((c)|D(\"c\", 2)))"),
+        ("f(a)", "f(a)"),
+        ("f([a]|join)", "f((([a])|D(\"[a]\", 2))|join)"),
+        ("a if b|lower else c|lower", "a if b|lower else ((c)|D(\"c\", 2))|lower"),
+        ("a|lower or b|lower", "a|lower or ((b)|D(\"b\", 2))|lower"),
+        ("[a|lower == b, a|lower is in c]", "[a|lower == b, a|lower is in c]"),
+        ("[not a|lower]", "[not a|lower]"),
+        ("('a' ~ b) or c", "('a' ~ ((b)|D(\"b\", 1))) or c"),
+    ] {
+        reads(key, &format!("({}) is _fragment.miss(#, none)", guarded.replace("|D(", "|_fragment.defined(")));
+    }
 }
 
 #[test]
@@ -72,7 +99,7 @@ fn options_make_the_long_form() {
     reads("'k' version=v", "'k' is _fragment.miss_with(#, none, true, true, [(v)], none)");
     reads(
         "'k' vary=[a ~ b]",
-        "'k' is _fragment.miss_with(#, none, true, true, none, ([((a)|_fragment.defined(\"a\")) ~ ((b)|_fragment.defined(\"b\"))]))",
+        "'k' is _fragment.miss_with(#, none, true, true, none, ([((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1))]))",
     );
     reads("'k' ~ x if=a", "'k' is _fragment.miss_with(#, none, true, (a), none, none, x)");
 }

@@ -1,0 +1,237 @@
+//! What the names of a template are bound to, and where each binding can be seen.
+//!
+//! Follows MiniJinja's scopes: loops, `with`, macros, call blocks, blocks and cached bodies keep what is bound in them;
+//! of two branches of one condition neither sees the other's bindings.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::compile::analyze::{bound_names, keyword};
+use crate::compile::lex::{Kind, Token};
+use crate::compile::refuse::is_set_block;
+use crate::compile::scan::Span;
+
+/// A place in the order of evaluation: a span, and which binding of it.
+pub(crate) type Order = (usize, usize);
+
+/// What a name is bound to.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding<'s> {
+    pub(crate) order: Order,
+    pub(crate) bound: Bound<'s>,
+    scope: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Bound<'s> {
+    /// The expressions that begin with a token of the span.
+    Value(usize),
+    /// What the spans print.
+    Text(Range<usize>),
+    /// An argument of a macro.
+    Parameter { of: &'s str, place: usize, name: &'s str },
+}
+
+/// One branch of an open block; the first is the template itself.
+#[derive(Debug)]
+struct Scope {
+    parent: usize,
+    /// The span that opens the block.
+    open: usize,
+    keeps: bool,
+}
+
+/// All bindings of a template.
+#[derive(Debug)]
+pub(crate) struct Bindings<'s> {
+    scopes: Vec<Scope>,
+    /// The scope that each span is in; a block's first tag is in its own.
+    of_spans: Vec<usize>,
+    bindings: Vec<Binding<'s>>,
+    /// In source order.
+    by_name: HashMap<&'s str, Vec<usize>>,
+    /// What is bound to attributes, by the name they are of.
+    attributes: HashMap<&'s str, Vec<(String, usize)>>,
+}
+
+const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
+const KEEPERS: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
+
+impl<'s> Bindings<'s> {
+    pub(crate) fn of(source: &'s str, spans: &[Span]) -> Bindings<'s> {
+        let mut bindings = Bindings {
+            scopes: vec![Scope { parent: 0, open: usize::MAX, keeps: true }],
+            of_spans: Vec::with_capacity(spans.len()),
+            bindings: Vec::new(),
+            by_name: HashMap::new(),
+            attributes: HashMap::new(),
+        };
+        let mut open: Vec<(&str, usize)> = Vec::new();
+        let mut scope = 0;
+        for (index, span) in spans.iter().enumerate() {
+            let word = keyword(source, span).unwrap_or("");
+            let opens = OPENERS.contains(&word) && (word != "set" || is_set_block(source, &span.tokens));
+            if opens {
+                open.push((word, index));
+                scope = bindings.enter(scope, index, KEEPERS.contains(&word));
+            } else if matches!(word, "else" | "elif") && scope != 0 {
+                let &Scope { parent, open, keeps } = &bindings.scopes[scope];
+                scope = bindings.enter(parent, open, keeps);
+            }
+            bindings.of_spans.push(scope);
+            bindings.statement(source, span, index);
+            if let Some((_, start)) = open.pop_if(|(opener, _)| word.strip_prefix("end") == Some(*opener)) {
+                scope = bindings.scopes[scope].parent;
+                if word == "endset" {
+                    bindings.bind_text(source, &spans[start], start + 1..index);
+                }
+            }
+        }
+        bindings
+    }
+
+    pub(crate) fn get(&self, id: usize) -> &Binding<'s> {
+        &self.bindings[id]
+    }
+
+    /// What a name with attributes may be bound to where it is used.
+    pub(crate) fn of_path(&self, path: &str, at: Order) -> Vec<usize> {
+        let name = path.split('.').next().unwrap_or(path).trim_end();
+        // A namespace is seen wherever it is handed.
+        let attributes = self.attributes.get(name).into_iter().flatten();
+        let mut found: Vec<usize> =
+            attributes.filter(|(target, _)| overlaps(target, path)).map(|(_, binding)| *binding).collect();
+        let scope = self.of_spans[at.0];
+        let named = self.by_name.get(name).map_or(&[][..], |named| named);
+        let earlier = named.partition_point(|id| self.bindings[*id].order.0 <= at.0);
+        for id in named[..earlier].iter().rev() {
+            let binding = &self.bindings[*id];
+            if binding.order < at && self.sees(scope, binding.scope) {
+                found.push(*id);
+                // It hides what the name was bound to before, but a default of a parameter is not before it.
+                let default = matches!(binding.bound, Bound::Parameter { .. });
+                if !default && self.is_around(binding.scope, scope) {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    fn enter(&mut self, parent: usize, open: usize, keeps: bool) -> usize {
+        self.scopes.push(Scope { parent, open, keeps });
+        self.scopes.len() - 1
+    }
+
+    fn statement(&mut self, source: &'s str, span: &Span, index: usize) {
+        let tokens = &span.tokens;
+        let after = |word: &str| tokens.iter().position(|token| token.text(source) == word).map(|at| at + 1);
+        match keyword(source, span) {
+            Some("set") => {
+                let Some(value) = after("=").filter(|_| !is_set_block(source, tokens)) else { return };
+                let target = &tokens[1..value - 1];
+                if target.iter().any(|token| token.text(source) == ".") {
+                    let attribute: String = target.iter().map(|token| token.text(source)).collect();
+                    let targets = self.attributes.entry(target[0].text(source)).or_default();
+                    targets.push((attribute, self.bindings.len()));
+                    let scope = self.of_spans[index];
+                    self.bindings.push(Binding { order: (index, 1), bound: Bound::Value(value), scope });
+                } else {
+                    let names = bound_names(source, span).into_iter();
+                    names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+                }
+            }
+            Some("for") => {
+                let Some(value) = after("in") else { return };
+                let names = bound_names(source, span).into_iter();
+                names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+            }
+            Some("with") => self.assignments(source, tokens, 1, index),
+            Some("macro") => {
+                self.assignments(source, tokens, 3, index);
+                let names = bound_names(source, span);
+                let Some((of, parameters)) = names.split_first() else { return };
+                for (place, name) in parameters.iter().enumerate() {
+                    self.bind(name, (index, 0), Bound::Parameter { of, place, name });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The values of `a=1, b=2`, from a token on.
+    fn assignments(&mut self, source: &'s str, tokens: &[Token], from: usize, index: usize) {
+        let mut depth = 0_usize;
+        let mut targets: Vec<&str> = Vec::new();
+        let mut value = false;
+        for (at, token) in tokens.iter().enumerate().skip(from) {
+            match token.text(source) {
+                "=" if depth == 0 && !value => {
+                    for name in targets.drain(..) {
+                        self.bind(name, (index, at), Bound::Value(at + 1));
+                    }
+                    value = true;
+                }
+                "," if depth == 0 => {
+                    targets.clear();
+                    value = false;
+                }
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                name if token.kind == Kind::Word && !value => targets.push(name),
+                _ => {}
+            }
+        }
+    }
+
+    fn bind_text(&mut self, source: &'s str, opening: &Span, body: Range<usize>) {
+        let order = (body.end, 1);
+        for name in bound_names(source, opening) {
+            self.bind(name, order, Bound::Text(body.clone()));
+        }
+    }
+
+    fn bind(&mut self, name: &'s str, order: Order, bound: Bound<'s>) {
+        // What a `set` block binds is bound at its end, outside of it.
+        let scope = match &bound {
+            Bound::Text(body) => self.scopes[self.of_spans[body.end]].parent,
+            Bound::Value(_) | Bound::Parameter { .. } => self.of_spans[order.0],
+        };
+        self.by_name.entry(name).or_default().push(self.bindings.len());
+        self.bindings.push(Binding { order, bound, scope });
+    }
+
+    /// Whether a use in one scope sees what is bound in another, earlier one.
+    fn sees(&self, from: usize, mut bound: usize) -> bool {
+        while bound != 0 && !self.is_around(bound, from) {
+            let scope = &self.scopes[bound];
+            if scope.keeps || self.is_inside(from, scope.open) {
+                return false;
+            }
+            bound = scope.parent;
+        }
+        true
+    }
+
+    /// Whether a scope is another one, or encloses it.
+    fn is_around(&self, outer: usize, mut scope: usize) -> bool {
+        while scope != outer && scope != 0 {
+            scope = self.scopes[scope].parent;
+        }
+        scope == outer
+    }
+
+    /// Whether a scope is inside of the block that a span opens, in whatever branch of it.
+    fn is_inside(&self, mut scope: usize, open: usize) -> bool {
+        while scope != 0 && self.scopes[scope].open != open {
+            scope = self.scopes[scope].parent;
+        }
+        scope != 0
+    }
+}
+
+/// Whether one of two paths is the other, or inside of it.
+fn overlaps(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}

@@ -1,0 +1,125 @@
+//! Why a value is no key, and which part of it is to blame.
+
+use std::fmt;
+
+use super::MAX_DEPTH;
+
+/// Why a value is no key. It names the part by its place, because what a key holds may be private.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyError(Box<Refusal>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refusal {
+    reason: Reason,
+    /// From the part to the whole; empty where the whole is to blame.
+    place: Vec<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    Undefined,
+    /// `none` alone.
+    None,
+    /// `""` alone.
+    Empty,
+    /// A function, macro, one-shot iterator or another thing without a value of its own.
+    Kind(String),
+    /// A lazy value whose closure failed.
+    Failed(String),
+    /// Nested too deep.
+    Depth,
+}
+
+/// Where a part stands in what holds it, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Of a `~`.
+    Operand(usize),
+    /// Of a list.
+    Item(usize),
+    /// Of a map, in the map's order.
+    Entry(usize),
+}
+
+impl KeyError {
+    pub(super) fn undefined() -> KeyError {
+        KeyError::of(Reason::Undefined)
+    }
+
+    pub(super) fn none() -> KeyError {
+        KeyError::of(Reason::None)
+    }
+
+    pub(super) fn empty() -> KeyError {
+        KeyError::of(Reason::Empty)
+    }
+
+    pub(super) fn kind(kind: impl Into<String>) -> KeyError {
+        KeyError::of(Reason::Kind(kind.into()))
+    }
+
+    pub(super) fn failed(error: &minijinja::Error) -> KeyError {
+        KeyError::of(Reason::Failed(error.detail().unwrap_or("without saying why").to_owned()))
+    }
+
+    pub(super) fn depth() -> KeyError {
+        KeyError::of(Reason::Depth)
+    }
+
+    #[cold]
+    fn of(reason: Reason) -> KeyError {
+        KeyError(Box::new(Refusal { reason, place: Vec::new() }))
+    }
+
+    /// The same of what holds the part.
+    pub(super) fn within(mut self, place: Place) -> KeyError {
+        self.0.place.push(place);
+        self
+    }
+
+    /// Whether an undefined value is the reason.
+    pub(crate) fn is_undefined(&self) -> bool {
+        self.0.reason == Reason::Undefined
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { reason, place } = &*self.0;
+        let verb = match place.last() {
+            None => "is",
+            Some(Place::Operand(_)) => "joins",
+            Some(_) => "holds",
+        };
+        match reason {
+            Reason::Undefined if place.is_empty() => f.write_str("is undefined")?,
+            Reason::Undefined => write!(f, "{verb} something undefined")?,
+            Reason::None => f.write_str("is none")?,
+            Reason::Empty => f.write_str("is empty")?,
+            Reason::Kind(kind) => write!(f, "{verb} {kind}")?,
+            Reason::Failed(_) => write!(f, "{verb} a lazy value that failed")?,
+            Reason::Depth => write!(f, "nests deeper than {MAX_DEPTH} levels")?,
+        }
+        let named = !place.is_empty() && *reason != Reason::Depth;
+        for (at, place) in place.iter().enumerate().filter(|_| named) {
+            f.write_str(if at == 0 { " (" } else { " of " })?;
+            place.fmt(f)?;
+        }
+        f.write_str(if named { ")" } else { "" })?;
+        match reason {
+            Reason::Kind(_) => f.write_str("; a key is a string, number, boolean, or a list or map of these"),
+            Reason::Failed(why) => write!(f, ": {why}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Operand(at) => write!(f, "operand {at} of `~`"),
+            Place::Item(at) => write!(f, "item {at}"),
+            Place::Entry(at) => write!(f, "entry {at} of the map"),
+        }
+    }
+}
