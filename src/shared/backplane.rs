@@ -115,10 +115,11 @@ fn listen(core: &Core) {
 }
 
 impl Core {
-    /// One question, and what its answer changes, page by page; whether there was all of it. Each page has as much time
-    /// as `patience` or half a bound: with more, it would come too late to be believed.
+    /// One question, and what its answer changes, page by page; whether there was all of it. A page may take half a bound,
+    /// or `patience` where that is longer: it comes too late to be believed then, and still takes the node further.
     fn ask_once(&self, local: &impl Local, clock: &Clock, patience: Duration) -> bool {
         let (mut untold, last) = self.replica.untold();
+        let mut told = None;
         while !self.bell.stopped() {
             let known = self.replica.known();
             let patience = if known.epoch == 0 { FIRST_ANSWER } else { patience.max(self.bound / 2).min(FIRST_ANSWER) };
@@ -137,12 +138,15 @@ impl Core {
                 return false;
             }
             self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
+            // What was untold went with the first page: with this one it is not confirmed if it is of another epoch.
+            if *told.get_or_insert(news.epoch) != news.epoch {
+                return false;
+            }
             if !news.more {
                 self.replica.confirm(last);
                 self.replica.believe_until(sent.saturating_add(nanos(self.bound)));
                 return true;
             }
-            // Told with the first page.
             untold.clear();
         }
         false

@@ -367,7 +367,7 @@ impl Remote for RedisStore {
             }
             failure
         })?;
-        let news = read_news(reply, next).ok_or_else(|| self.nonsense(OPERATION))?;
+        let news = script::read_news(reply, next).ok_or_else(|| self.nonsense(OPERATION))?;
         // The address may lead to another server, and some sessions still to the one before.
         if known.epoch != 0 && news.epoch != known.epoch {
             self.pool.renew();
@@ -381,38 +381,6 @@ impl Remote for RedisStore {
                 .map_err(|failure| self.name("listen to", failure))?;
         }
         Ok(())
-    }
-}
-
-/// Epoch, the number told and the newest, base, microseconds, and hashes each followed by its number.
-fn read_news(reply: Value, next: u128) -> Option<News> {
-    let Value::Array(parts) = reply else { return None };
-    let [epoch, seq, newest, base, micros, Value::Array(floors)] = &parts[..] else { return None };
-    let floors = floors.chunks(2).map(|pair| match pair {
-        [Value::BulkString(hash), seq] => Some((u64::from_be_bytes(hash[..].try_into().ok()?), number(seq)?)),
-        _ => None,
-    });
-    let epoch = u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?;
-    let seq = number(seq)?;
-    Some(News {
-        epoch,
-        begun: epoch == next,
-        seq,
-        more: seq < number(newest)?,
-        base: number(base)?,
-        floors: floors.collect::<Option<_>>()?,
-        now: number(micros)?.checked_mul(1000)?,
-    })
-}
-
-fn number(value: &Value) -> Option<u64> {
-    text(value)?.parse().ok()
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
     }
 }
 

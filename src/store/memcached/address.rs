@@ -13,8 +13,10 @@ use crate::sync::{Arc, Condvar, Mutex, lock};
 
 const PORT: u16 = 11211;
 
-/// How long the answer of a lookup is not asked for again.
+/// How long the answer of a lookup is not asked for again, at least, and after how long it is where all is well: a name
+/// may move to another address while the old one still answers.
 const PAUSE: Duration = Duration::from_secs(1);
+const OLD: Duration = Duration::from_secs(30);
 
 /// A server's address.
 #[derive(Debug)]
@@ -80,6 +82,9 @@ impl Address {
         let mut state = lock(&lookup.state);
         loop {
             if !state.found.is_empty() {
+                if state.finished.is_some_and(|finished| finished.elapsed() > OLD) {
+                    lookup.start(&mut state);
+                }
                 return Ok(state.found.clone());
             }
             if let (Some(error), true) = (&state.error, state.recent()) {

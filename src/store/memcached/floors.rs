@@ -25,7 +25,7 @@ use crate::sync::lock;
 const NAME: &str = "floors";
 
 /// The item with the time of the nodes' clocks, in decimal digits, on the same server, and how often it is read and
-/// written. By so much less a node knows of the time that starts on a machine whose clock was set back.
+/// written. A node that starts on a machine whose clock was set back may be behind the others by as much.
 const CLOCK: &str = "clock";
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
@@ -73,7 +73,10 @@ impl MemcachedStore {
         let mut chunks = raise.chunks(AT_ONCE);
         let mut news = self.append(known, chunks.next().unwrap_or_default(), deadline)?;
         for chunk in chunks {
-            news = self.append(known, chunk, deadline)?;
+            let epoch = std::mem::replace(&mut news, self.append(known, chunk, deadline)?).epoch;
+            if news.epoch != epoch {
+                return Err(refused("keep the floors", "the log was replaced in between"));
+            }
         }
         Ok(news)
     }
@@ -84,7 +87,7 @@ impl MemcachedStore {
         if asked.is_some_and(|asked| asked.elapsed() < CLOCK_EVERY) {
             return Ok(self.ticker.at_least(0));
         }
-        // Now and then: also of a server that was down, no page is the first to connect.
+        // Also to servers that were down: no page is the first to connect.
         (0..self.servers.all.len()).for_each(|server| self.servers.pool(server).prepare());
         let mut batch = self.batch();
         batch.push(MetaOp::Get, &self.item_key(CLOCK), &["v"], None);

@@ -1,8 +1,10 @@
-//! The scripts that run in the server, and how they are called.
+//! The scripts that run in the server, how they are called, and what they answer.
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script};
+use redis::{Cmd, Script, Value};
+
+use crate::store::News;
 
 pub(super) static SYNC: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("sync.lua")));
 pub(super) static LEASE: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("lease.lua")));
@@ -33,4 +35,36 @@ fn call(command: &str, script: &str, keys: &[&str]) -> Cmd {
     let mut call = redis::cmd(command);
     call.arg(script).arg(keys.len()).arg(keys);
     call
+}
+
+/// What `sync.lua` answers: epoch, the number told and the newest, base, microseconds, and hashes each followed by its number.
+pub(super) fn read_news(reply: Value, next: u128) -> Option<News> {
+    let Value::Array(parts) = reply else { return None };
+    let [epoch, seq, newest, base, micros, Value::Array(floors)] = &parts[..] else { return None };
+    let floors = floors.chunks(2).map(|pair| match pair {
+        [Value::BulkString(hash), seq] => Some((u64::from_be_bytes(hash[..].try_into().ok()?), number(seq)?)),
+        _ => None,
+    });
+    let epoch = u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?;
+    let seq = number(seq)?;
+    Some(News {
+        epoch,
+        begun: epoch == next,
+        seq,
+        more: seq < number(newest)?,
+        base: number(base)?,
+        floors: floors.collect::<Option<_>>()?,
+        now: number(micros)?.checked_mul(1000)?,
+    })
+}
+
+fn number(value: &Value) -> Option<u64> {
+    text(value)?.parse().ok()
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
 }
