@@ -69,7 +69,7 @@ pub struct Builder {
     potential: bool,
     readable: Vec<Readable>,
     shared: Option<SharedTier>,
-    /// What the application is to be told of its configuration.
+    /// A remark on the configuration, reported once the cache is built.
     report: Option<Error>,
 }
 
@@ -308,7 +308,7 @@ impl Builder {
         self
     }
 
-    /// Something about the configuration that is no error, and told once the cache can tell it.
+    /// Adds a remark on the configuration that is no error.
     pub(crate) fn report_once_built(mut self, report: Error) -> Builder {
         self.report = Some(report);
         self

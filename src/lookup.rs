@@ -30,7 +30,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: Identity<'a>,
     /// The key's encoding, which its floor is found by.
     pub(crate) key: &'a [u8],
-    /// What names it in reports: the key, with the query of a page.
+    /// The name of it in reports: the key, with the query of a page.
     pub(crate) named: &'a [u8],
     pub(crate) version: Option<u128>,
     /// The oldest the caller accepts.

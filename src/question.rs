@@ -31,7 +31,7 @@ const KEPT: usize = 16 << 10;
 pub(crate) struct Question {
     bytes: Vec<u8>,
     key: Range<usize>,
-    /// Where that ends which names the result in reports: the key, or the query of a page behind it.
+    /// The end of the part that names the result in reports: of the key, or of the query of a page behind it.
     named: usize,
     version: Option<u128>,
     ttl: Nanos,
@@ -156,7 +156,7 @@ impl Question {
         &self.bytes[self.key.clone()]
     }
 
-    /// What names the result in reports.
+    /// The part of the identity that names the result in reports.
     pub(crate) fn named(&self) -> &[u8] {
         &self.bytes[self.key.start..self.named]
     }

@@ -1,7 +1,6 @@
 //! Telling the application of failures that fail no page.
 //!
-//! An application that gave nothing to be told with, and has no `tracing` subscriber, finds them on stderr: see
-//! `report/console.rs`.
+//! Without `on_error` and without a `tracing` subscriber they are lines on stderr: see `report/console.rs`.
 
 mod console;
 

@@ -164,7 +164,7 @@ fn host(given: &str) -> Result<String, Error> {
     if is_v6(host) || !host.is_empty() && host.chars().all(named) {
         return Ok(host.to_owned());
     }
-    // What stands before an `@` may be a password.
+    // The text before an `@` may be a password.
     let quoted = if given.contains('@') { String::new() } else { format!(" {given:?}") };
     Err(refusal(&format!(
         "redis_host{quoted} is neither a host name nor an IP address; a port belongs into redis_port, a login into \

@@ -70,7 +70,7 @@ fn edits(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-/// What the application is told of variables that are ignored.
+/// The report of variables that are ignored.
 pub(super) fn report(unknown: &[String]) -> Option<Error> {
     let subject = match unknown {
         [] => return None,

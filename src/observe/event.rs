@@ -1,4 +1,4 @@
-//! What happens, as events. Who is told of them is `subscription.rs`.
+//! Events of the cache. Subscriptions to them are in `subscription.rs`.
 
 use std::fmt;
 use std::sync::Arc;

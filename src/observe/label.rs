@@ -302,7 +302,7 @@ impl Label {
     }
 }
 
-/// What a miss counts as.
+/// The counts that a miss is added to.
 fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = Rare> {
     let first = matches!(reason, MissReason::Cold | MissReason::OtherVariant);
     std::iter::once(Rare::Misses).chain(first.then_some(Rare::FirstMisses))

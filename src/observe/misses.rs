@@ -31,7 +31,7 @@ pub struct Miss {
     key: Key,
 }
 
-/// An encoded key, or the beginning of a long one. Nobody sees it who did not ask for its text.
+/// An encoded key, or the beginning of a long one. `Debug` does not show it, because it may be private.
 #[derive(Clone, PartialEq, Eq)]
 struct Key(Box<[u8]>);
 

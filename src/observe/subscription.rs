@@ -1,4 +1,4 @@
-//! Who is told of events.
+//! Subscriptions to events.
 //!
 //! Each subscription has a queue of its own, which the cache never waits for: when it is full the oldest event goes.
 //! Without a subscription no event is made.
@@ -17,16 +17,16 @@ use crate::clock::FAR;
 /// Events a subscription holds.
 const QUEUED: usize = 4096;
 
-/// What a subscription is told of.
+/// The events that a subscription receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// What changes the cache.
+    /// Changes of the cache.
     Changes,
     /// Each look-up as well.
     Lookups,
 }
 
-/// Everybody who wants to be told.
+/// The subscriptions of a cache.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     queues: RwLock<Vec<(Interest, Weak<Queue>)>>,
@@ -61,13 +61,13 @@ impl Subscribers {
         }
     }
 
-    /// The cache is gone: those who wait are told so.
+    /// The cache is gone: subscribers that wait for an event are woken.
     pub(crate) fn close(&self) {
         self.concerned(Interest::Changes).into_iter().for_each(|queue| queue.close());
     }
 
-    /// Who is told of something. Nothing is locked while they are woken: whoever is may subscribe to more there and
-    /// then, or drop what he has.
+    /// The queues that receive an event. Nothing is locked while their subscribers are woken, because a waker may
+    /// subscribe, or drop a subscription.
     fn concerned(&self, interest: Interest) -> Vec<Arc<Queue>> {
         let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
         let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);

@@ -12,7 +12,7 @@ const MINUTE: Nanos = 60_000_000_000;
 /// Kinds of failures remembered; beyond, the one that was printed first is forgotten.
 const KINDS: usize = 64;
 
-/// What the first line of a cache says beside the failure.
+/// The end of the first line of a cache.
 const INSTEAD: &str = " (`Builder::on_error`, or the feature `tracing` and a subscriber, take these reports instead)";
 
 pub(super) struct Console {
@@ -31,8 +31,8 @@ struct Printed {
 }
 
 impl Printed {
-    /// What is wrong with the configuration is told once, so that another message is another failure. Others come again,
-    /// and their messages differ in small things.
+    /// A fault of the configuration is reported once, so that each message is a kind of its own. Other failures come
+    /// again, and the messages of one kind differ in details.
     fn is_like(&self, error: &Error, message: &str) -> bool {
         self.kind == error.kind() && (self.kind != ErrorKind::Config || self.message == message)
     }
@@ -45,7 +45,7 @@ impl Console {
 
     pub(super) fn print(&self, error: &Error) {
         if let Some(line) = self.line(error) {
-            // With a stderr that takes nothing there is nobody to tell; the failure was counted.
+            // A closed stderr is no reason to fail; the failure itself was counted.
             let _ = io::stderr().lock().write_all(line.as_bytes());
         }
     }
@@ -79,7 +79,7 @@ impl Console {
     }
 }
 
-/// What to do, where the message does not say it.
+/// Advice for the operator, where the message gives none.
 fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Store => {

@@ -116,7 +116,7 @@ async fn another_node_is_told_of_and_the_echo_of_this_one_is_not() {
     }
     let app = app(Dashboard::new(&here));
     let events = here.subscribe();
-    // What this node invalidated is confirmed, so that its echo was heard.
+    // The own invalidations are confirmed, so that their echo was heard.
     here.invalidate_tag("ours").await.unwrap();
     here.clear().await.unwrap();
     there.invalidate_tag("theirs").await.unwrap();
@@ -156,7 +156,7 @@ async fn pages_of_one_path_are_told_apart_by_their_queries() {
     // A page was never stored before; it is no variant of another one.
     let reasons = cache.miss_reasons();
     assert_eq!((reasons.get("cold"), reasons.get("other-variant")), (Some(&31), None), "{reasons:?}");
-    // What a miss shows leads to its entry.
+    // The link of a miss leads to its entry.
     let misses = get(&hidden, "/cache/misses").await.text;
     let link = misses.split("entries?by=key&amp;q=").nth(1).unwrap().split('"').next().unwrap();
     assert!(!rows(&get(&hidden, &format!("/cache/entries?by=key&q={link}")).await.text).is_empty());
@@ -219,7 +219,7 @@ async fn a_cold_start_is_no_reason_to_warn() {
     for key in 0..500 {
         look_up(&cache, key, Options::default());
     }
-    // Nor are variants that nobody asked for before.
+    // Nor are variants that were not asked for before.
     for visitor in 0..100 {
         look_up(&cache, 1, Options::default().vary(visitor));
     }

@@ -26,7 +26,7 @@ fn complain(cache: &FragmentCache, times: usize) {
     }
 }
 
-/// What the processes do whose stderr is read.
+/// The scenes, each run by a process whose stderr is read.
 #[test]
 fn child() {
     let clock = ManualClock::new();
@@ -75,7 +75,7 @@ fn child() {
             drop(minijinja_cache::CacheConfig::from_variables("CACHE_", variables).unwrap().build().unwrap());
         }
         Ok("closed") => {
-            // Nobody takes what is printed.
+            // Stderr is closed.
             complain(&of(builder()), 2);
             println!("went on");
         }
@@ -136,7 +136,7 @@ fn a_variable_that_is_ignored_is_told_of() {
 
 #[cfg(unix)]
 #[test]
-fn a_stderr_that_takes_nothing_harms_nobody() {
+fn a_closed_stderr_fails_nothing() {
     use std::process::Stdio;
     let mut run = Command::new("sh");
     run.arg("-c").arg("exec \"$0\" --exact console::child --nocapture 2>&-").arg(std::env::current_exe().unwrap());

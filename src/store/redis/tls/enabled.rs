@@ -87,7 +87,7 @@ impl Write for Session {
     }
 }
 
-/// What rustls says in a name of its own, said so that an operator knows what to do.
+/// The errors of rustls that give a name and no reason, in words that an operator can act on.
 fn in_words(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     let words = match cause {
