@@ -81,6 +81,8 @@ struct Namespaces<'a, 's> {
     region: Vec<usize>,
     calls: Vec<Call<'s>>,
     calls_of: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
+    /// Names whose assignment in a region was followed: it leads to the same place each time.
+    followed: HashSet<(&'s str, usize), ahash::RandomState>,
     known: HashSet<(usize, Effect<'s>), ahash::RandomState>,
     pending: Vec<(usize, Effect<'s>)>,
     refused: Vec<Refused>,
@@ -100,6 +102,7 @@ impl<'a, 's> Namespaces<'a, 's> {
             region: Vec::with_capacity(outline.understood),
             calls,
             calls_of,
+            followed: HashSet::default(),
             known: HashSet::default(),
             pending: Vec::new(),
             refused: Vec::new(),
@@ -179,10 +182,9 @@ impl<'a, 's> Namespaces<'a, 's> {
 
     /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
     fn follow(&mut self, name: &'s str, from: usize, cause: Cause<'s>) {
-        let mut seen = HashSet::new();
         let mut pending = vec![(name, from)];
         while let Some((name, from)) = pending.pop() {
-            if !seen.insert((name, from)) {
+            if !self.followed.insert((name, from)) {
                 continue;
             }
             let mut region = from;

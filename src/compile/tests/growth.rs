@@ -81,6 +81,10 @@ fn branches_and_calls_are_compiled_in_linear_time() {
         let first = "{% macro m0(n) %}{% set n.c = 1 %}{% endmacro %}";
         format!("{first}{macros}{BODY}{{% set ns = namespace() %}}{{{{ m{count}(ns) }}}}{END}")
     });
+    grows_with_its_length("names of one namespace", |count| {
+        let names = chain(count, |at| format!("{{% set n{at} = n{} %}}{{% set n{at}.a = 1 %}}", at - 1));
+        format!("{BODY}{{% set n0 = namespace() %}}{names}{END}")
+    });
     grows_with_its_length("names of one caller", |count| {
         let names = chain(count, |at| format!("{{% set c{at} = c{} %}}", at - 1));
         format!("{{% macro box() %}}{{% set c0 = caller %}}{names}{{{{ c{count}() }}}}{{% endmacro %}}{BODY}x{END}")
