@@ -8,6 +8,7 @@
 
 mod analyze;
 mod blocks;
+mod captured;
 mod expr;
 mod lex;
 mod lower;
@@ -22,5 +23,6 @@ mod tag;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
+pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
 pub(crate) use reads::{CALLED, reads};
 pub(crate) use rewrite::{Block, Extends, Rewritten, measured, rewrite};

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::{AutoEscape, Value};
@@ -14,6 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use crate::builder::Settings;
 use crate::cache::Namespace;
 use crate::clock::Nanos;
+use crate::declared::{Declared, Names};
 use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
 use crate::lookup::Wanted;
@@ -38,6 +40,9 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
+    namespace: u64,
+    /// The tags that the caller declares.
+    names: Names,
 }
 
 impl Question {
@@ -48,7 +53,18 @@ impl Question {
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question { bytes, key: 0..0, version: None, ttl: 0, shareable: true, lease: None, waits: true, steady: true }
+        Question {
+            bytes,
+            key: 0..0,
+            version: None,
+            ttl: 0,
+            shareable: true,
+            lease: None,
+            waits: true,
+            steady: true,
+            namespace: namespace.id,
+            names: Names::NONE,
+        }
     }
 
     /// The part of a partial's identity before its key.
@@ -131,6 +147,11 @@ impl Question {
         self.waits = false;
     }
 
+    /// Declares tags of the namespace: for this caller, what was invalidated by one of them is no answer.
+    pub(crate) fn declare(&mut self, names: Names) {
+        self.names = names;
+    }
+
     pub(crate) fn key(&self) -> &[u8] {
         &self.bytes[self.key.clone()]
     }
@@ -149,8 +170,14 @@ impl Question {
             lease: self.lease,
             waits: self.waits,
             steady: self.steady,
+            declared: Declared::new(&self.names, self.namespace),
             takes: None,
         }
+    }
+
+    /// The same for a caller that declares these tags.
+    pub(crate) fn wanted_with<'a>(&'a self, tags: &'a [Arc<str>]) -> Wanted<'a> {
+        Wanted { declared: Declared::given(tags, self.namespace), ..self.wanted() }
     }
 
     fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>) -> Result<(), KeyError> {

@@ -12,7 +12,7 @@ use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lookup::Lookup;
-use crate::observe::{Bypass, marked};
+use crate::observe::{Bypass, Printed, is_captured, marked, unmarked};
 use crate::question::Question;
 use crate::record::FOREVER;
 
@@ -111,33 +111,42 @@ impl Binding {
             (true, _) => None,
         };
         question.lifetime(ttl, &self.cache.inner.settings);
-        let wanted = question.wanted();
+        let wanted = question.wanted_with(&prepared.tags);
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             let mark = self.cache.inner.take_mark();
-            return Ok(marked(render_partial(state.env(), &template, context)?, mark));
+            let text = render_partial(state.env(), &template, context)?;
+            return Ok(self.printed(state, text, mark));
         }
         match self.cache.lookup(&wanted, &mut asker) {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                let text = self.cache.inner.marked_hit(text);
-                match self.cache.verify(&wanted, &mut asker, began) {
-                    None => Ok(text),
-                    Some(verifying) => {
-                        Ok(verify_text(text, verifying, || render_partial(state.env(), &template, context)))
-                    }
-                }
+                let mark = self.cache.inner.take_mark();
+                let text = match self.cache.verify(&wanted, &mut asker, began) {
+                    None => text,
+                    Some(verifying) => verify_text(text, verifying, || render_partial(state.env(), &template, context)),
+                };
+                Ok(self.printed(state, text, mark))
             }
             Lookup::Hit(_) => render_partial(state.env(), &template, context),
             Lookup::Compute(mut work) => {
-                self.cache.prepare(&mut work, &prepared);
+                work.set_grace(prepared.stale, prepared.stale);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
                 let text = render_partial(state.env(), &template, context)?;
                 let mark = work.mark();
-                Ok(work.finish_text(text).marked(mark).into())
+                let text = work.finish_text(text).into_value();
+                Ok(self.printed(state, text, mark))
             }
         }
+    }
+
+    /// A partial as it is given to its template, which may read it unless it prints all of them.
+    fn printed(&self, state: &mut State<'_, '_>, text: Value, mark: Option<u64>) -> Value {
+        if !self.cache.inner.observers.collectors.have_marked() {
+            return text;
+        }
+        if is_captured(state, Printed::Partial) { unmarked(&text) } else { marked(text, mark) }
     }
 }
 

@@ -5,6 +5,7 @@ mod block;
 mod config;
 mod contract;
 mod data;
+mod declared;
 mod environments;
 mod events;
 mod explain;
