@@ -13,6 +13,7 @@
 mod analyze;
 mod blocks;
 mod calls;
+mod captured;
 mod components;
 mod deferred;
 mod digest;
@@ -40,6 +41,7 @@ mod tag;
 mod tests;
 mod visits;
 
+pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
 pub(crate) use deferred::lowered;
 pub(crate) use layout::Layout;
 pub(crate) use mark::{marked, trap};

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use crate::entry::{Body, Entry};
+use crate::entry::Entry;
 use crate::floors::Stamp;
 
 /// Entries per thread and cache.
@@ -84,8 +84,7 @@ pub(crate) fn look<R>(
 /// Keeps an entry that was admitted when the sequence stood at `admitted_at`.
 pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stamp) {
     // What an address varies by can come to be more while it is valid, which other threads would not see.
-    let direction = matches!(&entry.body, Body::Page(page) if page.is_direction());
-    if direction {
+    if entry.is_direction() {
         return;
     }
     // The thread may be ending; then there is nothing to keep for.

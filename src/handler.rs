@@ -9,7 +9,6 @@ mod verify;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use minijinja::{AutoEscape, Environment, Value};
@@ -74,17 +73,17 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        let wanted = question.wanted();
+        let wanted = question.wanted_with(&options.tags);
         match self.lookup(&wanted, &mut handler) {
             Lookup::Hit(found) => Ok(match self.verify(&wanted, &mut handler, found.began) {
                 None => text_of(found.body),
                 Some(verifying) => {
                     let load = || load().map(|text| text_value(text.into(), markup));
-                    Fragment::new(verify_text(text_of(found.body).into(), verifying, load))
+                    Fragment::new(verify_text(text_of(found.body).into_value(), verifying, load))
                 }
             }),
             Lookup::Compute(mut work) => {
-                self.prepare(&mut work, &options);
+                work.set_grace(options.stale, options.stale);
                 work.enter();
                 let text = load()?;
                 Ok(work.finish_text(text_value(text.into(), markup)))
@@ -116,16 +115,16 @@ impl FragmentCache {
             let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
                 return Ok(Fragment::new(text_value(load.await?.into(), markup)));
             };
-            let wanted = question.wanted();
+            let wanted = question.wanted_with(&options.tags);
             match self.lookup_async(&wanted, &mut handler).await {
                 Lookup::Hit(found) => {
                     let cached = text_of(found.body);
                     let Some(verifying) = self.verify(&wanted, &mut handler, found.began) else { return Ok(cached) };
                     let load = async { load.await.map(|text| text_value(text.into(), markup)) };
-                    Ok(Fragment::new(verify_text_async(cached.into(), verifying, load).await))
+                    Ok(Fragment::new(verify_text_async(cached.into_value(), verifying, load).await))
                 }
                 Lookup::Compute(mut work) => {
-                    self.prepare(&mut work, &options);
+                    work.set_grace(options.stale, options.stale);
                     let text = Inside { work: &mut work, future: pin!(load) }.await?;
                     Ok(work.finish_text(text_value(text.into(), markup)))
                 }
@@ -161,7 +160,7 @@ impl FragmentCache {
             return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, &self.inner.settings);
-        let wanted = question.wanted();
+        let wanted = question.wanted_with(&options.tags);
         match self.lookup(&wanted, &mut asker) {
             Lookup::Hit(found) => {
                 let cached = self.inner.marked_fragment(text_of(found.body));
@@ -169,12 +168,12 @@ impl FragmentCache {
                     None => cached,
                     Some(verifying) => {
                         let render = || render_partial(&self.inner, env, template, context.into());
-                        Fragment::new(verify_text(cached.into(), verifying, render))
+                        Fragment::new(verify_text(cached.into_value(), verifying, render))
                     }
                 })
             }
             Lookup::Compute(mut work) => {
-                self.prepare(&mut work, &options);
+                work.set_grace(options.stale, options.stale);
                 self.depend_by_name(&mut work, environment, template);
                 work.enter();
                 let text = render_partial(&self.inner, env, template, context.into())?;
@@ -218,16 +217,6 @@ impl FragmentCache {
             called: Called::Name("(prefetched)"),
         };
         shared.prefetch(&self.inner, &wanted, handler).await
-    }
-
-    /// What every computation depends on by its options.
-    pub(crate) fn prepare(&self, work: &mut Work, options: &Options) {
-        work.set_grace(options.stale, options.stale);
-        work.note(|record| {
-            for tag in &options.tags {
-                record.tag(self.tag(Arc::clone(tag)));
-            }
-        });
     }
 
     /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of

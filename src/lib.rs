@@ -25,6 +25,7 @@ mod context;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod debug;
+mod declared;
 mod entry;
 mod environment;
 mod error;
@@ -52,6 +53,8 @@ mod key;
 mod lazy;
 mod loader;
 mod lookup;
+#[cfg(doctest)]
+mod must_use;
 mod names;
 mod observe;
 mod options;
@@ -92,6 +95,7 @@ mod trace;
 mod ttl;
 #[cfg(feature = "watch")]
 mod watch;
+mod weight;
 mod work;
 
 pub use builder::Builder;

@@ -15,6 +15,7 @@ use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{FAR, Nanos};
 use crate::context;
+use crate::declared::Declared;
 use crate::entry::{Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
@@ -43,6 +44,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) waits: bool,
     /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
     pub(crate) steady: bool,
+    /// The tags that count for the caller beside those of the entry.
+    pub(crate) declared: Declared<'a>,
     /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
     pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
@@ -98,11 +101,13 @@ impl Wanted<'_> {
     }
 
     /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
-    /// and other nodes' invalidations are accounted for only as far as the entry was known to have survived them.
+    /// depends on the tags declared here, and other nodes' invalidations are accounted for only as far as the entry was
+    /// known to have survived them.
     #[inline]
     fn tell_enclosing(&self, entry: &Entry, as_of: impl FnOnce() -> Nanos) {
         context::gather(|record| {
             record.absorb(&entry.record);
+            self.declared.tags().for_each(|tag| record.tag(tag));
             let ends = entry.record.begin.at.saturating_add(self.ttl);
             record.expires = record.expires.min(ends);
             record.grace_ends = record.grace_ends.min(ends.saturating_add(entry.stale));
@@ -249,9 +254,8 @@ impl FragmentCache {
             asks: inner.shared.as_ref().is_some_and(|shared| shared.asks(wanted)),
         };
         let admits = |begin: Begin| {
-            begin != Begin::UNSEEN
-                && inner.vouches(begin.at, origin.arrived)
-                && inner.floors.admit(begin.stamp, origin.tags.iter().copied())
+            let tags = origin.tags.iter().copied().chain(wanted.declared.hashes());
+            begin != Begin::UNSEEN && inner.vouches(begin.at, origin.arrived) && inner.floors.admit(begin.stamp, tags)
         };
         inner.flights.board(&passenger, admits)
     }

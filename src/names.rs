@@ -5,6 +5,10 @@
 pub(crate) const MISS: &str = "_fragment.miss";
 /// Test: the same, with a computed lifetime, a condition, a version or variants.
 pub(crate) const MISS_WITH: &str = "_fragment.miss_with";
+/// Test: as [`MISS`], of a block that declares tags.
+pub(crate) const MISS_TAGGED: &str = "_fragment.miss_tagged";
+/// Test: as [`MISS_WITH`], of a block that declares tags.
+pub(crate) const MISS_WITH_TAGGED: &str = "_fragment.miss_with_tagged";
 /// Filter: opens the fragment whose body is rendered next.
 pub(crate) const OPEN: &str = "_fragment.open";
 /// Filter: takes the rendered body.

@@ -3,6 +3,7 @@
 //! Each outcome is told here once, and from here to all who want to know. A hit counts itself under its fragment, which
 //! is all it costs while nobody listens.
 
+mod captured;
 mod departures;
 #[cfg(feature = "dashboard")]
 mod entries;
@@ -26,6 +27,7 @@ use std::time::Instant;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+pub(crate) use self::captured::{Printed, is_captured};
 pub(crate) use self::departures::Departures;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::entries::Facts;
@@ -38,7 +40,7 @@ pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
 #[cfg(feature = "debug")]
 pub(crate) use self::mark::MARKS;
-pub(crate) use self::mark::marked;
+pub(crate) use self::mark::{marked, readable, unmarked};
 pub use self::misses::Miss;
 use self::misses::Recent;
 pub(crate) use self::past::{Fate, Past};

@@ -22,6 +22,7 @@ use crate::record::FOREVER;
 /// # let _ = options;
 /// ```
 #[derive(Clone, Default)]
+#[must_use]
 pub struct Options {
     pub(crate) ttl: Option<Nanos>,
     pub(crate) stale: Nanos,
@@ -46,7 +47,6 @@ impl Options {
     }
 
     /// Declares the text to be markup: a template prints it without escaping it again.
-    #[must_use]
     pub fn markup(mut self) -> Options {
         self.markup = true;
         self
@@ -54,14 +54,12 @@ impl Options {
 
     /// Adds a tag: [`FragmentCache::invalidate_tag`](crate::FragmentCache::invalidate_tag) of it invalidates the
     /// result.
-    #[must_use]
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Options {
         self.tags.push(tag.into());
         self
     }
 
     /// Adds several tags.
-    #[must_use]
     pub fn tags<T: Into<Arc<str>>>(mut self, tags: impl IntoIterator<Item = T>) -> Options {
         self.tags.extend(tags.into_iter().map(Into::into));
         self
@@ -69,7 +67,6 @@ impl Options {
 
     /// Tells variants of one key apart: language, currency, role. Several calls add up. Invalidating the key
     /// reaches all variants.
-    #[must_use]
     pub fn vary(mut self, value: impl Serialize) -> Options {
         let encoded = key::encode_handler_qualifier(&value, &mut self.vary);
         self.refuse(encoded);
@@ -77,7 +74,6 @@ impl Options {
     }
 
     /// The version of what is computed: an entry of another version is a miss, and is overwritten.
-    #[must_use]
     pub fn version(mut self, version: impl Serialize) -> Options {
         let mut bytes = Vec::new();
         let encoded = key::encode_handler_qualifier(&version, &mut bytes);
@@ -88,7 +84,6 @@ impl Options {
 
     /// The grace in which an expired entry may still be served: to those who would otherwise wait, while one computes
     /// it anew. What was invalidated is not served, and what contains an expired entry is not stored. None by default.
-    #[must_use]
     pub fn stale(mut self, grace: Duration) -> Options {
         self.stale = nanos(grace);
         self
@@ -97,14 +92,12 @@ impl Options {
     /// Lets one of all nodes that share a store compute this, and the others wait for it at most so long; see
     /// [`SharedTier::lease`](crate::SharedTier::lease).
     #[cfg(feature = "shared")]
-    #[must_use]
     pub fn lease(mut self, span: Duration) -> Options {
         self.lease = (!span.is_zero()).then_some(span.min(crate::shared::LONGEST_LEASE));
         self
     }
 
     /// A name for statistics and reports, in place of where the call stands. One for all keys: there are at most 512.
-    #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
         self.label = Some(label.into());
         self

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::hole::Call;
+use crate::weight::allocated;
 
 /// What is stored under the identity of a page.
 #[derive(Debug)]
@@ -109,27 +110,47 @@ impl Page {
         self.stored().map_or(0, |stored| stored.stale.longest())
     }
 
-    /// Approximate bytes in memory.
+    /// Bytes of the response: its body, and the names and values of its header fields.
+    pub(crate) fn len(&self) -> usize {
+        let Some(stored) = self.stored() else { return 0 };
+        let fields: usize = stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        fields + stored.body.iter().map(Piece::len).sum::<usize>()
+    }
+
+    /// Bytes it takes beside the struct itself.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Page::Varies(names) => names.iter().map(|name| name.as_str().len() + size_of::<HeaderName>()).sum(),
+            Page::Varies(names) => {
+                let own: usize = names.iter().map(|name| allocated(name.as_str().len())).sum();
+                own + allocated(names.capacity() * size_of::<HeaderName>())
+            }
             Page::Response(stored) => {
-                let headers: usize =
-                    stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_OVERHEAD).sum();
-                let body: usize = stored.body.iter().map(|piece| piece.weight() + size_of::<Piece>()).sum();
-                headers + body + size_of::<Stored>()
+                let values: usize = stored.headers.values().map(|value| allocated(value.len()) + COUNTERS).sum();
+                let body: usize = stored.body.iter().map(Piece::weight).sum();
+                let pieces = allocated(stored.body.capacity() * size_of::<Piece>());
+                allocated(stored.headers.capacity() * FIELD) + values + body + pieces
             }
         }
     }
 }
 
-/// What a header map keeps per field beside name and value.
-const ENTRY_OVERHEAD: usize = 96;
+/// What a header map keeps per field it has room for.
+const FIELD: usize = 112;
+
+/// What bytes keep beside themselves once a response was made of them.
+const COUNTERS: usize = 32;
 
 impl Piece {
-    fn weight(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Piece::Text(bytes) => bytes.len(),
+            Piece::Hole(call) => call.weight(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Piece::Text(bytes) => allocated(bytes.len()) + COUNTERS,
             Piece::Hole(call) => call.weight(),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::{AutoEscape, Value};
@@ -14,6 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use crate::builder::Settings;
 use crate::cache::Namespace;
 use crate::clock::Nanos;
+use crate::declared::{Declared, Names};
 use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
 use crate::lookup::Wanted;
@@ -40,6 +42,9 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
+    namespace: u64,
+    /// The tags that the caller declares.
+    names: Names,
 }
 
 impl Question {
@@ -60,6 +65,8 @@ impl Question {
             lease: None,
             waits: true,
             steady: true,
+            namespace: namespace.id,
+            names: Names::NONE,
         }
     }
 
@@ -152,6 +159,11 @@ impl Question {
         self.waits = false;
     }
 
+    /// Declares tags of the namespace: for this caller, what was invalidated by one of them is no answer.
+    pub(crate) fn declare(&mut self, names: Names) {
+        self.names = names;
+    }
+
     pub(crate) fn key(&self) -> &[u8] {
         &self.bytes[self.key.clone()]
     }
@@ -176,8 +188,14 @@ impl Question {
             lease: self.lease,
             waits: self.waits,
             steady: self.steady,
+            declared: Declared::new(&self.names, self.namespace),
             takes: None,
         }
+    }
+
+    /// The same for a caller that declares these tags.
+    pub(crate) fn wanted_with<'a>(&'a self, tags: &'a [Arc<str>]) -> Wanted<'a> {
+        Wanted { declared: Declared::given(tags, self.namespace), ..self.wanted() }
     }
 
     /// Notes where the key is: up to the end that `encode` returns.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::clock::Nanos;
 use crate::floors::{Floor, Floors, Stamp, TagHash};
 use crate::templates::Template;
+use crate::weight::{allocated, shared};
 
 /// No expiry by time.
 pub(crate) const FOREVER: Nanos = Nanos::MAX;
@@ -190,6 +191,12 @@ impl Record {
         &self.dependencies
     }
 
+    /// Whether a tag is among its own.
+    pub(crate) fn has(&self, tag: TagHash) -> bool {
+        // In order, so those of one hash follow one another.
+        self.tags.binary_search_by_key(&tag, |own| own.hash).is_ok()
+    }
+
     /// Whether no invalidation since it began concerns it.
     pub(crate) fn admitted(&self, floors: &Floors) -> bool {
         floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.hash))
@@ -201,9 +208,10 @@ impl Record {
         self.dependencies.iter().all(|dependency| dependency.template.still(dependency.seen))
     }
 
-    /// Approximate bytes beside the struct itself.
+    /// Bytes it takes beside the struct itself. Templates are shared by all that was made from them.
     pub(crate) fn weight(&self) -> usize {
-        let names: usize = self.tags.iter().filter_map(|tag| tag.name.as_ref()).map(|name| name.len()).sum();
-        names + size_of_val(self.tags.as_slice()) + size_of_val(self.dependencies.as_slice())
+        let names: usize = self.tags.iter().filter_map(|tag| tag.name.as_ref()).map(|name| shared(name.len())).sum();
+        let lists = [self.tags.capacity() * size_of::<Tag>(), self.dependencies.capacity() * size_of::<Dependency>()];
+        names + lists.into_iter().map(allocated).sum::<usize>()
     }
 }

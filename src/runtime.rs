@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-use self::arguments::{block_options, foreign_call, in_block, literal_ttl, positional_ttl};
+use self::arguments::{block_options, declared_tags, foreign_call, in_block, literal_ttl, positional_ttl};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
 use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
@@ -34,7 +34,7 @@ use crate::lazy;
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
-use crate::observe::{Bypass, Verifying, marked};
+use crate::observe::{Bypass, Printed, Verifying, is_captured, marked};
 use crate::question::Question;
 use crate::spelling::Form;
 use crate::work::Work;
@@ -111,9 +111,16 @@ impl FragmentCache {
             move |state: &mut State<'_, '_>, args: &[Value], options: Kwargs| f(&binding, state, args, &options)
         };
         let (miss, miss_with) = (binding.clone(), binding.clone());
-        env.add_test(names::MISS, move |state: &mut State<'_, '_>, args: &[Value]| miss.miss(state, args));
+        env.add_test(names::MISS, move |state: &mut State<'_, '_>, args: &[Value]| miss.miss::<false>(state, args));
         env.add_test(names::MISS_WITH, move |state: &mut State<'_, '_>, args: &[Value]| {
-            miss_with.miss_with(state, args)
+            miss_with.miss_with::<false>(state, args)
+        });
+        let (tagged, tagged_with) = (binding.clone(), binding.clone());
+        env.add_test(names::MISS_TAGGED, move |state: &mut State<'_, '_>, args: &[Value]| {
+            tagged.miss::<true>(state, args)
+        });
+        env.add_test(names::MISS_WITH_TAGGED, move |state: &mut State<'_, '_>, args: &[Value]| {
+            tagged_with.miss_with::<true>(state, args)
         });
         env.add_filter(names::OPEN, with_options(Binding::open));
         env.add_filter(names::STORE, store);
@@ -169,26 +176,32 @@ pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64
 
 impl Binding {
     /// `KEY is _fragment.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
-    /// lifetime, and the key's other operands.
-    fn miss(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
+    /// lifetime, the key's other operands, and the tags where there are any.
+    fn miss<const TAGGED: bool>(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, rest @ ..] = args else { return Err(foreign_call(names::MISS)) };
         let Some(ttl) = literal_ttl(ttl) else { return Err(foreign_call(names::MISS)) };
+        let Some((tags, rest)) = split_tags::<TAGGED>(rest) else { return Err(foreign_call(names::MISS)) };
         let (mut question, site) = self.question(state, site)?;
         if let Err(reason) = self.key(state, &mut question, key, rest) {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
+        let bypass = (ttl == Some(0)).then_some(Bypass::Lifetime);
+        if let Err(message) = declare(&mut question, tags, bypass) {
+            return Ok(self.refuse(state, message));
+        }
         question.lifetime(ttl, &self.cache.inner.settings);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
-        let missed = self.ask(state, &question, site, (ttl == Some(0)).then_some(Bypass::Lifetime));
+        let missed = self.ask(state, &question, site, bypass);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
         Ok(missed)
     }
 
     /// The same with what few blocks have: a computed lifetime, a condition, a version, variants.
-    fn miss_with(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
+    fn miss_with<const TAGGED: bool>(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, literal, condition, version, vary, rest @ ..] = args else {
             return Err(foreign_call(names::MISS_WITH));
         };
+        let Some((tags, rest)) = split_tags::<TAGGED>(rest) else { return Err(foreign_call(names::MISS_WITH)) };
         let (mut question, site) = self.question(state, site)?;
         if let Err(reason) = self.key(state, &mut question, key, rest) {
             return Ok(self.refuse(state, format!("the key {reason}")));
@@ -216,6 +229,9 @@ impl Binding {
             true => (ttl == Some(0)).then_some(Bypass::Lifetime),
             false => Some(Bypass::Condition),
         };
+        if let Err(message) = declare(&mut question, tags, bypass) {
+            return Ok(self.refuse(state, message));
+        }
         question.lifetime(ttl, &self.cache.inner.settings);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
         let missed = self.ask(state, &question, site, bypass);
@@ -231,29 +247,41 @@ impl Binding {
         }
         let wanted = question.wanted();
         let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
+        let printed = Printed::Block(site);
         let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
-            Next::Bypass(self.cache.inner.take_mark())
+            Next::Bypass(self.mark(state, printed))
         } else {
             match self.cache.lookup(&wanted, &mut asker) {
                 Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
                     match self.cache.verify(&wanted, &mut asker, began) {
                         None => {
-                            context::set_hit(self.cache.inner.marked_hit(text));
+                            context::set_hit(marked(text, self.mark(state, printed)));
                             return false;
                         }
                         Some(verifying) => {
-                            let mark = self.cache.inner.take_mark();
+                            let mark = self.mark(state, printed);
                             Next::Open(Open::Verify(Box::new(Verify { verifying, cached: text, mark })))
                         }
                     }
                 }
                 // Blocks hold texts; an identity of theirs is no other's.
                 Lookup::Hit(_) => Next::Bypass(None),
-                Lookup::Compute(work) => Next::Open(Open::Compute(Box::new(work))),
+                Lookup::Compute(mut work) => {
+                    if work.mark().is_some() && is_captured(state, printed) {
+                        work.unmark();
+                    }
+                    Next::Open(Open::Compute(Box::new(work)))
+                }
             }
         };
         Rendering::of(state, &self.cache.inner).next = Some(next);
         true
+    }
+
+    /// The number to mark by what was just looked up, unless the template can read what is printed here.
+    #[inline]
+    fn mark(&self, state: &mut State<'_, '_>, printed: Printed) -> Option<u64> {
+        self.cache.inner.take_mark().filter(|_| !is_captured(state, printed))
     }
 
     /// Leaves a refusal for `_fragment.open`, which knows what the author wrote.
@@ -285,7 +313,7 @@ impl Binding {
         }
     }
 
-    /// `none|_fragment.open(LINE, KEY TEXT, FLAGS, PARENT, tags=…, stale=…, name=…)`.
+    /// `none|_fragment.open(LINE, KEY TEXT, FLAGS, PARENT, stale=…, name=…)`.
     fn open(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
         let [_, _line, quoted, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
         let source = quoted.as_str().unwrap_or_default();
@@ -307,7 +335,7 @@ impl Binding {
         match &mut open {
             Open::Compute(work) => {
                 options.label.iter().for_each(|name| work.call(name));
-                self.cache.prepare(work, &options);
+                work.set_grace(options.stale, options.stale);
                 self.depend_on_render(work, &Rendering::of(state, &self.cache.inner).imported, parents);
                 work.enter();
             }
@@ -374,6 +402,19 @@ fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
         false => captured.get_attr(name).ok(),
     });
     value.unwrap_or_default()
+}
+
+/// The tags of a block that declares any, which come after the operands of the key.
+fn split_tags<const TAGGED: bool>(args: &[Value]) -> Option<(Option<&Value>, &[Value])> {
+    if TAGGED { args.split_last().map(|(tags, rest)| (Some(tags), rest)) } else { Some((None, args)) }
+}
+
+/// Where the cache is not asked, tags may well be undefined: the condition may be about them.
+fn declare(question: &mut Question, tags: Option<&Value>, bypass: Option<Bypass>) -> Result<(), String> {
+    if let Some(tags) = tags.filter(|_| bypass.is_none()) {
+        question.declare(declared_tags(tags)?);
+    }
+    Ok(())
 }
 
 /// `BODY|_fragment.store(TICKET)`.

@@ -18,6 +18,7 @@ use crate::trace::WeakSpan;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
+#[must_use = "a scope does nothing until something runs in it"]
 pub struct Scope {
     cache: FragmentCache,
     shared: Shared,
@@ -179,7 +180,7 @@ impl<S: Sync> axum_core::extract::FromRequestParts<S> for Scope {
 }
 
 /// A scope entered on this thread; see [`Scope::attach`].
-#[must_use = "the scope is left when this is dropped"]
+#[must_use = "the scope is left when this is dropped; bind it to a variable, `_` does not keep it"]
 #[derive(Debug)]
 pub struct Attached {
     frame: FrameId,

@@ -148,6 +148,11 @@ impl Shared {
         self.core.replica.is_pending(tag)
     }
 
+    /// Whether work with this shared stamp is from after every invalidation of a tag that is known here.
+    pub(crate) fn admits(&self, stamp: Stamp, tag: TagHash) -> bool {
+        self.core.replica.admits(stamp, [tag])
+    }
+
     /// Notes an invalidation made here: before its floor is raised.
     pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
         self.core.replica.invalidate(tag)

@@ -15,6 +15,7 @@ use crate::observe::By;
 use crate::watch::{FileWatch, watch_file};
 
 /// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching.
+#[must_use = "the file is watched until this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct WatchedFile {
     source: Arc<Source>,
     _watch: FileWatch,
@@ -94,7 +95,6 @@ impl FragmentCache {
 
 impl WatchedFile {
     /// Has a change of the file invalidate a tag of the namespace it was watched in, too.
-    #[must_use = "the file is watched until this is dropped"]
     pub fn invalidates(self, tag: impl Into<Arc<str>>) -> WatchedFile {
         let (tag, source) = (tag.into(), &self.source);
         let mut state = source.state();

@@ -81,6 +81,7 @@ pub enum WatchMode {
 }
 
 /// Watches a folder until it is dropped.
+#[must_use = "the folder is watched until this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct Watcher {
     inbox: Arc<Inbox>,
     thread: ThreadId,

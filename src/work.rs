@@ -68,6 +68,7 @@ impl Work {
         }
         let mut record = Record::new(inner.id, origin.begin);
         origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
+        wanted.declared.tags().for_each(|tag| record.tag(tag));
         let leads = lead.is_some();
         let text = !is_of(Kind::Value, wanted.identity.bytes);
         let role = if wanted.is_page() { Role::Page { leads } } else { Role::Fragment { leads, text } };
@@ -144,6 +145,11 @@ impl Work {
     /// The number that its text is to be marked by, if any.
     pub(crate) fn mark(&self) -> Option<u64> {
         self.noted.as_ref().and_then(Noted::mark)
+    }
+
+    /// Has its text printed without marks.
+    pub(crate) fn unmark(&mut self) {
+        self.noted.iter_mut().for_each(Noted::unmark);
     }
 
     /// How long after its expiry the result may be served while somebody computes it anew, and how long it is kept.
@@ -264,17 +270,17 @@ impl Work {
         let inner = &self.inner;
         let fresh = entry.fresh(inner.clock.latest(), self.ttl);
         let valid = entry.record.templates_current() && entry.record.admitted(&inner.floors);
-        let small = u64::from(entry.weight()) <= inner.settings.max_entry_bytes;
+        let small = inner.has_room_for(entry);
         let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
         let rejected = if entry.record.uncacheable {
             Some(Rejection::Uncacheable)
         } else if entry.record.begin == Begin::UNSEEN {
             self.inner.report_unseen_start(&self.subject.label);
             Some(Rejection::StartUnseen)
-        } else if self.lead.is_none() {
-            Some(Rejection::Apart)
         } else if !valid {
             Some(Rejection::Invalidated)
+        } else if self.lead.is_none() {
+            Some(Rejection::Apart)
         } else if !graced {
             Some(Rejection::Expired)
         } else if !small {

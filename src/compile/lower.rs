@@ -16,7 +16,8 @@ use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::visits::visit;
 use crate::names::{
-    CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_WITH, OPEN, STORE, TICKET,
+    CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
+    OPEN, STORE, TICKET,
 };
 use crate::ttl::{Ttl, parse_ttl_value};
 
@@ -98,13 +99,19 @@ impl Lowering<'_, '_> {
         tag.argument(&first.0, &head.key.guards, first.1);
         let conditional = options.when.is_some() || options.unless.is_some();
         let more = conditional || options.version.is_some() || options.vary.is_some();
-        let name = if more || literal.is_none() { MISS_WITH } else { MISS };
+        let all = more || literal.is_none();
+        let name = match (all, options.tags.is_some()) {
+            (false, false) => MISS,
+            (false, true) => MISS_TAGGED,
+            (true, false) => MISS_WITH,
+            (true, true) => MISS_WITH_TAGGED,
+        };
         tag.put(&format!(" is {name}({site}, "));
         match (&literal, &head.ttl) {
             (None, Some(ttl)) => tag.argument(&ttl.range, &[], false),
             (literal, _) => tag.put(&literal_text(literal.unwrap_or(Ttl::Default))),
         }
-        if name == MISS_WITH {
+        if all {
             tag.put(&format!(", {}, ", literal.is_some()));
             tag.gate(options.when.as_ref(), options.unless.as_ref());
             tag.put(", ");
@@ -115,6 +122,10 @@ impl Lowering<'_, '_> {
         for (range, simple) in &rest {
             tag.put(", ");
             tag.argument(range, &head.key.guards, *simple);
+        }
+        if let Some(tags) = &options.tags {
+            tag.put(", ");
+            tag.argument(&tags.range, &tags.guards, false);
         }
         tag.put(")");
         Ok(())
@@ -128,11 +139,10 @@ impl Lowering<'_, '_> {
         let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
         tag.put(&format!("{OPEN}({line}, {key}, {flags}, {parent}"));
         let options = &cached.head.options;
-        for (name, value) in [("tags", &options.tags), ("stale", &options.stale), ("name", &options.name)] {
+        for (name, value) in [("stale", &options.stale), ("name", &options.name)] {
             if let Some(value) = value {
                 tag.put(&format!(", {name}="));
-                let guards = if name == "tags" { &value.guards[..] } else { &[] };
-                tag.argument(&value.range, guards, false);
+                tag.argument(&value.range, &[], false);
             }
         }
         tag.put(")");

@@ -45,7 +45,7 @@ impl FragmentCache {
     {
         let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
-        let wanted = question.wanted();
+        let wanted = question.wanted_with(&options.tags);
         let ended = self.inner.flights.ended(wanted.identity.hash);
         if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
             let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
@@ -59,7 +59,7 @@ impl FragmentCache {
                 None => self.replace(&wanted, &mut handler, false, MissReason::Unreadable),
             },
         };
-        self.prepare(&mut work, &options);
+        work.set_grace(options.stale, options.stale);
         work.enter();
         let value = load()?;
         self.finish_value(work, &value);
@@ -89,7 +89,7 @@ impl FragmentCache {
             let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
                 return load.await;
             };
-            let wanted = question.wanted();
+            let wanted = question.wanted_with(&options.tags);
             let ended = self.inner.flights.ended(wanted.identity.hash);
             if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
                 let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
@@ -107,7 +107,7 @@ impl FragmentCache {
                     None => self.replace(&wanted, &mut handler, true, MissReason::Unreadable),
                 },
             };
-            self.prepare(&mut work, &options);
+            work.set_grace(options.stale, options.stale);
             let value = Inside { work: &mut work, future: pin!(load) }.await?;
             self.finish_value(work, &value);
             Ok(value)

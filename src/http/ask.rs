@@ -16,6 +16,7 @@ use super::cache_status::Skip;
 use super::notice::Noticed;
 use super::policy::{Cookies, Policy, Query};
 use super::vary;
+use crate::declared::Names;
 use crate::identity::Kind;
 use crate::options::Options;
 use crate::question::Question;
@@ -120,6 +121,7 @@ impl Asked {
         if policy.honor_reload {
             question.may_be_replaced();
         }
+        question.declare(Names::Given(policy.tags_of(request)));
         Ok(Asked { question, facts, directives })
     }
 

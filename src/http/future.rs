@@ -13,6 +13,7 @@ use super::body::LayerBody;
 pub(super) type Answer<R, E> = Result<Response<LayerBody<R>>, E>;
 
 /// The answer to a request; ready at once where the cache has it.
+#[must_use = "it does nothing unless it is polled"]
 pub struct CacheFuture<R: Body, E>(State<R, E>);
 
 enum State<R: Body, E> {

@@ -1,7 +1,6 @@
 //! A response that was judged, with what its fragments say: as a page to be stored and shown, or as an answer that is
 //! not to be had whole.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -126,8 +125,6 @@ pub(super) fn verdict(
 /// What a page depends on beside its fragments: what the policy says, and its path.
 fn depend(policy: &Policy, record: &mut Record, seen: &Parts) {
     let cache = &policy.cache;
-    policy.tags.iter().for_each(|tag| record.tag(cache.tag(Arc::clone(tag))));
-    let tags = policy.tags_of.iter().flat_map(|tags| tags(seen));
-    tags.for_each(|tag| record.tag(cache.tag(tag.into())));
+    policy.tags_of(seen).into_iter().for_each(|tag| record.tag(cache.tag(tag)));
     path_tags(policy, seen).for_each(|tag| record.tag(tag));
 }

@@ -125,7 +125,7 @@ impl CacheLayer {
         T: Into<String>,
         I: IntoIterator<Item = T>,
     {
-        self.policy().tags_of.push(Arc::new(move |request| tags(request).into_iter().map(Into::into).collect()));
+        self.policy().tags_by.push(Arc::new(move |request| tags(request).into_iter().map(Into::into).collect()));
         self
     }
 

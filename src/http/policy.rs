@@ -57,7 +57,7 @@ pub(super) struct Policy {
     pub(super) stale_if_error: Duration,
     pub(super) statuses: Vec<(StatusCode, Duration)>,
     pub(super) tags: Vec<Arc<str>>,
-    pub(super) tags_of: Vec<About<Vec<String>>>,
+    pub(super) tags_by: Vec<About<Vec<String>>>,
     pub(super) vary: Vec<HeaderName>,
     /// By name, which is part of the key.
     pub(super) vary_by: Vec<(String, About<String>)>,
@@ -98,7 +98,7 @@ impl Policy {
             stale_if_error: Duration::ZERO,
             statuses: Vec::new(),
             tags: Vec::new(),
-            tags_of: Vec::new(),
+            tags_by: Vec::new(),
             vary: Vec::new(),
             vary_by: Vec::new(),
             path: None,
@@ -122,6 +122,12 @@ impl Policy {
     pub(super) fn handler<'a>(&'a self, request: &'a Parts) -> Handler<'a> {
         let name = self.label.as_deref().or_else(|| route(request)).unwrap_or("(pages)");
         Handler { cache: &self.cache.inner, kind: FragmentKind::Page, called: Called::Name(name) }
+    }
+
+    /// The tags of the page of a request, beside those of its fragments.
+    pub(super) fn tags_of(&self, request: &Parts) -> Vec<Arc<str>> {
+        let by_request = self.tags_by.iter().flat_map(|tags| tags(request)).map(Arc::from);
+        self.tags.iter().cloned().chain(by_request).collect()
     }
 
     /// The request headers that a response of this layer varies by, whatever the handler says.

@@ -6,8 +6,10 @@ use super::Wanted;
 use crate::cache::Inner;
 use crate::clock::Nanos;
 use crate::entry::{Body, Entry, Found};
+use crate::floors::TagHash;
 use crate::front;
 use crate::observe::{Fate, Outcome, Subject};
+use crate::record::Begin;
 
 impl Inner {
     /// Answers from memory: counts the hit and tells what encloses it.
@@ -42,6 +44,7 @@ impl Inner {
             let usable = wanted.steady
                 && wanted.fits(entry, latest)
                 && (*admitted_at == now || entry.record.admitted(&self.floors))
+                && self.admits_declared(entry, wanted)
                 && (believed || self.is_young(entry.record.as_of(), latest));
             *admitted_at = now;
             usable.then(|| answer(entry, latest))
@@ -70,9 +73,14 @@ impl Inner {
 
     /// Keeps an entry in memory, where there is any.
     pub(crate) fn keep(&self, hash: u128, entry: &Arc<Entry>) {
-        if self.settings.memory && u64::from(entry.weight()) <= self.settings.max_entry_bytes {
+        if self.settings.memory && self.has_room_for(entry) {
             self.memory.put(hash, Arc::clone(entry));
         }
+    }
+
+    /// Whether an entry is none that is too large.
+    pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
+        entry.body.len() as u64 <= self.settings.max_entry_bytes && u64::from(entry.weight()) <= self.settings.max_bytes
     }
 
     /// The same of one that the shared tier had.
@@ -116,7 +124,7 @@ impl Inner {
             && entry.fresh_within(latest, wanted.ttl, grace(&entry))
             && !wanted.refuses(&entry)
             && self.vouches(entry.record.as_of(), latest)
-            && entry.record.admitted(&self.floors);
+            && self.admits(&entry, wanted);
         usable.then_some(entry)
     }
 
@@ -133,7 +141,27 @@ impl Inner {
     pub(crate) fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool {
         wanted.fits(entry, self.clock.latest())
             && self.vouches(entry.record.as_of(), arrived)
-            && entry.record.admitted(&self.floors)
+            && self.admits(entry, wanted)
+    }
+
+    /// Whether no invalidation since an entry's work began concerns it: by its own tags, or by those that the caller
+    /// declares.
+    pub(crate) fn admits(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
+        entry.record.admitted(&self.floors) && self.admits_declared(entry, wanted)
+    }
+
+    /// The same by the tags that the caller declares, of an entry that its own admit.
+    #[inline]
+    fn admits_declared(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
+        let admits = |tag| entry.record.has(tag) || self.admits_begin(entry.record.begin, tag);
+        wanted.declared.hashes().all(admits) || entry.is_direction()
+    }
+
+    /// Whether work that began then is from after the last invalidation of a tag. An entry from the shared tier has
+    /// the stamp of when it was read; when its work began in the order of all nodes is in its shared stamp.
+    pub(crate) fn admits_begin(&self, begin: Begin, tag: TagHash) -> bool {
+        let here = self.floors.admit(begin.stamp, [tag]);
+        here && self.shared.as_ref().is_none_or(|shared| shared.admits(begin.shared, tag))
     }
 
     /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at

@@ -284,6 +284,11 @@ impl Noted {
         self.at
     }
 
+    /// Has it printed without marks.
+    pub(crate) fn unmark(&mut self) {
+        self.mark = None;
+    }
+
     /// The number to mark it by, if it is to be marked.
     pub(crate) fn mark(&self) -> Option<u64> {
         self.mark

@@ -1,10 +1,11 @@
 //! Marks: where in a text each fragment begins and ends, for whoever turns them into comments or takes them out.
 //!
 //! A mark is letters and digits, so that no way of escaping changes it, and holds a number nobody can guess, so that no
-//! text a visitor wrote is taken for one. What is stored has none.
+//! text a visitor wrote is taken for one. What is stored has none, nor what a template can read: see `captured.rs`.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
@@ -17,12 +18,21 @@ use crate::entry::Fragment;
 pub(crate) static MARKS: LazyLock<Marks> =
     LazyLock::new(|| Marks::new(ahash::RandomState::new().hash_one(std::process::id())));
 
+/// Whether any mark was ever written.
+static WRITTEN: AtomicBool = AtomicBool::new(false);
+
 /// The text between the marks of a number, if there is one; nothing is marked where there is nothing to see.
 pub(crate) fn marked(text: Value, mark: Option<u64>) -> Value {
     let Some(mark) = mark else { return text };
-    let Some(inside) = text.as_str().filter(|text| !text.is_empty()) else { return text };
+    let Some(inside) = text.as_str().filter(|text| !text.trim().is_empty()) else { return text };
+    WRITTEN.store(true, Ordering::Relaxed);
     let out = MARKS.around(inside, mark);
     if text.is_safe() { Value::from_safe_string(out) } else { Value::from(out) }
+}
+
+/// A text as a template may have it.
+pub(crate) fn readable(text: Value) -> Value {
+    if WRITTEN.load(Ordering::Relaxed) { unmarked(&text) } else { text }
 }
 
 /// A text without marks.
@@ -40,12 +50,7 @@ fn without_marks(text: &str) -> Option<String> {
 }
 
 impl Inner {
-    /// A hit as it is printed.
-    pub(crate) fn marked_hit(&self, text: Value) -> Value {
-        marked(text, self.take_mark())
-    }
-
-    /// The same for a handler.
+    /// A hit as a handler gets it.
     pub(crate) fn marked_fragment(&self, text: Fragment) -> Fragment {
         text.marked(self.take_mark())
     }

@@ -135,6 +135,7 @@ impl Queue {
 ///
 /// As an iterator it waits for the next event, on this thread, until the cache is gone.
 #[derive(Debug)]
+#[must_use = "it ends when this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct Subscription {
     queue: Arc<Queue>,
     subscribers: Arc<Subscribers>,

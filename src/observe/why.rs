@@ -70,7 +70,11 @@ impl Inner {
             return Some(MissReason::TemplateChanged(dependency.template.name().into()));
         }
         let mut raised = record.tags().iter().filter(|tag| outdated(tag.hash));
-        let first = raised.next()?;
+        let Some(first) = raised.next() else {
+            let mut declared = wanted.declared.tags().filter(|tag| !record.has(tag.hash));
+            let raised = declared.find(|tag| !self.admits_begin(record.begin, tag.hash))?;
+            return raised.name.map(MissReason::TagInvalidated);
+        };
         let environment = Parts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
         Some(match std::iter::once(first).chain(raised).find_map(|tag| tag.name.clone()) {
             Some(name) => MissReason::TagInvalidated(name),

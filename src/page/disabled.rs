@@ -8,6 +8,10 @@ impl Page {
         match *self {}
     }
 
+    pub(crate) fn len(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn weight(&self) -> usize {
         match *self {}
     }

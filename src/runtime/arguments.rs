@@ -7,6 +7,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::clock::{Nanos, nanos};
+use crate::declared::Names;
 use crate::lazy;
 use crate::options::Options;
 use crate::record::FOREVER;
@@ -62,15 +63,8 @@ pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
     if kwargs.args().next().is_none() {
         return Ok(options);
     }
-    let tags = read("tags")?.map(|tags| loaded(&tags)).transpose()?;
-    if let Some(tags) = tags.filter(|tags| !tags.is_none()) {
-        options.tags = match tags.kind() {
-            ValueKind::Seq | ValueKind::Iterable => tag_names(tags.try_iter().map_err(|error| error.to_string())?)?,
-            ValueKind::String => {
-                return Err(format!("tags is the string {tags:?}; give a list, as in tags=[{tags:?}]"));
-            }
-            kind => return Err(format!("tags is {kind}, but must be a list of names")),
-        };
+    if let Some(tags) = read("tags")? {
+        options.tags = listed_tags(&tags)?;
     }
     if let Some(stale) = read("stale")? {
         options.stale = computed_ttl(&stale)?.unwrap_or(0);
@@ -86,6 +80,21 @@ pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
 /// What a lazy value stands for; any other value as it is.
 fn loaded(value: &Value) -> Result<Value, String> {
     lazy::load(value).unwrap_or_else(|| Ok(value.clone())).map_err(|error| error.to_string())
+}
+
+/// The tags that a block declares.
+pub(super) fn declared_tags(tags: &Value) -> Result<Names, String> {
+    Names::of_list(tags).map_or_else(|| listed_tags(tags).map(Names::Given), Ok)
+}
+
+fn listed_tags(tags: &Value) -> Result<Vec<Arc<str>>, String> {
+    let tags = &loaded(tags)?;
+    match tags.kind() {
+        ValueKind::None => Ok(Vec::new()),
+        ValueKind::Seq | ValueKind::Iterable => tag_names(tags.try_iter().map_err(|error| error.to_string())?),
+        ValueKind::String => Err(format!("tags is the string {tags:?}; give a list, as in tags=[{tags:?}]")),
+        kind => Err(format!("tags is {kind}, but must be a list of names")),
+    }
 }
 
 /// An option as it was given; `none` and undefined are values too.

@@ -15,7 +15,7 @@ use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lazy;
 use crate::lookup::Lookup;
-use crate::observe::{Bypass, marked};
+use crate::observe::{Bypass, Printed, is_captured, marked, unmarked};
 use crate::question::Question;
 use crate::record::FOREVER;
 use crate::spelling::Form;
@@ -116,37 +116,48 @@ impl Binding {
             (true, _) => None,
         };
         question.lifetime(ttl, &self.cache.inner.settings);
-        let wanted = question.wanted();
+        let wanted = question.wanted_with(&prepared.tags);
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let lazy_key = LazyKey::of(state, named, key);
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             let mark = self.cache.inner.take_mark();
-            return Ok(marked(render(&self.cache.inner, state.env(), &template, context)?, mark));
+            let text = render(&self.cache.inner, state.env(), &template, context)?;
+            return Ok(self.printed(state, text, mark));
         }
         let looked_up = self.cache.lookup(&wanted, &mut asker);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
         match looked_up {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                let text = self.cache.inner.marked_hit(text);
-                match self.cache.verify(&wanted, &mut asker, began) {
-                    None => Ok(text),
+                let mark = self.cache.inner.take_mark();
+                let text = match self.cache.verify(&wanted, &mut asker, began) {
+                    None => text,
                     Some(verifying) => {
                         let render = || render(&self.cache.inner, state.env(), &template, context);
-                        Ok(verify_text(text, verifying, render))
+                        verify_text(text, verifying, render)
                     }
-                }
+                };
+                Ok(self.printed(state, text, mark))
             }
             Lookup::Hit(_) => render(&self.cache.inner, state.env(), &template, context),
             Lookup::Compute(mut work) => {
-                self.cache.prepare(&mut work, &prepared);
+                work.set_grace(prepared.stale, prepared.stale);
                 self.cache.depend_by_name(&mut work, self.environment, &template);
                 work.enter();
                 let text = render(&self.cache.inner, state.env(), &template, context)?;
                 let mark = work.mark();
-                Ok(work.finish_rendered(text)?.marked(mark).into())
+                let text = work.finish_rendered(text)?.into_value();
+                Ok(self.printed(state, text, mark))
             }
         }
+    }
+
+    /// A partial as it is given to its template, which may read it unless it prints all of them.
+    fn printed(&self, state: &mut State<'_, '_>, text: Value, mark: Option<u64>) -> Value {
+        if !self.cache.inner.observers.collectors.have_marked() {
+            return text;
+        }
+        if is_captured(state, Printed::Partial) { unmarked(&text) } else { marked(text, mark) }
     }
 }
 

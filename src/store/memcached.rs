@@ -57,6 +57,7 @@ const LONGEST: u64 = 60 * 60 * 24 * 30;
 /// let store = MemcachedStore::connect(["10.0.0.1", "10.0.0.2:11212"])?.prefix("shop:")?.pool_size(32);
 /// # Ok::<_, minijinja_cache::Error>(())
 /// ```
+#[must_use]
 pub struct MemcachedStore {
     servers: Servers,
     prefix: String,

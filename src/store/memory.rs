@@ -20,7 +20,15 @@ use crate::identity::Passthrough;
 
 pub(crate) struct Memory {
     entries: Cache<u128, Arc<Entry>, BuildHasherDefault<Passthrough>>,
+    /// Heavier entries are made room for at once.
+    large: u32,
 }
+
+/// Insertions that moka lets come together before it makes room for them.
+const PENDING: u64 = 64;
+
+/// What may be over the bound until then: a 32nd of it.
+const MOST_PENDING_SHARE: u64 = 32;
 
 /// Why an entry left memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,8 @@ impl Memory {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UntilUseless(clock))
             .build_with_hasher(BuildHasherDefault::default());
-        Memory { entries }
+        let large = u32::try_from(max_bytes / (PENDING * MOST_PENDING_SHARE)).unwrap_or(u32::MAX);
+        Memory { entries, large }
     }
 
     pub(crate) fn get(&self, hash: u128) -> Option<Arc<Entry>> {
@@ -60,8 +69,12 @@ impl Memory {
     }
 
     pub(crate) fn put(&self, hash: u128, entry: Arc<Entry>) {
-        entry.label.entered(entry.weight());
+        let weight = entry.weight();
+        entry.label.entered(weight);
         self.entries.insert(hash, entry);
+        if weight > self.large {
+            self.maintain();
+        }
     }
 
     pub(crate) fn remove(&self, hash: u128) {

@@ -56,6 +56,7 @@ const MAX_FLOORS: u32 = 65_536;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use]
 pub struct RedisStore {
     prefix: String,
     pool: Pool,

@@ -9,6 +9,7 @@ mod conformance;
 mod counts;
 #[cfg(feature = "debug")]
 mod debug;
+mod declared;
 mod enclosing;
 mod fragments;
 mod front;

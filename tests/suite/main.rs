@@ -9,6 +9,7 @@ mod config;
 mod console;
 mod contract;
 mod data;
+mod declared;
 mod environments;
 mod events;
 mod explain;

@@ -10,8 +10,9 @@ use crate::names;
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_syntax(syntax.clone());
-    env.add_test("_fragment.miss", move |_: &Value, _: Rest<Value>| miss);
-    env.add_test("_fragment.miss_with", move |_: &Value, _: Rest<Value>| miss);
+    for name in ["_fragment.miss", "_fragment.miss_tagged", "_fragment.miss_with", "_fragment.miss_with_tagged"] {
+        env.add_test(name, move |_: &Value, _: Rest<Value>| miss);
+    }
     env.add_filter("_fragment.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
         assert_eq!(args.len(), 4, "line, key, flags and parent");
         let _ = kwargs.args().filter(|name| kwargs.get::<Value>(name).is_ok()).count();

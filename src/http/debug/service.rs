@@ -45,6 +45,7 @@ type Answering<R, E> = Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>;
 
 pin_project! {
     /// The answer to a request.
+    #[must_use = "it does nothing unless it is polled"]
     pub struct DebugFuture<F, R: Body, E> {
         #[pin]
         state: State<F, R, E>,

@@ -1,0 +1,176 @@
+//! Where the output of a template is captured: there it becomes a value that the template can read.
+//!
+//! Owns what one source says by itself. What that means for the templates it includes, and for the blocks that others
+//! fill, is `observe/captured.rs`.
+
+use minijinja::syntax::SyntaxConfig;
+
+use crate::compile::analyze::keyword;
+use crate::compile::lex::{Kind, Token};
+use crate::compile::lower::literal_str;
+use crate::compile::refuse::is_set_block;
+use crate::compile::scan::{Scan, Span, SpanKind, scan};
+
+/// Where something stands in a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// The innermost block around it.
+    pub(crate) block: Option<Box<str>>,
+    /// Whether it is captured whatever becomes of the template.
+    pub(crate) captured: bool,
+}
+
+/// Names of templates; `None` where they are computed.
+pub(crate) type TemplateNames = Option<Vec<String>>;
+
+/// What one lowered template says of captures.
+#[derive(Debug, Default)]
+pub(crate) struct Captures {
+    /// Cached blocks, by the digest of their text.
+    pub(crate) sites: Vec<(u128, Stand)>,
+    /// Calls of `cache_partial`; one whose result is not printed as it is counts as captured.
+    pub(crate) partials: Vec<Stand>,
+    pub(crate) includes: Vec<(TemplateNames, Stand)>,
+    /// Blocks that run where they stand, or where they are called.
+    pub(crate) blocks: Vec<(Box<str>, Stand)>,
+    pub(crate) extends: Vec<TemplateNames>,
+    /// Whether a block is called by a name that is not known.
+    pub(crate) calls_any_block: bool,
+}
+
+/// Reads `source`, plain MiniJinja.
+pub(crate) fn captures(source: &str, syntax: &SyntaxConfig) -> Captures {
+    let scan = scan(source, syntax);
+    let mut reader = Reader { open: Vec::new(), loops: captures_loops(&scan), found: Captures::default() };
+    for span in &scan.spans {
+        reader.expressions(scan.source, span);
+        if let Some(word) = keyword(scan.source, span) {
+            reader.statement(scan.source, span, word);
+        }
+    }
+    reader.found
+}
+
+/// A statement that is open.
+struct Open {
+    captures: bool,
+    block: Option<Box<str>>,
+}
+
+struct Reader {
+    open: Vec<Open>,
+    /// Whether recursive loops are captured.
+    loops: bool,
+    found: Captures,
+}
+
+impl Reader {
+    fn stand(&self, captured: bool) -> Stand {
+        Stand {
+            block: self.open.iter().rev().find_map(|open| open.block.clone()),
+            captured: captured || self.open.iter().any(|open| open.captures),
+        }
+    }
+
+    fn statement(&mut self, source: &str, span: &Span, word: &str) {
+        let tokens = &span.tokens;
+        let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
+        match word {
+            "set" if !is_set_block(source, tokens) => {}
+            "set" | "macro" | "call" => self.push(true),
+            // What cached bodies and measured includes are lowered to shows it as it is.
+            "filter" => self.push(text(1) != "_fragment"),
+            "for" => self.push(self.loops && tokens.iter().any(|token| token.text(source) == "recursive")),
+            "if" | "with" | "autoescape" => self.push(false),
+            "block" => {
+                let name: Box<str> = text(1).into();
+                self.found.blocks.push((name.clone(), self.stand(false)));
+                self.open.push(Open { captures: false, block: Some(name) });
+            }
+            "include" => self.found.includes.push((names(source, &tokens[1..]), self.stand(false))),
+            // What a module prints can be read by its name. What `from` runs prints nothing.
+            "import" => self.found.includes.push((names(source, &tokens[1..]), self.stand(true))),
+            "extends" => self.found.extends.push(names(source, &tokens[1..])),
+            _ if word.starts_with("end") => drop(self.open.pop()),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, captures: bool) {
+        self.open.push(Open { captures, block: None });
+    }
+
+    fn expressions(&mut self, source: &str, span: &Span) {
+        let tokens = &span.tokens;
+        let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
+        for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
+            if index > 0 && text(index - 1) == "." {
+                continue;
+            }
+            match token.text(source) {
+                "_fragment" if text(index + 2).starts_with("miss") => {
+                    if let Ok(site) = text(index + 4).parse() {
+                        self.found.sites.push((site, self.stand(false)));
+                    }
+                }
+                "cache_partial" => {
+                    let stand = self.stand(!is_printed(source, span, index));
+                    self.found.partials.push(stand);
+                }
+                "self" if text(index + 1) == "." => {
+                    let stand = self.stand(!is_printed(source, span, index));
+                    self.found.blocks.push((text(index + 2).into(), stand));
+                }
+                "self" => self.found.calls_any_block = true,
+                "super" => {
+                    let stand = self.stand(!is_printed(source, span, index));
+                    let block = stand.block.clone();
+                    self.found.blocks.extend(block.map(|block| (block, stand)));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a call, which begins with this token, is all that a span prints.
+fn is_printed(source: &str, span: &Span, index: usize) -> bool {
+    let mut depth = 0;
+    let mut rest =
+        span.tokens[index..].iter().skip_while(|token| token.kind == Kind::Word || token.text(source) == ".");
+    let closes = |token: &Token| {
+        match token.text(source) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    };
+    let called = rest.clone().next().is_some_and(|token| token.text(source) == "(");
+    span.kind == SpanKind::Variable && index == 0 && called && rest.position(closes).is_some() && rest.next().is_none()
+}
+
+/// Whether a recursive loop is called anywhere but to print it.
+fn captures_loops(scan: &Scan<'_>) -> bool {
+    let mut calls =
+        scan.spans.iter().flat_map(|span| span.tokens.iter().enumerate().map(move |(at, token)| (span, at, token)));
+    calls.any(|(span, at, token)| {
+        let text = |index: usize| span.tokens.get(index).map_or("", |token| token.text(scan.source));
+        let attribute = text(at + 1) == "." || at > 0 && text(at - 1) == ".";
+        token.text(scan.source) == "loop" && !attribute && !is_printed(scan.source, span, at)
+    })
+}
+
+/// The templates that a statement names.
+fn names(source: &str, tokens: &[Token]) -> TemplateNames {
+    let mut names = Vec::new();
+    for token in tokens {
+        match (token.kind, token.text(source)) {
+            (Kind::Str, literal) => names.push(literal_str(literal)?),
+            (Kind::Operator, "(" | ")" | "[" | "]" | ",") => {}
+            (Kind::Operator, "|") | (Kind::Word, "ignore" | "with" | "without" | "as" | "import") => break,
+            _ => return None,
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
