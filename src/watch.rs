@@ -31,7 +31,7 @@ use self::error::WatchErrorKind;
 pub(crate) use self::files::{FileWatch, watch_file};
 use self::inbox::Inbox;
 use self::native::Native;
-pub(crate) use self::resolve::Resolver;
+pub(crate) use self::resolve::{HOPS, Resolver};
 use self::tree::Tree;
 
 /// How long changes are gathered, counted from the first of them, so that a constant stream delays nobody.

@@ -7,10 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::watch::Resolver;
-
-/// More links in a row than this lead in a circle.
-const HOPS: usize = 40;
+use crate::watch::{HOPS, Resolver};
 
 pub(super) struct ChangedPaths {
     resolver: Resolver,
@@ -18,8 +15,8 @@ pub(super) struct ChangedPaths {
     changed: HashSet<String, ahash::RandomState>,
     /// The folders that directly hold one of them.
     around: HashSet<String, ahash::RandomState>,
-    /// The watched folder.
-    root: String,
+    /// The watched folder by its name and, where that is a link, by where it leads.
+    root: [String; 2],
     /// The folders that were asked for, by their text.
     folders: HashMap<OsString, KnownFolder, ahash::RandomState>,
 }
@@ -37,14 +34,14 @@ struct KnownFolder {
 impl ChangedPaths {
     pub(super) fn new(paths: &[PathBuf], root: &Path) -> Self {
         let mut resolver = Resolver::default();
-        let paths: Vec<PathBuf> = paths.iter().map(|path| resolver.name(path)).collect();
-        Self {
-            changed: paths.iter().map(|path| key(path)).collect(),
-            around: paths.iter().filter_map(|path| path.parent()).map(key).collect(),
-            root: key(&resolver.name(root)),
-            folders: HashMap::default(),
-            resolver,
+        let real: Vec<PathBuf> = paths.iter().map(|path| resolver.name(path)).collect();
+        let around = real.iter().filter_map(|path| path.parent()).map(key).collect();
+        let mut changed: HashSet<_, _> = real.iter().map(|path| key(path)).collect();
+        let root_keys = [key(&resolver.name(root)), key(&resolver.resolve(root))];
+        if paths.iter().any(|path| path == root) {
+            changed.extend(root_keys.clone());
         }
+        Self { resolver, changed, around, root: root_keys, folders: HashMap::default() }
     }
 
     /// Whether the file is one of the paths, or below one. The watcher gives every name that a file has below the
@@ -75,7 +72,7 @@ impl ChangedPaths {
             return (known.changed, known.watched);
         }
         let name = key(&self.resolver.name(folder));
-        let (mut changed, mut watched) = (self.changed.contains(&name), name == self.root);
+        let (mut changed, mut watched) = (self.changed.contains(&name), self.root.contains(&name));
         let real = self.resolver.resolve(folder);
         // Above a link there may be other folders than above the place where it leads.
         let elsewhere = Some(real.as_path()).filter(|real| *real != folder);
@@ -145,7 +142,9 @@ mod tests {
         }
         // The watcher may be the one that spells the folder by a link.
         let root = farm.path().join("root");
-        assert!(ChangedPaths::new(&[root.join("a/b")], &root).concern(&dir.path().join("a/b/x")));
+        for path in [root.join("a/b"), root.clone()] {
+            assert!(ChangedPaths::new(&[path], &root).concern(&dir.path().join("a/b/x")));
+        }
     }
 
     #[test]

@@ -5,10 +5,7 @@ use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::resolve::{RealFolder, Resolver, identity};
-
-/// More links in a row than this lead in a circle.
-const HOPS: usize = 40;
+use super::resolve::{HOPS, RealFolder, Resolver, identity};
 
 /// Where a link, or the root, leads to: a folder or a regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]

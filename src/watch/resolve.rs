@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
+/// More links in a row than this lead in a circle.
+pub(crate) const HOPS: usize = 40;
+
 /// What folders were resolved to. For one look only: folders are replaced.
 #[derive(Default)]
 pub(crate) struct Resolver {

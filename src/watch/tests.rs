@@ -843,8 +843,8 @@ fn what_is_no_file_is_no_obstacle(mode: WatchMode) {
     seen.tells_of(&["later", "socket"]);
     for name in ["pipe", "linked", "later", "socket", "endless", "circle"] {
         seen.settle();
-        put(other.path(), name, "a file after all");
-        fs::rename(other.path().join(name), dir.path().join(name)).unwrap();
+        put(other.path(), "aside", "a file after all");
+        fs::rename(other.path().join("aside"), dir.path().join(name)).unwrap();
         seen.tells_of(&[name]);
     }
     seen.settle();
