@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Extends, Rewritten, measured, rewrite};
+use crate::compile::{Extends, Rewritten, measured, refused, rewrite};
 use crate::context;
 use crate::error;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -101,7 +101,10 @@ impl FragmentCache {
         let seen = Seen { generation, load: None };
         let mut text = rewritten.text.unwrap_or_else(|| source.to_owned());
         mark(&mut text, env.syntax(), id_of(environment, name), seen.generation);
-        env.add_template_owned(name.to_owned(), text)?;
+        env.add_template_owned(name.to_owned(), text).map_err(|error| {
+            let lowered = self.inner.lower(source, name, env.syntax()).ok().and_then(|rewritten| rewritten.text);
+            refused(source, lowered.as_deref().unwrap_or(source), name, env.syntax()).unwrap_or(error)
+        })?;
         self.inner.templates.add(id_of(environment, name), &template);
         if !same {
             template.change(&self.inner.floors);
@@ -279,6 +282,12 @@ fn serve(
     looked_up(inner, template, seen);
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+    // MiniJinja would show the lowered text.
+    if let Some(lowered) = &rewritten.text
+        && let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax)
+    {
+        return Err(error);
     }
     let inner = Arc::clone(inner);
     let check = move || {
