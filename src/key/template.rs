@@ -245,13 +245,13 @@ impl Encoder<'_> {
 
     #[inline(never)]
     fn other_operand(&mut self, operand: &Value, at: usize, escape: bool) -> Result<(), KeyError> {
-        let text = text_of(&part(operand)?)?;
         if operand.is_safe() {
             self.safe.push(at);
-        } else if escape {
-            self.out.extend_from_slice(HtmlEscape(&text).to_string().as_bytes());
+            self.out.extend_from_slice(operand.as_bytes().unwrap_or_default());
             return Ok(());
         }
+        let text = text_of(&part(operand)?)?;
+        let text = if escape { HtmlEscape(&text).to_string() } else { text };
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
     }
