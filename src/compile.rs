@@ -6,9 +6,10 @@
 //! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
 //! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. What must not be undefined on its way into a key
 //! is found by `guard.rs` in an expression, and by `flow.rs` behind the names of `scopes.rs`. `lower.rs` writes the text,
-//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends.
-//! For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them. `names.rs`
-//! has the names that both sides share.
+//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends,
+//! and `excerpt.rs` words what MiniJinja refuses. For the debug mode, `captured.rs` finds what a template reads of what it
+//! prints. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
+//! `names.rs` has the names that both sides share.
 
 mod analyze;
 mod blocks;
@@ -17,6 +18,7 @@ mod captured;
 mod components;
 mod deferred;
 mod digest;
+mod excerpt;
 mod expr;
 mod flow;
 mod foreign;
@@ -43,6 +45,7 @@ mod visits;
 
 pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
 pub(crate) use deferred::lowered;
+pub(crate) use excerpt::refused;
 pub(crate) use layout::Layout;
 pub(crate) use mark::{marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};

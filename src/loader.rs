@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Layout, Rewritten, lowered, marked, measured, trap};
+use crate::compile::{Layout, Rewritten, lowered, marked, measured, refused, trap};
 use crate::context;
 use crate::error;
 use crate::file::read_text;
@@ -105,8 +105,9 @@ impl FragmentCache {
         let seen = Seen { generation, load: None };
         let (id, used) = (id_of(environment, name), names::USED);
         let text = rewritten.text.as_deref().unwrap_or(source);
-        let text = marked(text, env.syntax(), &format!("none is {used}({id}, {generation})"));
-        env.add_template_owned(name.to_owned(), text)?;
+        let marked = marked(text, env.syntax(), &format!("none is {used}({id}, {generation})"));
+        env.add_template_owned(name.to_owned(), marked)
+            .map_err(|error| refused(source, text, name, env.syntax()).unwrap_or(error))?;
         self.inner.templates.add(id, &template);
         if !same {
             template.change(&self.inner.floors);
@@ -302,6 +303,12 @@ fn serve(
     looked_up(inner, template, seen);
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+    // MiniJinja would show the lowered text.
+    if let Some(lowered) = &rewritten.text
+        && let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax)
+    {
+        return Err(error);
     }
     let cache = Arc::clone(inner);
     let check = move || {

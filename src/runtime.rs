@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-use self::arguments::{block_options, declared_tags, foreign_call, in_block, literal_ttl, positional_ttl};
+use self::arguments::{block_options, declared_tags, defined, foreign_call, in_block, literal_ttl, positional_ttl};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
 use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
@@ -29,7 +29,7 @@ use crate::cache::{FragmentCache, Inner};
 use crate::context;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
-use crate::key;
+use crate::key::KeyError;
 use crate::lazy;
 use crate::loader;
 use crate::lookup::Lookup;
@@ -299,13 +299,7 @@ impl Binding {
         Ok((question, site))
     }
 
-    fn key(
-        &self,
-        state: &State<'_, '_>,
-        question: &mut Question,
-        key: &Value,
-        rest: &[Value],
-    ) -> Result<(), key::KeyError> {
+    fn key(&self, state: &State<'_, '_>, question: &mut Question, key: &Value, rest: &[Value]) -> Result<(), KeyError> {
         if rest.is_empty() {
             question.template_key(key)
         } else {
@@ -463,19 +457,4 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
 /// `none|_fragment.hit`.
 fn hit(_: &Value) -> Result<Value, Error> {
     context::take_hit().ok_or_else(|| foreign_call(names::HIT))
-}
-
-/// `OPERAND|_fragment.defined(TEXT, WANTED)`.
-fn defined(args: &[Value]) -> Result<Value, Error> {
-    let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
-    let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {
-        Some(names::WANT_DEFINED) => key::defined(operand),
-        Some(names::WANT_PART) => key::part(operand),
-        Some(names::WANT_ITEMS) => key::part_of_items(operand),
-        _ => return Err(foreign_call(names::DEFINED)),
-    };
-    checked.map_err(|reason| {
-        let kind = if reason.is_undefined() { ErrorKind::UndefinedError } else { ErrorKind::InvalidOperation };
-        Error::new(kind, format!("`{source}`, which goes into a key or a tag, {reason}"))
-    })
 }

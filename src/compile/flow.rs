@@ -4,7 +4,7 @@
 //! Owns the search for the expressions behind a name. Only a binding that can be seen where the name is used counts:
 //! an expression that goes into no key may work with undefined values as it likes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use crate::compile::analyze::keyword;
@@ -27,6 +27,9 @@ type Refused = (usize, ExprError);
 pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<Inserts, Refused> {
     let spans = &scan.spans[..outline.understood];
     let calls = calls(scan.source, spans);
+    if outline.cached.is_empty() && !TAKERS.iter().any(|name| calls.contains_key(name)) {
+        return Ok(Inserts::new());
+    }
     let mut flow = Flow {
         source: scan.source,
         spans,
@@ -34,7 +37,7 @@ pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<Inserts, 
         calls: &calls,
         guards: BTreeMap::new(),
         seen: HashSet::new(),
-        pending: Vec::new(),
+        pending: VecDeque::new(),
     };
     for cached in &outline.cached {
         let options = &cached.head.options;
@@ -47,6 +50,9 @@ pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<Inserts, 
     flow.trace();
     Ok(flow.guards.iter().map(|(span, guards)| (*span, inserts(scan.source, guards))).collect())
 }
+
+/// The functions that take keys, tags and lifetimes.
+const TAKERS: [&str; 3] = ["cache_partial", "cache_tag", "cache_ttl"];
 
 /// Where each function is called: the span, and the token after the bracket.
 type Calls<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
@@ -87,7 +93,7 @@ struct Flow<'a, 's> {
     /// The bindings that were followed.
     seen: HashSet<usize>,
     /// Names that go into keys, and where they are used.
-    pending: Vec<(Range<usize>, Order)>,
+    pending: VecDeque<(Range<usize>, Order)>,
 }
 
 impl<'s> Flow<'_, 's> {
@@ -103,9 +109,8 @@ impl<'s> Flow<'_, 's> {
         self.pending.extend(value.paths.iter().map(|path| (path.clone(), at)));
     }
 
-    /// The functions that take keys and tags.
     fn calls(&mut self) -> Result<(), Refused> {
-        for (name, index, start) in self.called(&["cache_partial", "cache_tag", "cache_ttl"]) {
+        for (name, index, start) in self.called() {
             let Some(arguments) = self.arguments(index, start) else { continue };
             for Argument { value, next, .. } in &arguments {
                 if let Some(error) = next.and_then(|next| unquoted_duration(self.source, value, next)) {
@@ -138,12 +143,12 @@ impl<'s> Flow<'_, 's> {
         check_order(self.source, tokens, Form::Partial, key, ttl).map_err(|error| (index, error))
     }
 
-    /// Where functions are called, in source order.
-    fn called(&self, names: &[&'static str]) -> Vec<(&'static str, usize, usize)> {
+    /// Where the takers are called, in source order.
+    fn called(&self) -> Vec<(&'static str, usize, usize)> {
         let mut called = Vec::new();
-        for name in names {
+        for name in TAKERS {
             let places = self.calls.get(name).into_iter().flatten();
-            called.extend(places.map(|(index, start)| (*name, *index, *start)));
+            called.extend(places.map(|(index, start)| (name, *index, *start)));
         }
         called.sort_by_key(|(_, index, start)| (*index, *start));
         called
@@ -175,7 +180,7 @@ impl<'s> Flow<'_, 's> {
 
     /// Follows the names to what they are bound to.
     fn trace(&mut self) {
-        while let Some((path, at)) = self.pending.pop() {
+        while let Some((path, at)) = self.pending.pop_front() {
             for id in self.bindings.of_path(&self.source[path], at) {
                 if self.seen.insert(id) {
                     self.follow(id);

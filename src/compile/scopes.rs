@@ -45,13 +45,15 @@ struct Scope {
 #[derive(Debug)]
 pub(crate) struct Bindings<'s> {
     scopes: Vec<Scope>,
-    /// The scope that each span is in; a block's first tag is in its own.
+    /// The scope that each span is in; a block's first tag is in its own, but for a cache tag.
     of_spans: Vec<usize>,
     bindings: Vec<Binding<'s>>,
     /// In source order.
     by_name: HashMap<&'s str, Vec<usize>>,
     /// What is bound to attributes, by the name they are of.
     attributes: HashMap<&'s str, Vec<(String, usize)>>,
+    /// How many bindings of a name were searched for uses in a scope.
+    searched: HashMap<(&'s str, usize), usize>,
 }
 
 const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
@@ -65,11 +67,13 @@ impl<'s> Bindings<'s> {
             bindings: Vec::new(),
             by_name: HashMap::new(),
             attributes: HashMap::new(),
+            searched: HashMap::new(),
         };
         let mut open: Vec<(&str, usize)> = Vec::new();
         let mut scope = 0;
         for (index, span) in spans.iter().enumerate() {
             let word = keyword(source, span).unwrap_or("");
+            let outer = scope;
             let opens = OPENERS.contains(&word) && (word != "set" || is_set_block(source, &span.tokens));
             if opens {
                 open.push((word, index));
@@ -78,7 +82,8 @@ impl<'s> Bindings<'s> {
                 let &Scope { parent, open, keeps } = &bindings.scopes[scope];
                 scope = bindings.enter(parent, open, keeps);
             }
-            bindings.of_spans.push(scope);
+            // The head of a cache tag is outside of its body.
+            bindings.of_spans.push(if word == "cache" { outer } else { scope });
             bindings.statement(source, span, index);
             if let Some((_, start)) = open.pop_if(|(opener, _)| word.strip_prefix("end") == Some(*opener)) {
                 scope = bindings.scopes[scope].parent;
@@ -94,8 +99,9 @@ impl<'s> Bindings<'s> {
         &self.bindings[id]
     }
 
-    /// What a name with attributes may be bound to where it is used.
-    pub(crate) fn of_path(&self, path: &str, at: Order) -> Vec<usize> {
+    /// What a name with attributes may be bound to where it is used, but for what was found for a use of it before in
+    /// the same scope.
+    pub(crate) fn of_path(&mut self, path: &'s str, at: Order) -> Vec<usize> {
         let name = path.split('.').next().unwrap_or(path).trim_end();
         // A namespace is seen wherever it is handed.
         let attributes = self.attributes.get(name).into_iter().flatten();
@@ -103,18 +109,21 @@ impl<'s> Bindings<'s> {
             attributes.filter(|(target, _)| overlaps(target, path)).map(|(_, binding)| *binding).collect();
         let scope = self.of_spans[at.0];
         let named = self.by_name.get(name).map_or(&[][..], |named| named);
-        let earlier = named.partition_point(|id| self.bindings[*id].order.0 <= at.0);
-        for id in named[..earlier].iter().rev() {
+        let earlier = named.partition_point(|id| self.bindings[*id].order < at);
+        let searched = self.searched.get(&(name, scope)).copied().unwrap_or(0);
+        let from = if searched <= earlier { searched } else { 0 };
+        for id in named[from..earlier].iter().rev() {
             let binding = &self.bindings[*id];
-            if binding.order < at && self.sees(scope, binding.scope) {
+            if self.sees(scope, binding.scope) {
                 found.push(*id);
-                // It hides what the name was bound to before, but a default of a parameter is not before it.
-                let default = matches!(binding.bound, Bound::Parameter { .. });
-                if !default && self.is_around(binding.scope, scope) {
+                // It hides what the name was bound to before, but a parameter does not hide its default.
+                let parameter = matches!(binding.bound, Bound::Parameter { .. });
+                if !parameter && self.is_around(binding.scope, scope) {
                     break;
                 }
             }
         }
+        self.searched.insert((name, scope), searched.max(earlier));
         found
     }
 
@@ -152,7 +161,7 @@ impl<'s> Bindings<'s> {
                 let names = bound_names(source, span);
                 let Some((of, parameters)) = names.split_first() else { return };
                 for (place, name) in parameters.iter().enumerate() {
-                    self.bind(name, (index, 0), Bound::Parameter { of, place, name });
+                    self.bind(name, (index, usize::MAX), Bound::Parameter { of, place, name });
                 }
             }
             _ => {}

@@ -129,7 +129,7 @@ fn sort(entries: &mut [(u128, Arc<Entry>)], first: First) {
     match first {
         First::Newest => entries.sort_by_key(|(hash, entry)| (Reverse(entry.record.begin.at), *hash)),
         First::Oldest => entries.sort_by_key(|(hash, entry)| (entry.record.begin.at, *hash)),
-        First::Largest => entries.sort_by_key(|(hash, entry)| (Reverse(entry.weight()), *hash)),
+        First::Largest => entries.sort_by_key(|(hash, entry)| (Reverse((entry.weight(), entry.body.len())), *hash)),
         First::Costliest => entries.sort_by_key(|(hash, entry)| (Reverse(entry.cost), *hash)),
         First::Label => entries.sort_by(|(a, one), (b, other)| one.label.name.cmp(&other.label.name).then(a.cmp(b))),
     }

@@ -1,5 +1,6 @@
 //! Why a value is no key, and which part of it is to blame.
 
+use std::error::Error as _;
 use std::fmt;
 
 use super::MAX_DEPTH;
@@ -59,7 +60,8 @@ impl KeyError {
     }
 
     pub(super) fn failed(error: &minijinja::Error) -> KeyError {
-        KeyError::of(Reason::Failed(error.detail().unwrap_or("without saying why").to_owned()))
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        KeyError::of(Reason::Failed(why))
     }
 
     pub(super) fn depth() -> KeyError {

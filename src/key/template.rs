@@ -61,46 +61,31 @@ pub(crate) fn defined(value: &Value) -> Result<Value, KeyError> {
     }
 }
 
-/// A value that the template makes text of on its way into a key: it may be a part of one. An iterator of known length
-/// is written as a list.
+/// A value that the template makes text of on its way into a key: it may be a part of one, and it has a text. An
+/// iterator of known length is written as a list.
 pub(crate) fn part(value: &Value) -> Result<Value, KeyError> {
-    written(&checked(value, |iterator| iterator.len().is_some())?)
+    checked(value, |iterator| iterator.len().is_some())
 }
 
-/// The same where an iterator is read to its end anyway, and the items are written each by itself.
+/// The same where an iterator is read to its end anyway.
 pub(crate) fn part_of_items(value: &Value) -> Result<Value, KeyError> {
-    let value = checked(value, |_| true)?;
-    match value.as_object() {
-        Some(object) if value.kind() == ValueKind::Seq && is_collection(object) => {
-            let items = object.try_iter().into_iter().flatten().map(|item| written(&item));
-            items.collect::<Result<Vec<_>, KeyError>>().map(Value::from)
-        }
-        _ => written(&value),
-    }
+    checked(value, |_| true)
 }
 
-fn checked(value: &Value, lists: impl FnOnce(&Value) -> bool) -> Result<Value, KeyError> {
+fn checked(value: &Value, is_list: impl FnOnce(&Value) -> bool) -> Result<Value, KeyError> {
     let mut value = defined(value)?;
+    if value.as_object().is_none() {
+        return Ok(value);
+    }
     if value.kind() == ValueKind::Iterable
-        && lists(&value)
+        && is_list(&value)
         && let Ok(items) = value.try_iter()
     {
         value = Value::from_iter(items);
     }
-    if value.as_object().is_some() {
-        encode_qualifier(&value, &mut Vec::new())?;
-    }
-    Ok(value)
-}
-
-/// An encodable value whose text says what it holds. An object of the application writes its own text.
-fn written(value: &Value) -> Result<Value, KeyError> {
-    let value = loaded(value)?;
-    match value.as_object() {
-        None => Ok(value),
-        Some(object) if is_collection(object) => plain(&value),
-        Some(_) => text_of(&value).map(|_| value),
-    }
+    encode_qualifier(&value, &mut Vec::new())?;
+    // MiniJinja panics where an object fails to be written.
+    text_of(&value).map(|_| value)
 }
 
 fn text_of(value: &Value) -> Result<String, KeyError> {
@@ -109,11 +94,6 @@ fn text_of(value: &Value) -> Result<String, KeyError> {
         Ok(()) => Ok(text),
         Err(_) => Err(KeyError::kind("an object that cannot be written as text")),
     }
-}
-
-/// Whether an object is a list or a map of MiniJinja's or the standard library's.
-fn is_collection(object: &DynObject) -> bool {
-    ["alloc::", "std::", "indexmap::", "minijinja::"].iter().any(|own| object.type_name().starts_with(own))
 }
 
 fn loaded(value: &Value) -> Result<Value, KeyError> {
@@ -126,21 +106,6 @@ fn loaded(value: &Value) -> Result<Value, KeyError> {
         }
     }
     Err(KeyError::depth())
-}
-
-/// A copy of an encodable value that is made of nothing but MiniJinja's own lists and maps. Inside of those, other
-/// objects are written as their `Debug` has it, which may be the same for all.
-fn plain(value: &Value) -> Result<Value, KeyError> {
-    let value = loaded(value)?;
-    let Some(object) = value.as_object() else { return Ok(value) };
-    if value.kind() == ValueKind::Map {
-        let entries = object.try_iter_pairs().into_iter().flatten();
-        let entries = entries.map(|(key, item)| Ok((plain(&key)?, plain(&item)?)));
-        Ok(Value::from_pairs(entries.collect::<Result<Vec<_>, KeyError>>()?))
-    } else {
-        let items = object.try_iter().into_iter().flatten().map(|item| plain(&item));
-        Ok(Value::from(items.collect::<Result<Vec<_>, KeyError>>()?))
-    }
 }
 
 /// Writes one key, or what qualifies one.
@@ -280,13 +245,13 @@ impl Encoder<'_> {
 
     #[inline(never)]
     fn other_operand(&mut self, operand: &Value, at: usize, escape: bool) -> Result<(), KeyError> {
-        let text = text_of(&part(operand)?)?;
         if operand.is_safe() {
             self.safe.push(at);
-        } else if escape {
-            self.out.extend_from_slice(HtmlEscape(&text).to_string().as_bytes());
+            self.out.extend_from_slice(operand.as_bytes().unwrap_or_default());
             return Ok(());
         }
+        let text = text_of(&part(operand)?)?;
+        let text = if escape { HtmlEscape(&text).to_string() } else { text };
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
     }

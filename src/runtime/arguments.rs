@@ -1,4 +1,4 @@
-//! What templates pass: lifetimes, options and tags, read and refused in words.
+//! What templates pass: lifetimes, options, tags and parts of keys, read and refused in words.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use minijinja::{Error, ErrorKind};
 
 use crate::clock::{Nanos, nanos};
 use crate::declared::Names;
+use crate::key;
 use crate::lazy;
+use crate::names;
 use crate::options::Options;
 use crate::record::FOREVER;
 use crate::spelling::Form;
@@ -133,4 +135,19 @@ pub(super) fn foreign_call(name: &str) -> Error {
         ErrorKind::InvalidOperation,
         format!("{name} is what cache blocks are lowered to, and cannot be called by itself"),
     )
+}
+
+/// `OPERAND|_fragment.defined(TEXT, WANTED)`.
+pub(super) fn defined(args: &[Value]) -> Result<Value, Error> {
+    let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
+    let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {
+        Some(names::WANT_DEFINED) => key::defined(operand),
+        Some(names::WANT_PART) => key::part(operand),
+        Some(names::WANT_ITEMS) => key::part_of_items(operand),
+        _ => return Err(foreign_call(names::DEFINED)),
+    };
+    checked.map_err(|reason| {
+        let kind = if reason.is_undefined() { ErrorKind::UndefinedError } else { ErrorKind::InvalidOperation };
+        Error::new(kind, format!("`{source}`, which goes into a key or a tag, {reason}"))
+    })
 }

@@ -248,3 +248,34 @@ fn a_lifetime_may_be_lazy() {
     let shown = |n: u32| show(&env, "p", context! { n, span => lazy(|| Ok::<_, std::io::Error>("5m")) });
     assert_eq!([shown(1), shown(2)], ["1", "1"]);
 }
+
+#[test]
+fn a_syntax_error_of_minijinja_shows_the_lines_of_the_author() {
+    const SYNTAX: &str = "{% cache 'k' 60 %}\n<p>{{ user.name </p>\n{% endcache %}";
+    for (source, shown) in [
+        (SYNTAX, &["{# cache 'k' 60 #}", "{{ user.name </p>"][..]),
+        ("é {%- cache 'k' -%}x{% endcache %}\n{% if %}", &["é {#- cache 'k' -#}x{# endcache #}", "{% if %}"]),
+        ("<% cache 'k' %>x<% endcache %>\n{{ 1 + }}", &["<% cache 'k' %>x<% endcache %>"]),
+        ("{% cache '#}' %}x{% endcache %}\n{{ 1 + }}", &["x{# endcache #}"]),
+        ("plain\n{{ 1 + }}", &["   1 | plain"]),
+    ] {
+        let added = loaded(source).unwrap_err();
+        let cache = cache();
+        let mut env = env_of(&cache, &[]);
+        let text = source.to_owned();
+        env.set_loader(cache.loader(move |name| Ok((name == "bad.html").then(|| text.clone()))));
+        let served = env.get_template("bad.html").map(drop).unwrap_err();
+        for error in [added, served] {
+            assert_eq!((error.kind(), error.line()), (ErrorKind::SyntaxError, Some(2)), "{error:#}");
+            let excerpt = format!("{error:#}");
+            assert!(excerpt.contains("bad.html:2"), "{excerpt}");
+            assert!(shown.iter().all(|line| excerpt.contains(line)) && !excerpt.contains("_fragment"), "{excerpt}");
+        }
+    }
+}
+
+#[test]
+fn a_syntax_error_in_the_head_of_a_tag_is_still_reported() {
+    let error = loaded("x\n{% cache f(a=1, 2) %}{% endcache %}").unwrap_err();
+    assert_eq!((error.kind(), error.line()), (ErrorKind::SyntaxError, Some(2)), "{error}");
+}

@@ -329,13 +329,13 @@ impl Object for Handle {
     }
 }
 
-/// A list that is written as text with an error.
+/// One that lists its parts, and cannot be written.
 #[derive(Debug)]
 struct Unwritten;
 
 impl Object for Unwritten {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(Vec::new())
     }
 
     fn render(self: &Arc<Self>, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -364,12 +364,7 @@ impl Object for Listed {
 
 #[test]
 fn an_object_that_cannot_say_what_it_holds_is_refused() {
-    let objects = [
-        Value::from_object(User(1)),
-        Value::from_object(Closed),
-        Value::from_object(Handle),
-        Value::from_object(Unwritten),
-    ];
+    let objects = [Value::from_object(User(1)), Value::from_object(Closed), Value::from_object(Handle)];
     for object in objects {
         for key in [
             "object",
@@ -385,6 +380,19 @@ fn an_object_that_cannot_say_what_it_holds_is_refused() {
                 let error = failure(&env, "p", context! { object => object.clone(), name => "n" });
                 assert!(error.to_string().contains("; a key is a string"), "{source}: {object:?}: {error}");
             }
+        }
+    }
+}
+
+#[test]
+fn an_object_that_cannot_be_written_is_refused_where_a_key_is_made_of_its_text() {
+    for key in
+        ["'u' ~ object", "object ~ 'u'", "'u' ~ [object]", "['u', 'x' ~ object]", "[object]|join", "object|string"]
+    {
+        for source in [in_tag(key), format!("{{{{ cache_partial('card', {key}) }}}}")] {
+            let env = page(&source);
+            let error = failure(&env, "p", context! { object => Value::from_object(Unwritten), name => "n" });
+            assert!(error.to_string().contains("an object that cannot be written as text"), "{source}: {error}");
         }
     }
 }
