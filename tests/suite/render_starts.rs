@@ -42,7 +42,7 @@ fn site(cache: &FragmentCache, served: Served, page: &str) -> (Environment<'stat
         PARTS.iter().chain([&("p", page)]).map(|(name, source)| (name.to_string(), source.to_string())).collect();
     match served {
         Served::Added => {
-            templates.iter().for_each(|(name, source)| cache.add_template(&mut env, name, source).unwrap())
+            templates.iter().for_each(|(name, source)| cache.add_template(&mut env, name, source).unwrap());
         }
         Served::Loaded => env.set_loader(cache.loader(move |name| {
             Ok(templates.iter().find(|(known, _)| known == name).map(|(_, source)| source.clone()))
