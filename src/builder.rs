@@ -124,16 +124,18 @@ impl Builder {
         self
     }
 
-    /// The bound of the memory tier, in bytes of text, keys and bookkeeping; 64 MiB by default. What was used least
-    /// recently goes first. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB, most of
-    /// which the bound counts too.
+    /// The bound of the memory tier, in bytes; 64 MiB by default. What was used least recently goes first.
+    ///
+    /// It counts what entries take of the process, within some percent: text, key, tags, the store's bookkeeping, and
+    /// what the allocator rounds up. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB,
+    /// most of which the bound counts too; the guide lists what else there is.
     pub fn max_bytes(mut self, bytes: u64) -> Builder {
         self.max_bytes = bytes;
         self
     }
 
-    /// The largest entry that is stored, in bytes; a quarter of `max_bytes` by default. A larger result is served
-    /// and not stored.
+    /// The largest result that is stored, in bytes of its text, value or response; a quarter of `max_bytes` by default.
+    /// A larger one is served and not stored.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Builder {
         self.max_entry_bytes = Some(bytes);
         self

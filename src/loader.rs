@@ -304,10 +304,9 @@ fn serve(
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
     }
-    // MiniJinja would show the lowered text.
-    if let Some(lowered) = &rewritten.text
-        && let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax)
-    {
+    // MiniJinja would show the lowered text, and its marks.
+    let lowered = rewritten.text.as_deref().unwrap_or(&source);
+    if let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax) {
         return Err(error);
     }
     let cache = Arc::clone(inner);
