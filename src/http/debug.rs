@@ -55,9 +55,14 @@ use crate::cache::FragmentCache;
 /// ```
 ///
 /// Lay it outside of everything that makes or keeps pages, a [`CacheLayer`](super::CacheLayer) and what compresses
-/// among it; what compresses outside of it does no harm. Templates print marks for it, of 22 letters and more: while a
-/// request is debugged a filter such as `length` or `truncate` on the output of a fragment sees them. So does whatever
-/// else a handler does with a fragment that [`render`](FragmentCache::render) gave it, such as sending it by mail.
+/// among it; what compresses outside of it does no harm.
+///
+/// Templates print marks for it, of 22 letters and more. They print none where a template can read its own output: in
+/// `set`, `filter` and `call` blocks, in macros, in blocks and partials whose `self.name()`, `super()` or
+/// `cache_partial(…)` is more than printed, and in all that these include. Nor has a fragment any that a handler passes
+/// to a template. Such fragments are told of at the page's end. What else a handler does with the text of a fragment
+/// that [`render`](FragmentCache::render) gave it, such as sending it by mail, sees the marks; so does a template that
+/// is given what a function of the application rendered.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DebugLayer {
