@@ -144,7 +144,7 @@ fn burst(what: &str, count: usize, layout: Layout, mode: WatchMode) {
         alone.push(start.elapsed());
         thread::sleep(Duration::from_millis(300));
     }
-    println!("{count} templates {what}:");
+    println!("{what}:");
     let figures = [
         ("one saved last is shown", beside),
         ("all are noticed", noticed),
@@ -159,7 +159,7 @@ fn burst(what: &str, count: usize, layout: Layout, mode: WatchMode) {
 
 /// How late a folder behind a link, replaced above what is watched, is seen while all processors are busy.
 #[cfg(unix)]
-fn links_under_load(links: usize) {
+fn links_under_load(what: &str, links: usize) {
     let (dir, other) = (folder(), folder());
     let done = Arc::new(AtomicBool::new(false));
     let burn = |done: Arc<AtomicBool>| while !done.load(Ordering::Relaxed) {};
@@ -206,7 +206,7 @@ fn links_under_load(links: usize) {
     }
     done.store(true, Ordering::Relaxed);
     burners.into_iter().for_each(|burner| burner.join().unwrap());
-    println!("{links} links, a folder above replaced, 8 busy threads: {}", middle(times));
+    println!("{what}: {}", middle(times));
 }
 
 /// Threads and processor time of a thousand watched files.
@@ -249,24 +249,35 @@ fn single_files() {
     println!("    dropped in {:.0} ms", ms(start.elapsed()));
 }
 
+/// `cargo bench --bench watching -- WORDS` measures only what has these words in its name.
 fn main() {
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
     let wants = |what: &str| only.as_deref().is_none_or(|only| what.contains(only));
-    if wants("burst") {
-        for count in [2_000, 10_000] {
-            burst("in one folder", count, Layout::Flat, WatchMode::Native);
-            burst("in many folders", count, Layout::Folders, WatchMode::Native);
-            burst("in one folder, polled", count, Layout::Flat, WatchMode::Poll(Duration::from_millis(50)));
-            #[cfg(unix)]
-            burst("behind links", count, Layout::Links, WatchMode::Native);
+    let polled = WatchMode::Poll(Duration::from_millis(50));
+    let layouts = [
+        ("in one folder", Layout::Flat, WatchMode::Native),
+        ("in many folders", Layout::Folders, WatchMode::Native),
+        ("in one folder, polled", Layout::Flat, polled),
+        #[cfg(unix)]
+        ("behind links", Layout::Links, WatchMode::Native),
+    ];
+    for count in [2_000, 10_000] {
+        for (what, layout, mode) in layouts {
+            let what = format!("{count} templates {what}");
+            if wants(&what) {
+                burst(&what, count, layout, mode);
+            }
         }
     }
     #[cfg(unix)]
-    if wants("links") {
-        [1, 500].into_iter().for_each(links_under_load);
+    for links in [1, 500] {
+        let what = format!("{links} links, a folder above replaced, 8 busy threads");
+        if wants(&what) {
+            links_under_load(&what, links);
+        }
     }
     #[cfg(target_os = "linux")]
-    if wants("files") {
+    if wants("1,000 watched files") {
         single_files();
     }
 }

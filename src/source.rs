@@ -14,7 +14,8 @@ use crate::file::open;
 use crate::observe::By;
 use crate::watch::{FileWatch, watch_file};
 
-/// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching.
+/// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching, and does
+/// not wait for an invalidation under way.
 #[must_use = "the file is watched until this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct WatchedFile {
     source: Arc<Source>,

@@ -22,23 +22,25 @@ const EACH: Duration = Duration::from_micros(100);
 /// However many there are, a change is to show within a quarter of a second.
 const LONGEST: Duration = Duration::from_millis(200);
 
-static FILES: Files =
-    Files { state: Mutex::new(State { files: BTreeMap::new(), next: 0, running: false }), wake: Condvar::new() };
+static FILES: FileWatcher = FileWatcher {
+    state: Mutex::new(FileWatcherState { files: BTreeMap::new(), next: 0, running: false }),
+    wake: Condvar::new(),
+};
 
-struct Files {
-    state: Mutex<State>,
+struct FileWatcher {
+    state: Mutex<FileWatcherState>,
     /// No file is left.
     wake: Condvar,
 }
 
-struct State {
-    files: BTreeMap<u64, Arc<File>>,
+struct FileWatcherState {
+    files: BTreeMap<u64, Arc<SingleFile>>,
     next: u64,
     /// Whether there is a thread. It ends with the last file.
     running: bool,
 }
 
-struct File {
+struct SingleFile {
     path: PathBuf,
     on_change: Box<dyn Fn() + Send + Sync>,
     /// What the last look found; `None` before the first.
@@ -49,13 +51,13 @@ struct File {
 /// A file being watched until this is dropped. Dropping it waits for nothing: a call under way may end after it.
 pub(crate) struct FileWatch {
     id: u64,
-    file: Arc<File>,
+    file: Arc<SingleFile>,
 }
 
 /// Calls `on_change` from another thread whenever a file may have changed, been created, deleted or replaced. Its folder
 /// need not exist.
 pub(crate) fn watch_file(path: &Path, on_change: impl Fn() + Send + Sync + 'static) -> Result<FileWatch, WatchError> {
-    let file = Arc::new(File {
+    let file = Arc::new(SingleFile {
         path: path.to_owned(),
         on_change: Box::new(on_change),
         last: Mutex::new(None),
@@ -94,9 +96,9 @@ fn pace(files: usize) -> Duration {
     EACH.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST)
 }
 
-impl Files {
+impl FileWatcher {
     /// `None` if there are none: the thread ends.
-    fn all(&self) -> Option<Vec<Arc<File>>> {
+    fn all(&self) -> Option<Vec<Arc<SingleFile>>> {
         let mut state = self.lock();
         state.running = !state.files.is_empty();
         state.running.then(|| state.files.values().cloned().collect())
@@ -107,12 +109,12 @@ impl Files {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FileWatcherState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl File {
+impl SingleFile {
     fn look(&self) {
         let next = std::fs::metadata(&self.path).ok().map(|meta| Stamp::of(&meta, SystemTime::now()));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
