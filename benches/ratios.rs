@@ -43,6 +43,8 @@ impl Fixture {
             ("plain.html", format!("<ul>{LIST}</ul>")),
             ("literal.html", format!("<ul>{{% cache 'list' 300 %}}{LIST}{{% endcache %}}</ul>")),
             ("joined.html", format!("<ul>{{% cache 'list' ~ page 300 %}}{LIST}{{% endcache %}}</ul>")),
+            ("tagged.html", format!("<ul>{{% cache 'list' 300 tags=['films'] %}}{LIST}{{% endcache %}}</ul>")),
+            ("computed.html", format!("<ul>{{% cache 'list' 300 tags=['page:' ~ page] %}}{LIST}{{% endcache %}}</ul>")),
             ("captured.html", format!("<ul>{{% filter safe %}}{LIST}{{% endfilter %}}</ul>")),
             ("hundred.html", format!("<ul>{hundred}</ul>")),
         ];
@@ -102,6 +104,8 @@ impl Fixture {
             Subject { name: "hit, joined key", run: page("joined.html") },
             Subject { name: "buffered, empty", run: buffered("empty.html") },
             Subject { name: "buffered, hit", run: buffered("literal.html") },
+            Subject { name: "buffered, tagged", run: buffered("tagged.html") },
+            Subject { name: "buffered, computed tag", run: buffered("computed.html") },
             Subject { name: "buffered, 100 hits", run: buffered("hundred.html") },
             // The invalidation that makes it a miss is part of what is measured.
             Subject {

@@ -11,46 +11,55 @@ use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
 use crate::record::Tag;
 
-/// Names of tags, kept as they were given: a hit allocates nothing for them.
-#[derive(Debug, Clone)]
-pub(crate) enum Names {
+/// The names in a template's `tags`, kept as they were given: a hit copies none of them.
+#[derive(Debug)]
+pub(crate) enum TagNames {
     Given(Vec<Arc<str>>),
-    /// A list of strings, as a template has it; see [`Names::of_list`].
+    /// A list of strings; see [`TagNames::of_list`].
     List(Value),
 }
 
-/// The tags of a question, in its namespace.
+/// Tags by their names, in the namespace of a question.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Declared<'a> {
+pub(crate) struct DeclaredTags<'a> {
     given: &'a [Arc<str>],
     list: &'a [Value],
     namespace: u64,
 }
 
-impl Names {
-    pub(crate) const NONE: Names = Names::Given(Vec::new());
+impl TagNames {
+    pub(crate) const NONE: TagNames = TagNames::Given(Vec::new());
 
-    /// The names of a template's list, if it holds strings that are names and nothing else.
-    pub(crate) fn of_list(list: &Value) -> Option<Names> {
+    /// The names of a list, if it holds strings that are names and nothing else.
+    pub(crate) fn of_list(list: &Value) -> Option<TagNames> {
         let is_name = |name: &Value| name.as_str().is_some_and(|name| !name.is_empty());
         let plain = list.downcast_object_ref::<Vec<Value>>().is_some_and(|names| names.iter().all(is_name));
-        plain.then(|| Names::List(list.clone()))
+        plain.then(|| TagNames::List(list.clone()))
     }
 }
 
-impl<'a> Declared<'a> {
-    pub(crate) fn new(names: &'a Names, namespace: u64) -> Declared<'a> {
+impl<'a> DeclaredTags<'a> {
+    pub(crate) const NONE: DeclaredTags<'static> = DeclaredTags { given: &[], list: &[], namespace: 0 };
+
+    #[inline]
+    pub(crate) fn of_template(names: &'a TagNames, namespace: u64) -> DeclaredTags<'a> {
         match names {
-            Names::Given(given) => Declared::given(given, namespace),
-            Names::List(list) => {
+            TagNames::Given(given) => DeclaredTags::given(given, namespace),
+            TagNames::List(list) => {
                 let list = list.downcast_object_ref::<Vec<Value>>().map_or(&[][..], Vec::as_slice);
-                Declared { given: &[], list, namespace }
+                DeclaredTags { given: &[], list, namespace }
             }
         }
     }
 
-    pub(crate) fn given(given: &'a [Arc<str>], namespace: u64) -> Declared<'a> {
-        Declared { given, list: &[], namespace }
+    #[inline]
+    pub(crate) fn given(given: &'a [Arc<str>], namespace: u64) -> DeclaredTags<'a> {
+        DeclaredTags { given, list: &[], namespace }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.given.is_empty() && self.list.is_empty()
     }
 
     pub(crate) fn hashes(self) -> impl Iterator<Item = TagHash> + 'a {

@@ -9,6 +9,7 @@ mod verify;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use minijinja::{AutoEscape, Environment, Value};
@@ -19,6 +20,7 @@ use self::verify::verify_text_async;
 use crate::asker::{Asker, Called, Handler, InEnvironment};
 use crate::cache::{FragmentCache, Inner};
 use crate::context;
+use crate::declared::DeclaredTags;
 use crate::entry::{Body, Fragment};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Kind;
@@ -73,7 +75,7 @@ impl FragmentCache {
         let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        let wanted = question.wanted_with(&options.tags);
+        let wanted = question.wanted_with(self.declared(&options.tags));
         match self.lookup(&wanted, &mut handler) {
             Lookup::Hit(found) => Ok(match self.verify(&wanted, &mut handler, found.began) {
                 None => text_of(found.body),
@@ -115,7 +117,7 @@ impl FragmentCache {
             let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
                 return Ok(Fragment::new(text_value(load.await?.into(), markup)));
             };
-            let wanted = question.wanted_with(&options.tags);
+            let wanted = question.wanted_with(self.declared(&options.tags));
             match self.lookup_async(&wanted, &mut handler).await {
                 Lookup::Hit(found) => {
                     let cached = text_of(found.body);
@@ -160,7 +162,7 @@ impl FragmentCache {
             return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, &self.inner.settings);
-        let wanted = question.wanted_with(&options.tags);
+        let wanted = question.wanted_with(self.declared(&options.tags));
         match self.lookup(&wanted, &mut asker) {
             Lookup::Hit(found) => {
                 let cached = self.inner.marked_fragment(text_of(found.body));
@@ -245,6 +247,12 @@ impl FragmentCache {
             context::gather(|record| record.uncacheable = true);
         }
         self.inner.tell_bypass(asker.label(), bypass, key);
+    }
+
+    /// Tags of this namespace, as a caller declares them.
+    #[inline]
+    fn declared<'a>(&self, tags: &'a [Arc<str>]) -> DeclaredTags<'a> {
+        DeclaredTags::given(tags, self.namespace.id)
     }
 
     fn handler<'a>(

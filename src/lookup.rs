@@ -15,7 +15,7 @@ use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{FAR, Nanos};
 use crate::context;
-use crate::declared::Declared;
+use crate::declared::DeclaredTags;
 use crate::entry::{Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
@@ -45,7 +45,7 @@ pub(crate) struct Wanted<'a> {
     /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
     pub(crate) steady: bool,
     /// The tags that count for the caller beside those of the entry.
-    pub(crate) declared: Declared<'a>,
+    pub(crate) declared: DeclaredTags<'a>,
     /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
     pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
@@ -88,6 +88,7 @@ impl Wanted<'_> {
     }
 
     /// Whether an entry is of this identity and version, and young enough.
+    #[inline]
     fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
         *entry.identity == *self.identity.bytes
             && entry.version == self.version

@@ -53,7 +53,7 @@ impl Options {
     }
 
     /// Adds a tag: [`FragmentCache::invalidate_tag`](crate::FragmentCache::invalidate_tag) of it invalidates the
-    /// result.
+    /// result. It counts for this caller even where the entry was stored without it.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Options {
         self.tags.push(tag.into());
         self

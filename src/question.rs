@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use crate::builder::Settings;
 use crate::cache::Namespace;
 use crate::clock::Nanos;
-use crate::declared::{Declared, Names};
+use crate::declared::DeclaredTags;
 use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
 use crate::lookup::Wanted;
@@ -42,9 +42,8 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
-    namespace: u64,
-    /// The tags that the caller declares.
-    names: Names,
+    /// The tags that the caller of a page declares, and their namespace.
+    tags: Option<Box<(Vec<Arc<str>>, u64)>>,
 }
 
 impl Question {
@@ -65,8 +64,7 @@ impl Question {
             lease: None,
             waits: true,
             steady: true,
-            namespace: namespace.id,
-            names: Names::NONE,
+            tags: None,
         }
     }
 
@@ -159,11 +157,13 @@ impl Question {
         self.waits = false;
     }
 
-    /// Declares tags of the namespace: for this caller, what was invalidated by one of them is no answer.
-    pub(crate) fn declare(&mut self, names: Names) {
-        self.names = names;
+    /// Declares tags: for this caller, what began before one of them was invalidated is no answer.
+    #[cfg(feature = "http")]
+    pub(crate) fn declare(&mut self, tags: Vec<Arc<str>>, namespace: &Namespace) {
+        self.tags = (!tags.is_empty()).then(|| Box::new((tags, namespace.id)));
     }
 
+    #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         &self.bytes[self.key.clone()]
     }
@@ -177,6 +177,7 @@ impl Question {
         self.ttl = ttl.unwrap_or(settings.default_ttl);
     }
 
+    #[inline]
     pub(crate) fn wanted(&self) -> Wanted<'_> {
         Wanted {
             identity: Identity::new(&self.bytes),
@@ -188,14 +189,17 @@ impl Question {
             lease: self.lease,
             waits: self.waits,
             steady: self.steady,
-            declared: Declared::new(&self.names, self.namespace),
+            declared: self.tags.as_ref().map_or(DeclaredTags::NONE, |tags| DeclaredTags::given(&tags.0, tags.1)),
             takes: None,
         }
     }
 
-    /// The same for a caller that declares these tags.
-    pub(crate) fn wanted_with<'a>(&'a self, tags: &'a [Arc<str>]) -> Wanted<'a> {
-        Wanted { declared: Declared::given(tags, self.namespace), ..self.wanted() }
+    /// The same for a caller that declares tags.
+    #[inline]
+    pub(crate) fn wanted_with<'a>(&'a self, declared: DeclaredTags<'a>) -> Wanted<'a> {
+        let mut wanted = self.wanted();
+        wanted.declared = declared;
+        wanted
     }
 
     /// Notes where the key is: up to the end that `encode` returns.
@@ -254,6 +258,7 @@ fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 impl Drop for Question {
+    #[inline]
     fn drop(&mut self) {
         if self.bytes.capacity() <= KEPT {
             let _ = SPARE.try_with(|spare| spare.set(std::mem::take(&mut self.bytes)));

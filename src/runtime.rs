@@ -12,6 +12,7 @@ mod asker;
 mod foreign;
 mod functions;
 mod lazy_key;
+mod marking;
 mod probes;
 mod rendering;
 
@@ -21,18 +22,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-use self::arguments::{block_options, declared_tags, defined, foreign_call, in_block, literal_ttl, positional_ttl};
+use self::arguments::{
+    block_options, declared_names, defined, foreign_call, in_block, literal_ttl, positional_ttl, split_tags,
+};
 use self::asker::{InTemplate, Named};
 use self::lazy_key::LazyKey;
 use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
 use crate::cache::{FragmentCache, Inner};
 use crate::context;
+use crate::declared::DeclaredTags;
 use crate::entry::{Body, Found};
 use crate::identity::{Kind, named_environment, private_environment};
 use crate::key::KeyError;
 use crate::lazy;
 use crate::loader;
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Wanted};
 use crate::names;
 use crate::observe::{Bypass, Printed, Verifying, is_captured, marked};
 use crate::question::Question;
@@ -186,12 +190,14 @@ impl Binding {
             return Ok(self.refuse(state, format!("the key {reason}")));
         }
         let bypass = (ttl == Some(0)).then_some(Bypass::Lifetime);
-        if let Err(message) = declare(&mut question, tags, bypass) {
-            return Ok(self.refuse(state, message));
-        }
+        let names = match declared_names(tags, bypass) {
+            Ok(names) => names,
+            Err(message) => return Ok(self.refuse(state, message)),
+        };
         question.lifetime(ttl, &self.cache.inner.settings);
+        let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
-        let missed = self.ask(state, &question, site, bypass);
+        let missed = self.ask(state, &question.wanted_with(declared), site, bypass);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
         Ok(missed)
     }
@@ -229,31 +235,32 @@ impl Binding {
             true => (ttl == Some(0)).then_some(Bypass::Lifetime),
             false => Some(Bypass::Condition),
         };
-        if let Err(message) = declare(&mut question, tags, bypass) {
-            return Ok(self.refuse(state, message));
-        }
+        let names = match declared_names(tags, bypass) {
+            Ok(names) => names,
+            Err(message) => return Ok(self.refuse(state, message)),
+        };
         question.lifetime(ttl, &self.cache.inner.settings);
+        let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
-        let missed = self.ask(state, &question, site, bypass);
+        let missed = self.ask(state, &question.wanted_with(declared), site, bypass);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
         Ok(missed)
     }
 
     /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
-    fn ask(&self, state: &mut State<'_, '_>, question: &Question, site: u128, bypass: Option<Bypass>) -> bool {
+    fn ask(&self, state: &mut State<'_, '_>, wanted: &Wanted<'_>, site: u128, bypass: Option<Bypass>) -> bool {
         if let Some(rendering) = state.get_extension_mut::<Rendering>() {
             // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
             rendering.next = None;
         }
-        let wanted = question.wanted();
         let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
         let printed = Printed::Block(site);
         let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             Next::Bypass(self.mark(state, printed))
         } else {
-            match self.cache.lookup(&wanted, &mut asker) {
+            match self.cache.lookup(wanted, &mut asker) {
                 Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                    match self.cache.verify(&wanted, &mut asker, began) {
+                    match self.cache.verify(wanted, &mut asker, began) {
                         None => {
                             context::set_hit(marked(text, self.mark(state, printed)));
                             return false;
@@ -276,12 +283,6 @@ impl Binding {
         };
         Rendering::of(state, &self.cache.inner).next = Some(next);
         true
-    }
-
-    /// The number to mark by what was just looked up, unless the template can read what is printed here.
-    #[inline]
-    fn mark(&self, state: &mut State<'_, '_>, printed: Printed) -> Option<u64> {
-        self.cache.inner.take_mark().filter(|_| !is_captured(state, printed))
     }
 
     /// Leaves a refusal for `_fragment.open`, which knows what the author wrote.
@@ -396,19 +397,6 @@ fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
         false => captured.get_attr(name).ok(),
     });
     value.unwrap_or_default()
-}
-
-/// The tags of a block that declares any, which come after the operands of the key.
-fn split_tags<const TAGGED: bool>(args: &[Value]) -> Option<(Option<&Value>, &[Value])> {
-    if TAGGED { args.split_last().map(|(tags, rest)| (Some(tags), rest)) } else { Some((None, args)) }
-}
-
-/// Where the cache is not asked, tags may well be undefined: the condition may be about them.
-fn declare(question: &mut Question, tags: Option<&Value>, bypass: Option<Bypass>) -> Result<(), String> {
-    if let Some(tags) = tags.filter(|_| bypass.is_none()) {
-        question.declare(declared_tags(tags)?);
-    }
-    Ok(())
 }
 
 /// `BODY|_fragment.store(TICKET)`.

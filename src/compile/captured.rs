@@ -41,7 +41,7 @@ pub(crate) struct Captures {
 /// Reads `source`, plain MiniJinja.
 pub(crate) fn captures(source: &str, syntax: &SyntaxConfig) -> Captures {
     let scan = scan(source, syntax);
-    let mut reader = Reader { open: Vec::new(), loops: captures_loops(&scan), found: Captures::default() };
+    let mut reader = CaptureReader { open: Vec::new(), loops: captures_loops(&scan), found: Captures::default() };
     for span in &scan.spans {
         reader.expressions(scan.source, span);
         if let Some(word) = keyword(scan.source, span) {
@@ -52,19 +52,19 @@ pub(crate) fn captures(source: &str, syntax: &SyntaxConfig) -> Captures {
 }
 
 /// A statement that is open.
-struct Open {
+struct OpenStatement {
     captures: bool,
     block: Option<Box<str>>,
 }
 
-struct Reader {
-    open: Vec<Open>,
+struct CaptureReader {
+    open: Vec<OpenStatement>,
     /// Whether recursive loops are captured.
     loops: bool,
     found: Captures,
 }
 
-impl Reader {
+impl CaptureReader {
     fn stand(&self, captured: bool) -> Stand {
         Stand {
             block: self.open.iter().rev().find_map(|open| open.block.clone()),
@@ -85,7 +85,7 @@ impl Reader {
             "block" => {
                 let name: Box<str> = text(1).into();
                 self.found.blocks.push((name.clone(), self.stand(false)));
-                self.open.push(Open { captures: false, block: Some(name) });
+                self.open.push(OpenStatement { captures: false, block: Some(name) });
             }
             "include" => self.found.includes.push((names(source, &tokens[1..]), self.stand(false))),
             // What a module prints can be read by its name. What `from` runs prints nothing.
@@ -97,7 +97,7 @@ impl Reader {
     }
 
     fn push(&mut self, captures: bool) {
-        self.open.push(Open { captures, block: None });
+        self.open.push(OpenStatement { captures, block: None });
     }
 
     fn expressions(&mut self, source: &str, span: &Span) {

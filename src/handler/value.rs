@@ -45,7 +45,7 @@ impl FragmentCache {
     {
         let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
         let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
-        let wanted = question.wanted_with(&options.tags);
+        let wanted = question.wanted_with(self.declared(&options.tags));
         let ended = self.inner.flights.ended(wanted.identity.hash);
         if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
             let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
@@ -89,7 +89,7 @@ impl FragmentCache {
             let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
                 return load.await;
             };
-            let wanted = question.wanted_with(&options.tags);
+            let wanted = question.wanted_with(self.declared(&options.tags));
             let ended = self.inner.flights.ended(wanted.identity.hash);
             if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
                 let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };

@@ -16,7 +16,6 @@ use super::cache_status::Skip;
 use super::notice::Noticed;
 use super::policy::{Cookies, Policy, Query};
 use super::vary;
-use crate::declared::Names;
 use crate::identity::Kind;
 use crate::options::Options;
 use crate::question::Question;
@@ -121,7 +120,7 @@ impl Asked {
         if policy.honor_reload {
             question.may_be_replaced();
         }
-        question.declare(Names::Given(policy.tags_of(request)));
+        question.declare(policy.tags_of(request), &policy.cache.namespace);
         Ok(Asked { question, facts, directives })
     }
 

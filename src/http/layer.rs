@@ -113,13 +113,14 @@ impl CacheLayer {
         self
     }
 
-    /// Gives every page a tag, beside those of its fragments.
+    /// Gives every page a tag, beside those of its fragments. A page that was stored without it, by another layer or
+    /// deployment, is not shown either once the tag was invalidated.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> CacheLayer {
         self.policy().tags.push(tag.into());
         self
     }
 
-    /// Gives a page tags by its request. A handler says its own with [`Scope::tag`](crate::Scope::tag).
+    /// Gives a page tags by its request, on hits too. A handler says its own with [`Scope::tag`](crate::Scope::tag).
     pub fn tags_by<T, I>(mut self, tags: impl Fn(&Parts) -> I + Send + Sync + 'static) -> CacheLayer
     where
         T: Into<String>,

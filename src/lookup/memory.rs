@@ -153,6 +153,10 @@ impl Inner {
     /// The same by the tags that the caller declares, of an entry that its own admit.
     #[inline]
     fn admits_declared(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
+        wanted.declared.is_empty() || self.admits_all_declared(entry, wanted)
+    }
+
+    fn admits_all_declared(&self, entry: &Entry, wanted: &Wanted<'_>) -> bool {
         let admits = |tag| entry.record.has(tag) || self.admits_begin(entry.record.begin, tag);
         wanted.declared.hashes().all(admits) || entry.is_direction()
     }

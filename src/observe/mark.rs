@@ -22,8 +22,16 @@ pub(crate) static MARKS: LazyLock<Marks> =
 static WRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// The text between the marks of a number, if there is one; nothing is marked where there is nothing to see.
+#[inline]
 pub(crate) fn marked(text: Value, mark: Option<u64>) -> Value {
-    let Some(mark) = mark else { return text };
+    match mark {
+        Some(mark) => between(text, mark),
+        None => text,
+    }
+}
+
+#[cold]
+fn between(text: Value, mark: u64) -> Value {
     let Some(inside) = text.as_str().filter(|text| !text.trim().is_empty()) else { return text };
     WRITTEN.store(true, Ordering::Relaxed);
     let out = MARKS.around(inside, mark);

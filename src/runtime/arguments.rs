@@ -7,10 +7,11 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::clock::{Nanos, nanos};
-use crate::declared::Names;
+use crate::declared::TagNames;
 use crate::key;
 use crate::lazy;
 use crate::names;
+use crate::observe::Bypass;
 use crate::options::Options;
 use crate::record::FOREVER;
 use crate::spelling::Form;
@@ -84,9 +85,21 @@ fn loaded(value: &Value) -> Result<Value, String> {
     lazy::load(value).unwrap_or_else(|| Ok(value.clone())).map_err(|error| error.to_string())
 }
 
-/// The tags that a block declares.
-pub(super) fn declared_tags(tags: &Value) -> Result<Names, String> {
-    Names::of_list(tags).map_or_else(|| listed_tags(tags).map(Names::Given), Ok)
+/// The tags of a block that declares any, which come after the operands of the key.
+pub(super) fn split_tags<const TAGGED: bool>(args: &[Value]) -> Option<(Option<&Value>, &[Value])> {
+    if TAGGED { args.split_last().map(|(tags, rest)| (Some(tags), rest)) } else { Some((None, args)) }
+}
+
+/// The tags that a block declares. Where the cache is not asked they may well be undefined: the condition may be about
+/// them.
+#[inline]
+pub(super) fn declared_names(tags: Option<&Value>, bypass: Option<Bypass>) -> Result<TagNames, String> {
+    match tags {
+        Some(tags) if bypass.is_none() => {
+            TagNames::of_list(tags).map_or_else(|| listed_tags(tags).map(TagNames::Given), Ok)
+        }
+        _ => Ok(TagNames::NONE),
+    }
 }
 
 fn listed_tags(tags: &Value) -> Result<Vec<Arc<str>>, String> {

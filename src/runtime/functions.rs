@@ -9,13 +9,14 @@ use super::asker::{InTemplate, Named};
 use super::lazy_key::LazyKey;
 use crate::cache::Inner;
 use crate::context::{self, NoHole};
+use crate::declared::DeclaredTags;
 use crate::entry::{Body, Found};
 use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
 use crate::identity::Kind;
 use crate::lazy;
 use crate::lookup::Lookup;
-use crate::observe::{Bypass, Printed, is_captured, marked, unmarked};
+use crate::observe::Bypass;
 use crate::question::Question;
 use crate::record::FOREVER;
 use crate::spelling::Form;
@@ -116,7 +117,7 @@ impl Binding {
             (true, _) => None,
         };
         question.lifetime(ttl, &self.cache.inner.settings);
-        let wanted = question.wanted_with(&prepared.tags);
+        let wanted = question.wanted_with(DeclaredTags::given(&prepared.tags, self.cache.namespace.id));
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let lazy_key = LazyKey::of(state, named, key);
         let mut asker = InTemplate { binding: self, state, named };
@@ -150,14 +151,6 @@ impl Binding {
                 Ok(self.printed(state, text, mark))
             }
         }
-    }
-
-    /// A partial as it is given to its template, which may read it unless it prints all of them.
-    fn printed(&self, state: &mut State<'_, '_>, text: Value, mark: Option<u64>) -> Value {
-        if !self.cache.inner.observers.collectors.have_marked() {
-            return text;
-        }
-        if is_captured(state, Printed::Partial) { unmarked(&text) } else { marked(text, mark) }
     }
 }
 
