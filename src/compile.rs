@@ -6,7 +6,7 @@
 //! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
 //! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. What must not be undefined on its way into a key
 //! is found by `guard.rs` in an expression, and by `flow.rs` behind the names of `scopes.rs`. `lower.rs` writes the text,
-//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins and ends,
+//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins,
 //! and `excerpt.rs` words what MiniJinja refuses. For the debug mode, `captured.rs` finds what a template reads of what it
 //! prints. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
 //! `names.rs` has the names that both sides share.

@@ -30,12 +30,25 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RenderId(u64);
 
-/// A MiniJinja render under way, from its template's first statement to its last. A render inside it takes over when it
-/// began, because its context may hold what this one read.
+/// A MiniJinja render whose state is kept. A render inside it takes over when it began, because its context may hold what
+/// this one read.
 struct Render {
     id: RenderId,
     cache: u64,
     begin: Begin,
+    /// Where its state was on the stack while it ran.
+    state: usize,
+    /// Bytes of stack by which what runs inside of it is below its state, at the least. What runs after it, where its
+    /// state is kept and stands elsewhere, is as high on the stack as it was, or called from so deep that it counts as
+    /// inside: that only refuses more.
+    distance: usize,
+}
+
+impl Render {
+    /// Whether what stands at this place of the stack runs inside of it.
+    fn encloses(&self, at: usize) -> bool {
+        self.state.checked_sub(at).is_some_and(|below| below >= self.distance)
+    }
 }
 
 struct Context {
@@ -69,10 +82,14 @@ impl Context {
             .find_map(|frame| frame.with(|record| (record.cache == cache).then_some(record.begin)))
     }
 
-    /// When the innermost work of a cache here began: a scope's, else a render's.
-    fn begin_of(&mut self, cache: u64) -> Option<Begin> {
-        let of_cache = |render: &&Render| render.cache == cache;
-        self.scope_of(cache).or_else(|| self.renders.iter().rev().find(of_cache).map(|render| render.begin))
+    /// When the innermost work of a cache around this place of the stack began: a scope's, else a render's.
+    fn begin_of(&mut self, cache: u64, at: usize) -> Option<Begin> {
+        self.scope_of(cache).or_else(|| self.around(at).find(|render| render.cache == cache).map(|render| render.begin))
+    }
+
+    /// The renders around a place of the stack, innermost first.
+    fn around(&self, at: usize) -> impl Iterator<Item = &Render> {
+        self.renders.iter().rev().filter(move |render| render.encloses(at))
     }
 
     /// The innermost thing of a cache that is open here, as something that other threads can enter too.
@@ -116,9 +133,10 @@ impl Context {
     /// When the work here began, for every cache that has a part in it, innermost first.
     fn began_everywhere(&mut self) -> Vec<(u64, Begin)> {
         let frames = self.frames.iter_mut().rev().map(|frame| frame.with(|record| (record.cache, record.begin)));
-        let renders = self.renders.iter().rev().map(|render| (render.cache, render.begin));
+        let frames: Vec<(u64, Begin)> = frames.collect();
+        let renders = self.around(stack_address()).map(|render| (render.cache, render.begin));
         let mut began: Vec<(u64, Begin)> = Vec::new();
-        for (cache, begin) in frames.chain(renders) {
+        for (cache, begin) in frames.into_iter().chain(renders) {
             if !began.iter().any(|(known, _)| *known == cache) {
                 began.push((cache, begin));
             }
@@ -225,9 +243,9 @@ pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
     .unwrap_or(Err(NoHole::NoPage))
 }
 
-/// When the work here began: with the innermost scope of this cache, else with the innermost render under way.
+/// When the work here began: with the innermost scope of this cache, else with the innermost render around it.
 pub(crate) fn work_begin(cache: u64) -> Option<Begin> {
-    with(|context| context.begin_of(cache)).flatten()
+    with(|context| context.begin_of(cache, stack_address())).flatten()
 }
 
 /// Notes that a template was looked up.
@@ -294,34 +312,46 @@ pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> 
     seen.into_iter().find(|known| known.template.name() == name)
 }
 
-/// Notes that a render begins, when it did not go on with what encloses it.
-pub(crate) fn enter_render(cache: u64, begin: Begin) -> RenderId {
-    let id = RenderId(next_id());
-    with(|context| context.renders.push(Render { id, cache, begin }));
-    id
+/// Notes that a render begins, whose state is at this place of the stack; what runs inside of it is so far below at the
+/// least. Gives when it began: with what encloses it, else at `now`. One whose start was not seen is not noted.
+pub(crate) fn enter_render(
+    cache: u64,
+    state: usize,
+    distance: usize,
+    now: impl FnOnce() -> Begin,
+) -> (Begin, Option<RenderId>) {
+    let entered = with(|context| {
+        let begin = context.begin_of(cache, state).unwrap_or_else(now);
+        if begin == Begin::UNSEEN {
+            return (begin, None);
+        }
+        let id = RenderId(next_id());
+        context.renders.push(Render { id, cache, begin, state, distance });
+        (begin, Some(id))
+    });
+    entered.unwrap_or((Begin::UNSEEN, None))
 }
 
-/// Notes that a render ended, or was given up.
+/// Notes that the state of a render is gone.
 pub(crate) fn leave_render(id: RenderId) {
     with(|context| context.renders.retain(|render| render.id != id));
 }
 
-/// Whether a render is under way here.
-pub(crate) fn is_rendering() -> bool {
-    with(|context| !context.renders.is_empty()).unwrap_or(false)
+/// Whether the work here runs inside of another render than this one.
+pub(crate) fn is_inside_another(render: Option<RenderId>) -> bool {
+    with(|context| context.around(stack_address()).any(|around| Some(around.id) != render)).unwrap_or(false)
 }
 
-/// How deep renders are inside one another on a thread.
+/// How deep renders that the crate started are inside one another on a thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Nesting {
-    /// Templates, and renders that the crate started.
     pub(crate) levels: usize,
-    /// Address on the stack of the outermost one.
+    /// Where the outermost render around them has its state on the stack, or where the first one began.
     outermost: usize,
 }
 
 impl Nesting {
-    /// Bytes of the thread's stack between the outermost render and here: macros count too, which are not seen otherwise.
+    /// Bytes of the thread's stack between the outermost render and here: includes and macros count too.
     pub(crate) fn stack(self) -> usize {
         self.outermost.abs_diff(stack_address())
     }
@@ -333,17 +363,22 @@ pub(crate) fn stack_address() -> usize {
     std::ptr::from_ref(&here).addr()
 }
 
-/// Notes that so many more templates or renders are open here, or fewer.
-pub(crate) fn nest(levels: isize) -> Nesting {
+/// Notes that one more such render is open here.
+pub(crate) fn nest() -> Nesting {
     with(|context| {
-        let nesting = &mut context.nesting;
-        if nesting.levels == 0 {
-            nesting.outermost = stack_address();
+        if context.nesting.levels == 0 {
+            let here = stack_address();
+            context.nesting.outermost = context.around(here).map(|render| render.state).max().unwrap_or(here);
         }
-        nesting.levels = nesting.levels.saturating_add_signed(levels);
-        *nesting
+        context.nesting.levels += 1;
+        context.nesting
     })
     .unwrap_or_default()
+}
+
+/// Notes that one such render ended.
+pub(crate) fn unnest() {
+    with(|context| context.nesting.levels = context.nesting.levels.saturating_sub(1));
 }
 
 /// Who collects the look-ups made here, if anybody does.

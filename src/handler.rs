@@ -336,9 +336,9 @@ pub(crate) fn render_partial(
     Ok(text_value(captured.into_output(), markup))
 }
 
-/// How deep a render may be that the crate starts: MiniJinja's own limit begins anew with each render. A partial counts
-/// twice, as a render and as its template, so that as many partials as includes fit into one another.
-const MOST_LEVELS: usize = 100;
+/// How many renders that the crate starts may be inside one another, as many as includes: MiniJinja's own limit begins
+/// anew with each render.
+const MOST_LEVELS: usize = 50;
 
 /// The same in bytes of stack, because a build without optimisation needs 25 kB for a partial and 17 for a macro in it:
 /// half of what a thread has by default.
@@ -350,7 +350,7 @@ pub(crate) struct Nested(());
 impl Nested {
     pub(crate) fn begin() -> Result<Nested, minijinja::Error> {
         let nested = Nested(());
-        let nesting = context::nest(1);
+        let nesting = context::nest();
         if nesting.levels > MOST_LEVELS || nesting.stack() > MOST_STACK {
             // In the words of MiniJinja for an include.
             return Err(invalid("recursion limit exceeded".into()));
@@ -361,7 +361,7 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        context::nest(-1);
+        context::unnest();
     }
 }
 

@@ -126,7 +126,7 @@ impl FragmentCache {
     }
 
     /// Gives the plain MiniJinja text of a template, for those who load templates in another way: with its cache blocks
-    /// lowered, and with marks that tell the cache when a render of it begins and ends. Pass pages without cache blocks
+    /// lowered, and with a mark that tells the cache when a render of it begins. Pass pages without cache blocks
     /// through it as well. Fragments of such templates do not depend on the templates they include.
     ///
     /// # Errors
@@ -304,7 +304,7 @@ fn serve(
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
     }
-    // MiniJinja would show the lowered text, and its marks.
+    // MiniJinja would show the lowered text, and its mark.
     let lowered = rewritten.text.as_deref().unwrap_or(&source);
     if let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax) {
         return Err(error);

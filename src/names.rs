@@ -49,11 +49,9 @@ pub(crate) const FLAG_SUPER: u32 = 1;
 pub(crate) const FLAG_CALLER: u32 = 2;
 /// Test: notes that a template begins. The first of all, and so the one that MiniJinja names in its error where the
 /// environment was not registered.
-pub(crate) const BEGINS: &str = "_fragment.needs_add_to_environment";
+pub(crate) const BEGINS: &str = "_add_to_environment";
 /// Test: the same for a template added in memory, and that it was used.
 pub(crate) const USED: &str = "_fragment.used";
-/// Test: notes that a template ends.
-pub(crate) const ENDS: &str = "_fragment.ends";
 /// Test: fails a render in another syntax than the template's.
 pub(crate) const WRONG_SYNTAX: &str = "_fragment.wrong_syntax";
 

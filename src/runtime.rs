@@ -146,10 +146,6 @@ impl FragmentCache {
             used.used(state, id, generation)
         });
         env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(loader::wrong_syntax()));
-        env.add_test(names::ENDS, |state: &mut State<'_, '_>, _: &Value| {
-            RenderStart::template_ends(state);
-            false
-        });
         let ids = [self.inner.id, environment].map(Value::from);
         env.add_filter(ENVIRONMENT, move |_: &Value| Value::from_iter(ids.clone()));
         env.add_function("cache_partial", with_options(Binding::partial));
@@ -367,14 +363,14 @@ impl Binding {
             self.cache.inner.check_syntax(state.env())?;
             self.syntax_checked.store(true, Ordering::Relaxed);
         }
-        RenderStart::template_begins(state, &self.cache.inner);
+        RenderStart::note(state, &self.cache.inner);
         Ok(false)
     }
 
     /// `none is _fragment.used(ID, GENERATION)`, at the start of each template added in memory.
     fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64) -> bool {
         let inner = &self.cache.inner;
-        RenderStart::template_begins(state, inner);
+        RenderStart::note(state, inner);
         if context::is_enclosed()
             && let Some(dependency) = inner.added(id, generation)
         {

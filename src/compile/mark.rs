@@ -1,17 +1,17 @@
-//! Marks the start and the end of a template, so that the cache sees a render begin and end.
+//! Marks the start of a template, so that the cache sees a render begin.
 //!
-//! A mark is a test that prints nothing. The first one stands before everything that the template does. It must not change
-//! what the template prints, so a tag or a comment that MiniJinja treats by how its line starts is written in another way.
+//! The mark is a test that prints nothing and stands before everything that the template does. It must not change what the
+//! template prints, so a tag or a comment that MiniJinja treats by how its line starts is written in another way.
 
 use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::lex::is_blank;
 use crate::compile::lower::{Lowering, Tag};
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
-use crate::names::{ENDS, WRONG_SYNTAX};
+use crate::names::WRONG_SYNTAX;
 
-/// The text of a template with marks around it: `begins` is the test of the first one. A template that MiniJinja will
-/// reject is left as it is.
+/// The text of a template with a mark before it, whose test is `begins`. A template that MiniJinja will reject is left as
+/// it is.
 pub(crate) fn marked(text: &str, syntax: &SyntaxConfig, begins: &str) -> String {
     let scan = scan(text, syntax);
     if scan.unreadable.is_some() {
@@ -19,10 +19,7 @@ pub(crate) fn marked(text: &str, syntax: &SyntaxConfig, begins: &str) -> String 
     }
     let mut out = String::with_capacity(text.len() + 128);
     let rest = front(&scan, syntax, begins, &mut out);
-    out.push_str(&scan.source[rest..]);
-    // What `front` wrote in another way needs no care.
-    let last = scan.spans.last().filter(|span| span.range.end > rest);
-    end(&scan, last, syntax, &mut out);
+    out.push_str(&text[rest..]);
     out
 }
 
@@ -37,7 +34,7 @@ pub(crate) fn trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String {
     format!("{start}+ if false +{end}{trap}{start}+ endif +{end}")
 }
 
-/// Writes the first mark, and what stands before the rest of the template; gives where that begins.
+/// Writes the mark, and what stands before the rest of the template; gives where that begins.
 fn front(scan: &Scan<'_>, syntax: &SyntaxConfig, begins: &str, out: &mut String) -> usize {
     let (start, end) = syntax.block_delimiters();
     out.push_str(&format!("{start}+ if {begins} {end}{start} endif"));
@@ -75,21 +72,4 @@ fn front(scan: &Scan<'_>, syntax: &SyntaxConfig, begins: &str, out: &mut String)
             0
         }
     }
-}
-
-/// Writes the last mark. A template without one ends, for the cache, when its render does.
-fn end(scan: &Scan<'_>, last: Option<&Span>, syntax: &SyntaxConfig, out: &mut String) {
-    let (start, end) = syntax.block_delimiters();
-    if let Some(last) = last {
-        let text = &scan.source[last.range.clone()];
-        match last.kind {
-            SpanKind::LineStatement | SpanKind::LineComment if !text.ends_with('\n') => out.push('\n'),
-            SpanKind::Text if first_marker(&format!("{text}{start}"), 0, syntax) != Some((text.len(), start.len())) => {
-                out.push_str(scan.tail);
-                return;
-            }
-            _ => {}
-        }
-    }
-    out.push_str(&format!("{start}+ if none is {ENDS} {end}{start} endif +{end}"));
 }

@@ -33,7 +33,6 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     });
     env.add_filter("_fragment.hit", |_: &Value| Value::from(""));
     env.add_test(names::BEGINS, |_: &Value| false);
-    env.add_test(names::ENDS, |_: &Value| false);
     env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(Error::new(ErrorKind::InvalidOperation, "syntax")));
     env.add_global("xs", Value::from(vec![1, 2, 3]));
     env.add_global("user", context! { id => 7, name => "Jörg" });
