@@ -1,20 +1,22 @@
-//! The reserved names that lowered templates use; the run side registers them. They start with what sorts before the
-//! names of MiniJinja's own tests and filters, so that looking them up compares little.
+//! The reserved names that lowered templates use; the run side registers them.
+//!
+//! MiniJinja looks a test or filter up by its name in each template that it runs, letter by letter and from the first name
+//! on. So the names that every hit needs are short, and sort before the others and before MiniJinja's own.
 
 /// Test: whether the fragment has to be rendered.
-pub(crate) const MISS: &str = "_fragment.miss";
+pub(crate) const MISS: &str = "_f.miss";
 /// Test: the same, with a computed lifetime, a condition, a version or variants.
-pub(crate) const MISS_WITH: &str = "_fragment.miss_with";
+pub(crate) const MISS_WITH: &str = "_f.miss_with";
 /// Test: as [`MISS`], of a block that declares tags.
-pub(crate) const MISS_TAGGED: &str = "_fragment.miss_tagged";
+pub(crate) const MISS_TAGGED: &str = "_f.miss_tagged";
 /// Test: as [`MISS_WITH`], of a block that declares tags.
-pub(crate) const MISS_WITH_TAGGED: &str = "_fragment.miss_with_tagged";
+pub(crate) const MISS_WITH_TAGGED: &str = "_f.miss_with_tagged";
 /// Filter: opens the fragment whose body is rendered next.
 pub(crate) const OPEN: &str = "_fragment.open";
 /// Filter: takes the rendered body.
 pub(crate) const STORE: &str = "_fragment.store";
 /// Filter: gives the fragment that was found.
-pub(crate) const HIT: &str = "_fragment.hit";
+pub(crate) const HIT: &str = "_f.hit";
 /// Filter: refuses a value that would be lost on its way into a key; its second argument is one of the `WANT_…`.
 pub(crate) const DEFINED: &str = "_fragment.defined";
 /// Any value but an undefined one.

@@ -2,8 +2,8 @@
 //! output meets the cache. The functions templates call by themselves are in `runtime/functions.rs`, and how arguments
 //! are read in `runtime/arguments.rs`.
 //!
-//! A block runs in three steps (see `lower.rs` for the text): the test `_fragment.miss` looks up; on a hit
-//! `_fragment.hit` prints; on a miss `_fragment.open` starts gathering and gives a ticket, the body renders into a
+//! A block runs in three steps (see `lower.rs` for the text): the test `_f.miss` looks up; on a hit
+//! `_f.hit` prints; on a miss `_fragment.open` starts gathering and gives a ticket, the body renders into a
 //! capture, and `_fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
 //! an error reaches the caller, so nobody who waits is left waiting.
 
@@ -175,7 +175,7 @@ pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64
 }
 
 impl Binding {
-    /// `KEY is _fragment.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
+    /// `KEY is _f.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
     /// lifetime, the key's other operands, and the tags where there are any.
     fn miss<const TAGGED: bool>(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, rest @ ..] = args else { return Err(foreign_call(names::MISS)) };
@@ -438,7 +438,7 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     Ok(marked(body.clone(), mark))
 }
 
-/// `none|_fragment.hit`.
+/// `none|_f.hit`.
 fn hit(_: &Value) -> Result<Value, Error> {
     context::take_hit().ok_or_else(|| foreign_call(names::HIT))
 }

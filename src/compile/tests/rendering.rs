@@ -25,7 +25,7 @@ fn accepts(source: &str) {
 #[test]
 fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
     let mut env = env(&syntax(""), false);
-    env.add_filter("_fragment.hit", |_: &minijinja::Value| "HIT");
+    env.add_filter("_f.hit", |_: &minijinja::Value| "HIT");
     let text = lower("a {%- cache 'k' 60 %} body {{ boom() }} {% endcache -%}  b", &syntax("")).unwrap();
     env.add_template_owned("p", text).unwrap();
     assert_eq!(env.get_template("p").unwrap().render(()).unwrap(), "aHITb");
@@ -175,7 +175,7 @@ fn what_a_template_extends_is_told() {
 
 fn site(source: &str) -> String {
     let lowered = lower(source, &syntax("")).unwrap();
-    let test = lowered.find("_fragment.miss").unwrap();
+    let test = lowered.find("_f.miss").unwrap();
     let start = test + lowered[test..].find('(').unwrap() + 1;
     lowered[start..].chars().take_while(char::is_ascii_digit).collect()
 }

@@ -10,7 +10,7 @@ use crate::names;
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     let mut env = Environment::new();
     env.set_syntax(syntax.clone());
-    for name in ["_fragment.miss", "_fragment.miss_tagged", "_fragment.miss_with", "_fragment.miss_with_tagged"] {
+    for name in ["_f.miss", "_f.miss_tagged", "_f.miss_with", "_f.miss_with_tagged"] {
         env.add_test(name, move |_: &Value, _: Rest<Value>| miss);
     }
     env.add_filter("_fragment.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
@@ -19,7 +19,7 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
         Value::from(())
     });
     env.add_filter("_fragment.store", |body: Value, _: Value| body);
-    env.add_filter("_fragment.hit", |_: &Value| "");
+    env.add_filter("_f.hit", |_: &Value| "");
     env.add_filter("_fragment.load", |name: Value| name);
     env.add_filter("_fragment.extend", |name: Value| name);
     env.add_filter("_fragment.calling", |_: &Value| 0);
@@ -31,7 +31,7 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
         }
         Ok(value)
     });
-    env.add_filter("_fragment.hit", |_: &Value| Value::from(""));
+    env.add_filter("_f.hit", |_: &Value| Value::from(""));
     env.add_test(names::BEGINS, |_: &Value| false);
     env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(Error::new(ErrorKind::InvalidOperation, "syntax")));
     env.add_global("xs", Value::from(vec![1, 2, 3]));

@@ -8,7 +8,7 @@ fn head(arguments: &str) -> Result<String, String> {
     let start = lowered.find("{% if ").unwrap() + 6;
     let end = lowered.find("{% with").unwrap() - 3;
     let condition = lowered[start..end].trim_end().to_owned();
-    let site_start = condition.find("_fragment.miss").map(|i| condition[i..].find('(').unwrap() + i + 1).unwrap();
+    let site_start = condition.find("_f.miss").map(|i| condition[i..].find('(').unwrap() + i + 1).unwrap();
     let site_end =
         condition[site_start..].find(',').unwrap_or_else(|| condition[site_start..].find(')').unwrap()) + site_start;
     Ok(format!("{}#{}", &condition[..site_start], &condition[site_end..]))
@@ -29,39 +29,39 @@ fn refuses(arguments: &str, part: &str) {
 
 #[test]
 fn arguments_are_separated_by_space_or_comma() {
-    reads("'k'", "'k' is _fragment.miss(#, none)");
-    reads("'k' 60", "'k' is _fragment.miss(#, 60000000000)");
-    reads("'k', 60", "'k' is _fragment.miss(#, 60000000000)");
-    reads("user.id 300", "user.id is _fragment.miss(#, 300000000000)");
-    reads("'k' '5m'", "'k' is _fragment.miss(#, 300000000000)");
-    reads("'k' 'forever'", "'k' is _fragment.miss(#, -1)");
-    reads("'k' 0", "'k' is _fragment.miss(#, 0)");
-    reads("'k' none", "'k' is _fragment.miss(#, none)");
-    reads("'k' ttl", "'k' is _fragment.miss_with(#, (ttl), false, true, none, none)");
-    reads("a - 5", "(a - 5) is _fragment.miss(#, none)");
-    reads("a-5", "(a-5) is _fragment.miss(#, none)");
-    reads("'k', (60)", "'k' is _fragment.miss_with(#, ((60)), false, true, none, none)");
-    reads("['a', x.y] 60", "(['a', x.y]) is _fragment.miss(#, 60000000000)");
-    reads("f(a (b)) 60", "(f(a (b))) is _fragment.miss(#, 60000000000)");
-    reads("a if b else c 60", "(a if b else c) is _fragment.miss(#, 60000000000)");
-    reads("a if b 60", "(a if b) is _fragment.miss(#, 60000000000)");
-    reads("'k' ttl='1h 30m'", "'k' is _fragment.miss(#, 5400000000000)");
-    reads("x is divisibleby(3) 60", "(x is divisibleby(3)) is _fragment.miss(#, 60000000000)");
-    reads("x is defined ttl=60", "(x is defined) is _fragment.miss(#, 60000000000)");
-    reads("x is defined, 60", "(x is defined) is _fragment.miss(#, 60000000000)");
-    reads("cache 60", "cache is _fragment.miss(#, 60000000000)");
+    reads("'k'", "'k' is _f.miss(#, none)");
+    reads("'k' 60", "'k' is _f.miss(#, 60000000000)");
+    reads("'k', 60", "'k' is _f.miss(#, 60000000000)");
+    reads("user.id 300", "user.id is _f.miss(#, 300000000000)");
+    reads("'k' '5m'", "'k' is _f.miss(#, 300000000000)");
+    reads("'k' 'forever'", "'k' is _f.miss(#, -1)");
+    reads("'k' 0", "'k' is _f.miss(#, 0)");
+    reads("'k' none", "'k' is _f.miss(#, none)");
+    reads("'k' ttl", "'k' is _f.miss_with(#, (ttl), false, true, none, none)");
+    reads("a - 5", "(a - 5) is _f.miss(#, none)");
+    reads("a-5", "(a-5) is _f.miss(#, none)");
+    reads("'k', (60)", "'k' is _f.miss_with(#, ((60)), false, true, none, none)");
+    reads("['a', x.y] 60", "(['a', x.y]) is _f.miss(#, 60000000000)");
+    reads("f(a (b)) 60", "(f(a (b))) is _f.miss(#, 60000000000)");
+    reads("a if b else c 60", "(a if b else c) is _f.miss(#, 60000000000)");
+    reads("a if b 60", "(a if b) is _f.miss(#, 60000000000)");
+    reads("'k' ttl='1h 30m'", "'k' is _f.miss(#, 5400000000000)");
+    reads("x is divisibleby(3) 60", "(x is divisibleby(3)) is _f.miss(#, 60000000000)");
+    reads("x is defined ttl=60", "(x is defined) is _f.miss(#, 60000000000)");
+    reads("x is defined, 60", "(x is defined) is _f.miss(#, 60000000000)");
+    reads("cache 60", "cache is _f.miss(#, 60000000000)");
 }
 
 #[test]
 fn operands_of_a_chain_are_passed_apart_and_others_guarded() {
-    reads("'u' ~ user.id 60", "'u' is _fragment.miss(#, 60000000000, user.id)");
-    reads("a ~ b.c ~ 1", "a is _fragment.miss(#, none, b.c, (1))");
-    reads("a ~ b.c|lower", "a is _fragment.miss(#, none, (((b.c)|_fragment.defined(\"b.c\", 2))|lower))");
-    reads("a + 1", "(((a)|_fragment.defined(\"a\", 0)) + 1) is _fragment.miss(#, none)");
-    reads("['u' ~ x]", "(['u' ~ ((x)|_fragment.defined(\"x\", 1))]) is _fragment.miss(#, none)");
+    reads("'u' ~ user.id 60", "'u' is _f.miss(#, 60000000000, user.id)");
+    reads("a ~ b.c ~ 1", "a is _f.miss(#, none, b.c, (1))");
+    reads("a ~ b.c|lower", "a is _f.miss(#, none, (((b.c)|_fragment.defined(\"b.c\", 2))|lower))");
+    reads("a + 1", "(((a)|_fragment.defined(\"a\", 0)) + 1) is _f.miss(#, none)");
+    reads("['u' ~ x]", "(['u' ~ ((x)|_fragment.defined(\"x\", 1))]) is _f.miss(#, none)");
     reads(
         "'p' ~ (a ~ b)",
-        "'p' is _fragment.miss(#, none, ((((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1)))))",
+        "'p' is _f.miss(#, none, ((((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1)))))",
     );
 }
 
@@ -87,21 +87,21 @@ fn what_a_filter_or_a_slice_would_lose_is_guarded() {
         ("[not a|lower]", "[not a|lower]"),
         ("('a' ~ b) or c", "('a' ~ ((b)|D(\"b\", 1))) or c"),
     ] {
-        reads(key, &format!("({}) is _fragment.miss(#, none)", guarded.replace("|D(", "|_fragment.defined(")));
+        reads(key, &format!("({}) is _f.miss(#, none)", guarded.replace("|D(", "|_fragment.defined(")));
     }
 }
 
 #[test]
 fn options_make_the_long_form() {
-    reads("'k' if=a", "'k' is _fragment.miss_with(#, none, true, (a), none, none)");
-    reads("'k' unless=a", "'k' is _fragment.miss_with(#, none, true, not (a), none, none)");
-    reads("'k' 60 if=a unless=b", "'k' is _fragment.miss_with(#, 60000000000, true, (a) and not (b), none, none)");
-    reads("'k' version=v", "'k' is _fragment.miss_with(#, none, true, true, [(v)], none)");
+    reads("'k' if=a", "'k' is _f.miss_with(#, none, true, (a), none, none)");
+    reads("'k' unless=a", "'k' is _f.miss_with(#, none, true, not (a), none, none)");
+    reads("'k' 60 if=a unless=b", "'k' is _f.miss_with(#, 60000000000, true, (a) and not (b), none, none)");
+    reads("'k' version=v", "'k' is _f.miss_with(#, none, true, true, [(v)], none)");
     reads(
         "'k' vary=[a ~ b]",
-        "'k' is _fragment.miss_with(#, none, true, true, none, ([((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1))]))",
+        "'k' is _f.miss_with(#, none, true, true, none, ([((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1))]))",
     );
-    reads("'k' ~ x if=a", "'k' is _fragment.miss_with(#, none, true, (a), none, none, x)");
+    reads("'k' ~ x if=a", "'k' is _f.miss_with(#, none, true, (a), none, none, x)");
 }
 
 #[test]
