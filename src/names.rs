@@ -3,6 +3,9 @@
 //! MiniJinja looks a test or filter up by its name in each template that it runs, letter by letter and from the first name
 //! on. So the names that every hit needs are short, and sort before the others and before MiniJinja's own.
 
+/// What stands before the dot of every name of a filter and test below, [`BEGINS`] excepted.
+pub(crate) const PREFIX: &str = "_f";
+
 /// Test: whether the fragment has to be rendered.
 pub(crate) const MISS: &str = "_f.miss";
 /// Test: the same, with a computed lifetime, a condition, a version or variants.
@@ -12,13 +15,13 @@ pub(crate) const MISS_TAGGED: &str = "_f.miss_tagged";
 /// Test: as [`MISS_WITH`], of a block that declares tags.
 pub(crate) const MISS_WITH_TAGGED: &str = "_f.miss_with_tagged";
 /// Filter: opens the fragment whose body is rendered next.
-pub(crate) const OPEN: &str = "_fragment.open";
+pub(crate) const OPEN: &str = "_f.open";
 /// Filter: takes the rendered body.
-pub(crate) const STORE: &str = "_fragment.store";
+pub(crate) const STORE: &str = "_f.store";
 /// Filter: gives the fragment that was found.
 pub(crate) const HIT: &str = "_f.hit";
 /// Filter: refuses a value that would be lost on its way into a key; its second argument is one of the `WANT_…`.
-pub(crate) const DEFINED: &str = "_fragment.defined";
+pub(crate) const DEFINED: &str = "_f.defined";
 /// Any value but an undefined one.
 pub(crate) const WANT_DEFINED: u32 = 0;
 /// A value that may be part of a key.
@@ -26,19 +29,19 @@ pub(crate) const WANT_PART: u32 = 1;
 /// The same, or an iterator over such values.
 pub(crate) const WANT_ITEMS: u32 = 2;
 /// Filter: notes that a template is about to be imported.
-pub(crate) const LOAD: &str = "_fragment.load";
+pub(crate) const LOAD: &str = "_f.load";
 /// Filter: gives names of the context as a map, in which lazy values are computed when they are read.
-pub(crate) const CAPTURED: &str = "_fragment.captured";
+pub(crate) const CAPTURED: &str = "_f.captured";
 /// Filter: gives what a name stands for, in such a map or in the context, and computes nothing.
-pub(crate) const UNTOUCHED: &str = "_fragment.untouched";
+pub(crate) const UNTOUCHED: &str = "_f.untouched";
 /// Filter: notes that a template is about to be extended.
-pub(crate) const EXTEND: &str = "_fragment.extend";
+pub(crate) const EXTEND: &str = "_f.extend";
 /// Filter: gives what is open when a call block begins.
-pub(crate) const CALLING: &str = "_fragment.calling";
+pub(crate) const CALLING: &str = "_f.calling";
 /// Test: refuses the text of a call block in a body that was opened after it began.
-pub(crate) const CALLED_BACK: &str = "_fragment.called_back";
+pub(crate) const CALLED_BACK: &str = "_f.called_back";
 /// Test: refuses a block in a cached body, shown by way of a macro.
-pub(crate) const FILLED: &str = "_fragment.filled";
+pub(crate) const FILLED: &str = "_f.filled";
 /// Variable: the open fragment. Templates may not use the name.
 pub(crate) const TICKET: &str = "__fragment";
 
@@ -53,19 +56,19 @@ pub(crate) const FLAG_CALLER: u32 = 2;
 /// environment was not registered.
 pub(crate) const BEGINS: &str = "_add_to_environment";
 /// Test: the same for a template added in memory, and that it was used.
-pub(crate) const USED: &str = "_fragment.used";
+pub(crate) const USED: &str = "_f.used";
 /// Test: fails a render in another syntax than the template's.
-pub(crate) const WRONG_SYNTAX: &str = "_fragment.wrong_syntax";
+pub(crate) const WRONG_SYNTAX: &str = "_f.wrong_syntax";
 
 /// Test: whether the include that follows is measured; takes its name, unless it was taken.
-pub(crate) const MEASURED: &str = "_fragment.measured";
+pub(crate) const MEASURED: &str = "_f.measured";
 /// Filter: takes the name of an include before the test, where it is computed.
-pub(crate) const CHOSEN: &str = "_fragment.chosen";
+pub(crate) const CHOSEN: &str = "_f.chosen";
 /// Filter: gives the name that was taken.
-pub(crate) const TARGET: &str = "_fragment.target";
+pub(crate) const TARGET: &str = "_f.target";
 /// Filter: takes what a measured include rendered.
-pub(crate) const RENDERED: &str = "_fragment.rendered";
+pub(crate) const RENDERED: &str = "_f.rendered";
 /// Filter: gives a macro that measures its calls.
-pub(crate) const DECLARED: &str = "_fragment.declared";
+pub(crate) const DECLARED: &str = "_f.declared";
 /// Test: notes that what is rendered next is thrown away, or no longer.
-pub(crate) const DISCARDING: &str = "_fragment.discarding";
+pub(crate) const DISCARDING: &str = "_f.discarding";

@@ -3,8 +3,8 @@
 //! are read in `runtime/arguments.rs`.
 //!
 //! A block runs in three steps (see `lower.rs` for the text): the test `_f.miss` looks up; on a hit
-//! `_f.hit` prints; on a miss `_fragment.open` starts gathering and gives a ticket, the body renders into a
-//! capture, and `_fragment.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
+//! `_f.hit` prints; on a miss `_f.open` starts gathering and gives a ticket, the body renders into a
+//! capture, and `_f.store` takes it. Work under way lives in a `State` extension, which MiniJinja drops before
 //! an error reaches the caller, so nobody who waits is left waiting.
 
 mod arguments;
@@ -44,7 +44,7 @@ use crate::spelling::Form;
 use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
-const ENVIRONMENT: &str = "_fragment.environment";
+const ENVIRONMENT: &str = "_f.environment";
 
 /// An environment's tie to a cache.
 #[derive(Clone)]
@@ -281,7 +281,7 @@ impl Binding {
         true
     }
 
-    /// Leaves a refusal for `_fragment.open`, which knows what the author wrote.
+    /// Leaves a refusal for `_f.open`, which knows what the author wrote.
     fn refuse(&self, state: &mut State<'_, '_>, message: String) -> bool {
         Rendering::of(state, &self.cache.inner).next = Some(Next::Refused(message));
         true
@@ -304,7 +304,7 @@ impl Binding {
         }
     }
 
-    /// `none|_fragment.open(LINE, KEY TEXT, FLAGS, PARENT, stale=…, name=…)`.
+    /// `none|_f.open(LINE, KEY TEXT, FLAGS, PARENT, stale=…, name=…)`.
     fn open(&self, state: &mut State<'_, '_>, args: &[Value], options: &Kwargs) -> Result<Value, Error> {
         let [_, _line, quoted, flags, parent] = args else { return Err(foreign_call(names::OPEN)) };
         let source = quoted.as_str().unwrap_or_default();
@@ -339,7 +339,7 @@ impl Binding {
         Ok(Value::from(rendering.tickets))
     }
 
-    /// `NAME|_fragment.load` and `NAME|_fragment.extend`, around the name of an import or an `extends`: looks the
+    /// `NAME|_f.load` and `NAME|_f.extend`, around the name of an import or an `extends`: looks the
     /// template up once more, so that fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value], loads: Loads) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
@@ -357,7 +357,7 @@ impl Binding {
         Ok(name.clone())
     }
 
-    /// `LOADED is _fragment.begins`, at the start of each template, `LOADED` being whether a loader of the cache serves it.
+    /// `LOADED is _f.begins`, at the start of each template, `LOADED` being whether a loader of the cache serves it.
     fn begins(&self, state: &mut State<'_, '_>, loaded: &Value) -> Result<bool, Error> {
         if loaded.is_true() && !self.syntax_checked.load(Ordering::Relaxed) {
             self.cache.inner.check_syntax(state.env())?;
@@ -367,7 +367,7 @@ impl Binding {
         Ok(false)
     }
 
-    /// `none is _fragment.used(ID, GENERATION)`, at the start of each template added in memory.
+    /// `none is _f.used(ID, GENERATION)`, at the start of each template added in memory.
     fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64) -> bool {
         let inner = &self.cache.inner;
         RenderStart::note(state, inner);
@@ -380,13 +380,13 @@ impl Binding {
     }
 }
 
-/// `none|_fragment.captured("NAME …")`: what a macro or a call block captures when it is declared.
+/// `none|_f.captured("NAME …")`: what a macro or a call block captures when it is declared.
 fn captured(state: &State<'_, '_>, _: &Value, names: &str) -> Value {
     let values = names.split(' ').filter_map(|name| Some((name, lazy::untouched(|| state.lookup(name))?)));
     lazy::resolving(Value::from_pairs(values))
 }
 
-/// `none|_fragment.untouched(NAME)`, or of what a macro captured: a value that is handed on as it is.
+/// `none|_f.untouched(NAME)`, or of what a macro captured: a value that is handed on as it is.
 fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
     let value = lazy::untouched(|| match captured.is_none() {
         true => state.lookup(name),
@@ -395,7 +395,7 @@ fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
     value.unwrap_or_default()
 }
 
-/// `BODY|_fragment.store(TICKET)`.
+/// `BODY|_f.store(TICKET)`.
 fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let [body, ticket] = args else { return Err(foreign_call(names::STORE)) };
     let ticket = u64::try_from(ticket.clone()).map_err(|_| foreign_call(names::STORE))?;

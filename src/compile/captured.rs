@@ -10,6 +10,7 @@ use crate::compile::lex::{Kind, Token};
 use crate::compile::lower::literal_str;
 use crate::compile::refuse::is_set_block;
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::names::PREFIX;
 
 /// Where something stands in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl CaptureReader {
             "set" if !is_set_block(source, tokens) => {}
             "set" | "macro" | "call" => self.push(true),
             // What cached bodies and measured includes are lowered to shows it as it is.
-            "filter" => self.push(text(1) != "_fragment"),
+            "filter" => self.push(text(1) != PREFIX),
             "for" => self.push(self.loops && tokens.iter().any(|token| token.text(source) == "recursive")),
             "if" | "with" | "autoescape" => self.push(false),
             "block" => {
@@ -108,7 +109,7 @@ impl CaptureReader {
                 continue;
             }
             match token.text(source) {
-                "_fragment" if text(index + 2).starts_with("miss") => {
+                PREFIX if text(index + 2).starts_with("miss") => {
                     if let Ok(site) = text(index + 4).parse() {
                         self.found.sites.push((site, self.stand(false)));
                     }

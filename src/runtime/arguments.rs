@@ -150,7 +150,7 @@ pub(super) fn foreign_call(name: &str) -> Error {
     )
 }
 
-/// `OPERAND|_fragment.defined(TEXT, WANTED)`.
+/// `OPERAND|_f.defined(TEXT, WANTED)`.
 pub(super) fn defined(args: &[Value]) -> Result<Value, Error> {
     let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
     let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {

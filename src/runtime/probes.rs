@@ -1,6 +1,6 @@
 //! What includes and macros are lowered to where they are measured: see `compile/probe.rs` for the text.
 //!
-//! An include is measured between `_fragment.measured`, which takes its name, and `_fragment.rendered`. Its inputs are
+//! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are
 //! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
 const CANARY: &str = " <a href=\"#\" title='&amp;'>é \u{a0} {{ x }} \\ $ % _ ^ ~ null None </a>\n\n\t--- ";
 
 impl Binding {
-    /// `NAME is _fragment.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` where the name was taken before: leaves it for
+    /// `NAME is _f.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` where the name was taken before: leaves it for
     /// the include, and begins a call if it can be measured.
     fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let since = Instant::now();
@@ -74,7 +74,7 @@ impl Binding {
         Ok(true)
     }
 
-    /// `BODY|_fragment.rendered(ID)`.
+    /// `BODY|_f.rendered(ID)`.
     fn rendered(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [body, id] = args else { return Err(foreign_call(names::RENDERED)) };
         let Some(id) = number(id) else { return Err(foreign_call(names::RENDERED)) };
@@ -85,7 +85,7 @@ impl Binding {
         Ok(body.clone())
     }
 
-    /// `MACRO|_fragment.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
+    /// `MACRO|_f.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
     fn declared(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::DECLARED)) };
         let [Some(place), Some(name), Some(parameters), Some(paths)] = [0, 1, 2, 3].map(|at| texts.get(at)?.as_str())

@@ -150,13 +150,13 @@ fn minijinja_reports_its_own_errors() {
 #[test]
 fn imports_and_extends_are_marked() {
     let lowered = |source: &str| lower(source, &syntax("line_statement=#")).unwrap();
-    assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|_fragment.load as b %}");
+    assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|_f.load as b %}");
     assert_eq!(
         lowered("{%- from 'a' if x else 'c' import b as d, e -%}"),
-        "{%- from ('a' if x else 'c')|_fragment.load import b as d, e -%}"
+        "{%- from ('a' if x else 'c')|_f.load import b as d, e -%}"
     );
-    assert_eq!(lowered("{% extends name~'.html' %}"), "{% extends (name~'.html')|_fragment.extend %}");
-    assert_eq!(lowered("# import 'a' as b\nx"), "# import ('a')|_fragment.load as b\nx");
+    assert_eq!(lowered("{% extends name~'.html' %}"), "{% extends (name~'.html')|_f.extend %}");
+    assert_eq!(lowered("# import 'a' as b\nx"), "# import ('a')|_f.load as b\nx");
     let mut env = env(&syntax(""), true);
     env.add_template("lib", "{% macro m() %}M{% endmacro %}").unwrap();
     env.add_template_owned("p", lowered("{% from 'lib' if true else 'x' import m %}{{ m() }}")).unwrap();

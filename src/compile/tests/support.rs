@@ -13,19 +13,19 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     for name in ["_f.miss", "_f.miss_tagged", "_f.miss_with", "_f.miss_with_tagged"] {
         env.add_test(name, move |_: &Value, _: Rest<Value>| miss);
     }
-    env.add_filter("_fragment.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
+    env.add_filter("_f.open", |_: &Value, args: Rest<Value>, kwargs: Kwargs| {
         assert_eq!(args.len(), 4, "line, key, flags and parent");
         let _ = kwargs.args().filter(|name| kwargs.get::<Value>(name).is_ok()).count();
         Value::from(())
     });
-    env.add_filter("_fragment.store", |body: Value, _: Value| body);
+    env.add_filter("_f.store", |body: Value, _: Value| body);
     env.add_filter("_f.hit", |_: &Value| "");
-    env.add_filter("_fragment.load", |name: Value| name);
-    env.add_filter("_fragment.extend", |name: Value| name);
-    env.add_filter("_fragment.calling", |_: &Value| 0);
-    env.add_test("_fragment.called_back", |_: &Value| false);
-    env.add_test("_fragment.filled", |_: &Value| false);
-    env.add_filter("_fragment.defined", |value: Value, source: String, _: u32| {
+    env.add_filter("_f.load", |name: Value| name);
+    env.add_filter("_f.extend", |name: Value| name);
+    env.add_filter("_f.calling", |_: &Value| 0);
+    env.add_test("_f.called_back", |_: &Value| false);
+    env.add_test("_f.filled", |_: &Value| false);
+    env.add_filter("_f.defined", |value: Value, source: String, _: u32| {
         if value.kind() == ValueKind::Undefined {
             return Err(Error::new(ErrorKind::UndefinedError, format!("`{source}` is undefined")));
         }

@@ -56,12 +56,12 @@ fn arguments_are_separated_by_space_or_comma() {
 fn operands_of_a_chain_are_passed_apart_and_others_guarded() {
     reads("'u' ~ user.id 60", "'u' is _f.miss(#, 60000000000, user.id)");
     reads("a ~ b.c ~ 1", "a is _f.miss(#, none, b.c, (1))");
-    reads("a ~ b.c|lower", "a is _f.miss(#, none, (((b.c)|_fragment.defined(\"b.c\", 2))|lower))");
-    reads("a + 1", "(((a)|_fragment.defined(\"a\", 0)) + 1) is _f.miss(#, none)");
-    reads("['u' ~ x]", "(['u' ~ ((x)|_fragment.defined(\"x\", 1))]) is _f.miss(#, none)");
+    reads("a ~ b.c|lower", "a is _f.miss(#, none, (((b.c)|_f.defined(\"b.c\", 2))|lower))");
+    reads("a + 1", "(((a)|_f.defined(\"a\", 0)) + 1) is _f.miss(#, none)");
+    reads("['u' ~ x]", "(['u' ~ ((x)|_f.defined(\"x\", 1))]) is _f.miss(#, none)");
     reads(
         "'p' ~ (a ~ b)",
-        "'p' is _f.miss(#, none, ((((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1)))))",
+        "'p' is _f.miss(#, none, ((((a)|_f.defined(\"a\", 1)) ~ ((b)|_f.defined(\"b\", 1)))))",
     );
 }
 
@@ -87,7 +87,7 @@ fn what_a_filter_or_a_slice_would_lose_is_guarded() {
         ("[not a|lower]", "[not a|lower]"),
         ("('a' ~ b) or c", "('a' ~ ((b)|D(\"b\", 1))) or c"),
     ] {
-        reads(key, &format!("({}) is _f.miss(#, none)", guarded.replace("|D(", "|_fragment.defined(")));
+        reads(key, &format!("({}) is _f.miss(#, none)", guarded.replace("|D(", "|_f.defined(")));
     }
 }
 
@@ -99,7 +99,7 @@ fn options_make_the_long_form() {
     reads("'k' version=v", "'k' is _f.miss_with(#, none, true, true, [(v)], none)");
     reads(
         "'k' vary=[a ~ b]",
-        "'k' is _f.miss_with(#, none, true, true, none, ([((a)|_fragment.defined(\"a\", 1)) ~ ((b)|_fragment.defined(\"b\", 1))]))",
+        "'k' is _f.miss_with(#, none, true, true, none, ([((a)|_f.defined(\"a\", 1)) ~ ((b)|_f.defined(\"b\", 1))]))",
     );
     reads("'k' ~ x if=a", "'k' is _f.miss_with(#, none, true, (a), none, none, x)");
 }
