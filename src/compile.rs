@@ -47,7 +47,7 @@ pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
 pub(crate) use deferred::lowered;
 pub(crate) use excerpt::refused;
 pub(crate) use layout::Layout;
-pub(crate) use mark::{marked, trap};
+pub(crate) use mark::{begins, marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;

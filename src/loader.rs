@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Layout, Rewritten, lowered, marked, measured, refused, trap};
+use crate::compile::{Layout, Rewritten, begins, lowered, marked, measured, refused, trap};
 use crate::context;
 use crate::error;
 use crate::file::read_text;
@@ -105,7 +105,8 @@ impl FragmentCache {
         let seen = Seen { generation, load: None };
         let (id, used) = (id_of(environment, name), names::USED);
         let text = rewritten.text.as_deref().unwrap_or(source);
-        let marked = marked(text, env.syntax(), &format!("none is {used}({id}, {generation})"));
+        let shares = rewritten.layout.all_statements.is_some();
+        let marked = marked(text, env.syntax(), &format!("none is {used}({id}, {generation}, {shares})"));
         env.add_template_owned(name.to_owned(), marked)
             .map_err(|error| refused(source, text, name, env.syntax()).unwrap_or(error))?;
         self.inner.templates.add(id, &template);
@@ -136,7 +137,7 @@ impl FragmentCache {
         let rewritten = lowered(source, name, syntax)?;
         self.inner.observers.labels.note_blocks(BY_NAME, name, &rewritten.blocks);
         let text = rewritten.text.as_deref().unwrap_or(source);
-        Ok(marked(text, syntax, &format!("none is {}", names::BEGINS)).into())
+        Ok(marked(text, syntax, &begins(false, &rewritten.layout)).into())
     }
 
     /// Notes how to look into what a loader loads from; forgotten with the loader.
@@ -243,8 +244,8 @@ impl Inner {
 fn added_mark(source: &str) -> Option<(u64, u64)> {
     let (_, mark) = source.split_once(names::USED)?;
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
-    let (id, generation) = numbers.split_once(", ")?;
-    Some((id.parse().ok()?, generation.parse().ok()?))
+    let mut numbers = numbers.split(", ").map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn is_same_syntax(one: &SyntaxConfig, other: &SyntaxConfig) -> bool {
@@ -299,6 +300,7 @@ fn serve(
     })?;
     inner.observers.labels.note_blocks(template.source(), template.name(), &rewritten.blocks);
     inner.potential.loaded();
+    let begins = begins(true, &rewritten.layout);
     let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {
@@ -320,7 +322,7 @@ fn serve(
         current
     };
     let text = rewritten.text.unwrap_or(source);
-    let text = marked(&text, &inner.settings.syntax, &format!("true is {}", names::BEGINS));
+    let text = marked(&text, &inner.settings.syntax, &begins);
     Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
 }
 

@@ -54,21 +54,30 @@ pub(crate) struct Dependency {
     pub(crate) used: Used,
 }
 
-/// How much of a template was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much of a template was used; each holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Used {
-    Whole,
     /// What a block of a template that extends it can reach: the statements outside of its blocks.
     Statements,
+    /// What a template that it includes, or that its layout includes, can reach: all its statements.
+    AllStatements,
+    Whole,
 }
 
 impl Used {
     /// What a digest is of.
     #[cfg(feature = "shared")]
     pub(crate) fn of(digest: u128) -> Used {
-        if digest & 1 == 0 { Used::Whole } else { Used::Statements }
+        match digest & PART {
+            1 => Used::Statements,
+            2 => Used::AllStatements,
+            _ => Used::Whole,
+        }
     }
 }
+
+/// The bits of a digest that say which part it is of.
+const PART: u128 = 3;
 
 impl Dependency {
     /// What is raised when the part that was used changed.
@@ -76,15 +85,17 @@ impl Dependency {
         match self.used {
             Used::Whole => self.template.floor(),
             Used::Statements => self.template.statements_floor(),
+            Used::AllStatements => self.template.all_statements_floor(),
         }
     }
 
-    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bit says
+    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bits say
     /// which part that is.
     pub(crate) fn digest(&self) -> Option<u128> {
         Some(match self.used {
-            Used::Whole => self.template.digest(self.seen)? & !1,
-            Used::Statements => self.template.statements(self.seen)? | 1,
+            Used::Whole => self.template.digest(self.seen)? & !PART,
+            Used::Statements => self.template.layout_seen(self.seen)?.statements & !PART | 1,
+            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements? & !PART | 2,
         })
     }
 }
@@ -170,9 +181,7 @@ impl Record {
                 if known.seen.generation > dependency.seen.generation {
                     known.seen = dependency.seen;
                 }
-                if dependency.used == Used::Whole {
-                    known.used = Used::Whole;
-                }
+                known.used = known.used.max(dependency.used);
             }
             None => self.dependencies.push(dependency),
         }

@@ -141,10 +141,15 @@ impl FragmentCache {
         env.add_filter(names::CAPTURED, captured);
         env.add_filter(names::UNTOUCHED, untouched);
         let (begins, used) = (binding.clone(), binding.clone());
-        env.add_test(names::BEGINS, move |state: &mut State<'_, '_>, loaded: &Value| begins.begins(state, loaded));
-        env.add_test(names::USED, move |state: &mut State<'_, '_>, _: &Value, id: u64, generation: u64| {
-            used.used(state, id, generation)
+        env.add_test(names::BEGINS, move |state: &mut State<'_, '_>, loaded: &Value, shares: Option<bool>| {
+            begins.begins(state, loaded, shares == Some(true))
         });
+        env.add_test(
+            names::USED,
+            move |state: &mut State<'_, '_>, _: &Value, id: u64, generation: u64, shares: bool| {
+                used.used(state, id, generation, shares)
+            },
+        );
         env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(loader::wrong_syntax()));
         let ids = [self.inner.id, environment].map(Value::from);
         env.add_filter(ENVIRONMENT, move |_: &Value| Value::from_iter(ids.clone()));
@@ -318,16 +323,17 @@ impl Binding {
             }
             None => return Err(foreign_call(names::OPEN)),
         };
-        let mut parents = Vec::new();
+        let mut others = Vec::new();
         if flags & names::FLAG_SUPER != 0 {
-            parents = self.parents_of_super(state, source, parent)?;
+            others = self.parents_of_super(state, source, parent)?;
         }
         let options = block_options(options).map_err(|error| in_block(source, error))?;
         match &mut open {
             Open::Compute(work) => {
                 options.label.iter().for_each(|name| work.call(name));
                 work.set_grace(options.stale, options.stale);
-                self.depend_on_render(work, &Rendering::of(state, &self.cache.inner).imported, parents);
+                others.extend(self.includers(state));
+                self.depend_on_render(work, &Rendering::of(state, &self.cache.inner).imported, others);
                 work.enter();
             }
             Open::Verify(verify) => verify.verifying.work().into_iter().for_each(Work::enter),
@@ -343,34 +349,29 @@ impl Binding {
     /// template up once more, so that fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value], loads: Loads) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
-        let inner = &self.cache.inner;
         if let Some(wanted) = name.as_str() {
-            let ((), seen) = context::look_up(inner.id, || {
-                // A failure is the import's own to report.
-                if let Ok(template) = state.get_template(wanted) {
-                    inner.note_added(&template);
-                }
-            });
+            let seen = self.look_up(state, wanted);
             let imported = seen.into_iter().map(|dependency| Imported { dependency, loads: loads.clone() });
-            Rendering::of(state, inner).imported.extend(imported);
+            Rendering::of(state, &self.cache.inner).imported.extend(imported);
         }
         Ok(name.clone())
     }
 
-    /// `LOADED is _f.begins`, at the start of each template, `LOADED` being whether a loader of the cache serves it.
-    fn begins(&self, state: &mut State<'_, '_>, loaded: &Value) -> Result<bool, Error> {
+    /// `LOADED is _add_to_environment(SHARES)`, at the start of each template. `LOADED` is whether a loader of the cache
+    /// serves it, `SHARES` whether templates that it includes can reach what it binds.
+    fn begins(&self, state: &mut State<'_, '_>, loaded: &Value, shares: bool) -> Result<bool, Error> {
         if loaded.is_true() && !self.syntax_checked.load(Ordering::Relaxed) {
             self.cache.inner.check_syntax(state.env())?;
             self.syntax_checked.store(true, Ordering::Relaxed);
         }
-        RenderStart::note(state, &self.cache.inner);
+        RenderStart::note(state, &self.cache.inner, shares);
         Ok(false)
     }
 
-    /// `none is _f.used(ID, GENERATION)`, at the start of each template added in memory.
-    fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64) -> bool {
+    /// `none is _f.used(ID, GENERATION, SHARES)`, at the start of each template added in memory.
+    fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64, shares: bool) -> bool {
         let inner = &self.cache.inner;
-        RenderStart::note(state, inner);
+        RenderStart::note(state, inner, shares);
         if context::is_enclosed()
             && let Some(dependency) = inner.added(id, generation)
         {

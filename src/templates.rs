@@ -70,6 +70,8 @@ pub(crate) struct Template {
     /// Raised when the statements outside of its blocks turn out to have changed: when it is loaded again. A template that
     /// extends it loads it before any block runs, so no entry that used only these is looked up before that.
     statements_floor: Floor,
+    /// The same for all its statements. A template loads before those that it includes run.
+    all_statements_floor: Floor,
     /// Loads begun.
     loads: AtomicU64,
     /// Loads of which it is known what MiniJinja made of them: it holds the template, or dropped it, or got none.
@@ -97,6 +99,10 @@ impl Template {
 
     pub(crate) fn statements_floor(&self) -> &Floor {
         &self.statements_floor
+    }
+
+    pub(crate) fn all_statements_floor(&self) -> &Floor {
+        &self.all_statements_floor
     }
 
     /// Whether only its name is known, and nobody who provides it.
@@ -189,9 +195,14 @@ impl Template {
             _ => seen,
         };
         content.digest = Some(digest);
-        if content.layout.as_ref().is_some_and(|(_, known)| known.statements != layout.statements) {
+        if let Some((_, known)) = &content.layout {
             // What began since the change was noticed has loaded the template since.
-            floors.raise_floor_to(&self.statements_floor, &self.floor);
+            if known.statements != layout.statements {
+                floors.raise_floor_to(&self.statements_floor, &self.floor);
+            }
+            if known.all_statements != layout.all_statements {
+                floors.raise_floor_to(&self.all_statements_floor, &self.floor);
+            }
         }
         content.layout = Some((seen.generation, Arc::new(layout)));
         seen
@@ -214,6 +225,7 @@ impl Template {
         if self.added.load(Ordering::Acquire) {
             floors.raise_floor(&self.floor);
             floors.raise_floor(&self.statements_floor);
+            floors.raise_floor(&self.all_statements_floor);
         } else {
             self.change(floors);
         }
@@ -247,11 +259,11 @@ impl Template {
         self.content().layout.as_ref().map(|(_, layout)| Arc::clone(layout))
     }
 
-    /// The digest of the statements outside of its blocks, as [`digest`](Template::digest) that of the whole.
-    pub(crate) fn statements(&self, seen: Seen) -> Option<u128> {
+    /// The same of the state that was seen, if that is the current one.
+    pub(crate) fn layout_seen(&self, seen: Seen) -> Option<Arc<Layout>> {
         let content = self.content();
         let (generation, layout) = content.layout.as_ref()?;
-        (*generation == seen.generation && seen.generation == self.generation()).then_some(layout.statements)
+        (*generation == seen.generation && seen.generation == self.generation()).then(|| Arc::clone(layout))
     }
 
     /// The generation goes first: a load that begins in between then reads the new text under the new generation
@@ -268,7 +280,7 @@ impl Template {
 }
 
 fn digest_of(text: Option<&str>) -> u128 {
-    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(2))
+    text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(4))
 }
 
 /// All templates something refers to.
@@ -300,6 +312,7 @@ impl Templates {
             generation: AtomicU64::new(1),
             floor: Floor::default(),
             statements_floor: Floor::default(),
+            all_statements_floor: Floor::default(),
             loads: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             content: Mutex::default(),

@@ -1,23 +1,28 @@
-//! What templates that extend this one can reach of it.
+//! What other templates can reach of this one.
 //!
-//! Owns two answers. The digest of the statements that stand outside of every block: a child's block sees what they bind,
-//! and nothing else of the file. And for each block whether `super()` shows text in it that yet another template fills.
+//! Owns three answers. The digest of the statements that stand outside of every block: the block of a template that extends
+//! this one sees what they bind, and nothing else of the file. The digest of all statements: an included template sees what
+//! is bound where it is included. And for each block whether `super()` shows text in it that yet another template fills.
+
+use std::ops::Range;
 
 use crate::compile::analyze::keyword;
 use crate::compile::digest::Digest;
 use crate::compile::foreign::{Foreign, mentions_self};
-use crate::compile::outline::{Outline, Section};
+use crate::compile::outline::{Branch, Outline, Section};
 use crate::compile::refuse::calls_super;
 use crate::compile::rewrite::Extends;
-use crate::compile::scan::Scan;
+use crate::compile::scan::{Scan, Span};
 
-/// A template as those that extend it see it.
+/// A template as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// What it extends itself.
     pub(crate) extends: Extends,
     /// A digest of the statements outside of its blocks.
     pub(crate) statements: u128,
+    /// A digest of all its statements, if a template that it includes, or that its layout includes, can reach any.
+    pub(crate) all_statements: Option<u128>,
     blocks: Vec<LayoutBlock>,
 }
 
@@ -32,14 +37,16 @@ pub(crate) struct LayoutBlock {
 
 impl Layout {
     pub(crate) fn of(scan: &Scan<'_>, outline: &Outline<'_>) -> Layout {
-        let statements = statements(scan, outline);
+        let branches = branches(scan, outline);
+        let statements = statements(scan, outline, &branches);
+        let all_statements = all_statements(scan, outline, &branches);
         let blocks = if outline.blocks.is_empty() { Vec::new() } else { blocks(scan, outline) };
-        Layout { extends: outline.extends.clone(), statements, blocks }
+        Layout { extends: outline.extends.clone(), statements, all_statements, blocks }
     }
 
     /// A template that is not there.
     pub(crate) fn missing() -> Layout {
-        Layout { extends: Extends::None, statements: 0, blocks: Vec::new() }
+        Layout { extends: Extends::None, statements: 0, all_statements: None, blocks: Vec::new() }
     }
 
     /// Its own block of a name.
@@ -64,17 +71,51 @@ fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
     outline.blocks.iter().map(block).collect()
 }
 
-/// The statements outside of every block and macro, with the branches around them, and where the blocks stand among
-/// them. An include shares what it sets with the blocks after it.
-fn statements(scan: &Scan<'_>, outline: &Outline<'_>) -> u128 {
-    let source = scan.source;
+/// The digest of each branch, with those around it.
+fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
     let mut branches: Vec<u128> = Vec::with_capacity(outline.branches.len());
     for branch in &outline.branches {
         let mut digest = Digest::default();
         digest.number(branch.around.map_or(0, |around| branches[around]));
-        digest.text(&source[scan.spans[branch.span].range.clone()]);
+        digest.text(&scan.source[scan.spans[branch.span].range.clone()]);
         branches.push(digest.finish());
     }
+    branches
+}
+
+/// All statements, includes and blocks in their order, with the branches around them. `None` where nothing is bound, or nothing
+/// included and nothing extended.
+fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> Option<u128> {
+    let spans = &scan.spans[..outline.understood];
+    let includes = |span: &Span| keyword(scan.source, span) == Some("include");
+    let binds = |branch: &Branch<'_>| matches!(branch.word, "for" | "with");
+    let is_included = spans.iter().any(includes) || outline.extends != Extends::None;
+    if !is_included || outline.statements.is_empty() && !outline.branches.iter().any(binds) {
+        return None;
+    }
+    let mut statements = outline.statements.iter().peekable();
+    let mut digest = Digest::default();
+    let mut add = |around: Option<usize>, range: &Range<usize>| {
+        digest.number(around.map_or(0, |branch| branches[branch]));
+        digest.text(&scan.source[range.clone()]);
+    };
+    for (index, span) in spans.iter().enumerate() {
+        while let Some(statement) = statements.next_if(|statement| statement.span == index) {
+            add(statement.around(outline), &statement.range);
+        }
+        if matches!(keyword(scan.source, span), Some("include" | "block"))
+            || mentions_self(scan.source, &span.tokens).is_some()
+        {
+            add(outline.within[index], &span.range);
+        }
+    }
+    Some(digest.finish())
+}
+
+/// The statements outside of every block and macro, with the branches around them, and where the blocks stand among
+/// them. An include shares what it sets with the blocks after it.
+fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128 {
+    let source = scan.source;
     let around = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);
     let mut statements = outline.statements.iter().peekable();
     let mut includes: Vec<usize> = Vec::new();

@@ -5,10 +5,18 @@
 
 use minijinja::syntax::SyntaxConfig;
 
+use crate::compile::layout::Layout;
 use crate::compile::lex::is_blank;
 use crate::compile::lower::{Lowering, Tag};
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
-use crate::names::WRONG_SYNTAX;
+use crate::names::{BEGINS, WRONG_SYNTAX};
+
+/// The test of a mark. `loaded` is whether a loader of the cache serves the template; `layout` says whether templates that it
+/// includes can reach what it binds.
+pub(crate) fn begins(loaded: bool, layout: &Layout) -> String {
+    let shares = if layout.all_statements.is_some() { "(true)" } else { "" };
+    format!("{} is {BEGINS}{shares}", if loaded { "true" } else { "none" })
+}
 
 /// The text of a template with a mark before it, whose test is `begins`. A template that MiniJinja will reject is left as
 /// it is.

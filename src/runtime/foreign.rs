@@ -1,12 +1,15 @@
 //! Text that other templates fill in: what a body shows of its parents, and what is refused at render because one file
 //! does not show it.
 
+use std::iter::successors;
+
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::Binding;
-use super::rendering::{Imported, Loads, Rendering};
+use super::rendering::{Imported, Loads, RenderStart, Rendering};
 use crate::compile::Extends;
+use crate::context;
 use crate::names;
 use crate::record::{Dependency, Tag, Used};
 use crate::work::Work;
@@ -37,9 +40,37 @@ fn refuse(state: &State<'_, '_>, foreign: impl Fn(u64, bool) -> bool, why: &str)
 }
 
 impl Binding {
+    /// The other templates of the render whose statements a body can reach because they include its template. A template
+    /// that was included before and has ended counts too: MiniJinja does not say when one ends.
+    ///
+    /// Looked up only now, and not when they began: if one changed since, its floor is above the render's beginning, and
+    /// nothing is stored.
+    pub(super) fn includers(&self, state: &State<'_, '_>) -> Vec<Dependency> {
+        let sharing = state.get_extension::<RenderStart>().map_or(&[][..], |start| &start.sharing);
+        let imported = state.get_extension::<Rendering>().map_or(&[][..], |rendering| &rendering.imported);
+        // What a template reaches of its own parents is known already.
+        let parents = successors(Some(state.name()), |child| Some(parent_of(imported, child)?.template.name()));
+        let own: Vec<&str> = parents.take(imported.len() + 1).collect();
+        let others = sharing.iter().filter(|name| !own.contains(&&***name));
+        let seen = others.flat_map(|name| self.look_up(state, name));
+        seen.map(|includer| Dependency { used: Used::AllStatements, ..includer }).collect()
+    }
+
+    /// Looks a template up once more, and gives what that shows it depends on.
+    pub(super) fn look_up(&self, state: &State<'_, '_>, name: &str) -> Vec<Dependency> {
+        let inner = &self.cache.inner;
+        let ((), seen) = context::look_up(inner.id, || {
+            // A failure is for the render itself to report.
+            if let Ok(template) = state.get_template(name) {
+                inner.note_added(&template);
+            }
+        });
+        seen
+    }
+
     /// A fragment depends on what its render imported before it, on what it can reach of the templates that are
-    /// extended, and on its environment. `parents` are those that it shows by `super()`.
-    pub(super) fn depend_on_render(&self, work: &mut Work, imported: &[Imported], parents: Vec<Dependency>) {
+    /// extended, and on its environment. `others` are those that include its template, or that it shows by `super()`.
+    pub(super) fn depend_on_render(&self, work: &mut Work, imported: &[Imported], others: Vec<Dependency>) {
         let environment = Tag::environment(self.environment);
         let imported = imported.iter().map(|imported| match imported.loads {
             Loads::Import => imported.dependency.clone(),
@@ -47,7 +78,7 @@ impl Binding {
         });
         work.note(|record| {
             record.tag(environment);
-            imported.chain(parents).for_each(|dependency| record.depend(dependency));
+            imported.chain(others).for_each(|dependency| record.depend(dependency));
         });
     }
 

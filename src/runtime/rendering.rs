@@ -20,19 +20,25 @@ pub(super) struct RenderStart {
     cache: u64,
     begin: Begin,
     on_thread: Option<RenderId>,
+    /// The templates begun so far whose statements can be reached from templates that they include.
+    pub(super) sharing: Vec<Box<str>>,
 }
 
 impl RenderStart {
-    /// Notes that a template begins: the first one of a state begins its render.
-    pub(super) fn note(state: &mut State<'_, '_>, cache: &Inner) {
-        if state.get_extension::<RenderStart>().is_some() {
+    /// Notes that a template begins: the first one of a state begins its render. `shares` is whether templates that it
+    /// includes can reach what it binds.
+    pub(super) fn note(state: &mut State<'_, '_>, cache: &Inner, shares: bool) {
+        let sharing = shares.then(|| state.name().into());
+        if let Some(start) = state.get_extension_mut::<RenderStart>() {
+            start.sharing.extend(sharing.filter(|name| !start.sharing.contains(name)));
             return;
         }
         let (at, run) = (ptr::from_ref(state).addr(), interpreter_run());
         let (begin, on_thread) = context::enter_render(cache.id, at, run / 2, || {
             if is_page(state, run) { cache.begin() } else { Begin::UNSEEN }
         });
-        state.get_or_insert_extension(RenderStart { cache: cache.id, begin, on_thread });
+        let sharing = sharing.into_iter().collect();
+        state.get_or_insert_extension(RenderStart { cache: cache.id, begin, on_thread, sharing });
     }
 
     /// When the render of a state began.

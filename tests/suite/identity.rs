@@ -377,3 +377,114 @@ fn a_page_made_from_a_layout_goes_with_any_edit_of_it() {
     assert!(page().ends_with("<footer>2</footer>"));
     assert_eq!(library.ticks.count(), 1, "the block was kept");
 }
+
+const CARD: &str = "{% cache 'k' %}{{ tick() }}{{ x }}{% endcache %}";
+
+/// Asserts whether edits of a page refresh the block of a template that it includes.
+#[track_caller]
+fn includer(others: &[(&str, &str)], before: &str, edited: &str, refreshed: bool) {
+    let templates: Vec<(&str, &str)> = [("p", before), ("card", CARD)].iter().chain(others).copied().collect();
+    let library = Library::new(&templates);
+    assert_eq!((library.shown().1, library.shown().1), (1, 0), "{before}");
+    library.save("p", edited);
+    assert_eq!(library.shown().1, u64::from(refreshed), "{before} => {edited}");
+    assert_eq!(library.shown().1, 0, "{edited}: not stored");
+    library.save("p", before);
+    assert_eq!(library.shown().1, u64::from(refreshed), "{edited} => {before}");
+}
+
+#[test]
+fn an_edit_of_the_statements_around_an_include_refreshes_the_blocks_of_what_is_included() {
+    let mid = [("mid", "{% include 'card' %}"), ("lib", "{% set x = 'lib' %}")];
+    let layout = [("layout", "<header>{% include 'card' %}</header>{% block b %}{% endblock %}")];
+    for (others, before, edited) in [
+        (&[][..], "{% set x = 'a' %}{% include 'card' %}", "{% set x = 'b' %}{% include 'card' %}"),
+        (&[], "{% set x %}a{% endset %}{% include 'card' %}", "{% set x %}b{% endset %}{% include 'card' %}"),
+        (
+            &[],
+            "{% with x = 'a' %}{% include 'card' %}{% endwith %}",
+            "{% with x = 'b' %}{% include 'card' %}{% endwith %}",
+        ),
+        (
+            &[],
+            "{% for x in ['a'] %}{% include 'card' %}{% endfor %}",
+            "{% for x in ['b'] %}{% include 'card' %}{% endfor %}",
+        ),
+        (
+            &[],
+            "{% if yes %}{% set x = 'a' %}{% endif %}{% set y = 1 %}{% include 'card' %}",
+            "{% if no %}{% set x = 'a' %}{% endif %}{% set y = 1 %}{% include 'card' %}",
+        ),
+        (
+            &[],
+            "{% macro m() %}a{% endmacro %}{% set x = m() %}{% include 'card' %}",
+            "{% macro m() %}b{% endmacro %}{% set x = m() %}{% include 'card' %}",
+        ),
+        (&mid, "{% set x = 'a' %}{% include 'mid' %}", "{% set x = 'b' %}{% include 'mid' %}"),
+        (&mid, "{% from 'lib' import x %}{% include 'mid' %}", "{% set x = 'b' %}{% include 'mid' %}"),
+        (&layout, "{% extends 'layout' %}{% set x = 'a' %}", "{% extends 'layout' %}{% set x = 'b' %}"),
+        (
+            &[("layout", "{% block b %}{% endblock %}")],
+            "{% extends 'layout' %}{% block b %}{% set x = 'a' %}{% include 'card' %}{% endblock %}",
+            "{% extends 'layout' %}{% block b %}{% set x = 'b' %}{% include 'card' %}{% endblock %}",
+        ),
+    ] {
+        includer(others, before, edited, true);
+    }
+}
+
+#[test]
+fn an_edit_of_a_page_outside_of_its_statements_keeps_the_blocks_of_what_it_includes() {
+    let layout = [("layout", "{% set y = 1 %}{% include 'card' %}{% block b %}{% endblock %}")];
+    for (others, before, edited) in [
+        (&[][..], "{% include 'card' %}<p>1", "{% include 'card' %}<p>2"),
+        (&[], "{% set x = 'a' %}{% include 'card' %}<p>1", "{% set x = 'a' %}{% include 'card' %}<p>{{ x }}{{ yes }}"),
+        (
+            &layout,
+            "{% extends 'layout' %}{% block b %}1{% endblock %}",
+            "{% extends 'layout' %}{% block b %}2{% endblock %}",
+        ),
+    ] {
+        includer(others, before, edited, false);
+    }
+    // Pages share what they include, whatever they set.
+    let library = Library::new(&[("p", "{% set x = 'a' %}{% include 'card' %}"), ("card", CARD)]);
+    assert_eq!(library.shown().0, "1a");
+    library.save("q", "{% set y = 'b' %}{% include 'card' %}");
+    assert_eq!(show(&library.env, "q", context! {}), "1a");
+}
+
+#[test]
+fn a_block_is_not_refreshed_for_what_includes_in_its_layout_reach() {
+    let layout = "{% set x = 1 %}{% include 'header' %}{% block b %}{% endblock %}<footer>1{% set z = 1 %}{{ z }}";
+    let child = "{% extends 'layout' %}{% block b %}{% cache 'k' %}{{ tick() }}{{ x }}{% endcache %}{% endblock %}";
+    let library = Library::new(&[("p", child), ("layout", layout), ("header", "h")]);
+    assert_eq!((library.shown().1, library.shown().1), (1, 0));
+    library.save("layout", &layout.replace("<footer>1", "<footer>{% include 'header' %}"));
+    assert_eq!(library.shown().1, 0);
+    library.save("layout", &layout.replace("x = 1", "x = 2"));
+    assert_eq!(library.shown().1, 1);
+}
+
+#[test]
+fn a_macro_of_an_included_template_shows_what_the_page_sets_and_goes_with_it() {
+    let card = "{% macro m() %}{% cache 'k' %}{{ tick() }}{{ x }}{% endcache %}{% endmacro %}{{ m() }}";
+    let library = Library::new(&[("p", "{% set x = 'a' %}{% include 'card' %}"), ("card", card)]);
+    assert_eq!((library.shown().0, library.shown().0), ("1a".into(), "1a".into()));
+    library.save("p", "{% set x = 'b' %}{% include 'card' %}");
+    assert_eq!(library.shown(), ("2b".into(), 1));
+}
+
+#[test]
+fn replacing_a_page_in_memory_refreshes_what_it_includes_by_its_statements() {
+    let cache = cache();
+    let page = "{% set x = 'a' %}{% include 'card' %}<p>1";
+    let mut env = crate::support::env_of(&cache, &[("card", CARD), ("p", page)]);
+    let ticks = Ticks::add_to(&mut env);
+    let shown = |env: &Environment<'_>| (show(env, "p", context! {}), ticks.count());
+    assert_eq!([shown(&env).1, shown(&env).1], [1, 1]);
+    cache.add_template(&mut env, "p", &page.replace("<p>1", "<p>2")).unwrap();
+    assert_eq!(shown(&env), ("1a<p>2".into(), 1));
+    cache.add_template(&mut env, "p", &page.replace("'a'", "'b'")).unwrap();
+    assert_eq!(shown(&env), ("2b<p>1".into(), 2));
+}

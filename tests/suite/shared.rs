@@ -301,27 +301,44 @@ fn cards_in_included_templates_are_read_together_as_well() {
     assert_eq!((reads, stats.shared_hits), (2, 40));
 }
 
+/// What a deployment with these templates shows of `page`, and how many fragments it took from the store.
+fn deployed(store: &LocalStore, templates: [(&str, &str); 2]) -> (String, u64) {
+    let cache = node(store.clone());
+    let mut env = Environment::new();
+    cache.add_to_environment_as("web", &mut env);
+    let templates = templates.map(|(name, source)| (name.to_owned(), source.to_owned()));
+    env.set_loader(
+        cache.loader(move |name| {
+            Ok(templates.iter().find(|(known, _)| known == name).map(|(_, source)| source.clone()))
+        }),
+    );
+    let shown = show(&env, "page", context! {});
+    written(&cache);
+    (shown, cache.stats().shared_hits)
+}
+
 /// Two deployments that differ in the footer of a layout share what its children cache; where they differ in what a
 /// block can reach, each keeps its own.
 #[test]
 fn deployments_share_the_blocks_of_a_child_while_the_statements_of_its_layout_are_the_same() {
     let store = LocalStore::new();
-    let deploy = |layout: &str| {
-        let cache = node(store.clone());
-        let mut env = Environment::new();
-        cache.add_to_environment_as("web", &mut env);
-        let layout = layout.to_owned();
-        env.set_loader(cache.loader(move |name| {
-            let child = "{% extends 'layout' %}{% block b %}{% cache 'k' %}{{ x }}{% endcache %}{% endblock %}";
-            Ok(Some(if name == "layout" { layout.clone() } else { child.to_owned() }))
-        }));
-        let shown = show(&env, "child", context! {});
-        written(&cache);
-        (shown, cache.stats().shared_hits)
-    };
+    let child = "{% extends 'layout' %}{% block b %}{% cache 'k' %}{{ x }}{% endcache %}{% endblock %}";
+    let deploy = |layout: &str| deployed(&store, [("layout", layout), ("page", child)]);
     assert_eq!(deploy("{% set x = 'a' %}{% block b %}{% endblock %}1"), ("a1".into(), 0));
     assert_eq!(deploy("{% set x = 'a' %}{% block b %}{% endblock %}2"), ("a2".into(), 1));
     assert_eq!(deploy("{% set x = 'b' %}{% block b %}{% endblock %}2"), ("b2".into(), 0));
     assert_eq!(deploy("{% set x = 'b' %}{% block b %}{% endblock %}3"), ("b3".into(), 1));
     assert_eq!(deploy("{% set x = 'a' %}{% block b %}{% endblock %}3"), ("a3".into(), 1));
+}
+
+/// The same of two deployments that differ around an include.
+#[test]
+fn deployments_share_the_blocks_of_what_a_page_includes_while_the_statements_of_the_page_are_the_same() {
+    let store = LocalStore::new();
+    let card = "{% cache 'k' %}{{ x }}{% endcache %}";
+    let deploy = |page: &str| deployed(&store, [("page", page), ("card", card)]);
+    assert_eq!(deploy("{% set x = 'a' %}{% include 'card' %}1"), ("a1".into(), 0));
+    assert_eq!(deploy("{% set x = 'a' %}{% include 'card' %}2"), ("a2".into(), 1));
+    assert_eq!(deploy("{% set x = 'b' %}{% include 'card' %}2"), ("b2".into(), 0));
+    assert_eq!(deploy("{% set x = 'b' %}{% include 'card' %}3"), ("b3".into(), 1));
 }

@@ -59,10 +59,7 @@ fn operands_of_a_chain_are_passed_apart_and_others_guarded() {
     reads("a ~ b.c|lower", "a is _f.miss(#, none, (((b.c)|_f.defined(\"b.c\", 2))|lower))");
     reads("a + 1", "(((a)|_f.defined(\"a\", 0)) + 1) is _f.miss(#, none)");
     reads("['u' ~ x]", "(['u' ~ ((x)|_f.defined(\"x\", 1))]) is _f.miss(#, none)");
-    reads(
-        "'p' ~ (a ~ b)",
-        "'p' is _f.miss(#, none, ((((a)|_f.defined(\"a\", 1)) ~ ((b)|_f.defined(\"b\", 1)))))",
-    );
+    reads("'p' ~ (a ~ b)", "'p' is _f.miss(#, none, ((((a)|_f.defined(\"a\", 1)) ~ ((b)|_f.defined(\"b\", 1)))))");
 }
 
 #[test]
