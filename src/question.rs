@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use minijinja::{AutoEscape, Value};
+use minijinja::AutoEscape;
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -103,24 +103,16 @@ impl Question {
         Ok(())
     }
 
-    pub(crate) fn template_key(&mut self, key: &Value) -> Result<(), KeyError> {
-        self.encode_key(|bytes| key::encode_value(key, bytes))
+    /// Adds what `encode` writes to what tells variants of the key apart.
+    pub(crate) fn encode_qualifier(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        encode(&mut self.bytes)
     }
 
-    /// The key `first ~ rest[0] ~ …`.
-    pub(crate) fn joined_key(&mut self, first: &Value, rest: &[Value], escape: bool) -> Result<(), KeyError> {
-        self.encode_key(|bytes| key::encode_joined(first, rest, escape, bytes))
-    }
-
-    pub(crate) fn vary(&mut self, variants: &Value) -> Result<(), KeyError> {
-        key::encode_qualifier(variants, &mut self.bytes)
-    }
-
-    pub(crate) fn version(&mut self, version: &Value) -> Result<(), KeyError> {
-        let mut bytes = Vec::new();
-        key::encode_qualifier(version, &mut bytes)?;
-        self.version = Some(xxh3_128(&bytes));
-        Ok(())
+    pub(crate) fn set_version(&mut self, encoded: &[u8]) {
+        self.version = Some(xxh3_128(encoded));
     }
 
     /// Adds something that tells variants of the key apart; nothing differs from an empty one.
@@ -203,7 +195,10 @@ impl Question {
     }
 
     /// Notes where the key is: up to the end that `encode` returns.
-    fn encode_key(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<usize, KeyError>) -> Result<(), KeyError> {
+    pub(crate) fn encode_key(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<usize, KeyError>,
+    ) -> Result<(), KeyError> {
         let start = self.bytes.len();
         self.named = encode(&mut self.bytes)?;
         self.key = start..self.named;

@@ -11,6 +11,7 @@ mod arguments;
 mod asker;
 mod foreign;
 mod functions;
+mod key;
 mod lazy_key;
 mod marking;
 mod probes;

@@ -1,6 +1,8 @@
 //! What somebody wants invalidated: read from a form, shown to be confirmed, and done.
 
-use minijinja::Value;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use super::params::Params;
 use crate::cache::FragmentCache;
@@ -171,44 +173,59 @@ fn within(cache: &FragmentCache, namespace: &str) -> FragmentCache {
 
 /// A key as it was typed, as the application's own would be encoded.
 fn encoded(typed: &str, form: &str) -> Result<Vec<u8>, String> {
-    let value = match form {
+    let key = match form {
         "json" => {
             let json = serde_json::from_str(typed).map_err(|error| format!("That is no JSON: {error}."))?;
-            value_of(&json)?
+            TypedKey::of(json)?
         }
-        _ => Value::from(typed),
+        _ => TypedKey::Text(typed.to_owned()),
     };
     let mut bytes = Vec::new();
-    key::encode_value(&value, &mut bytes).map_err(|reason| format!("The key {reason}."))?;
+    key::encode_handler(&key, &mut bytes).map_err(|reason| format!("The key {reason}."))?;
     Ok(bytes)
 }
 
-/// Not through serde: an application may have features of `serde_json` on that make numbers something else.
-fn value_of(json: &serde_json::Value) -> Result<Value, String> {
-    Ok(match json {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(yes) => Value::from(*yes),
-        serde_json::Value::String(text) => Value::from(text.as_str()),
-        serde_json::Value::Array(items) => items.iter().map(value_of).collect::<Result<Vec<Value>, String>>()?.into(),
-        serde_json::Value::Object(entries) => {
-            let entries = entries.iter().map(|(name, value)| Ok((name.as_str(), value_of(value)?)));
-            Value::from_pairs(entries.collect::<Result<Vec<_>, String>>()?)
-        }
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(whole), ..) => Value::from(whole),
-            (None, Some(whole), _) => Value::from(whole),
-            (None, None, Some(float)) if float.abs() < INEXACT => Value::from(float),
-            _ => return Err("A number beyond 64 bits cannot be typed here; take the entry's own page.".into()),
-        },
-    })
+/// A key in JSON. An application may have features of `serde_json` on that make its numbers serialize as something else.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TypedKey {
+    None(Option<bool>),
+    Boolean(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(String),
+    List(Vec<TypedKey>),
+    Map(BTreeMap<String, TypedKey>),
+}
+
+impl TypedKey {
+    fn of(json: serde_json::Value) -> Result<TypedKey, String> {
+        Ok(match json {
+            serde_json::Value::Null => TypedKey::None(None),
+            serde_json::Value::Bool(yes) => TypedKey::Boolean(yes),
+            serde_json::Value::String(text) => TypedKey::Text(text),
+            serde_json::Value::Array(items) => {
+                TypedKey::List(items.into_iter().map(TypedKey::of).collect::<Result<_, _>>()?)
+            }
+            serde_json::Value::Object(entries) => {
+                let entries = entries.into_iter().map(|(name, value)| Ok((name, TypedKey::of(value)?)));
+                TypedKey::Map(entries.collect::<Result<_, String>>()?)
+            }
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(whole), ..) => TypedKey::Signed(whole),
+                (None, Some(whole), _) => TypedKey::Unsigned(whole),
+                (None, None, Some(float)) if float.abs() < INEXACT => TypedKey::Float(float),
+                _ => return Err("A number beyond 64 bits cannot be typed here; take the entry's own page.".into()),
+            },
+        })
+    }
 }
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::convert::Infallible;
     use std::sync::Arc;
-
-    use serde::Serialize;
 
     use super::*;
     use crate::Options;

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use super::MAX_DEPTH;
+use super::format::MAX_DEPTH;
 
 /// Why a value is no key. It names the part by its place, because what a key holds may be private.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Reason {
 
 /// Where a part stands in what holds it, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Of a `~`.
     Operand(usize),
     /// Of a list.
@@ -43,28 +43,28 @@ pub(super) enum Place {
 }
 
 impl KeyError {
-    pub(super) fn undefined() -> KeyError {
+    pub(crate) fn undefined() -> KeyError {
         KeyError::of(Reason::Undefined)
     }
 
-    pub(super) fn none() -> KeyError {
+    pub(crate) fn none() -> KeyError {
         KeyError::of(Reason::None)
     }
 
-    pub(super) fn empty() -> KeyError {
+    pub(crate) fn empty() -> KeyError {
         KeyError::of(Reason::Empty)
     }
 
-    pub(super) fn kind(kind: impl Into<String>) -> KeyError {
+    pub(crate) fn kind(kind: impl Into<String>) -> KeyError {
         KeyError::of(Reason::Kind(kind.into()))
     }
 
-    pub(super) fn failed(error: &minijinja::Error) -> KeyError {
+    pub(crate) fn failed(error: &minijinja::Error) -> KeyError {
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         KeyError::of(Reason::Failed(why))
     }
 
-    pub(super) fn depth() -> KeyError {
+    pub(crate) fn depth() -> KeyError {
         KeyError::of(Reason::Depth)
     }
 
@@ -74,7 +74,7 @@ impl KeyError {
     }
 
     /// The same of what holds the part.
-    pub(super) fn within(mut self, place: Place) -> KeyError {
+    pub(crate) fn within(mut self, place: Place) -> KeyError {
         self.0.place.push(place);
         self
     }

@@ -1,4 +1,4 @@
-//! Rust values as keys: a serde serializer that writes the bytes of `key.rs`, so that a handler's
+//! Rust values as keys: a serde serializer that writes the bytes of `key/format.rs`, so that a handler's
 //! `("user", 5)` and a template's `["user", 5]` are one key. Structs are maps of their fields, `Some(x)` is `x`,
 //! and a unit is refused.
 
@@ -6,20 +6,34 @@ use std::fmt;
 
 use serde::ser::{self, Serialize};
 
-use super::error::Place;
-use super::{KeyError, MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, text};
+use super::error::{KeyError, Place};
+use super::format::{
+    MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, refuse_nothing, text,
+};
 
-pub(super) struct Encoder<'a> {
+/// Appends the encoding of a handler's key.
+pub(crate) fn encode_handler<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result<(), KeyError> {
+    let start = out.len();
+    encode_handler_qualifier(key, out)?;
+    refuse_nothing(&out[start..])
+}
+
+/// Appends the encoding of a Rust value that qualifies a key.
+pub(crate) fn encode_handler_qualifier<K: Serialize + ?Sized>(value: &K, out: &mut Vec<u8>) -> Result<(), KeyError> {
+    value.serialize(Encoder::new(out)).map_err(Refused::into_reason)
+}
+
+struct Encoder<'a> {
     out: &'a mut Vec<u8>,
     depth: usize,
 }
 
 /// Serde's error type for [`KeyError`].
 #[derive(Debug)]
-pub(super) struct Refused(KeyError);
+struct Refused(KeyError);
 
 impl Refused {
-    pub(super) fn into_reason(self) -> KeyError {
+    fn into_reason(self) -> KeyError {
         self.0
     }
 
@@ -43,7 +57,7 @@ impl ser::Error for Refused {
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Encoder<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Encoder<'a> {
         Encoder { out, depth: 0 }
     }
 
@@ -206,7 +220,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
     }
 }
 
-pub(super) struct List<'a> {
+struct List<'a> {
     out: &'a mut Vec<u8>,
     depth: usize,
     start: usize,
@@ -226,7 +240,7 @@ impl List<'_> {
     }
 }
 
-pub(super) struct Entries<'a> {
+struct Entries<'a> {
     out: &'a mut Vec<u8>,
     depth: usize,
     entries: Vec<(Vec<u8>, Vec<u8>)>,

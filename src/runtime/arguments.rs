@@ -6,9 +6,9 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
+use super::key;
 use crate::clock::{Nanos, nanos};
 use crate::declared::TagNames;
-use crate::key;
 use crate::lazy;
 use crate::names;
 use crate::observe::Bypass;

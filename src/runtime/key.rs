@@ -8,13 +8,36 @@ use std::fmt::Write as _;
 use minijinja::HtmlEscape;
 use minijinja::value::{DynObject, Enumerator, Value, ValueKind};
 
-use super::error::Place;
-use super::{
-    KeyError, MARKUP, MAX_DEPTH, NONE, boolean, bytes, close_list, close_text, float, integer, open_list, open_map,
-    open_text, refuse_nothing, sorted, text,
+use crate::key::format::{
+    MARKUP, MAX_DEPTH, NONE, boolean, bytes, close_list, close_text, float, integer, open_list, open_map, open_text,
+    refuse_nothing, sorted, text,
 };
+use crate::key::{KeyError, Place};
 use crate::lazy;
 use crate::potential::is_measured;
+use crate::question::Question;
+
+impl Question {
+    pub(crate) fn template_key(&mut self, key: &Value) -> Result<(), KeyError> {
+        self.encode_key(|bytes| encode_value(key, bytes))
+    }
+
+    /// The key `first ~ rest[0] ~ …`.
+    pub(crate) fn joined_key(&mut self, first: &Value, rest: &[Value], escape: bool) -> Result<(), KeyError> {
+        self.encode_key(|bytes| encode_joined(first, rest, escape, bytes))
+    }
+
+    pub(crate) fn vary(&mut self, variants: &Value) -> Result<(), KeyError> {
+        self.encode_qualifier(|bytes| encode_qualifier(variants, bytes))
+    }
+
+    pub(crate) fn version(&mut self, version: &Value) -> Result<(), KeyError> {
+        let mut bytes = Vec::new();
+        encode_qualifier(version, &mut bytes)?;
+        self.set_version(&bytes);
+        Ok(())
+    }
+}
 
 /// Appends the encoding of a template's key, and what else tells it apart. Returns where the key ends.
 pub(crate) fn encode_value(value: &Value, out: &mut Vec<u8>) -> Result<usize, KeyError> {
