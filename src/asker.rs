@@ -8,7 +8,8 @@ use minijinja::Environment;
 use crate::cache::Inner;
 use crate::context;
 use crate::observe::{FragmentKind, Label};
-use crate::record::{Begin, Dependency};
+use crate::record::Begin;
+use crate::templates::Dependency;
 
 /// Asked only on a miss.
 pub(crate) trait Asker {

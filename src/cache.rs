@@ -29,16 +29,17 @@ use crate::invalidation::{Invalidation, Telling};
 use crate::janitor::Janitor;
 use crate::jitter::Jitter;
 use crate::key;
+use crate::namespace::Namespace;
 use crate::observe::{By, Departures, KeyHash, Observers, Target, key_hash};
 use crate::potential::Measurements;
-use crate::record::{Begin, Dependency, Tag};
+use crate::record::{Begin, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
 use crate::shared::SharedStatus;
 use crate::shared::{Local, Shared, Ticket};
 use crate::stats::{Counter, Counters, Stats};
 use crate::store::memory::Memory;
-use crate::templates::Templates;
+use crate::templates::{Dependency, Templates};
 
 /// A fragment cache: a cheap handle, cloned freely, shared by all threads.
 ///
@@ -101,16 +102,6 @@ pub(crate) struct Inner {
 /// Looks a template up in what a loader loads from.
 pub(crate) type Look = dyn Fn(&str) -> Option<Dependency> + Send + Sync;
 
-/// A part of the cache whose keys and tags are its own.
-#[derive(Debug)]
-pub(crate) struct Namespace {
-    pub(crate) path: String,
-    pub(crate) name: String,
-    pub(crate) id: u64,
-    /// The tags of this namespace and of those around it; none for the whole cache.
-    pub(crate) tags: Vec<TagHash>,
-}
-
 impl FragmentCache {
     /// Starts configuring a cache.
     pub fn builder() -> Builder {
@@ -158,22 +149,14 @@ impl FragmentCache {
         if let Some(shared) = &inner.shared {
             shared.start(&Arc::downgrade(&inner), &inner.clock)?;
         }
-        let namespace = Arc::new(Namespace { path: String::new(), name: String::new(), id: 0, tags: Vec::new() });
-        Ok(FragmentCache { inner, namespace })
+        Ok(FragmentCache { inner, namespace: Arc::default() })
     }
 
     /// A handle whose keys, tags and [`clear`](FragmentCache::clear) are its own, in the same memory. Names nest:
     /// clearing a namespace clears those inside it, and clearing the cache clears all.
     #[must_use]
     pub fn namespace(&self, name: &str) -> FragmentCache {
-        let path = format!("{}{}:{name}", self.namespace.path, name.len());
-        let id = tag_hash(TagClass::Namespace, 0, path.as_bytes());
-        let mut tags = self.namespace.tags.clone();
-        tags.push(id);
-        FragmentCache {
-            inner: Arc::clone(&self.inner),
-            namespace: Arc::new(Namespace { path, name: name.to_owned(), id, tags }),
-        }
+        FragmentCache { inner: Arc::clone(&self.inner), namespace: Arc::new(self.namespace.inner(name)) }
     }
 
     /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values,

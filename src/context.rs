@@ -19,7 +19,8 @@ pub(crate) use self::aside::{Evaluated, evaluate};
 pub(crate) use self::frame::{Frame, FrameId, Role, Shared};
 use crate::hole::Holes;
 use crate::observe::Collector;
-use crate::record::{Begin, Dependency, Record};
+use crate::record::{Begin, Record};
+use crate::templates::Dependency;
 use crate::trace::Span;
 
 thread_local! {

@@ -29,17 +29,17 @@ use crate::identity::is_of;
 use crate::key::KeyError;
 use crate::lazy;
 use crate::lookup::Lookup;
-#[cfg(feature = "shared")]
-use crate::lookup::Wanted;
 use crate::observe::{Bypass, FragmentKind};
 use crate::options::Options;
 use crate::question::Question;
 #[cfg(feature = "shared")]
+use crate::question::Wanted;
+#[cfg(feature = "shared")]
 use crate::record::FOREVER;
-use crate::record::{Dependency, Seen, Tag, Used};
+use crate::record::Tag;
 use crate::runtime;
 use crate::stats::Counter;
-use crate::templates::BY_NAME;
+use crate::templates::{BY_NAME, Dependency, Seen, Used};
 use crate::work::Work;
 
 impl FragmentCache {
@@ -161,7 +161,7 @@ impl FragmentCache {
             let mark = self.inner.take_mark();
             return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
-        question.lifetime(options.ttl, &self.inner.settings);
+        question.lifetime(options.ttl, self.inner.settings.default_ttl);
         let wanted = question.wanted_with(self.declared(&options.tags));
         match self.lookup(&wanted, &mut asker) {
             Lookup::Hit(found) => {
@@ -207,7 +207,7 @@ impl FragmentCache {
                 let mut question = Question::new(kind, &self.namespace);
                 // A key that is none is reported by the call that caches under it.
                 if question.handler_key(&key, &Options::default()).is_ok() {
-                    question.lifetime(Some(FOREVER), &self.inner.settings);
+                    question.lifetime(Some(FOREVER), self.inner.settings.default_ttl);
                     questions.push(question);
                 }
             }
@@ -281,7 +281,7 @@ impl FragmentCache {
         if self.bypassed(options.bypass(), question.key(), handler) {
             return None;
         }
-        question.lifetime(options.ttl, &self.inner.settings);
+        question.lifetime(options.ttl, self.inner.settings.default_ttl);
         Some(question)
     }
 

@@ -56,6 +56,7 @@ mod lookup;
 #[cfg(doctest)]
 mod must_use;
 mod names;
+mod namespace;
 mod observe;
 mod options;
 #[cfg(feature = "http")]

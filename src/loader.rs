@@ -21,10 +21,9 @@ use crate::error;
 use crate::file::read_text;
 use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
-use crate::record::{Dependency, Seen, Used};
 use crate::runtime;
 use crate::stats::Counter;
-use crate::templates::{BY_NAME, SourceId, Template};
+use crate::templates::{BY_NAME, Dependency, Seen, SourceId, Template, Used};
 
 impl FragmentCache {
     /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`;

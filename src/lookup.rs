@@ -9,46 +9,21 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::asker::Asker;
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::{FAR, Nanos};
 use crate::context;
-use crate::declared::DeclaredTags;
 use crate::entry::{Entry, Found};
 use crate::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::floors::TagHash;
-use crate::identity::{Identity, Kind, is_of};
 use crate::observe::{MissReason, Outcome, Rare, Subject};
+use crate::question::Wanted;
 use crate::record::Begin;
 use crate::shared::{Fetched, Place};
 use crate::stats::Counter;
 use crate::work::Work;
-
-/// What is asked for.
-pub(crate) struct Wanted<'a> {
-    pub(crate) identity: Identity<'a>,
-    /// The key's encoding, which its floor is found by.
-    pub(crate) key: &'a [u8],
-    /// The name of it in reports: the key, with the query of a page.
-    pub(crate) named: &'a [u8],
-    pub(crate) version: Option<u128>,
-    /// The oldest the caller accepts.
-    pub(crate) ttl: Nanos,
-    /// Whether another process can ask the same.
-    pub(crate) shareable: bool,
-    /// How long one of all nodes may compute it while the others wait.
-    pub(crate) lease: Option<Duration>,
-    /// Whether the caller waits for somebody else who computes it.
-    pub(crate) waits: bool,
-    /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
-    pub(crate) steady: bool,
-    /// The tags that count for the caller beside those of the entry.
-    pub(crate) declared: DeclaredTags<'a>,
-    /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
-    pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
-}
 
 pub(crate) enum Lookup {
     Hit(Found),
@@ -76,31 +51,6 @@ enum Step {
 }
 
 impl Wanted<'_> {
-    pub(crate) fn is_page(&self) -> bool {
-        is_of(Kind::Page, self.identity.bytes)
-    }
-
-    /// The identity up to the end of the name, which lies in it: what all variants have in common.
-    pub(crate) fn base(&self) -> &[u8] {
-        let end = self.named.as_ptr_range().end as usize;
-        let bytes = self.identity.bytes;
-        bytes.get(..end.saturating_sub(bytes.as_ptr() as usize)).unwrap_or(bytes)
-    }
-
-    /// Whether an entry is of this identity and version, and young enough.
-    #[inline]
-    fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
-        *entry.identity == *self.identity.bytes
-            && entry.version == self.version
-            && entry.fresh(latest, self.ttl)
-            && !self.refuses(entry)
-    }
-
-    /// Whether the caller would not take an entry, valid and fresh as it may be.
-    pub(crate) fn refuses(&self, entry: &Entry) -> bool {
-        self.takes.is_some_and(|takes| !takes(entry))
-    }
-
     /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
     /// depends on the tags declared here, and other nodes' invalidations are accounted for only as far as the entry was
     /// known to have survived them.

@@ -60,7 +60,7 @@ use crate::context;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::export;
-use crate::lookup::Wanted;
+use crate::question::Wanted;
 use crate::trace;
 
 /// What is known of the cache's work, and who wants to be told.

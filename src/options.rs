@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::clock::{Nanos, nanos};
 use crate::key::{self, KeyError};
 use crate::observe::Bypass;
+use crate::question::Question;
 use crate::record::FOREVER;
 
 /// How one result is cached: lifetime, tags, variants. The default is the cache's default lifetime and nothing else.
@@ -128,5 +129,22 @@ impl fmt::Debug for Options {
             .field("lease", &self.lease)
             .field("label", &self.label)
             .finish()
+    }
+}
+
+impl Question {
+    /// The key of a handler, and what the options add to it.
+    pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
+        self.encode_key(|bytes| key::encode_handler(key, bytes).map(|()| bytes.len()))?;
+        if let Some(reason) = &options.refused {
+            return Err(reason.clone());
+        }
+        self.encode_qualifier(|bytes| {
+            bytes.extend_from_slice(&options.vary);
+            Ok(())
+        })?;
+        self.set_version(options.version);
+        self.set_lease(options.lease);
+        Ok(())
     }
 }

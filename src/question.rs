@@ -9,17 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::AutoEscape;
-use serde::Serialize;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::builder::Settings;
-use crate::cache::Namespace;
 use crate::clock::Nanos;
 use crate::declared::DeclaredTags;
+use crate::entry::Entry;
 use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
-use crate::lookup::Wanted;
-use crate::options::Options;
+use crate::namespace::Namespace;
 
 thread_local! {
     /// The buffer of the last question, so that a hit allocates nothing.
@@ -44,6 +41,30 @@ pub(crate) struct Question {
     steady: bool,
     /// The tags that the caller of a page declares, and their namespace.
     tags: Option<Box<(Vec<Arc<str>>, u64)>>,
+}
+
+/// What is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) identity: Identity<'a>,
+    /// The key's encoding, which its floor is found by.
+    pub(crate) key: &'a [u8],
+    /// The name of it in reports: the key, with the query of a page.
+    pub(crate) named: &'a [u8],
+    pub(crate) version: Option<u128>,
+    /// The oldest the caller accepts.
+    pub(crate) ttl: Nanos,
+    /// Whether another process can ask the same.
+    pub(crate) shareable: bool,
+    /// How long one of all nodes may compute it while the others wait.
+    pub(crate) lease: Option<Duration>,
+    /// Whether the caller waits for somebody else who computes it.
+    pub(crate) waits: bool,
+    /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
+    pub(crate) steady: bool,
+    /// The tags that count for the caller beside those of the entry.
+    pub(crate) declared: DeclaredTags<'a>,
+    /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
+    pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
 
 impl Question {
@@ -92,17 +113,6 @@ impl Question {
         self.bytes.extend_from_slice(&u64::to_le_bytes(custom));
     }
 
-    pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
-        self.encode_key(|bytes| key::encode_handler(key, bytes).map(|()| bytes.len()))?;
-        if let Some(reason) = &options.refused {
-            return Err(reason.clone());
-        }
-        self.bytes.extend_from_slice(&options.vary);
-        self.version = options.version;
-        self.lease = options.lease;
-        Ok(())
-    }
-
     /// Adds what `encode` writes to what tells variants of the key apart.
     pub(crate) fn encode_qualifier(
         &mut self,
@@ -111,8 +121,12 @@ impl Question {
         encode(&mut self.bytes)
     }
 
-    pub(crate) fn set_version(&mut self, encoded: &[u8]) {
-        self.version = Some(xxh3_128(encoded));
+    pub(crate) fn set_version(&mut self, version: Option<u128>) {
+        self.version = version;
+    }
+
+    pub(crate) fn set_lease(&mut self, lease: Option<Duration>) {
+        self.lease = lease;
     }
 
     /// Adds something that tells variants of the key apart; nothing differs from an empty one.
@@ -165,8 +179,8 @@ impl Question {
         &self.bytes[self.key.start..self.named]
     }
 
-    pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, settings: &Settings) {
-        self.ttl = ttl.unwrap_or(settings.default_ttl);
+    pub(crate) fn lifetime(&mut self, ttl: Option<Nanos>, default: Nanos) {
+        self.ttl = ttl.unwrap_or(default);
     }
 
     #[inline]
@@ -203,6 +217,33 @@ impl Question {
         self.named = encode(&mut self.bytes)?;
         self.key = start..self.named;
         Ok(())
+    }
+}
+
+impl Wanted<'_> {
+    pub(crate) fn is_page(&self) -> bool {
+        is_of(Kind::Page, self.identity.bytes)
+    }
+
+    /// The identity up to the end of the name, which lies in it: what all variants have in common.
+    pub(crate) fn base(&self) -> &[u8] {
+        let end = self.named.as_ptr_range().end as usize;
+        let bytes = self.identity.bytes;
+        bytes.get(..end.saturating_sub(bytes.as_ptr() as usize)).unwrap_or(bytes)
+    }
+
+    /// Whether an entry is of this identity and version, and young enough.
+    #[inline]
+    pub(crate) fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
+        *entry.identity == *self.identity.bytes
+            && entry.version == self.version
+            && entry.fresh(latest, self.ttl)
+            && !self.refuses(entry)
+    }
+
+    /// Whether the caller would not take an entry, valid and fresh as it may be.
+    pub(crate) fn refuses(&self, entry: &Entry) -> bool {
+        self.takes.is_some_and(|takes| !takes(entry))
     }
 }
 

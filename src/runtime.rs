@@ -37,10 +37,11 @@ use crate::identity::{Kind, named_environment, private_environment};
 use crate::key::KeyError;
 use crate::lazy;
 use crate::loader;
-use crate::lookup::{Lookup, Wanted};
+use crate::lookup::Lookup;
 use crate::names;
 use crate::observe::{Bypass, Printed, Verifying, is_captured, marked};
 use crate::question::Question;
+use crate::question::Wanted;
 use crate::spelling::Form;
 use crate::work::Work;
 
@@ -196,7 +197,7 @@ impl Binding {
             Ok(names) => names,
             Err(message) => return Ok(self.refuse(state, message)),
         };
-        question.lifetime(ttl, &self.cache.inner.settings);
+        question.lifetime(ttl, self.cache.inner.settings.default_ttl);
         let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
         let missed = self.ask(state, &question.wanted_with(declared), site, bypass);
@@ -241,7 +242,7 @@ impl Binding {
             Ok(names) => names,
             Err(message) => return Ok(self.refuse(state, message)),
         };
-        question.lifetime(ttl, &self.cache.inner.settings);
+        question.lifetime(ttl, self.cache.inner.settings.default_ttl);
         let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
         let missed = self.ask(state, &question.wanted_with(declared), site, bypass);

@@ -33,7 +33,7 @@ use crate::clock::{Clock, FAR, Nanos, nanos};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::floors::{Stamp, TagHash};
-use crate::lookup::Wanted;
+use crate::question::Wanted;
 use crate::report::Reporter;
 use crate::stats::{Counter, Counters};
 use crate::store::breaker::Breaker;

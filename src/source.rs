@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::cache::{FragmentCache, Inner, Namespace};
+use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::file::open;
+use crate::namespace::Namespace;
 use crate::observe::By;
 use crate::watch::{FileWatch, watch_file};
 

@@ -17,7 +17,69 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::compile::Layout;
 use crate::floors::{Floor, Floors, TagHash};
 use crate::identity::template_tag;
-use crate::record::{Dependency, Seen, Used};
+
+/// A template used, or looked for in vain, and which state of it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependency {
+    pub(crate) template: Arc<Template>,
+    pub(crate) seen: Seen,
+    pub(crate) used: Used,
+}
+
+/// How much of a template was used; each holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Used {
+    /// What a block of a template that extends it can reach: the statements outside of its blocks.
+    Statements,
+    /// What a template that it includes, or that its layout includes, can reach: all its statements.
+    AllStatements,
+    Whole,
+}
+
+impl Used {
+    /// What a digest is of.
+    #[cfg(feature = "shared")]
+    pub(crate) fn of(digest: u128) -> Used {
+        match digest & PART {
+            1 => Used::Statements,
+            2 => Used::AllStatements,
+            _ => Used::Whole,
+        }
+    }
+}
+
+/// The bits of a digest that say which part it is of.
+const PART: u128 = 3;
+
+impl Dependency {
+    /// What is raised when the part that was used changed.
+    pub(crate) fn floor(&self) -> &Floor {
+        match self.used {
+            Used::Whole => self.template.floor(),
+            Used::Statements => self.template.statements_floor(),
+            Used::AllStatements => self.template.all_statements_floor(),
+        }
+    }
+
+    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bits say
+    /// which part that is.
+    pub(crate) fn digest(&self) -> Option<u128> {
+        Some(match self.used {
+            Used::Whole => self.template.digest(self.seen)? & !PART,
+            Used::Statements => self.template.layout_seen(self.seen)?.statements & !PART | 1,
+            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements? & !PART | 2,
+        })
+    }
+}
+
+/// Which state of a template a look-up was answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) generation: u64,
+    /// Set when the look-up itself loaded the template: MiniJinja may then have answered with what another thread
+    /// loaded meanwhile, see [`Template::still`].
+    pub(crate) load: Option<u64>,
+}
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;

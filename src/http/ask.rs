@@ -116,7 +116,7 @@ impl Asked {
         } else if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
             return Err(Skip::Cookie);
         }
-        question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
+        question.lifetime(Some(FOREVER), FOREVER);
         if policy.honor_reload {
             question.may_be_replaced();
         }

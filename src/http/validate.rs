@@ -14,7 +14,8 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::conditions::{Validators, Verdict, evaluate, not_modified_headers};
 use super::etag::EntityTag;
-use crate::record::{Dependency, Record};
+use crate::record::Record;
+use crate::templates::Dependency;
 
 /// The tag of a body in pieces, with what it depended on, where that is known.
 pub(super) fn tag_of(body: &[Bytes], headers: &HeaderMap, record: Option<&Record>, weak: bool) -> EntityTag {

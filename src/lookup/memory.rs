@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Wanted;
 use crate::cache::Inner;
 use crate::clock::Nanos;
 use crate::entry::{Body, Entry, Found};
 use crate::floors::TagHash;
 use crate::front;
 use crate::observe::{Fate, Outcome, Subject};
+use crate::question::Wanted;
 use crate::record::Begin;
 
 impl Inner {

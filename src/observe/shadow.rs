@@ -16,8 +16,8 @@ use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
 use crate::context;
 use crate::error::{Error, ErrorKind};
-use crate::lookup::Wanted;
 use crate::question::Parts;
+use crate::question::Wanted;
 use crate::work::Work;
 
 /// Differences kept.

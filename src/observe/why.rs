@@ -3,8 +3,8 @@
 use super::{Fate, MissReason, Subject};
 use crate::cache::Inner;
 use crate::floors::TagHash;
-use crate::lookup::Wanted;
 use crate::question::Parts;
+use crate::question::Wanted;
 use crate::record::Record;
 
 impl Inner {

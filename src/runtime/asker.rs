@@ -11,7 +11,8 @@ use crate::cache::Inner;
 use crate::context;
 use crate::identity::{TagClass, tag_hash};
 use crate::observe::{FragmentKind, Label};
-use crate::record::{Begin, Dependency};
+use crate::record::Begin;
+use crate::templates::Dependency;
 
 /// A template that asks.
 pub(super) struct InTemplate<'a, 'b, 'vm, 'env> {

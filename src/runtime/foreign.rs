@@ -11,7 +11,8 @@ use super::rendering::{Imported, Loads, RenderStart, Rendering};
 use crate::compile::Extends;
 use crate::context;
 use crate::names;
-use crate::record::{Dependency, Tag, Used};
+use crate::record::Tag;
+use crate::templates::{Dependency, Used};
 use crate::work::Work;
 
 pub(super) fn register(env: &mut Environment<'_>) {

@@ -116,7 +116,7 @@ impl Binding {
             (true, Some(0)) => Some(Bypass::Lifetime),
             (true, _) => None,
         };
-        question.lifetime(ttl, &self.cache.inner.settings);
+        question.lifetime(ttl, self.cache.inner.settings.default_ttl);
         let wanted = question.wanted_with(DeclaredTags::given(&prepared.tags, self.cache.namespace.id));
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let lazy_key = LazyKey::of(state, named, key);

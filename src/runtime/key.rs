@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use minijinja::HtmlEscape;
 use minijinja::value::{DynObject, Enumerator, Value, ValueKind};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::format::{
     MARKUP, MAX_DEPTH, NONE, boolean, bytes, close_list, close_text, float, integer, open_list, open_map, open_text,
@@ -34,7 +35,7 @@ impl Question {
     pub(crate) fn version(&mut self, version: &Value) -> Result<(), KeyError> {
         let mut bytes = Vec::new();
         encode_qualifier(version, &mut bytes)?;
-        self.set_version(&bytes);
+        self.set_version(Some(xxh3_128(&bytes)));
         Ok(())
     }
 }

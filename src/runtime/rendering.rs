@@ -13,7 +13,8 @@ use minijinja::{Environment, State, Value};
 use super::{NO_TICKET, Next, Open};
 use crate::cache::Inner;
 use crate::context::{self, RenderId, stack_address};
-use crate::record::{Begin, Dependency};
+use crate::record::Begin;
+use crate::templates::Dependency;
 
 /// When a render began. It is in the state, and beside it on the thread, where renders inside this one find it.
 pub(super) struct RenderStart {

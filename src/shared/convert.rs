@@ -12,9 +12,10 @@ use crate::entry::{Body, Entry, Terms};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
 use crate::page::Page;
-use crate::record::{Begin, Dependency, FOREVER, Record, Tag, Used};
+use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
+use crate::templates::{Dependency, Used};
 
 /// Why an envelope is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::flight::{Follower, Landing};
 use crate::floors::{Stamp, TagHash};
-use crate::lookup::Wanted;
+use crate::question::Wanted;
 use crate::report::Reporter;
 use crate::stats::Counters;
 

@@ -19,12 +19,12 @@ use crate::cache::Inner;
 use crate::context;
 use crate::entry::Entry;
 use crate::floors::Stamp;
-use crate::lookup::Wanted;
 use crate::observe::Subject;
-use crate::record::{Dependency, Used};
+use crate::question::Wanted;
 use crate::stats::Counter;
 use crate::store::envelope::Envelope;
 use crate::store::{Failure, Leased, Name, Remote};
+use crate::templates::{Dependency, Used};
 
 /// How often one who waits for another node's lease looks again, at first and at last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
