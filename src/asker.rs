@@ -6,9 +6,9 @@ use std::sync::Arc;
 use minijinja::Environment;
 
 use crate::cache::Inner;
-use crate::context;
 use crate::observe::{FragmentKind, Label};
 use crate::record::Begin;
+use crate::runtime::{look_ups, renders};
 use crate::templates::Dependency;
 
 /// Asked only on a miss.
@@ -91,7 +91,7 @@ pub(crate) struct InEnvironment<'a> {
 
 impl Asker for InEnvironment<'_> {
     fn begin(&mut self) -> Begin {
-        self.cache.work_begin()
+        renders::work_begin(self.cache.id).unwrap_or_else(|| self.cache.begin())
     }
 
     fn template(&mut self, name: &str) -> Option<Dependency> {
@@ -109,7 +109,7 @@ impl Asker for InEnvironment<'_> {
 
 /// The template that a name stands for in an environment, in its current state.
 pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
-    context::observe(cache.id, cache.begin(), name, || {
+    look_ups::observe(cache.id, cache.begin(), name, || {
         // A missing one is observed as well, by the loader that was asked for it.
         if let Ok(template) = env.get_template(name) {
             cache.note_added(&template);

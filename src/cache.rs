@@ -284,11 +284,6 @@ impl Inner {
         context::scope_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
-    /// The same for work that is handed values of a render: with what encloses it, else with the render under way.
-    pub(crate) fn work_begin(&self) -> Begin {
-        context::work_begin(self.id).unwrap_or_else(|| self.begin())
-    }
-
     /// What the janitor does every second.
     fn maintain(&self) {
         self.memory.maintain();

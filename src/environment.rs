@@ -11,8 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
+use crate::context;
 use crate::handler::Nested;
-use crate::{context, lazy};
+use crate::lazy;
+use crate::runtime::look_ups;
 
 /// Reloads between two swaps: what is kept of old templates at the most.
 const RELOADS_PER_SWAP: u64 = 16;
@@ -82,7 +84,7 @@ impl LiveEnvironment {
         let _inside = Nested::begin()?;
         let cache = self.shared.cache.inner.id;
         let render = || {
-            context::look_up(cache, || environment.get_template(template)).0?.render(lazy::resolving(context.into()))
+            look_ups::look_up(cache, || environment.get_template(template)).0?.render(lazy::resolving(context.into()))
         };
         if context::scope_begin(cache).is_some() { render() } else { self.shared.cache.scope().run(render) }
     }

@@ -37,7 +37,7 @@ use crate::question::Wanted;
 #[cfg(feature = "shared")]
 use crate::record::FOREVER;
 use crate::record::Tag;
-use crate::runtime;
+use crate::runtime::{self, look_ups, renders};
 use crate::stats::Counter;
 use crate::templates::{BY_NAME, Dependency, Seen, Used};
 use crate::work::Work;
@@ -330,7 +330,7 @@ pub(crate) fn render_partial(
     context: Value,
 ) -> Result<Value, minijinja::Error> {
     let _inside = Nested::begin()?;
-    let (template, _) = context::look_up(cache.id, || env.get_template(name));
+    let (template, _) = look_ups::look_up(cache.id, || env.get_template(name));
     let captured = template?.render_captured(lazy::resolving(context))?;
     let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
     Ok(text_value(captured.into_output(), markup))
@@ -350,7 +350,7 @@ pub(crate) struct Nested(());
 impl Nested {
     pub(crate) fn begin() -> Result<Nested, minijinja::Error> {
         let nested = Nested(());
-        let nesting = context::nest();
+        let nesting = renders::nest();
         if nesting.levels > MOST_LEVELS || nesting.stack() > MOST_STACK {
             // In the words of MiniJinja for an include.
             return Err(invalid("recursion limit exceeded".into()));
@@ -361,7 +361,7 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        context::unnest();
+        renders::unnest();
     }
 }
 

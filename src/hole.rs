@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
+
+use crate::context::{self, Role};
 
 /// Which hole, and what the template said about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,27 @@ pub(crate) struct Holes {
     /// Keyed, so that marks which a client saw tell it no other.
     random: RandomState,
     calls: Mutex<BTreeMap<u128, Call>>,
+}
+
+/// Why there can be no hole here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoHole {
+    /// It would be stored with a fragment.
+    InFragment,
+    /// It would be stored with the page of a layer inside of the one that fills it.
+    InPage,
+    /// Nobody would fill it.
+    NoPage,
+}
+
+/// The holes of the page that is being rendered.
+pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
+    let found = context::find(|frame| match frame.role() {
+        Role::Scope => frame.attachment().map(Ok),
+        Role::Page { .. } => Some(Err(NoHole::InPage)),
+        Role::Fragment { .. } | Role::Aside => Some(Err(NoHole::InFragment)),
+    });
+    found.unwrap_or(Err(NoHole::NoPage))
 }
 
 const START: &[u8] = b"<!--hole ";

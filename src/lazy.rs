@@ -21,6 +21,7 @@ use minijinja::{Error, ErrorKind, State};
 pub use self::resolved::with_lazy;
 pub(crate) use self::resolved::{behind, resolving, untouched};
 use crate::context::{self, Evaluated};
+use crate::runtime::renders::began_everywhere;
 
 /// What is said of a cached body in which a lazy number or string was taken for an object.
 pub(crate) const UNRESOLVED: &str = "the cached body compares or tests a lazy value that is no list or map, or one that \
@@ -127,8 +128,12 @@ impl Lazy {
         let (value, evaluated) = self.value.get_or_init(|| {
             let load = self.load.lock().unwrap_or_else(PoisonError::into_inner).take();
             let computed = match load {
-                Some(load) => context::evaluate(|| load().and_then(|value| resolved::resolve(value, name))),
-                None => context::evaluate(|| Err(Failure(Arc::from(Box::from("its closure panicked before"))))),
+                Some(load) => {
+                    context::evaluate(began_everywhere(), || load().and_then(|value| resolved::resolve(value, name)))
+                }
+                None => context::evaluate(began_everywhere(), || {
+                    Err(Failure(Arc::from(Box::from("its closure panicked before"))))
+                }),
             };
             COMPUTED.set(Some(name.as_ptr().addr()));
             computed

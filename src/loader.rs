@@ -16,12 +16,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
 use crate::compile::{Layout, Rewritten, begins, lowered, marked, measured, refused, trap};
-use crate::context;
 use crate::error;
 use crate::file::read_text;
 use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
-use crate::runtime;
+use crate::runtime::{self, look_ups};
 use crate::stats::Counter;
 use crate::templates::{BY_NAME, Dependency, Seen, SourceId, Template, Used};
 
@@ -206,7 +205,7 @@ impl Inner {
     pub(crate) fn note_added(&self, template: &minijinja::Template<'_, '_>) {
         let mark = added_mark(template.source());
         if let Some(dependency) = mark.and_then(|(id, generation)| self.added(id, generation)) {
-            context::looked_up(self.id, dependency);
+            look_ups::looked_up(self.id, dependency);
         }
     }
 
@@ -327,7 +326,7 @@ fn serve(
 
 fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
     let dependency = Dependency { template: Arc::clone(template), seen, used: Used::Whole };
-    context::looked_up(inner.id, dependency);
+    look_ups::looked_up(inner.id, dependency);
 }
 
 /// The folder as an absolute path, so that what a watcher reports can be compared with it.

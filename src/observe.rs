@@ -34,7 +34,7 @@ pub(crate) use self::entries::Facts;
 pub use self::event::{About, By, Event, Happened, KeyHash, Target};
 #[cfg(feature = "debug")]
 pub(crate) use self::explain::Collecting;
-pub(crate) use self::explain::{Collector, Collectors, Noted};
+pub(crate) use self::explain::{Collector, Collectors, Noted, collector};
 pub use self::explain::{Explained, Explanation, Outcome};
 pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
@@ -56,7 +56,6 @@ pub use self::subscription::Subscription;
 pub(crate) use self::subscription::{Interest, Subscribers};
 use crate::cache::{FragmentCache, Inner};
 use crate::clock::Nanos;
-use crate::context;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::export;
@@ -253,14 +252,14 @@ impl Inner {
         if !self.observers.collectors.any() {
             return None;
         }
-        let Some(collector) = context::collector(self.id) else {
+        let Some(collector) = collector(self.id) else {
             // One that an earlier look-up on this thread left is none of this one's.
-            context::set_mark(None);
+            mark::set(None);
             return None;
         };
         let found = found.map(|entry| (entry, self.clock.now()));
-        let noted = collector.note(about(), outcome.clone(), key, context::explained(self.id), found);
-        context::set_mark(noted.as_ref().and_then(Noted::mark));
+        let noted = collector.note(about(), outcome.clone(), key, explain::explained(self.id), found);
+        mark::set(noted.as_ref().and_then(Noted::mark));
         noted
     }
 

@@ -13,10 +13,13 @@ mod foreign;
 mod functions;
 mod key;
 mod lazy_key;
+pub(crate) mod look_ups;
 mod marking;
 mod probes;
 mod rendering;
+pub(crate) mod renders;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,6 +50,11 @@ use crate::work::Work;
 
 /// Filter: the ids by which the cache knows an environment.
 const ENVIRONMENT: &str = "_f.environment";
+
+thread_local! {
+    /// The text of the hit looked up last, for the filter that prints it.
+    static HIT: Cell<Option<Value>> = const { Cell::new(None) };
+}
 
 /// An environment's tie to a cache.
 #[derive(Clone)]
@@ -265,7 +273,7 @@ impl Binding {
                 Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
                     match self.cache.verify(wanted, &mut asker, began) {
                         None => {
-                            context::set_hit(marked(text, self.mark(state, printed)));
+                            HIT.set(Some(marked(text, self.mark(state, printed))));
                             return false;
                         }
                         Some(verifying) => {
@@ -377,7 +385,7 @@ impl Binding {
         if context::is_enclosed()
             && let Some(dependency) = inner.added(id, generation)
         {
-            context::looked_up(inner.id, dependency);
+            look_ups::looked_up(inner.id, dependency);
         }
         false
     }
@@ -443,5 +451,5 @@ fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
 
 /// `none|_f.hit`.
 fn hit(_: &Value) -> Result<Value, Error> {
-    context::take_hit().ok_or_else(|| foreign_call(names::HIT))
+    HIT.take().ok_or_else(|| foreign_call(names::HIT))
 }

@@ -1,27 +1,26 @@
 //! Scopes: what is read inside belongs to the fragments rendered inside.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::cache::FragmentCache;
 use crate::clock::nanos;
-use crate::context::{self, Frame, FrameId, Shared};
-use crate::hole::Holes;
-use crate::observe::Collector;
+use crate::context::{self, Frame, FrameId, SharedFrame};
+use crate::observe::{Collector, collector};
 use crate::record::Record;
-use crate::trace::WeakSpan;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
 #[must_use = "a scope does nothing until something runs in it"]
 pub struct Scope {
     cache: FragmentCache,
-    shared: Shared,
+    shared: SharedFrame,
 }
 
 impl FragmentCache {
@@ -51,7 +50,7 @@ impl FragmentCache {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn scope(&self) -> Scope {
-        self.scope_with(None)
+        self.scope_with::<()>(None)
     }
 
     /// The innermost scope around this code, or one that opens here. It is how the scope of a request reaches a thread
@@ -67,24 +66,32 @@ impl FragmentCache {
     /// ```
     pub fn current_scope(&self) -> Scope {
         match context::innermost_scope(self.inner.id) {
-            Some(shared) => Scope { cache: self.clone(), shared },
+            Some(mut shared) => {
+                // It may be attached to a frame further out.
+                let collects = self.inner.observers.collectors.any();
+                let collector = collects.then(|| collector(self.inner.id)).flatten();
+                collector.into_iter().for_each(|collector| shared.attachments.add(collector));
+                Scope { cache: self.clone(), shared }
+            }
             None => self.scope(),
         }
     }
 
-    pub(crate) fn scope_with(&self, holes: Option<Arc<Holes>>) -> Scope {
-        let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.begin())));
-        let collector = if self.inner.observers.collectors.any() { context::collector(self.inner.id) } else { None };
-        Scope { cache: self.clone(), shared: Shared { record, holes, collector, span: WeakSpan::default() } }
+    /// A scope that begins here, with something attached for code inside to find.
+    pub(crate) fn scope_with<T: Any + Send + Sync>(&self, attachment: Option<Arc<T>>) -> Scope {
+        let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.begin()));
+        attachment.into_iter().for_each(|attachment| shared.attachments.add(attachment));
+        let collects = self.inner.observers.collectors.any();
+        let collector = collects.then(|| collector(self.inner.id)).flatten();
+        collector.into_iter().for_each(|collector| shared.attachments.add(collector));
+        Scope { cache: self.clone(), shared }
     }
 
     /// A scope that began with what is around it, in which look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
-        let record = Arc::new(Mutex::new(Record::new(self.inner.id, self.inner.scope_begin())));
-        Scope {
-            cache: self.clone(),
-            shared: Shared { record, holes: None, collector: Some(collector), span: WeakSpan::default() },
-        }
+        let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.scope_begin()));
+        shared.attachments.add(collector);
+        Scope { cache: self.clone(), shared }
     }
 }
 
@@ -144,8 +151,8 @@ impl Scope {
 
     /// Has other threads that enter it work in a span.
     #[cfg(feature = "http")]
-    pub(crate) fn trace_in(&mut self, span: WeakSpan) {
-        self.shared.span = span;
+    pub(crate) fn trace_in(&mut self, span: Option<context::WeakEntered>) {
+        self.shared.around = span;
     }
 
     /// What was gathered so far.

@@ -8,26 +8,27 @@
 //! text is never in here, only its hash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::field::Empty;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Level, debug, debug_span, trace, warn};
 
+use crate::context::Entered;
 use crate::error::Error;
 use crate::observe::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
 
 /// What the application's filters know all of this by.
 const TARGET: &str = "minijinja_cache";
 
-/// The span of a computation; none while nobody listens.
+/// The span of a computation; none while no subscriber listens.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Span(Option<Arc<tracing::Span>>);
+pub(crate) struct Span(Option<Arc<OpenSpan>>);
 
-/// The same for what may outlive the computation: it keeps the span from nothing.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WeakSpan(Weak<tracing::Span>);
+/// A span that is not over.
+#[derive(Debug)]
+struct OpenSpan(tracing::Span);
 
 impl Span {
     /// The span of a computation that begins, inside of what is current on this thread.
@@ -58,43 +59,27 @@ impl Span {
                 otel.status_code = Empty,
             )
         });
-        Span(span.filter(|span| !span.is_disabled()).map(Arc::new))
+        Span(span.filter(|span| !span.is_disabled()).map(|span| Arc::new(OpenSpan(span))))
     }
 
-    /// Makes it current on this thread, until [`exit`](Span::exit).
-    #[inline]
-    pub(crate) fn enter(&self) {
-        if let Some(span) = &self.0 {
-            quietly(|| span.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
-        }
+    /// What a frame enters.
+    pub(crate) fn entered(&self) -> Option<Arc<dyn Entered>> {
+        self.0.clone().map(|span| span as Arc<dyn Entered>)
     }
 
-    #[inline]
-    pub(crate) fn exit(&self) {
-        if let Some(span) = &self.0 {
-            quietly(|| span.with_subscriber(|(id, subscriber)| subscriber.exit(id)));
-        }
-    }
-
-    pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(crate) fn is(&self, other: &Span) -> bool {
-        matches!((&self.0, &other.0), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakSpan {
-        WeakSpan(self.0.as_ref().map_or_else(Weak::new, Arc::downgrade))
+    /// The same for what may outlive the computation: it does not keep the span open.
+    #[cfg(feature = "http")]
+    pub(crate) fn downgrade(&self) -> Option<crate::context::WeakEntered> {
+        self.entered().as_ref().map(Arc::downgrade)
     }
 
     /// Says what came of it.
     pub(crate) fn computed(&self, bytes: usize, rejected: Option<Rejection>) {
         let Some(span) = &self.0 else { return };
         quietly(|| {
-            span.record("fragment.bytes", bytes as u64).record("fragment.stored", rejected.is_none());
+            span.0.record("fragment.bytes", bytes as u64).record("fragment.stored", rejected.is_none());
             if let Some(rejection) = rejected {
-                span.record("fragment.rejection", rejection.name());
+                span.0.record("fragment.rejection", rejection.name());
             }
         });
     }
@@ -104,7 +89,7 @@ impl Span {
         let Some(span) = &self.0 else { return };
         let kind = if std::thread::panicking() { "panic" } else { "error" };
         quietly(|| {
-            span.record("error.type", kind).record("otel.status_code", "ERROR").record("fragment.stored", false);
+            span.0.record("error.type", kind).record("otel.status_code", "ERROR").record("fragment.stored", false);
         });
     }
 
@@ -112,24 +97,26 @@ impl Span {
     pub(crate) fn ended(&self, why: &'static str) {
         let Some(span) = &self.0 else { return };
         quietly(|| {
-            span.record("fragment.stored", false).record("fragment.rejection", why);
+            span.0.record("fragment.stored", false).record("fragment.rejection", why);
         });
     }
 }
 
-impl Drop for Span {
-    fn drop(&mut self) {
-        // The last handle tells the subscriber that the span is over.
-        if let Some(span) = self.0.take() {
-            quietly(|| drop(span));
-        }
+impl Entered for OpenSpan {
+    fn enter(&self) {
+        quietly(|| self.0.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
+    }
+
+    fn exit(&self) {
+        quietly(|| self.0.with_subscriber(|(id, subscriber)| subscriber.exit(id)));
     }
 }
 
-impl WeakSpan {
-    /// The span, while its computation is under way.
-    pub(crate) fn upgrade(&self) -> Span {
-        Span(self.0.upgrade())
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        // The subscriber is told that the span is over.
+        let span = std::mem::replace(&mut self.0, tracing::Span::none());
+        quietly(|| drop(span));
     }
 }
 

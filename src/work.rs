@@ -162,7 +162,7 @@ impl Work {
     /// Puts the frame on this thread: what runs here from now on is inside.
     pub(crate) fn enter(&mut self) {
         if let Some(mut frame) = self.parked.take() {
-            frame.trace_in(self.span());
+            frame.enter_in(self.span().entered());
             context::push(frame);
         }
     }

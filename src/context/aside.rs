@@ -1,7 +1,7 @@
 //! What is computed apart from what encloses it, which is not told of that as it happens: lazy values, which are read by
 //! several, and look-ups that only observe.
 
-use super::{Context, Frame, FrameId, Role, pop, push, with};
+use super::{Frame, FrameId, Role, pop, push};
 use crate::record::{Begin, Record};
 
 /// What computing a lazy value depended on, and when the work around it began, by cache.
@@ -11,9 +11,8 @@ pub(crate) struct Evaluated {
     record: Option<Record>,
 }
 
-/// Computes a lazy value, gathering what that depends on.
-pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
-    let began = with(Context::began_everywhere).unwrap_or_default();
+/// Computes a lazy value, gathering what that depends on. `began` is when the work here began, by cache, innermost first.
+pub(crate) fn evaluate<R>(began: Vec<(u64, Begin)>, load: impl FnOnce() -> R) -> (R, Evaluated) {
     let Some(&(cache, begin)) = began.first() else {
         return (load(), Evaluated { began, record: None });
     };
@@ -22,7 +21,7 @@ pub(crate) fn evaluate<R>(load: impl FnOnce() -> R) -> (R, Evaluated) {
 }
 
 /// Runs something and gives what it depended on, of which what encloses it here is not told.
-pub(super) fn gather_apart<R>(record: Record, run: impl FnOnce() -> R) -> (R, Option<Record>) {
+pub(crate) fn gather_apart<R>(record: Record, run: impl FnOnce() -> R) -> (R, Option<Record>) {
     let frame = push(Frame::new(record, Role::Aside));
     let _left_on_panic = PopOnDrop(frame);
     let result = run();

@@ -1,16 +1,22 @@
 //! One level of what encloses the work on a thread: what it is for, and what it gathers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::next_id;
-use crate::hole::Holes;
-use crate::observe::Collector;
 use crate::record::Record;
-use crate::trace::{Span, WeakSpan};
 
 /// A frame's name, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameId(u64);
+
+impl FrameId {
+    fn next() -> FrameId {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        FrameId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -19,8 +25,30 @@ pub(crate) struct Frame {
     role: Role,
     /// What is computed here, among what is collected of this work.
     explained: Option<usize>,
-    /// The span that is current while the frame stands.
-    span: Span,
+    entered: Option<Arc<dyn Entered>>,
+}
+
+/// What is entered on a thread while a frame stands there, a tracing span.
+pub(crate) trait Entered: fmt::Debug + Send + Sync {
+    fn enter(&self);
+    fn exit(&self);
+}
+
+/// The same, which does not keep it open.
+pub(crate) type WeakEntered = Weak<dyn Entered>;
+
+/// What other rooms hang on a scope; found by its type.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attachments(Vec<Arc<dyn Any + Send + Sync>>);
+
+impl Attachments {
+    pub(crate) fn add<T: Any + Send + Sync>(&mut self, attachment: Arc<T>) {
+        self.0.push(attachment);
+    }
+
+    fn find<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.iter().find_map(|attachment| Arc::clone(attachment).downcast().ok())
+    }
 }
 
 /// What a frame is for.
@@ -40,27 +68,32 @@ pub(crate) enum Role {
 enum Gathered {
     Here(Record),
     /// A scope, or what went to other threads as one: it may stand on several at once.
-    Shared(Shared),
+    Shared(SharedFrame),
 }
 
-/// What a scope gathers, and the holes of the page it is about.
+/// What a scope gathers, and what is attached to it.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared {
+pub(crate) struct SharedFrame {
     pub(crate) record: Arc<Mutex<Record>>,
-    pub(crate) holes: Option<Arc<Holes>>,
-    pub(crate) collector: Option<Arc<Collector>>,
-    /// The span around it, which other threads do not know.
-    pub(crate) span: WeakSpan,
+    pub(crate) attachments: Attachments,
+    /// The span around it, which other threads do not know, while its computation is under way.
+    pub(crate) around: Option<WeakEntered>,
+}
+
+impl SharedFrame {
+    pub(crate) fn new(record: Record) -> SharedFrame {
+        SharedFrame { record: Arc::new(Mutex::new(record)), attachments: Attachments::default(), around: None }
+    }
 }
 
 impl Frame {
     pub(crate) fn new(record: Record, role: Role) -> Frame {
-        Frame { id: FrameId(next_id()), gathered: Gathered::Here(record), role, explained: None, span: Span::default() }
+        Frame { id: FrameId::next(), gathered: Gathered::Here(record), role, explained: None, entered: None }
     }
 
-    pub(crate) fn shared(scope: Shared) -> Frame {
-        let span = scope.span.upgrade();
-        Frame { id: FrameId(next_id()), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None, span }
+    pub(crate) fn shared(scope: SharedFrame) -> Frame {
+        let entered = scope.around.as_ref().and_then(Weak::upgrade);
+        Frame { id: FrameId::next(), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None, entered }
     }
 
     /// Says what is computed in it, among what is collected.
@@ -68,27 +101,23 @@ impl Frame {
         self.explained = at;
     }
 
-    /// Says in which span it is computed.
-    pub(crate) fn trace_in(&mut self, span: &Span) {
-        self.span = span.clone();
-    }
-
-    pub(super) fn span(&self) -> &Span {
-        &self.span
-    }
-
-    pub(super) fn forget_span(&mut self) {
-        self.span = Span::default();
-    }
-
-    pub(super) fn explained(&self) -> Option<usize> {
+    pub(crate) fn explained(&self) -> Option<usize> {
         self.explained
     }
 
-    /// Who collects look-ups in here.
-    pub(super) fn collector(&self) -> Option<&Arc<Collector>> {
+    /// Has something entered while the frame stands.
+    pub(crate) fn enter_in(&mut self, entered: Option<Arc<dyn Entered>>) {
+        self.entered = entered;
+    }
+
+    pub(super) fn entered(&self) -> Option<&Arc<dyn Entered>> {
+        self.entered.as_ref()
+    }
+
+    /// What is attached to a scope.
+    pub(crate) fn attachment<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match &self.gathered {
-            Gathered::Shared(scope) => scope.collector.as_ref(),
+            Gathered::Shared(scope) => scope.attachments.find(),
             Gathered::Here(_) => None,
         }
     }
@@ -97,16 +126,12 @@ impl Frame {
         self.id
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.role
     }
 
-    /// The holes of the page that a scope is about.
-    pub(super) fn holes(&self) -> Option<Arc<Holes>> {
-        match &self.gathered {
-            Gathered::Shared(scope) => scope.holes.clone(),
-            Gathered::Here(_) => None,
-        }
+    pub(crate) fn is_of(&self, cache: u64) -> bool {
+        self.with_record(|record| record.cache == cache)
     }
 
     /// What was gathered, unless others still gather.
@@ -134,13 +159,10 @@ impl Frame {
     }
 
     /// Lets other threads gather into it as well.
-    pub(super) fn open_to_threads(&mut self) -> Shared {
+    pub(super) fn open_to_threads(&mut self) -> SharedFrame {
         let shared = match &self.gathered {
             Gathered::Shared(shared) => shared.clone(),
-            Gathered::Here(record) => {
-                let record = Arc::new(Mutex::new(record.clone()));
-                Shared { record, holes: None, collector: None, span: WeakSpan::default() }
-            }
+            Gathered::Here(record) => SharedFrame::new(record.clone()),
         };
         self.gathered = Gathered::Shared(shared.clone());
         shared

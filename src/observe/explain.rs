@@ -12,7 +12,7 @@ use super::event::About;
 use super::reason::{MissReason, Rejection};
 use crate::cache::FragmentCache;
 use crate::clock::Nanos;
-use crate::context;
+use crate::context::{self, Frame};
 use crate::entry::Entry;
 use crate::record::{FOREVER, Record};
 
@@ -238,8 +238,8 @@ impl Collecting {
         Collecting {
             cache: cache.clone(),
             collector: Arc::new(Collector { fragments: Mutex::new(Some(Vec::new())), marks }),
-            outer: context::collector(cache.inner.id),
-            inside: context::explained(cache.inner.id),
+            outer: collector(cache.inner.id),
+            inside: explained(cache.inner.id),
         }
     }
 
@@ -401,4 +401,18 @@ impl Explained {
 
 fn left(record: &Record, latest: Nanos) -> Option<Duration> {
     (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest)))
+}
+
+/// The collector of the look-ups that are made here, if there is one.
+pub(crate) fn collector(cache: u64) -> Option<Arc<Collector>> {
+    context::find_of(cache, Frame::attachment)
+}
+
+/// What the work here is inside of, among what its collector has.
+pub(super) fn explained(cache: u64) -> Option<usize> {
+    context::find_of(cache, |frame| match frame.explained() {
+        None => frame.attachment::<Collector>().map(|_| None),
+        at => Some(at),
+    })
+    .flatten()
 }

@@ -4,11 +4,13 @@
 //! text a visitor wrote is taken for one. What is stored has none, nor what a template can read: see `captured.rs`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
+use super::Collector;
 use crate::cache::Inner;
 use crate::context;
 use crate::debug::Marks;
@@ -17,6 +19,11 @@ use crate::entry::Fragment;
 /// Those of this process.
 pub(crate) static MARKS: LazyLock<Marks> =
     LazyLock::new(|| Marks::new(ahash::RandomState::new().hash_one(std::process::id())));
+
+thread_local! {
+    /// The number that the look-up just made is to be marked by.
+    static NEXT: Cell<Option<u64>> = const { Cell::new(None) };
+}
 
 /// Whether any mark was ever written.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
@@ -36,6 +43,17 @@ fn between(text: Value, mark: u64) -> Value {
     WRITTEN.store(true, Ordering::Relaxed);
     let out = MARKS.around(inside, mark);
     if text.is_safe() { Value::from_safe_string(out) } else { Value::from(out) }
+}
+
+/// Leaves the number that a look-up is to be marked by.
+pub(super) fn set(mark: Option<u64>) {
+    NEXT.set(mark);
+}
+
+/// Takes the number that the look-up just made is to be marked by. One that another cache's look-up left is not used.
+fn take() -> Option<u64> {
+    let mark = NEXT.take()?;
+    context::find(|frame| frame.attachment::<Collector>().filter(|collector| collector.marks()).map(|_| mark))
 }
 
 /// A text as a template may have it.
@@ -65,7 +83,7 @@ impl Inner {
 
     /// The number that the text of the look-up just made is to be marked by.
     pub(crate) fn take_mark(&self) -> Option<u64> {
-        if self.observers.collectors.marking() { context::take_mark() } else { None }
+        if self.observers.collectors.marking() { take() } else { None }
     }
 
     /// A page as it is stored, if that is not as it is.
@@ -171,7 +189,7 @@ mod tests {
         let page = || env.get_template("p").unwrap().render(context! {}).unwrap();
         scope.run(|| {
             page();
-            let collector = context::collector(cache.inner.id).unwrap();
+            let collector = crate::observe::collector(cache.inner.id).unwrap();
             assert!(format!("{collector:?}").contains("fragments: Mutex { data: None"), "{collector:?}");
         });
     }

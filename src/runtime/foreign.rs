@@ -6,10 +6,9 @@ use std::iter::successors;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::Binding;
 use super::rendering::{Imported, Loads, RenderStart, Rendering};
+use super::{Binding, look_ups};
 use crate::compile::Extends;
-use crate::context;
 use crate::names;
 use crate::record::Tag;
 use crate::templates::{Dependency, Used};
@@ -60,7 +59,7 @@ impl Binding {
     /// Looks a template up once more, and gives what that shows it depends on.
     pub(super) fn look_up(&self, state: &State<'_, '_>, name: &str) -> Vec<Dependency> {
         let inner = &self.cache.inner;
-        let ((), seen) = context::look_up(inner.id, || {
+        let ((), seen) = look_ups::look_up(inner.id, || {
             // A failure is for the render itself to report.
             if let Ok(template) = state.get_template(name) {
                 inner.note_added(&template);

@@ -8,11 +8,12 @@ use super::arguments::{block_options, computed_ttl, given, in_call, positional_t
 use super::asker::{InTemplate, Named};
 use super::lazy_key::LazyKey;
 use crate::cache::Inner;
-use crate::context::{self, NoHole};
+use crate::context;
 use crate::declared::DeclaredTags;
 use crate::entry::{Body, Found};
 use crate::handler::{render_partial, verify_text};
 use crate::hole::Call;
+use crate::hole::{self, NoHole};
 use crate::identity::Kind;
 use crate::lazy;
 use crate::lookup::Lookup;
@@ -60,7 +61,7 @@ impl Binding {
             return Err(in_call("cache_hole", message));
         }
         let call = Call { name: name.to_owned(), arguments: arguments.iter().map(Value::to_string).collect() };
-        match context::holes() {
+        match hole::holes() {
             Ok(holes) => Ok(Value::from_safe_string(holes.add(call))),
             Err(NoHole::InFragment) => refuse(
                 "a hole cannot stand inside a cached fragment, which is shown on other pages too; put it outside",

@@ -10,7 +10,8 @@ use minijinja::{State, Value};
 use super::Binding;
 use super::asker::Named;
 use crate::error::{Error, ErrorKind};
-use crate::{context, lazy};
+use crate::lazy;
+use crate::observe::collector;
 
 /// A lazy value that a look-up has computed, by its name where it has one.
 pub(super) struct LazyKey(Option<String>);
@@ -55,7 +56,7 @@ impl Binding {
     pub(super) fn tell_lazy_key(&self, named: Named<'_>, key: &LazyKey) {
         let inner = &self.cache.inner;
         let label = named.label(inner);
-        if let Some(collector) = context::collector(inner.id) {
+        if let Some(collector) = collector(inner.id) {
             collector.lazy_key(&label.name);
         }
         if label.has_lazy_key() {

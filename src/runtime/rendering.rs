@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use minijinja::{Environment, State, Value};
 
+use super::renders::{self, RenderId, stack_address};
 use super::{NO_TICKET, Next, Open};
 use crate::cache::Inner;
-use crate::context::{self, RenderId, stack_address};
 use crate::record::Begin;
 use crate::templates::Dependency;
 
@@ -35,7 +35,7 @@ impl RenderStart {
             return;
         }
         let (at, run) = (ptr::from_ref(state).addr(), interpreter_run());
-        let (begin, on_thread) = context::enter_render(cache.id, at, run / 2, || {
+        let (begin, on_thread) = renders::enter_render(cache.id, at, run / 2, || {
             if is_page(state, run) { cache.begin() } else { Begin::UNSEEN }
         });
         let sharing = sharing.into_iter().collect();
@@ -51,7 +51,7 @@ impl RenderStart {
 
 impl Drop for RenderStart {
     fn drop(&mut self) {
-        self.on_thread.into_iter().for_each(context::leave_render);
+        self.on_thread.into_iter().for_each(renders::leave_render);
     }
 }
 
@@ -143,7 +143,7 @@ impl Drop for Rendering {
             drop(left_open);
         }
         self.next = None;
-        if let Some(shared) = self.cache.shared.as_ref().filter(|_| !context::is_inside_another(self.on_thread)) {
+        if let Some(shared) = self.cache.shared.as_ref().filter(|_| !renders::is_inside_another(self.on_thread)) {
             shared.render_ended(self.cache.id);
         }
     }

@@ -1,35 +1,27 @@
 //! What stands in without the `tracing` feature: nobody listens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::Entered;
 use crate::error::Error;
 use crate::observe::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Span(());
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WeakSpan(());
-
 impl Span {
     pub(crate) fn open(_: &str, _: &Label, _: KeyHash, _: Option<&MissReason>) -> Span {
         Span(())
     }
 
-    pub(crate) fn enter(&self) {}
-
-    pub(crate) fn exit(&self) {}
-
-    pub(crate) fn is_none(&self) -> bool {
-        true
+    pub(crate) fn entered(&self) -> Option<Arc<dyn Entered>> {
+        None
     }
 
-    pub(crate) fn is(&self, _: &Span) -> bool {
-        false
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakSpan {
-        WeakSpan(())
+    #[cfg(feature = "http")]
+    pub(crate) fn downgrade(&self) -> Option<crate::context::WeakEntered> {
+        None
     }
 
     pub(crate) fn computed(&self, _: usize, _: Option<Rejection>) {}
@@ -37,12 +29,6 @@ impl Span {
     pub(crate) fn failed(&self) {}
 
     pub(crate) fn ended(&self, _: &'static str) {}
-}
-
-impl WeakSpan {
-    pub(crate) fn upgrade(&self) -> Span {
-        Span(())
-    }
 }
 
 pub(crate) fn of_hits() -> bool {
