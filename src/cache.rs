@@ -18,9 +18,9 @@ use serde::Serialize;
 use crate::builder::{Builder, Settings};
 use crate::clock::Clock;
 use crate::context;
+use crate::departures::Departures;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
-use crate::export::Publisher;
 use crate::flight::Flights;
 use crate::floors::{EVERYTHING, Floors, TagHash};
 use crate::identity::{TagClass, tag_hash, template_tag};
@@ -30,14 +30,14 @@ use crate::janitor::Janitor;
 use crate::jitter::Jitter;
 use crate::key;
 use crate::namespace::Namespace;
-use crate::observe::{By, Departures, KeyHash, Observers, Target, key_hash};
+use crate::observe::{By, KeyHash, Observers, Target, key_hash};
 use crate::potential::Measurements;
 use crate::record::{Begin, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
 use crate::shared::SharedStatus;
 use crate::shared::{Local, Shared, Ticket};
-use crate::stats::{Counter, Counters, Stats};
+use crate::stats::{Counter, Counters};
 use crate::store::memory::Memory;
 use crate::templates::{Dependency, Templates};
 
@@ -96,7 +96,8 @@ pub(crate) struct Inner {
     #[cfg(feature = "watch")]
     pub(crate) polling: AtomicBool,
     janitor: OnceLock<Janitor>,
-    publisher: OnceLock<Publisher>,
+    #[cfg(feature = "metrics")]
+    publisher: OnceLock<Janitor>,
 }
 
 /// Looks a template up in what a loader loads from.
@@ -110,14 +111,15 @@ impl FragmentCache {
 
     pub(crate) fn from_settings(settings: Settings) -> Result<FragmentCache, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let counters = Arc::new(Counters::new());
-        let observers = Observers::new(Arc::clone(&settings.name));
+        let observers = Observers::new(id, Arc::clone(&settings.name), settings.clock.clone(), &counters);
         let reporter =
             Arc::new(Reporter::new(&counters, &observers, settings.on_error.clone(), settings.clock.clone()));
         let shared = settings.shared.as_ref();
         let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
         let inner = Arc::new(Inner {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             clock: settings.clock.clone(),
             floors: Floors::new(settings.floor_slots),
             flights: Arc::new(Flights::new()),
@@ -139,13 +141,15 @@ impl FragmentCache {
             #[cfg(feature = "watch")]
             polling: AtomicBool::new(false),
             janitor: OnceLock::new(),
+            #[cfg(feature = "metrics")]
             publisher: OnceLock::new(),
             settings,
         });
         let janitor = Janitor::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
-        let _ = inner.publisher.set(Publisher::start(Arc::downgrade(&inner))?);
+        #[cfg(feature = "metrics")]
+        let _ = inner.publisher.set(Janitor::start("cache-metrics", Arc::downgrade(&inner), Inner::publish_quietly)?);
         if let Some(shared) = &inner.shared {
             shared.start(&Arc::downgrade(&inner), &inner.clock)?;
         }
@@ -216,15 +220,6 @@ impl FragmentCache {
         };
         self.inner.tell_invalidated(what, by);
         invalidation
-    }
-
-    /// What the cache did so far, over all namespaces.
-    pub fn stats(&self) -> Stats {
-        let memory = &self.inner.memory;
-        let counted = self.inner.counters.read();
-        let (hits, saved) = self.inner.observers.labels.hits();
-        let render_time_saved = counted.render_time_saved + Duration::from_nanos(saved);
-        Stats { hits, render_time_saved, entries: memory.len(), bytes: memory.bytes(), ..counted }
     }
 
     /// Frees at once what has expired or been invalidated by [`clear`](FragmentCache::clear), and brings
@@ -304,7 +299,7 @@ impl Inner {
     /// Invalidates a key, by its floor.
     pub(crate) fn invalidate_key(&self, floor: TagHash, key: KeyHash, by: By) -> Invalidation {
         let invalidation = self.raise(floor);
-        self.tell_invalidation(|| Target::Key(key), by);
+        self.observers.tell_invalidation(|| Target::Key(key), by);
         invalidation
     }
 
@@ -360,7 +355,7 @@ impl Local for Inner {
         }
         let others = self.of_others(tags);
         if others > 0 {
-            self.tell_invalidation(|| Target::Hashes(others), By::Node);
+            self.observers.tell_invalidation(|| Target::Hashes(others), By::Node);
         }
     }
 
@@ -371,7 +366,7 @@ impl Local for Inner {
             template.invalidate(&self.floors);
         }
         if self.of_others(&[EVERYTHING]) > 0 {
-            self.tell_invalidation(|| Target::Everything, By::Node);
+            self.observers.tell_invalidation(|| Target::Everything, By::Node);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use minijinja::Value;
 
 use crate::clock::Nanos;
-use crate::observe::{Label, marked, readable};
+use crate::observe::{EntryReport, Label, marked, readable};
 use crate::page::Page;
 use crate::record::{FOREVER, Record};
 use crate::weight::shared;
@@ -131,6 +131,11 @@ impl Entry {
         latest < self.record.expires.saturating_add(grace)
             && latest < self.record.grace_ends
             && latest < self.record.begin.at.saturating_add(asked).saturating_add(grace)
+    }
+
+    /// What is reported of it.
+    pub(crate) fn report(&self) -> EntryReport<'_> {
+        EntryReport { label: &self.label, record: &self.record, cost: self.cost, bytes: self.body.len() }
     }
 
     /// What a caller gets to see of it.

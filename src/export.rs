@@ -6,109 +6,83 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use metrics::{Key, Label as Pair, Level, Metadata, Recorder, SharedString, with_recorder};
 
 use self::table::{Metric, Shape};
-use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::janitor::Janitor;
 use crate::observe::{FragmentKind, FragmentStats, Label};
-use crate::stats::Counter;
+use crate::stats::{Counter, Counters, Stats};
 
 static METADATA: Metadata<'static> = Metadata::new("minijinja_cache", Level::INFO, Some("minijinja_cache"));
 
-impl FragmentCache {
-    /// Publishes what was counted to the recorder of the `metrics` facade, at once; otherwise this happens every second.
-    /// For an endpoint that is scraped, so that it shows what is so now. Runs on this thread, as long as the recorder
-    /// takes.
-    pub fn publish_metrics(&self) {
-        self.inner.publish();
-    }
+/// What is published.
+pub(crate) struct Snapshot {
+    pub(crate) name: Arc<str>,
+    pub(crate) stats: Stats,
+    pub(crate) fragments: Vec<FragmentStats>,
+    pub(crate) miss_reasons: BTreeMap<&'static str, u64>,
+    /// The bound on memory, in bytes.
+    pub(crate) max_bytes: u64,
+    pub(crate) shared: Option<SharedHealth>,
 }
 
-/// The thread that publishes; ends when dropped.
-#[derive(Debug)]
-pub(crate) struct Publisher {
-    _thread: Janitor,
-}
-
-impl Publisher {
-    pub(crate) fn start(cache: Weak<Inner>) -> Result<Publisher, Error> {
-        Ok(Publisher { _thread: Janitor::start("cache-metrics", cache, Inner::publish_quietly)? })
-    }
+/// How the shared tier is doing.
+pub(crate) struct SharedHealth {
+    pub(crate) breaker_open: bool,
+    pub(crate) in_touch: bool,
+    /// Invalidations not yet published.
+    pub(crate) untold: usize,
 }
 
 /// Records how long a computation took.
-pub(crate) fn computed(cache: &Inner, label: &Label, nanos: u64) {
+pub(crate) fn computed(cache: &Arc<str>, counters: &Counters, label: &Label, nanos: u64) {
     let record = || {
         with_recorder(|recorder| {
-            let to = To { recorder, cache: shared(&cache.observers.name) };
+            let to = To { recorder, cache: shared(cache) };
             let key = to.key(&table::DURATION, to.fragment(&label.name, label.kind));
             recorder.register_histogram(&key, &METADATA).record(nanos as f64 / 1e9);
         });
     };
-    // The panic hook has told of it.
+    // The panic hook has reported it.
     if catch_unwind(AssertUnwindSafe(record)).is_err() {
-        cache.counters.count(Counter::errors);
+        counters.count(Counter::errors);
     }
 }
 
-impl Inner {
-    fn publish_quietly(&self) {
-        if catch_unwind(AssertUnwindSafe(|| self.publish())).is_err() {
-            self.report(&Error::new(ErrorKind::Callback, "publishing metrics: the recorder panicked"));
-        }
-    }
+/// Publishes, unless the recorder panics.
+pub(crate) fn publish_quietly(snapshot: impl FnOnce() -> Snapshot) -> Result<(), Error> {
+    catch_unwind(AssertUnwindSafe(|| publish(snapshot())))
+        .map_err(|_| Error::new(ErrorKind::Callback, "publishing metrics: the recorder panicked"))
+}
 
-    fn publish(&self) {
-        with_recorder(|recorder| {
-            // Each time: nobody says when another recorder takes over, and some name a metric by its unit.
-            table::ALL.iter().for_each(|metric| metric.describe(recorder));
-            let to = To { recorder, cache: shared(&self.observers.name) };
-            self.observers.labels.read().into_iter().for_each(|stats| to.stats(stats));
-            for (reason, count) in self.miss_reasons() {
-                to.set(&table::MISSES, vec![to.cache(), Pair::from_static_parts("reason", reason)], count);
-            }
-            let stats = self.counters.read();
-            for (metric, value) in [
-                (&table::MEMORY_USAGE, self.memory.bytes()),
-                (&table::MEMORY_LIMIT, self.settings.max_bytes),
-                (&table::MEMORY_ENTRIES, self.memory.len()),
-                (&table::WAIT_TIMEOUTS, stats.wait_timeouts),
-                (&table::INVALIDATIONS, stats.invalidations),
-                (&table::ERRORS, stats.errors),
-            ] {
-                to.set(metric, vec![to.cache()], value);
-            }
-            #[cfg(feature = "shared")]
-            self.publish_shared(&to, &stats);
-        });
-    }
-
-    #[cfg(feature = "shared")]
-    fn publish_shared(&self, to: &To<'_>, stats: &crate::stats::Stats) {
-        let Some(status) = self.shared.as_ref().map(crate::shared::Shared::status) else { return };
-        for (outcome, count) in [("hit", stats.shared_hits), ("miss", stats.shared_misses)] {
-            let labels = vec![to.cache(), Pair::from_static_parts("outcome", outcome)];
-            to.set(&table::SHARED_LOOKUPS, labels, count);
+pub(crate) fn publish(snapshot: Snapshot) {
+    with_recorder(|recorder| {
+        // Each time: the facade does not say when another recorder takes over, and some name a metric by its unit.
+        table::ALL.iter().for_each(|metric| metric.describe(recorder));
+        let to = To { recorder, cache: shared(&snapshot.name) };
+        let Snapshot { stats, fragments, miss_reasons, max_bytes, shared, .. } = snapshot;
+        fragments.into_iter().for_each(|stats| to.stats(stats));
+        for (reason, count) in miss_reasons {
+            to.set(&table::MISSES, vec![to.cache(), Pair::from_static_parts("reason", reason)], count);
         }
         for (metric, value) in [
-            (&table::SHARED_SKIPS, stats.shared_skips),
-            (&table::SHARED_REJECTS, stats.shared_rejects),
-            (&table::SHARED_FAILURES, stats.shared_failures),
-            (&table::SHARED_STORES, stats.shared_stores),
-            (&table::SHARED_DROPS, stats.shared_drops),
-            (&table::SHARED_INVALIDATIONS, stats.shared_invalidations),
-            (&table::SHARED_BREAKER_OPEN, u64::from(status.breaker_open)),
-            (&table::SHARED_IN_TOUCH, u64::from(status.in_touch)),
-            (&table::SHARED_UNTOLD, status.untold as u64),
+            (&table::MEMORY_USAGE, stats.bytes),
+            (&table::MEMORY_LIMIT, max_bytes),
+            (&table::MEMORY_ENTRIES, stats.entries),
+            (&table::WAIT_TIMEOUTS, stats.wait_timeouts),
+            (&table::INVALIDATIONS, stats.invalidations),
+            (&table::ERRORS, stats.errors),
         ] {
             to.set(metric, vec![to.cache()], value);
         }
-    }
+        if let Some(health) = shared {
+            to.shared(&stats, &health);
+        }
+    });
 }
 
 /// A recorder, and the name of the cache whose counts it is told.
@@ -118,6 +92,26 @@ struct To<'a> {
 }
 
 impl To<'_> {
+    fn shared(&self, stats: &Stats, health: &SharedHealth) {
+        for (outcome, count) in [("hit", stats.shared_hits), ("miss", stats.shared_misses)] {
+            let labels = vec![self.cache(), Pair::from_static_parts("outcome", outcome)];
+            self.set(&table::SHARED_LOOKUPS, labels, count);
+        }
+        for (metric, value) in [
+            (&table::SHARED_SKIPS, stats.shared_skips),
+            (&table::SHARED_REJECTS, stats.shared_rejects),
+            (&table::SHARED_FAILURES, stats.shared_failures),
+            (&table::SHARED_STORES, stats.shared_stores),
+            (&table::SHARED_DROPS, stats.shared_drops),
+            (&table::SHARED_INVALIDATIONS, stats.shared_invalidations),
+            (&table::SHARED_BREAKER_OPEN, u64::from(health.breaker_open)),
+            (&table::SHARED_IN_TOUCH, u64::from(health.in_touch)),
+            (&table::SHARED_UNTOLD, health.untold as u64),
+        ] {
+            self.set(metric, vec![self.cache()], value);
+        }
+    }
+
     fn stats(&self, stats: FragmentStats) {
         let name: Arc<str> = stats.label.into();
         let labels = || self.fragment(&name, stats.kind);

@@ -158,14 +158,14 @@ impl FragmentCache {
         let name = options.label.as_deref().unwrap_or(template);
         let mut asker = InEnvironment { cache: &self.inner, env, name };
         if self.bypassed(options.bypass(), question.key(), &mut asker) {
-            let mark = self.inner.take_mark();
+            let mark = self.inner.observers.take_mark();
             return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, self.inner.settings.default_ttl);
         let wanted = question.wanted_with(self.declared(&options.tags));
         match self.lookup(&wanted, &mut asker) {
             Lookup::Hit(found) => {
-                let cached = self.inner.marked_fragment(text_of(found.body));
+                let cached = text_of(found.body).marked(self.inner.observers.take_mark());
                 Ok(match self.verify(&wanted, &mut asker, found.began) {
                     None => cached,
                     Some(verifying) => {
@@ -246,7 +246,7 @@ impl FragmentCache {
         if refused {
             context::gather(|record| record.uncacheable = true);
         }
-        self.inner.tell_bypass(asker.label(), bypass, key);
+        self.inner.observers.tell_bypass(asker.label(), bypass, key);
     }
 
     /// Tags of this namespace, as a caller declares them.

@@ -41,7 +41,7 @@ impl From<Invalidated<'_>> for Target {
 impl Inner {
     /// After it took effect here, so that what a purged cache asks for is new.
     pub(crate) fn tell_invalidated(&self, what: Invalidated<'_>, by: By) {
-        self.tell_invalidation(|| what.into(), by);
+        self.observers.tell_invalidation(|| what.into(), by);
         if let Some(tell) = &self.settings.on_invalidate
             && catch_unwind(AssertUnwindSafe(|| tell(what))).is_err()
         {

@@ -26,9 +26,11 @@ mod context;
 mod dashboard;
 mod debug;
 mod declared;
+mod departures;
 mod entry;
 mod environment;
 mod error;
+mod explain;
 #[cfg(feature = "metrics")]
 mod export;
 #[cfg(not(feature = "metrics"))]
@@ -45,6 +47,8 @@ mod hole;
 #[cfg(feature = "http")]
 pub mod http;
 mod identity;
+#[cfg(feature = "dashboard")]
+mod inspect;
 mod invalidated;
 mod invalidation;
 mod janitor;
@@ -53,6 +57,7 @@ mod key;
 mod lazy;
 mod loader;
 mod lookup;
+mod miss_reason;
 #[cfg(doctest)]
 mod must_use;
 mod names;
@@ -75,6 +80,7 @@ mod scope;
 #[cfg(all(test, unix, not(shuttle), feature = "shared"))]
 #[path = "../tests/servers/mod.rs"]
 mod servers;
+mod shadow;
 #[cfg(feature = "shared")]
 mod shared;
 #[cfg(not(feature = "shared"))]
@@ -84,6 +90,7 @@ mod signal;
 #[cfg(feature = "watch")]
 mod source;
 mod spelling;
+mod statistics;
 mod stats;
 mod store;
 mod sync;

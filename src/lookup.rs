@@ -183,7 +183,7 @@ impl FragmentCache {
         let mut tags = Vec::with_capacity(self.namespace.tags.len() + 1);
         tags.extend_from_slice(&self.namespace.tags);
         tags.push(self.key_tag(wanted.key));
-        let subject = Subject::new(asker.label(), wanted);
+        let subject = Subject::new(asker.label(), wanted.named, wanted.base());
         Origin { begin: asker.begin(), tags, ended, arrived: self.inner.clock.latest(), subject, reason: None }
     }
 
@@ -215,6 +215,8 @@ impl FragmentCache {
         let inner = &self.inner;
         match self.boarding(wanted, origin, asynchronous) {
             Boarding::Follow(follower) => match inner.graced(wanted, |entry| entry.stale) {
+                // The leader stored it since memory was asked.
+                Some(entry) if entry.fresh(inner.clock.latest(), wanted.ttl) => Step::Done(inner.joined(wanted, &entry)),
                 Some(entry) => Step::Done(inner.stale(wanted, &entry)),
                 None => Step::Wait(follower),
             },
@@ -324,7 +326,7 @@ impl Inner {
         self.counters.saved(entry.cost);
         entry.label.add(Rare::Saved, entry.cost);
         if self.observers.of_hits() {
-            self.tell_answered(wanted, entry, outcome);
+            self.observers.tell_answered(wanted.named, &entry.report(), outcome);
         }
         // Later than the caller came, so that nothing counts as heard that was not.
         wanted.tell_enclosing(entry, || self.as_of(entry, self.clock.latest()));

@@ -3,10 +3,7 @@
 //! Each outcome is told here once, and from here to all who want to know. A hit counts itself under its fragment, which
 //! is all it costs while nobody listens.
 
-mod captured;
-mod departures;
-#[cfg(feature = "dashboard")]
-mod entries;
+mod difference;
 mod event;
 mod explain;
 mod label;
@@ -14,9 +11,7 @@ mod mark;
 mod misses;
 mod past;
 mod reason;
-mod shadow;
 mod subscription;
-mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,14 +22,11 @@ use std::time::Instant;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-pub(crate) use self::captured::{Printed, is_captured};
-pub(crate) use self::departures::Departures;
-#[cfg(feature = "dashboard")]
-pub(crate) use self::entries::Facts;
+pub use self::difference::Difference;
+use self::difference::Differences;
+pub(crate) use self::difference::VerifiedHit;
 pub use self::event::{About, By, Event, Happened, KeyHash, Target};
-#[cfg(feature = "debug")]
-pub(crate) use self::explain::Collecting;
-pub(crate) use self::explain::{Collector, Collectors, Noted, collector};
+pub(crate) use self::explain::{Collector, Collectors, Noted, collector, explained};
 pub use self::explain::{Explained, Explanation, Outcome};
 pub use self::label::{FragmentKind, FragmentStats};
 pub(crate) use self::label::{Label, Labels, Rare};
@@ -47,35 +39,32 @@ pub(crate) use self::past::{Fate, Past};
 #[cfg(all(test, feature = "dashboard"))]
 pub(crate) use self::reason::NAMES as REASONS;
 pub use self::reason::{Bypass, MissReason, Rejection};
-pub use self::shadow::Difference;
-#[cfg(feature = "http")]
-pub(crate) use self::shadow::Hit;
-use self::shadow::Shadow;
-pub(crate) use self::shadow::Verifying;
 pub use self::subscription::Subscription;
 pub(crate) use self::subscription::{Interest, Subscribers};
-use crate::cache::{FragmentCache, Inner};
-use crate::clock::Nanos;
-use crate::entry::Entry;
-use crate::error::{Error, ErrorKind};
+use crate::clock::{Clock, Nanos};
 use crate::export;
-use crate::question::Wanted;
+use crate::record::Record;
+use crate::stats::Counters;
 use crate::trace;
 
 /// What is known of the cache's work, and who wants to be told.
 #[derive(Debug)]
 pub(crate) struct Observers {
+    /// The cache's id.
+    cache: u64,
     /// What the cache is called.
     pub(crate) name: Arc<str>,
+    clock: Clock,
+    counters: Arc<Counters>,
     pub(crate) labels: Arc<Labels>,
     pub(crate) past: Arc<Past>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) collectors: Collectors,
-    pub(crate) shadow: Shadow,
+    pub(crate) differences: Differences,
     /// When the cache was built.
     #[cfg(feature = "dashboard")]
     pub(crate) since: Instant,
-    recent: Recent,
+    pub(crate) recent: Recent,
     reasons: [AtomicU64; reason::NAMES.len()],
 }
 
@@ -89,71 +78,18 @@ pub(crate) struct Subject {
     family: u64,
 }
 
-impl FragmentCache {
-    /// What each fragment did, what saved the most time first: where caching pays, and where it does not.
-    ///
-    /// Counted by where results come from, at most 512 places; over all namespaces.
-    ///
-    /// ```
-    /// use minijinja_cache::{FragmentCache, Options};
-    ///
-    /// let cache = FragmentCache::builder().build()?;
-    /// for _ in 0..3 {
-    ///     cache.get_or_set("bio", Options::default().label("bio"), || Ok::<_, std::fmt::Error>("Likes caches."))?;
-    /// }
-    /// let stats = &cache.fragment_stats()[0];
-    /// assert_eq!((stats.label.as_str(), stats.misses, stats.hits), ("bio", 1, 2));
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn fragment_stats(&self) -> Vec<FragmentStats> {
-        let mut stats = self.inner.observers.labels.read();
-        stats.sort_by(|a, b| b.render_time_saved.cmp(&a.render_time_saved).then_with(|| a.label.cmp(&b.label)));
-        stats
-    }
-
-    /// How many misses and bypasses there were for each reason, by [`MissReason::name`].
-    pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
-        self.inner.miss_reasons()
-    }
-
-    /// The last misses and bypasses, at most 256, each with its reason; the newest first.
-    pub fn recent_misses(&self) -> Vec<Miss> {
-        self.inner.observers.recent.read()
-    }
-
-    /// Subscribes to what changes the cache: invalidations, evictions, refreshes, failures. Nobody waits for a
-    /// subscriber: one that is slow misses the oldest events, and counts them.
-    ///
-    /// ```
-    /// use minijinja_cache::{FragmentCache, Happened, Target};
-    ///
-    /// let cache = FragmentCache::builder().build()?;
-    /// let events = cache.subscribe();
-    /// cache.invalidate_tag("films");
-    /// let Some(Happened::Invalidated { what, .. }) = events.try_next().map(|event| event.what) else { panic!() };
-    /// assert_eq!(what, Target::Tag("films".into()));
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn subscribe(&self) -> Subscription {
-        self.inner.observers.subscribers.subscribe(Interest::Changes)
-    }
-
-    /// The same, and every look-up, computation and first store as well. While there is such a subscription each hit
-    /// makes an event, which takes longer than the hit.
-    pub fn subscribe_to_lookups(&self) -> Subscription {
-        self.inner.observers.subscribers.subscribe(Interest::Lookups)
-    }
-}
-
 impl Observers {
-    pub(crate) fn new(name: Arc<str>) -> Observers {
+    pub(crate) fn new(cache: u64, name: Arc<str>, clock: Clock, counters: &Arc<Counters>) -> Observers {
         Observers {
+            cache,
             name,
+            clock,
+            counters: Arc::clone(counters),
             labels: Arc::new(Labels::new()),
             past: Arc::default(),
             subscribers: Arc::default(),
             collectors: Collectors::default(),
-            shadow: Shadow::default(),
+            differences: Differences::default(),
             #[cfg(feature = "dashboard")]
             since: Instant::now(),
             recent: Recent::new(),
@@ -174,9 +110,20 @@ impl Drop for Observers {
 }
 
 impl Subject {
-    pub(crate) fn new(label: Arc<Label>, wanted: &Wanted<'_>) -> Subject {
-        let family = xxh3_64_with_seed(wanted.named, label.family);
-        Subject { label, key: key_hash(wanted.named), variants: xxh3_64(wanted.base()), family }
+    /// `named` is the encoded key, `base` the identity up to the key's end, which all variants have in common.
+    pub(crate) fn new(label: Arc<Label>, named: &[u8], base: &[u8]) -> Subject {
+        let family = xxh3_64_with_seed(named, label.family);
+        Subject { label, key: key_hash(named), variants: xxh3_64(base), family }
+    }
+
+    /// The key in all its variants.
+    pub(crate) fn variants(&self) -> u64 {
+        self.variants
+    }
+
+    /// The same for all blocks of a template.
+    pub(crate) fn family(&self) -> u64 {
+        self.family
     }
 
     pub(crate) fn about(&self) -> About {
@@ -184,26 +131,34 @@ impl Subject {
     }
 }
 
+/// An entry, as far as it is reported.
+pub(crate) struct EntryReport<'a> {
+    pub(crate) label: &'a Arc<Label>,
+    pub(crate) record: &'a Record,
+    pub(crate) cost: Nanos,
+    pub(crate) bytes: usize,
+}
+
 /// How a key is told apart in reports.
 pub(crate) fn key_hash(key: &[u8]) -> KeyHash {
     KeyHash(xxh3_64(key))
 }
 
-impl Inner {
+impl Observers {
     pub(crate) fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
-        let counts = self.observers.reasons.iter().map(|count| count.load(Ordering::Relaxed));
+        let counts = self.reasons.iter().map(|count| count.load(Ordering::Relaxed));
         reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Tells of a look-up that an entry answered.
     #[cold]
-    pub(crate) fn tell_answered(&self, wanted: &Wanted<'_>, entry: &Entry, outcome: Outcome) {
-        let key = key_hash(wanted.named);
-        trace::answered(&self.observers.name, &entry.label, key, &outcome);
-        let about = || About::new(&entry.label, key);
-        self.collect(about, &outcome, wanted.named, Some(entry));
-        if self.observers.subscribers.of_lookups() {
-            self.observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
+    pub(crate) fn tell_answered(&self, named: &[u8], entry: &EntryReport<'_>, outcome: Outcome) {
+        let key = key_hash(named);
+        trace::answered(&self.name, entry.label, key, &outcome);
+        let about = || About::new(entry.label, key);
+        self.collect(about, &outcome, named, Some(entry));
+        if self.subscribers.of_lookups() {
+            self.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
         }
     }
 
@@ -217,7 +172,7 @@ impl Inner {
     #[cfg(feature = "http")]
     pub(crate) fn untell_miss(&self, subject: &Subject, reason: &MissReason) {
         subject.label.uncount_miss(reason);
-        self.observers.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
+        self.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts a look-up that was not made, and tells of it.
@@ -225,12 +180,12 @@ impl Inner {
         label.count(Rare::Bypasses);
         let subject = Subject { label, key: key_hash(key), variants: 0, family: 0 };
         let reason = MissReason::Bypassed(bypass);
-        trace::bypassed(&self.observers.name, &subject.label, subject.key, &reason);
+        trace::bypassed(&self.name, &subject.label, subject.key, &reason);
         self.tell_why(&subject, &reason, key);
     }
 
     fn tell_why(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
-        let observers = &self.observers;
+        let observers = self;
         observers.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
         observers.recent.note(subject.about(), reason.clone(), key);
         let outcome = Outcome::Miss(reason.clone());
@@ -247,18 +202,18 @@ impl Inner {
         about: impl FnOnce() -> About,
         outcome: &Outcome,
         key: &[u8],
-        found: Option<&Entry>,
+        found: Option<&EntryReport<'_>>,
     ) -> Option<Noted> {
-        if !self.observers.collectors.any() {
+        if !self.collectors.any() {
             return None;
         }
-        let Some(collector) = collector(self.id) else {
+        let Some(collector) = collector(self.cache) else {
             // One that an earlier look-up on this thread left is none of this one's.
             mark::set(None);
             return None;
         };
         let found = found.map(|entry| (entry, self.clock.now()));
-        let noted = collector.note(about(), outcome.clone(), key, explain::explained(self.id), found);
+        let noted = collector.note(about(), outcome.clone(), key, explained(self.cache), found);
         mark::set(noted.as_ref().and_then(Noted::mark));
         noted
     }
@@ -268,11 +223,11 @@ impl Inner {
         &self,
         subject: &Subject,
         reason: Option<&MissReason>,
-        entry: &Entry,
+        entry: &EntryReport<'_>,
         rejected: Option<Rejection>,
     ) {
-        self.count_computed(subject, entry.cost, entry.body.len(), rejected);
-        let subscribers = &self.observers.subscribers;
+        self.count_computed(subject, entry.cost, entry.bytes, rejected);
+        let subscribers = &self.subscribers;
         if rejected.is_some() || (!subscribers.any() && !trace::of_changes()) {
             return;
         }
@@ -286,7 +241,7 @@ impl Inner {
                 }
             }
             Some(reason) => {
-                trace::refreshed(&self.observers.name, &about, reason, took);
+                trace::refreshed(&self.name, &about, reason, took);
                 let reason = reason.clone();
                 subscribers.tell(Interest::Changes, Happened::Refreshed { about, reason, took });
             }
@@ -304,11 +259,11 @@ impl Inner {
         label.count(Rare::Renders);
         label.add(Rare::RenderTime, cost);
         label.add(Rare::RenderedBytes, bytes as u64);
-        export::computed(self, label, cost);
+        export::computed(&self.name, &self.counters, label, cost);
         if rejected.is_some() {
             label.count(Rare::Rejected);
         }
-        let subscribers = &self.observers.subscribers;
+        let subscribers = &self.subscribers;
         if subscribers.of_lookups() {
             let (about, took) = (subject.about(), Duration::from_nanos(cost));
             subscribers.tell(Interest::Lookups, Happened::Computed { about, took, bytes, rejected });
@@ -318,20 +273,8 @@ impl Inner {
     /// Counts a computation that failed, and tells of it.
     pub(crate) fn tell_failed(&self, subject: &Subject) {
         subject.label.count(Rare::Errors);
-        if self.observers.subscribers.any() {
-            self.observers.subscribers.tell(Interest::Changes, Happened::Failed { about: subject.about() });
-        }
-    }
-
-    /// Says once for a fragment that it cannot be stored where it stands.
-    pub(crate) fn report_unseen_start(&self, label: &Label) {
-        if label.note_unseen_start() {
-            let message = format!(
-                "{}: not stored, because the cache did not see its render start: load the page through the cache \
-                 (path_loader, loader, add_template or rewrite), or render it inside FragmentCache::scope",
-                label.name
-            );
-            self.report(&Error::new(ErrorKind::Templates, message));
+        if self.subscribers.any() {
+            self.subscribers.tell(Interest::Changes, Happened::Failed { about: subject.about() });
         }
     }
 
@@ -341,23 +284,23 @@ impl Inner {
             None => self.remember(subject, hash),
             // Somebody else's result may be stored.
             Some(Rejection::Apart) => {}
-            Some(rejection) => self.observers.past.note(hash, Fate::Rejected(rejection)),
+            Some(rejection) => self.past.note(hash, Fate::Rejected(rejection)),
         }
     }
 
     /// Remembers that a result is stored.
     pub(crate) fn remember(&self, subject: &Subject, hash: u128) {
-        self.observers.past.note(hash, Fate::Stored);
-        self.observers.past.note_key(subject.variants);
-        self.observers.past.note_key(subject.family);
+        self.past.note(hash, Fate::Stored);
+        self.past.note_key(subject.variants);
+        self.past.note_key(subject.family);
     }
 
     /// Tells of an invalidation, once it is in force here.
     pub(crate) fn tell_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
-        let subscribers = &self.observers.subscribers;
+        let subscribers = &self.subscribers;
         if subscribers.any() || trace::of_changes() {
             let what = what();
-            trace::invalidated(&self.observers.name, &what, &by);
+            trace::invalidated(&self.name, &what, &by);
             subscribers.tell(Interest::Changes, Happened::Invalidated { what, by });
         }
     }

@@ -98,7 +98,7 @@ impl Refresh {
         for template in cache.templates.all() {
             if template.path().is_some_and(|file| changed.concern(file)) && refresh(&template) {
                 cache.counters.count(Counter::invalidations);
-                cache.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
+                cache.observers.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod asker;
+mod captured;
 mod foreign;
 mod functions;
 mod key;
@@ -30,6 +31,7 @@ use self::arguments::{
     block_options, declared_names, defined, foreign_call, in_block, literal_ttl, positional_ttl, split_tags,
 };
 use self::asker::{InTemplate, Named};
+use self::captured::{Printed, is_captured};
 use self::lazy_key::LazyKey;
 use self::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
 use crate::cache::{FragmentCache, Inner};
@@ -42,9 +44,10 @@ use crate::lazy;
 use crate::loader;
 use crate::lookup::Lookup;
 use crate::names;
-use crate::observe::{Bypass, Printed, Verifying, is_captured, marked};
+use crate::observe::{Bypass, marked};
 use crate::question::Question;
 use crate::question::Wanted;
+use crate::shadow::Verifying;
 use crate::spelling::Form;
 use crate::work::Work;
 

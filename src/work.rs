@@ -106,7 +106,7 @@ impl Work {
     pub(crate) fn miss(&mut self, key: &[u8]) {
         let Some(reason) = self.reason.as_ref().filter(|_| !self.missed) else { return };
         self.missed = true;
-        self.noted = self.inner.tell_miss(&self.subject, reason, key);
+        self.noted = self.inner.observers.tell_miss(&self.subject, reason, key);
         let at = self.noted.as_ref().map(Noted::at);
         self.parked.iter_mut().for_each(|frame| frame.explain_as(at));
     }
@@ -234,7 +234,7 @@ impl Work {
             self.inner.report(&Error::new(ErrorKind::Config, refused));
         }
         let body = match body {
-            Body::Text(text) => Body::Text(self.inner.unmarked_text(text)),
+            Body::Text(text) => Body::Text(self.inner.observers.unmarked_text(text)),
             body => body,
         };
         let entry = self.entry(body, record);
@@ -244,10 +244,10 @@ impl Work {
 
     /// Counts that it was computed, and tells of it.
     fn computed(&self, entry: &Entry, rejected: Option<Rejection>) {
-        self.inner.tell_computed(&self.subject, self.reason.as_ref(), entry, rejected);
+        self.inner.observers.tell_computed(&self.subject, self.reason.as_ref(), &entry.report(), rejected);
         self.told(|span| span.computed(entry.body.len(), rejected));
         if let Some(noted) = &self.noted {
-            noted.computed(entry, rejected, self.inner.clock.now());
+            noted.computed(&entry.report(), rejected, self.inner.clock.now());
         }
     }
 
@@ -276,7 +276,7 @@ impl Work {
         let rejected = if entry.record.uncacheable {
             Some(Rejection::Uncacheable)
         } else if entry.record.begin == Begin::UNSEEN {
-            self.inner.report_unseen_start(&self.subject.label);
+            self.report_unseen_start();
             Some(Rejection::StartUnseen)
         } else if !valid {
             Some(Rejection::Invalidated)
@@ -294,7 +294,7 @@ impl Work {
         if keeps {
             inner.keep(self.hash, entry);
         }
-        inner.note_fate(&self.subject, self.hash, rejected);
+        inner.observers.note_fate(&self.subject, self.hash, rejected);
         tell(self, rejected);
         let Some(lead) = self.lead.take() else { return false };
         if entry.record.uncacheable || !fresh {
@@ -312,13 +312,26 @@ impl Work {
         keeps
     }
 
+    /// Reports once for a fragment that it cannot be stored where it stands.
+    fn report_unseen_start(&self) {
+        let label = &self.subject.label;
+        if label.note_unseen_start() {
+            let message = format!(
+                "{}: not stored, because the cache did not see its render start: load the page through the cache \
+                 (path_loader, loader, add_template or rewrite), or render it inside FragmentCache::scope",
+                label.name
+            );
+            self.inner.report(&Error::new(ErrorKind::Templates, message));
+        }
+    }
+
     /// Counts that it ended without a result, unless nobody wanted that any more.
     fn failed(&self) {
         if self.suspended {
             return self.told(|span| span.ended("cancelled"));
         }
         self.told(Span::failed);
-        self.inner.tell_failed(&self.subject);
+        self.inner.observers.tell_failed(&self.subject);
         if let Some(noted) = &self.noted {
             noted.failed();
         }

@@ -102,6 +102,10 @@ impl<'s> Changes<'_, 's> {
             return;
         }
         let spans = &self.scan.spans[open..close];
+        // What an included template sets is seen after it.
+        if spans.iter().any(|span| keyword(source, span) == Some("include")) {
+            return;
+        }
         let mut read: Vec<Token> = Vec::new();
         for (index, span) in spans.iter().enumerate() {
             // The arguments of a call are not captured; the defaults of a macro are.

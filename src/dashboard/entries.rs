@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::params::Params;
 use super::{Mounted, format, view};
 use crate::entry::Entry;
-use crate::observe::Facts;
+use crate::inspect::Facts;
 
 /// Entries of a page.
 const PER_PAGE: usize = 50;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Inside;
 use crate::key;
-use crate::observe::Verifying;
+use crate::shadow::Verifying;
 use crate::work::Work;
 
 /// What computing a hit again gives, or the hit where that fails.

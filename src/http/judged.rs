@@ -86,7 +86,7 @@ impl Judged<'_> {
 
     /// The page without marks of fragments, if it has any: it is they who debug this request that are to see them.
     pub(super) fn unmarked(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<Stored> {
-        let bytes = Bytes::from(self.policy.cache.inner.unmarked_page(bytes)?);
+        let bytes = Bytes::from(self.policy.cache.inner.observers.unmarked_page(bytes)?);
         let length = bytes.len();
         let (mut page, _) = self.page(bytes, holes);
         if let Some(known) = page.headers.get_mut(CONTENT_LENGTH) {

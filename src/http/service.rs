@@ -225,7 +225,7 @@ where
         policy.cache.inner.counters.count(Counter::bypasses);
         let label = policy.handler(&self.parts).label();
         let bypass = if skip == Skip::Off { Bypass::Off } else { Bypass::Request(skip.token()) };
-        policy.cache.inner.tell_bypass(label, bypass, &[]);
+        policy.cache.inner.observers.tell_bypass(label, bypass, &[]);
         let (seen, holes) = (self.parts.clone(), self.holes());
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
         if reads {
@@ -262,7 +262,7 @@ where
             policy.cache.inner.counters.count(Counter::bypasses);
             let label = policy.handler(&self.parts).label();
             let bypass = Bypass::Request(Skip::Authorization.token());
-            policy.cache.inner.tell_bypass(label, bypass, missing.question.named());
+            policy.cache.inner.observers.tell_bypass(label, bypass, missing.question.named());
             return self.make(missing, None).await;
         }
         let inner = &policy.cache.inner;

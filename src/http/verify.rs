@@ -12,7 +12,7 @@ use super::body::{Collected, collect};
 use super::policy::Policy;
 use super::show::Shown;
 use crate::clock::Nanos;
-use crate::observe::{About, Hit, Label, Rare, key_hash};
+use crate::observe::{About, Label, Rare, VerifiedHit, key_hash};
 use crate::page::{Page, Piece};
 use crate::scope::Scope;
 
@@ -60,8 +60,9 @@ impl Verifying {
                 false => format!("{status} {}", String::from_utf8_lossy(body)),
             };
             let age = Duration::from_nanos(inner.clock.now().saturating_sub(self.began));
-            let found = Hit { about: self.about, place: None, age };
-            inner.tell_difference(found, &text(stored.status, &cached), &text(head.status, &computed));
+            let found = VerifiedHit { about: self.about, place: None, age };
+            let (cached, computed) = (text(stored.status, &cached), text(head.status, &computed));
+            inner.observers.tell_difference(found, &cached, &computed, &inner.reporter);
         }
     }
 }

@@ -26,7 +26,7 @@ impl Inner {
         entry.hit();
         wanted.tell_enclosing(entry, || self.as_of(entry, latest));
         if self.observers.of_hits() {
-            self.tell_answered(wanted, entry, Outcome::Hit);
+            self.observers.tell_answered(wanted.named, &entry.report(), Outcome::Hit);
         }
     }
 
@@ -86,7 +86,7 @@ impl Inner {
     /// The same of one that the shared tier had.
     pub(crate) fn keep_shared(&self, subject: &Subject, hash: u128, entry: &Arc<Entry>) {
         self.keep(hash, entry);
-        self.remember(subject, hash);
+        self.observers.remember(subject, hash);
     }
 
     /// A stored value, decoded, and when its work began; what does not decode is no hit, and is removed.

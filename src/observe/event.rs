@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::difference::Difference;
 use super::explain::Outcome;
 use super::label::{FragmentKind, Label};
 use super::reason::{MissReason, Rejection};
-use super::shadow::Difference;
 use crate::error::ErrorKind;
 
 /// A key, hashed: tells results apart in reports without showing what the key says.

@@ -1,19 +1,17 @@
 //! What the cache did for one piece of work: every look-up made in it, and what came of it.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::EntryReport;
 use super::event::About;
 use super::reason::{MissReason, Rejection};
-use crate::cache::FragmentCache;
 use crate::clock::Nanos;
 use crate::context::{self, Frame};
-use crate::entry::Entry;
 use crate::record::{FOREVER, Record};
 
 /// How a look-up was answered.
@@ -150,43 +148,6 @@ impl fmt::Display for Explanation {
     }
 }
 
-impl FragmentCache {
-    /// Runs a closure, and tells what the cache was asked in it and why it answered as it did: for tests of what is
-    /// cached, and for finding out why something is not.
-    ///
-    /// ```
-    /// use minijinja::{Environment, context};
-    /// use minijinja_cache::FragmentCache;
-    ///
-    /// let cache = FragmentCache::builder().build()?;
-    /// let mut env = Environment::new();
-    /// cache.add_to_environment(&mut env);
-    /// cache.add_template(&mut env, "bio.html", "{% cache user tags=['users'] %}{{ user }}{% endcache %}")?;
-    /// let page = || env.get_template("bio.html")?.render(context! { user => "ada" });
-    ///
-    /// let (_, first) = cache.explain(page);
-    /// assert_eq!(first.fragments[0].outcome.to_string(), "miss (never stored)");
-    /// let (_, second) = cache.explain(page);
-    /// assert_eq!(second.find("bio.html:1").unwrap().outcome.name(), "hit");
-    /// cache.invalidate_tag("users");
-    /// let (_, third) = cache.explain(page);
-    /// assert_eq!(third.fragments[0].outcome.to_string(), "miss (tag \"users\" invalidated)");
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn explain<R>(&self, f: impl FnOnce() -> R) -> (R, Explanation) {
-        let collecting = Collecting::begin(self, false);
-        let result = collecting.scope().run(f);
-        (result, collecting.end())
-    }
-
-    /// The same with a future.
-    pub async fn explain_async<F: Future>(&self, future: F) -> (F::Output, Explanation) {
-        let collecting = Collecting::begin(self, false);
-        let result = collecting.scope().run_async(future).await;
-        (result, collecting.end())
-    }
-}
-
 /// Look-ups being collected.
 #[derive(Debug)]
 pub(crate) struct Collector {
@@ -206,6 +167,18 @@ pub(crate) struct Collectors {
 }
 
 impl Collectors {
+    pub(crate) fn begin(&self, marks: bool) -> Arc<Collector> {
+        self.any.fetch_add(1, Ordering::Relaxed);
+        self.marking.fetch_add(usize::from(marks), Ordering::Relaxed);
+        self.marked.fetch_or(marks, Ordering::Relaxed);
+        Arc::new(Collector { fragments: Mutex::new(Some(Vec::new())), marks })
+    }
+
+    pub(crate) fn end(&self, collector: &Collector) {
+        self.any.fetch_sub(1, Ordering::Relaxed);
+        self.marking.fetch_sub(usize::from(collector.marks), Ordering::Relaxed);
+    }
+
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed) > 0
     }
@@ -217,56 +190,6 @@ impl Collectors {
     /// Whether a text may have marks: what began while somebody wanted them may end after that.
     pub(crate) fn have_marked(&self) -> bool {
         self.marked.load(Ordering::Relaxed)
-    }
-}
-
-/// A collector at work, and the scope that takes it along; what it found is told to the one around it at its end.
-pub(crate) struct Collecting {
-    cache: FragmentCache,
-    collector: Arc<Collector>,
-    outer: Option<Arc<Collector>>,
-    /// What it is inside of, among what that one has.
-    inside: Option<usize>,
-}
-
-impl Collecting {
-    pub(crate) fn begin(cache: &FragmentCache, marks: bool) -> Collecting {
-        let counts = &cache.inner.observers.collectors;
-        counts.any.fetch_add(1, Ordering::Relaxed);
-        counts.marking.fetch_add(usize::from(marks), Ordering::Relaxed);
-        counts.marked.fetch_or(marks, Ordering::Relaxed);
-        Collecting {
-            cache: cache.clone(),
-            collector: Arc::new(Collector { fragments: Mutex::new(Some(Vec::new())), marks }),
-            outer: collector(cache.inner.id),
-            inside: explained(cache.inner.id),
-        }
-    }
-
-    pub(crate) fn scope(&self) -> crate::scope::Scope {
-        self.cache.scope_collected_by(Arc::clone(&self.collector))
-    }
-
-    pub(crate) fn end(self) -> Explanation {
-        let fragments = self.collector.lock().take().unwrap_or_default();
-        if let Some(outer) = &self.outer
-            && let Some(around) = &mut *outer.lock()
-        {
-            let before = around.len();
-            around.extend(fragments.iter().cloned().map(|mut fragment| {
-                fragment.inside = fragment.inside.map(|at| at + before).or(self.inside);
-                fragment
-            }));
-        }
-        Explanation { fragments }
-    }
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        let counts = &self.cache.inner.observers.collectors;
-        counts.any.fetch_sub(1, Ordering::Relaxed);
-        counts.marking.fetch_sub(usize::from(self.collector.marks), Ordering::Relaxed);
     }
 }
 
@@ -294,14 +217,14 @@ impl Noted {
         self.mark
     }
 
-    pub(crate) fn computed(&self, entry: &Entry, rejected: Option<Rejection>, latest: Nanos) {
+    pub(crate) fn computed(&self, entry: &EntryReport<'_>, rejected: Option<Rejection>, latest: Nanos) {
         self.update(|fragment| {
             fragment.cost = Duration::from_nanos(entry.cost);
-            fragment.bytes = entry.body.len();
+            fragment.bytes = entry.bytes;
             fragment.rejected = rejected;
-            fragment.depends_on(&entry.record);
+            fragment.depends_on(entry.record);
             if rejected.is_none() {
-                fragment.ttl_left = left(&entry.record, latest);
+                fragment.ttl_left = left(entry.record, latest);
             }
         });
     }
@@ -329,6 +252,22 @@ impl Noted {
 }
 
 impl Collector {
+    /// Ends it, and gives what it has.
+    pub(crate) fn take(&self) -> Vec<Explained> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    /// Adds what was collected inside of the look-up `inside`.
+    pub(crate) fn add(&self, fragments: &[Explained], inside: Option<usize>) {
+        let mut all = self.lock();
+        let Some(all) = &mut *all else { return };
+        let before = all.len();
+        all.extend(fragments.iter().cloned().map(|mut fragment| {
+            fragment.inside = fragment.inside.map(|at| at + before).or(inside);
+            fragment
+        }));
+    }
+
     pub(crate) fn marks(&self) -> bool {
         self.marks
     }
@@ -341,7 +280,7 @@ impl Collector {
         outcome: Outcome,
         key: &[u8],
         inside: Option<usize>,
-        found: Option<(&Entry, Nanos)>,
+        found: Option<(&EntryReport<'_>, Nanos)>,
     ) -> Option<Noted> {
         static MARKS: AtomicU64 = AtomicU64::new(1);
         let mark = MARKS.fetch_add(1, Ordering::Relaxed);
@@ -363,10 +302,10 @@ impl Collector {
         };
         if let Some((entry, latest)) = found {
             fragment.age = Duration::from_nanos(latest.saturating_sub(entry.record.begin.at));
-            fragment.ttl_left = left(&entry.record, latest);
+            fragment.ttl_left = left(entry.record, latest);
             fragment.cost = Duration::from_nanos(entry.cost);
-            fragment.bytes = entry.body.len();
-            fragment.depends_on(&entry.record);
+            fragment.bytes = entry.bytes;
+            fragment.depends_on(entry.record);
         }
         let mark = (self.marks && context::is_in_text()).then_some(mark);
         let mut fragments = self.lock();
@@ -409,7 +348,7 @@ pub(crate) fn collector(cache: u64) -> Option<Arc<Collector>> {
 }
 
 /// What the work here is inside of, among what its collector has.
-pub(super) fn explained(cache: u64) -> Option<usize> {
+pub(crate) fn explained(cache: u64) -> Option<usize> {
     context::find_of(cache, |frame| match frame.explained() {
         None => frame.attachment::<Collector>().map(|_| None),
         at => Some(at),

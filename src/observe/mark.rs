@@ -10,11 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
-use super::Collector;
-use crate::cache::Inner;
+use super::{Collector, Observers};
 use crate::context;
 use crate::debug::Marks;
-use crate::entry::Fragment;
 
 /// Those of this process.
 pub(crate) static MARKS: LazyLock<Marks> =
@@ -75,31 +73,26 @@ fn without_marks(text: &str) -> Option<String> {
     String::from_utf8(MARKS.strip(text.as_bytes())?).ok()
 }
 
-impl Inner {
-    /// A hit as a handler gets it.
-    pub(crate) fn marked_fragment(&self, text: Fragment) -> Fragment {
-        text.marked(self.take_mark())
-    }
-
+impl Observers {
     /// The number that the text of the look-up just made is to be marked by.
     pub(crate) fn take_mark(&self) -> Option<u64> {
-        if self.observers.collectors.marking() { take() } else { None }
+        if self.collectors.marking() { take() } else { None }
     }
 
     /// A page as it is stored, if that is not as it is.
     #[cfg(feature = "http")]
     pub(crate) fn unmarked_page(&self, page: &[u8]) -> Option<Vec<u8>> {
-        if self.observers.collectors.have_marked() { MARKS.strip(page) } else { None }
+        if self.collectors.have_marked() { MARKS.strip(page) } else { None }
     }
 
     /// A text as it is stored.
     pub(crate) fn unmarked_text(&self, text: Value) -> Value {
-        if self.observers.collectors.have_marked() { unmarked(&text) } else { text }
+        if self.collectors.have_marked() { unmarked(&text) } else { text }
     }
 
     /// The same of what two texts are compared by.
     pub(crate) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let plain = if self.observers.collectors.have_marked() { without_marks(text) } else { None };
+        let plain = if self.collectors.have_marked() { without_marks(text) } else { None };
         plain.map_or(Cow::Borrowed(text), Cow::Owned)
     }
 }
@@ -110,8 +103,8 @@ mod tests {
 
     use minijinja::{Environment, context};
 
-    use super::super::explain::Collecting;
     use super::*;
+    use crate::explain::Collecting;
     use crate::{FragmentCache, Options};
 
     fn with_card() -> (FragmentCache, Environment<'static>) {

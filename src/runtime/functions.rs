@@ -123,7 +123,7 @@ impl Binding {
         let lazy_key = LazyKey::of(state, named, key);
         let mut asker = InTemplate { binding: self, state, named };
         if self.cache.bypassed(bypass, wanted.key, &mut asker) {
-            let mark = self.cache.inner.take_mark();
+            let mark = self.cache.inner.observers.take_mark();
             let text = render(&self.cache.inner, state.env(), &template, context)?;
             return Ok(self.printed(state, text, mark));
         }
@@ -131,7 +131,7 @@ impl Binding {
         lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
         match looked_up {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                let mark = self.cache.inner.take_mark();
+                let mark = self.cache.inner.observers.take_mark();
                 let text = match self.cache.verify(&wanted, &mut asker, began) {
                     None => text,
                     Some(verifying) => {

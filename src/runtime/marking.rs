@@ -3,13 +3,14 @@
 use minijinja::{State, Value};
 
 use super::Binding;
-use crate::observe::{Printed, is_captured, marked, unmarked};
+use super::captured::{Printed, is_captured};
+use crate::observe::{marked, unmarked};
 
 impl Binding {
     /// The number to mark by what was just looked up, unless the template can read what is printed here.
     #[inline]
     pub(super) fn mark(&self, state: &mut State<'_, '_>, printed: Printed) -> Option<u64> {
-        self.cache.inner.take_mark().filter(|_| !is_captured(state, printed))
+        self.cache.inner.observers.take_mark().filter(|_| !is_captured(state, printed))
     }
 
     /// A partial as it is given to its template, which may read it unless it prints all of them.

@@ -175,7 +175,11 @@ impl Shared {
                 let mut asker = asker(wanted);
                 if let Judged::Usable(entry) = trip.judge(value.as_deref(), &mut asker) {
                     // No hit yet: it is one of memory's once somebody asks for it.
-                    inner.keep_shared(&Subject::new(asker.label(), wanted), wanted.identity.hash, &entry);
+                    inner.keep_shared(
+                        &Subject::new(asker.label(), wanted.named, wanted.base()),
+                        wanted.identity.hash,
+                        &entry,
+                    );
                     found += 1;
                 }
             }

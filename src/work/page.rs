@@ -32,7 +32,7 @@ impl Work {
     pub(crate) fn take_back(&mut self) {
         if let Some(reason) = self.reason.as_ref().filter(|_| self.missed) {
             self.missed = false;
-            self.inner.untell_miss(&self.subject, reason);
+            self.inner.observers.untell_miss(&self.subject, reason);
         }
     }
 
@@ -62,7 +62,7 @@ impl Work {
         if self.reason.is_some() {
             self.inner.counters.count(Counter::renders);
             self.inner.counters.count(Counter::unstored);
-            self.inner.tell_passed_on(&self.subject, nanos(self.started.elapsed()));
+            self.inner.observers.tell_passed_on(&self.subject, nanos(self.started.elapsed()));
             if let Some(noted) = &self.noted {
                 noted.passed_on();
             }

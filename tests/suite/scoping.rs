@@ -101,6 +101,11 @@ fn macros_and_callers_work() {
         "{% macro m(a) %}[[['k', caller(a)]|>{{ caller(a) }}]]{% endmacro %}{% call(x) m(5) %}<{{ x }}{{ v }}>{% endcall %}",
     )]);
     same(&[("p", "{% macro m() %}{{ v }}!{% endmacro %}[['k'|>{{ m() }}]]")]);
+    // What an include in a macro sets is seen after it.
+    same(&[
+        ("p", "{% macro m() %}{% include 'part' %}{{ v }}{{ leak }}{% endmacro %}{{ m() }}[['k'|>{{ v }}]]"),
+        ("part", "{% set leak = 1 %}"),
+    ]);
     same(&[
         (
             "p",

@@ -21,11 +21,12 @@ use tower_service::Service;
 use super::body::DebugBody;
 use super::{Options, facts, script, timing};
 use crate::debug::{Notes, Placed, annotate};
+use crate::explain::Collecting;
 use crate::http::body::{Collected, LayerBody, collect};
 use crate::http::cache_control::CacheControl;
 use crate::http::tags::TagHeader;
 use crate::http::verdict::{is_event_stream, remove_targeted};
-use crate::observe::{Collecting, Explained, Explanation, MARKS};
+use crate::observe::{Explained, Explanation, MARKS};
 
 /// A service whose pages say what the cache did for them; made by [`DebugLayer`](super::DebugLayer).
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Finding the reason of a miss: from the entry that is of no use, or from what became of it.
 
-use super::{Fate, MissReason, Subject};
 use crate::cache::Inner;
 use crate::floors::TagHash;
-use crate::question::Parts;
-use crate::question::Wanted;
+use crate::observe::{Fate, MissReason, Subject};
+use crate::question::{Parts, Wanted};
 use crate::record::Record;
 
 impl Inner {
@@ -43,10 +42,10 @@ impl Inner {
     /// Why there was never anything under an identity.
     fn why_unknown(&self, wanted: &Wanted<'_>, subject: &Subject) -> MissReason {
         let past = &self.observers.past;
-        if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants) {
+        if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants()) {
             return MissReason::OtherVariant;
         }
-        if subject.label.template.is_none() || !past.knows_key(subject.family) {
+        if subject.label.template.is_none() || !past.knows_key(subject.family()) {
             return MissReason::Cold;
         }
         let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);

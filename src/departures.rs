@@ -3,13 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{About, Happened};
-use super::label::Rare;
-use super::past::{Fate, Past};
-use super::subscription::{Interest, Subscribers};
-use super::{Observers, key_hash};
 use crate::clock::Nanos;
 use crate::entry::Entry;
+use crate::observe::{About, Fate, Happened, Interest, Observers, Past, Rare, Subscribers, key_hash};
 use crate::question::Parts;
 use crate::store::memory::Departure;
 use crate::trace;

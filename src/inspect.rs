@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{About, KeyHash};
-use super::key_hash;
 use crate::cache::Inner;
 use crate::entry::Entry;
 use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
+use crate::observe::{About, KeyHash, key_hash};
 use crate::question::Parts;
 use crate::record::FOREVER;
 
