@@ -7,11 +7,11 @@ use std::time::Duration;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Object;
 
+use crate::attachments::Attachments;
 use crate::cache::FragmentCache;
 use crate::clock::{Clock, FAR, ManualClock, Nanos, nanos};
 use crate::error::{Error, ErrorKind};
 use crate::invalidated::{Invalidated, OnInvalidate};
-use crate::potential::Readable;
 use crate::report::OnError;
 use crate::shared::SharedTier;
 
@@ -36,8 +36,7 @@ pub(crate) struct Settings {
     /// Whether entries are kept in memory.
     pub(crate) memory: bool,
     /// Whether includes and macros are measured, and which of the application's types are read for it.
-    pub(crate) potential: bool,
-    pub(crate) readable: Vec<Readable>,
+    pub(crate) extensions: Attachments,
     pub(crate) shared: Option<SharedTier>,
 }
 
@@ -66,8 +65,7 @@ pub struct Builder {
     on_error: Option<OnError>,
     on_invalidate: Option<OnInvalidate>,
     memory: bool,
-    potential: bool,
-    readable: Vec<Readable>,
+    pub(crate) extensions: Attachments,
     shared: Option<SharedTier>,
     /// A remark on the configuration, reported once the cache is built.
     report: Option<Error>,
@@ -85,7 +83,6 @@ impl fmt::Debug for Builder {
             .field("enabled", &self.enabled)
             .field("shadow", &self.shadow)
             .field("memory", &self.memory)
-            .field("potential", &self.potential)
             .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
@@ -108,8 +105,7 @@ impl Default for Builder {
             on_error: None,
             on_invalidate: None,
             memory: true,
-            potential: false,
-            readable: Vec::new(),
+            extensions: Attachments::default(),
             shared: None,
             report: None,
         }
@@ -265,30 +261,6 @@ impl Builder {
         self
     }
 
-    /// Measures what caching includes and macros would be worth, for [`FragmentCache::potential`]; off by default. What
-    /// templates show does not change, and nothing is run that would not run without: lazy values and iterators are left
-    /// alone. Names are looked up in the context before it is known whether they are needed, as for macros.
-    ///
-    /// A call takes about a microsecond more, and 0.1 µs for each value in its inputs, which are read once more to be
-    /// compared: for a list of fifty rows with more fields than are shown, one and a half times what rendering it takes. A
-    /// place takes up to 64 KiB of memory, and the first 256 that are called are measured.
-    ///
-    /// Measured are templates that this cache loads: through its loaders or
-    /// [`add_template`](FragmentCache::add_template). Where a custom formatter changes plain text, includes are not
-    /// measured, as it would see their text twice. Where fuel is limited, a call takes more of it.
-    pub fn measure_potential(mut self, yes: bool) -> Builder {
-        self.potential = yes;
-        self
-    }
-
-    /// Lets [`measure_potential`](Builder::measure_potential) read objects of this type as it reads maps and lists. Other
-    /// objects of the application are left alone, since what they do when they are asked for an attribute is theirs;
-    /// reading these must have no effect.
-    pub fn measure_object<T: Object + 'static>(mut self) -> Builder {
-        self.readable.push(|object| object.downcast_ref::<T>().is_some());
-        self
-    }
-
     /// Adds a store that several processes share, behind memory: what memory does not hold is looked for there, results
     /// are written there, and an invalidation on one node is one on all. Takes a store, or a [`SharedTier`] where its
     /// settings are to be changed. It can only help: whatever it does, no page fails or waits beyond its budget.
@@ -371,8 +343,7 @@ impl Builder {
             on_error: self.on_error,
             on_invalidate: self.on_invalidate,
             memory: self.memory,
-            potential: self.potential,
-            readable: self.readable,
+            extensions: self.extensions,
             shared: self.shared,
         })?;
         if let Some(report) = &self.report {

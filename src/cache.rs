@@ -15,6 +15,7 @@ use std::time::Instant;
 use minijinja::syntax::SyntaxConfig;
 use serde::Serialize;
 
+use crate::attachments::Attachments;
 use crate::builder::{Builder, Settings};
 use crate::clock::Clock;
 use crate::context;
@@ -31,7 +32,6 @@ use crate::jitter::Jitter;
 use crate::key;
 use crate::namespace::Namespace;
 use crate::observe::{By, KeyHash, Observers, Target, key_hash};
-use crate::potential::Measurements;
 use crate::record::{Begin, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
@@ -83,7 +83,8 @@ pub(crate) struct Inner {
     pub(crate) observers: Observers,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) jitter: Jitter,
-    pub(crate) potential: Arc<Measurements>,
+    /// What upper rooms keep with the cache.
+    pub(crate) extensions: Attachments,
     /// Template loads that replaced an earlier one; what MiniJinja keeps of the old ones grows with it.
     pub(crate) reloads: AtomicU64,
     /// Loaders made.
@@ -133,7 +134,7 @@ impl FragmentCache {
             observers,
             reporter,
             jitter: Jitter::new(settings.jitter),
-            potential: Arc::new(Measurements::new(settings.potential, settings.readable.clone())),
+            extensions: settings.extensions.clone(),
             reloads: AtomicU64::new(0),
             loaders: AtomicU64::new(0),
             syntaxes: Mutex::default(),

@@ -51,4 +51,4 @@ pub(crate) use mark::{begins, marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;
-pub(crate) use rewrite::{Block, Extends, Rewritten, measured};
+pub(crate) use rewrite::{Extends, Rewritten, measured};

@@ -12,8 +12,8 @@ use minijinja::{Environment, Error, Value};
 
 use crate::cache::FragmentCache;
 use crate::context;
-use crate::handler::Nested;
 use crate::lazy;
+use crate::partial::Nested;
 use crate::runtime::look_ups;
 
 /// Reloads between two swaps: what is kept of old templates at the most.

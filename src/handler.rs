@@ -3,6 +3,7 @@
 //! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives. How a hit is
 //! computed again to be compared is in `handler/verify.rs`.
 
+mod caller;
 mod value;
 mod verify;
 
@@ -12,13 +13,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use minijinja::{AutoEscape, Environment, Value};
+use minijinja::Value;
 use serde::Serialize;
 
+pub(crate) use self::caller::{Called, Handler};
 pub(crate) use self::verify::verify_text;
 use self::verify::verify_text_async;
-use crate::asker::{Asker, Called, Handler, InEnvironment};
-use crate::cache::{FragmentCache, Inner};
+use crate::asker::Asker;
+use crate::cache::FragmentCache;
 use crate::context;
 use crate::declared::DeclaredTags;
 use crate::entry::{Body, Fragment};
@@ -27,7 +29,6 @@ use crate::identity::Kind;
 #[cfg(feature = "shared")]
 use crate::identity::is_of;
 use crate::key::KeyError;
-use crate::lazy;
 use crate::lookup::Lookup;
 use crate::observe::{Bypass, FragmentKind};
 use crate::options::Options;
@@ -36,10 +37,7 @@ use crate::question::Question;
 use crate::question::Wanted;
 #[cfg(feature = "shared")]
 use crate::record::FOREVER;
-use crate::record::Tag;
-use crate::runtime::{self, look_ups, renders};
 use crate::stats::Counter;
-use crate::templates::{BY_NAME, Dependency, Seen, Used};
 use crate::work::Work;
 
 impl FragmentCache {
@@ -134,57 +132,6 @@ impl FragmentCache {
         }
     }
 
-    /// Renders a template once and serves it from the cache afterwards: a whole partial in one call. The result is
-    /// markup where the template is auto-escaped. `cache_partial(…)` in a template shares these entries.
-    ///
-    /// # Errors
-    ///
-    /// The render's own; a bad key; an environment that [`add_to_environment`](FragmentCache::add_to_environment)
-    /// was not called for, or one with auto-reload off.
-    pub fn render<K: Serialize>(
-        &self,
-        env: &Environment<'_>,
-        template: &str,
-        context: impl Into<Value>,
-        key: K,
-        options: Options,
-    ) -> Result<Fragment, minijinja::Error> {
-        let environment = runtime::environment_id(env, &self.inner)?;
-        let mut question = Question::new(Kind::Partial, &self.namespace);
-        question.partial(environment, template);
-        question
-            .handler_key(&key, &options)
-            .map_err(|reason| invalid(format!("render of {template:?}: the key {reason}")))?;
-        let name = options.label.as_deref().unwrap_or(template);
-        let mut asker = InEnvironment { cache: &self.inner, env, name };
-        if self.bypassed(options.bypass(), question.key(), &mut asker) {
-            let mark = self.inner.observers.take_mark();
-            return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
-        }
-        question.lifetime(options.ttl, self.inner.settings.default_ttl);
-        let wanted = question.wanted_with(self.declared(&options.tags));
-        match self.lookup(&wanted, &mut asker) {
-            Lookup::Hit(found) => {
-                let cached = text_of(found.body).marked(self.inner.observers.take_mark());
-                Ok(match self.verify(&wanted, &mut asker, found.began) {
-                    None => cached,
-                    Some(verifying) => {
-                        let render = || render_partial(&self.inner, env, template, context.into());
-                        Fragment::new(verify_text(cached.into_value(), verifying, render))
-                    }
-                })
-            }
-            Lookup::Compute(mut work) => {
-                work.set_grace(options.stale, options.stale);
-                self.depend_by_name(&mut work, environment, template);
-                work.enter();
-                let text = render_partial(&self.inner, env, template, context.into())?;
-                let mark = work.mark();
-                Ok(work.finish_rendered(text)?.marked(mark))
-            }
-        }
-    }
-
     /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup
     /// and values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is
     /// there or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
@@ -221,18 +168,6 @@ impl FragmentCache {
         shared.prefetch(&self.inner, &wanted, handler).await
     }
 
-    /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of
-    /// ours has seen.
-    pub(crate) fn depend_by_name(&self, work: &mut Work, environment: u64, template: &str) {
-        let environment = Tag::environment(environment);
-        let template = self.inner.templates.get(BY_NAME, template, None);
-        let seen = Seen { generation: template.generation(), load: None };
-        work.note(|record| {
-            record.tag(environment);
-            record.depend(Dependency { template, seen, used: Used::Whole });
-        });
-    }
-
     /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
     #[inline]
     pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], asker: &mut impl Asker) -> bool {
@@ -251,7 +186,7 @@ impl FragmentCache {
 
     /// Tags of this namespace, as a caller declares them.
     #[inline]
-    fn declared<'a>(&self, tags: &'a [Arc<str>]) -> DeclaredTags<'a> {
+    pub(crate) fn declared<'a>(&self, tags: &'a [Arc<str>]) -> DeclaredTags<'a> {
         DeclaredTags::given(tags, self.namespace.id)
     }
 
@@ -321,63 +256,15 @@ impl Drop for LeaveOnDrop<'_> {
     }
 }
 
-/// Renders a partial; markup unless its name says plain text. Its template is looked up again where MiniJinja may have
-/// answered with an older text.
-pub(crate) fn render_partial(
-    cache: &Inner,
-    env: &Environment<'_>,
-    name: &str,
-    context: Value,
-) -> Result<Value, minijinja::Error> {
-    let _inside = Nested::begin()?;
-    let (template, _) = look_ups::look_up(cache.id, || env.get_template(name));
-    let captured = template?.render_captured(lazy::resolving(context))?;
-    let markup = !matches!(captured.state().auto_escape(), AutoEscape::None);
-    Ok(text_value(captured.into_output(), markup))
-}
-
-/// How many renders that the crate starts may be inside one another, as many as includes: MiniJinja's own limit begins
-/// anew with each render.
-const MOST_LEVELS: usize = 50;
-
-/// The same in bytes of stack, because a build without optimisation needs 25 kB for a partial and 17 for a macro in it:
-/// half of what a thread has by default.
-const MOST_STACK: usize = 1 << 20;
-
-/// A render that the crate starts, perhaps inside another one.
-pub(crate) struct Nested(());
-
-impl Nested {
-    pub(crate) fn begin() -> Result<Nested, minijinja::Error> {
-        let nested = Nested(());
-        let nesting = renders::nest();
-        if nesting.levels > MOST_LEVELS || nesting.stack() > MOST_STACK {
-            // In the words of MiniJinja for an include.
-            return Err(invalid("recursion limit exceeded".into()));
-        }
-        Ok(nested)
-    }
-}
-
-impl Drop for Nested {
-    fn drop(&mut self) {
-        renders::unnest();
-    }
-}
-
-fn invalid(message: String) -> minijinja::Error {
-    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message)
-}
-
 fn text_kind(markup: bool) -> Kind {
     if markup { Kind::Markup } else { Kind::Text }
 }
 
-fn text_value(text: String, markup: bool) -> Value {
+pub(crate) fn text_value(text: String, markup: bool) -> Value {
     if markup { Value::from_safe_string(text) } else { Value::from(text) }
 }
 
-fn text_of(body: Body) -> Fragment {
+pub(crate) fn text_of(body: Body) -> Fragment {
     match body {
         Body::Text(text) => Fragment::new(text),
         Body::Data(_) | Body::Page(_) => Fragment::new(Value::from("")),

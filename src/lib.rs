@@ -16,6 +16,7 @@
 #![cfg_attr(not(feature = "shared"), allow(unreachable_code, unused_variables))]
 
 mod asker;
+mod attachments;
 mod builder;
 mod cache;
 mod clock;
@@ -69,6 +70,7 @@ mod page;
 #[cfg(not(feature = "http"))]
 #[path = "page/disabled.rs"]
 mod page;
+mod partial;
 mod potential;
 mod question;
 mod record;

@@ -93,7 +93,7 @@ impl FragmentCache {
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = self.inner.lower(source, name, env.syntax())?;
-        self.inner.observers.labels.note_blocks(environment, name, &rewritten.blocks);
+        self.inner.observers.labels.note_blocks(environment, name, rewritten.block_sites());
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
@@ -120,7 +120,7 @@ impl FragmentCache {
             self.inner.counters.count(Counter::invalidations);
         }
         self.refresh_others(&template, environment, replaced);
-        self.inner.potential.loaded();
+        self.inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl FragmentCache {
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = lowered(source, name, syntax)?;
-        self.inner.observers.labels.note_blocks(BY_NAME, name, &rewritten.blocks);
+        self.inner.observers.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
         let text = rewritten.text.as_deref().unwrap_or(source);
         Ok(marked(text, syntax, &begins(false, &rewritten.layout)).into())
     }
@@ -171,7 +171,10 @@ impl FragmentCache {
 impl Inner {
     /// Lowers a template that this cache loads.
     fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-        if self.potential.on { measured(source, name, syntax) } else { lowered(source, name, syntax) }
+        match self.measurements() {
+            Some(_) => measured(source, name, syntax),
+            None => lowered(source, name, syntax),
+        }
     }
 
     /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.
@@ -296,8 +299,8 @@ fn serve(
     let rewritten = inner.lower(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
-    inner.observers.labels.note_blocks(template.source(), template.name(), &rewritten.blocks);
-    inner.potential.loaded();
+    inner.observers.labels.note_blocks(template.source(), template.name(), rewritten.block_sites());
+    inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
     let begins = begins(true, &rewritten.layout);
     let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
     looked_up(inner, template, seen);

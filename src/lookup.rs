@@ -216,7 +216,9 @@ impl FragmentCache {
         match self.boarding(wanted, origin, asynchronous) {
             Boarding::Follow(follower) => match inner.graced(wanted, |entry| entry.stale) {
                 // The leader stored it since memory was asked.
-                Some(entry) if entry.fresh(inner.clock.latest(), wanted.ttl) => Step::Done(inner.joined(wanted, &entry)),
+                Some(entry) if entry.fresh(inner.clock.latest(), wanted.ttl) => {
+                    Step::Done(inner.joined(wanted, &entry))
+                }
                 Some(entry) => Step::Done(inner.stale(wanted, &entry)),
                 None => Step::Wait(follower),
             },

@@ -30,6 +30,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use self::arguments::{
     block_options, declared_names, defined, foreign_call, in_block, literal_ttl, positional_ttl, split_tags,
 };
+pub(crate) use self::asker::InEnvironment;
 use self::asker::{InTemplate, Named};
 use self::captured::{Printed, is_captured};
 use self::lazy_key::LazyKey;

@@ -70,7 +70,7 @@ impl FragmentCache {
                 // It may be attached to a frame further out.
                 let collects = self.inner.observers.collectors.any();
                 let collector = collects.then(|| collector(self.inner.id)).flatten();
-                collector.into_iter().for_each(|collector| shared.attachments.add(collector));
+                collector.into_iter().for_each(|collector| shared.attachments.set(collector));
                 Scope { cache: self.clone(), shared }
             }
             None => self.scope(),
@@ -80,17 +80,17 @@ impl FragmentCache {
     /// A scope that begins here, with something attached for code inside to find.
     pub(crate) fn scope_with<T: Any + Send + Sync>(&self, attachment: Option<Arc<T>>) -> Scope {
         let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.begin()));
-        attachment.into_iter().for_each(|attachment| shared.attachments.add(attachment));
+        attachment.into_iter().for_each(|attachment| shared.attachments.set(attachment));
         let collects = self.inner.observers.collectors.any();
         let collector = collects.then(|| collector(self.inner.id)).flatten();
-        collector.into_iter().for_each(|collector| shared.attachments.add(collector));
+        collector.into_iter().for_each(|collector| shared.attachments.set(collector));
         Scope { cache: self.clone(), shared }
     }
 
     /// A scope that began with what is around it, in which look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
         let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.scope_begin()));
-        shared.attachments.add(collector);
+        shared.attachments.set(collector);
         Scope { cache: self.clone(), shared }
     }
 }

@@ -31,6 +31,13 @@ pub(crate) struct Rewritten {
     pub(crate) blocks: Vec<Block>,
 }
 
+impl Rewritten {
+    /// The digest, the line and the author's name of each cache block.
+    pub(crate) fn block_sites(&self) -> impl DoubleEndedIterator<Item = (u128, usize, Option<&str>)> {
+        self.blocks.iter().map(|block| (block.site, block.line, block.name.as_deref()))
+    }
+}
+
 /// A cache block, as reports call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {

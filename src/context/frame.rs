@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::attachments::Attachments;
 use crate::record::Record;
 
 /// A frame's name, never used twice.
@@ -36,20 +37,6 @@ pub(crate) trait Entered: fmt::Debug + Send + Sync {
 
 /// The same, which does not keep it open.
 pub(crate) type WeakEntered = Weak<dyn Entered>;
-
-/// What other rooms hang on a scope; found by its type.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Attachments(Vec<Arc<dyn Any + Send + Sync>>);
-
-impl Attachments {
-    pub(crate) fn add<T: Any + Send + Sync>(&mut self, attachment: Arc<T>) {
-        self.0.push(attachment);
-    }
-
-    fn find<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.iter().find_map(|attachment| Arc::clone(attachment).downcast().ok())
-    }
-}
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

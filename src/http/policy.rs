@@ -11,9 +11,9 @@ use http::{HeaderName, StatusCode};
 
 use super::hole::Fill;
 use super::tags::TagHeader;
-use crate::asker::{Called, Handler};
 use crate::cache::FragmentCache;
 use crate::clock::nanos;
+use crate::handler::{Called, Handler};
 use crate::observe::FragmentKind;
 use crate::page::Grace;
 

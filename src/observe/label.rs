@@ -16,7 +16,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::reason::MissReason;
 use crate::clock::Nanos;
-use crate::compile::Block;
 use crate::identity::Passthrough;
 use crate::stats::{SHARDS, shard};
 
@@ -364,8 +363,16 @@ impl Labels {
 
     /// Notes where the cache blocks of a template stand. Of those with one text the first one lends its place. Templates
     /// of one name in two environments, or from two loaders, are two.
-    pub(crate) fn note_blocks(&self, provider: u64, template: &str, blocks: &[Block]) {
-        if blocks.is_empty() {
+    ///
+    /// `blocks` gives the digest, the line and the author's name of each.
+    pub(crate) fn note_blocks<'b>(
+        &self,
+        provider: u64,
+        template: &str,
+        blocks: impl DoubleEndedIterator<Item = (u128, usize, Option<&'b str>)>,
+    ) {
+        let mut blocks = blocks.rev().peekable();
+        if blocks.peek().is_none() {
             return;
         }
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
@@ -374,11 +381,11 @@ impl Labels {
         }
         let template: Arc<str> = template.into();
         let again = !sites.templates.insert((provider, Arc::clone(&template)));
-        for Block { site, line, name } in blocks.iter().rev() {
-            let known = sites.places.get(site).is_some_and(|place| !place.changed);
+        for (site, line, name) in blocks {
+            let known = sites.places.get(&site).is_some_and(|place| !place.changed);
             let changed = !known && again;
-            let name = name.as_deref().map(|name| shortened(name).into());
-            sites.places.insert(*site, Place { template: Arc::clone(&template), line: *line, name, changed });
+            let name = name.map(|name| shortened(name).into());
+            sites.places.insert(site, Place { template: Arc::clone(&template), line, name, changed });
         }
     }
 

@@ -1,12 +1,13 @@
-//! A template as the one who asks.
+//! A template as the caller of a look-up, and a handler that has one rendered.
 
 use std::sync::Arc;
 
-use minijinja::State;
+use minijinja::{Environment, State};
 
 use super::Binding;
 use super::rendering::{RenderStart, Rendering};
-use crate::asker::{Asker, template_in};
+use super::{look_ups, renders};
+use crate::asker::Asker;
 use crate::cache::Inner;
 use crate::context;
 use crate::identity::{TagClass, tag_hash};
@@ -58,4 +59,40 @@ impl Asker for InTemplate<'_, '_, '_, '_> {
         Rendering::of(self.state, &self.binding.cache.inner);
         Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }
+}
+
+/// A handler that has a template rendered.
+pub(crate) struct InEnvironment<'a> {
+    pub(crate) cache: &'a Inner,
+    pub(crate) env: &'a Environment<'a>,
+    /// What it has rendered, or calls that.
+    pub(crate) name: &'a str,
+}
+
+impl Asker for InEnvironment<'_> {
+    fn begin(&mut self) -> Begin {
+        renders::work_begin(self.cache.id).unwrap_or_else(|| self.cache.begin())
+    }
+
+    fn template(&mut self, name: &str) -> Option<Dependency> {
+        template_in(self.env, self.cache, name)
+    }
+
+    fn label(&mut self) -> Arc<Label> {
+        self.cache.observers.labels.get(FragmentKind::Partial, self.name)
+    }
+
+    fn page(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+/// The template that a name stands for in an environment, in its current state.
+pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
+    look_ups::observe(cache.id, cache.begin(), name, || {
+        // A missing one is observed as well, by the loader that was asked for it.
+        if let Ok(template) = env.get_template(name) {
+            cache.note_added(&template);
+        }
+    })
 }

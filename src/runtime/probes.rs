@@ -56,13 +56,10 @@ impl Binding {
         if outermost.is_true() && running.discarding > 0 {
             return Ok(false);
         }
-        let all = &self.cache.inner.potential;
         let (Some(id), Some(place), Some(text)) = (number(id), place.as_str(), text.as_str()) else {
             return Err(foreign_call(names::MEASURED));
         };
-        if !all.on {
-            return Ok(false);
-        }
+        let Some(all) = self.cache.inner.measurements() else { return Ok(false) };
         let site = self.shows_as_is(state).then(|| all.site(id, Kind::Include, place, text)).flatten();
         let Some((site, plan)) = site.and_then(|site| Some((site, self.plan_of_include(state, &target)?))) else {
             Running::of(state).overlook();
@@ -80,7 +77,7 @@ impl Binding {
         let Some(id) = number(id) else { return Err(foreign_call(names::RENDERED)) };
         let running = Running::of(state);
         if let Some(depth) = running.innermost(id) {
-            running.end(depth, body, &self.cache.inner.potential);
+            self.cache.inner.measurements().iter().for_each(|all| running.end(depth, body, all));
         }
         Ok(body.clone())
     }
@@ -95,10 +92,7 @@ impl Binding {
         let (Some(id), Some(version)) = (number(id), number(version)) else {
             return Err(foreign_call(names::DECLARED));
         };
-        let all = &self.cache.inner.potential;
-        if !all.on {
-            return Ok(inner.clone());
-        }
+        let Some(all) = self.cache.inner.measurements() else { return Ok(inner.clone()) };
         let Some(site) = all.site(id, Kind::Macro, place, name) else {
             Running::of(state).overlook();
             return Ok(inner.clone());
@@ -114,7 +108,6 @@ impl Binding {
         };
         let outside = plan.roots.iter().map(|root| outside(root)).collect();
         let parameters = parameters.split(' ').map(Into::into).collect();
-        let all = Arc::clone(all);
         Ok(Value::from_object(Declared { inner: inner.clone(), all, site, plan, outside, parameters }))
     }
 
@@ -132,7 +125,7 @@ impl Binding {
     fn plan_of(&self, state: &State<'_, '_>, name: &str) -> Option<Arc<Plan>> {
         // A path-join callback may make of a name what it likes, by who includes it.
         let of = hash(&[&self.environment.to_le_bytes(), state.name().as_bytes(), name.as_bytes()]);
-        self.cache.inner.potential.plan(of, || {
+        self.cache.inner.measurements()?.plan(of, || {
             // Looked up by the include itself next, so no fragment learns of a template that it does not use.
             let template = state.get_template(name).ok()?;
             let paths = reads(template.source(), state.env().syntax())?;
@@ -152,7 +145,7 @@ impl Binding {
             };
             state.format(captured).is_ok_and(|shown| shown == CANARY)
         };
-        self.cache.inner.potential.shows_as_is(self.environment, &escape, ask)
+        self.cache.inner.measurements().is_some_and(|all| all.shows_as_is(self.environment, &escape, ask))
     }
 }
 
