@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Object;
 
 use crate::attachments::Attachments;
 use crate::cache::FragmentCache;

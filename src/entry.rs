@@ -9,7 +9,7 @@ use minijinja::Value;
 
 use crate::clock::Nanos;
 use crate::observe::{EntryReport, Label, marked, readable};
-use crate::page::Page;
+use crate::payload::Payload;
 use crate::record::{FOREVER, Record};
 use crate::weight::shared;
 
@@ -21,7 +21,7 @@ pub(crate) enum Body {
     /// A value in MessagePack.
     Data(Arc<[u8]>),
     /// A whole response.
-    Page(Arc<Page>),
+    Page(Arc<dyn Payload>),
 }
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Body {
             Body::Text(text) if text.is_safe() || self.len() > INLINE => shared(self.len()),
             Body::Text(_) => 0,
             Body::Data(bytes) => shared(bytes.len()),
-            Body::Page(page) => shared(size_of::<Page>()) + page.weight(),
+            Body::Page(page) => page.weight(),
         }
     }
 }

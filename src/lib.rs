@@ -67,10 +67,8 @@ mod observe;
 mod options;
 #[cfg(feature = "http")]
 mod page;
-#[cfg(not(feature = "http"))]
-#[path = "page/disabled.rs"]
-mod page;
 mod partial;
+mod payload;
 mod potential;
 mod question;
 mod record;

@@ -1,19 +1,23 @@
 //! A stored response.
 //!
 //! Owns the representation; `page/wire.rs` is the bytes it is in a shared store. What a response means to HTTP (what
-//! may be stored, how old it is) is in `http/`; without that feature `page/disabled.rs` stands in: a page that cannot
-//! be made.
+//! may be stored, how old it is) is in `http/`.
 
 #[cfg(feature = "shared")]
 mod wire;
+
+use std::any::Any;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+use crate::entry::Body;
 use crate::hole::Call;
-use crate::weight::allocated;
+use crate::payload::Payload;
+use crate::weight::{allocated, shared};
 
 /// What is stored under the identity of a page.
 #[derive(Debug)]
@@ -92,34 +96,28 @@ pub(crate) enum Piece {
 }
 
 impl Page {
-    /// Whether it only says where the response is.
-    pub(crate) fn is_direction(&self) -> bool {
-        self.stored().is_none()
-    }
-
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match self {
             Page::Varies(_) => None,
             Page::Response(stored) => Some(stored),
         }
     }
+}
 
-    /// How long after its expiry it may be of use.
-    #[cfg(feature = "shared")]
-    pub(crate) fn longest_grace(&self) -> Nanos {
+impl Payload for Page {
+    fn longest_grace(&self) -> Nanos {
         self.stored().map_or(0, |stored| stored.stale.longest())
     }
 
-    /// Bytes of the response: its body, and the names and values of its header fields.
-    pub(crate) fn len(&self) -> usize {
+    /// The body, and the names and values of the header fields.
+    fn len(&self) -> usize {
         let Some(stored) = self.stored() else { return 0 };
         let fields: usize = stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         fields + stored.body.iter().map(Piece::len).sum::<usize>()
     }
 
-    /// Bytes it takes beside the struct itself.
-    pub(crate) fn weight(&self) -> usize {
-        match self {
+    fn weight(&self) -> usize {
+        let beside = match self {
             Page::Varies(names) => {
                 let own: usize = names.iter().map(|name| allocated(name.as_str().len())).sum();
                 own + allocated(names.capacity() * size_of::<HeaderName>())
@@ -130,7 +128,36 @@ impl Page {
                 let pieces = allocated(stored.body.capacity() * size_of::<Piece>());
                 allocated(stored.headers.capacity() * FIELD) + values + body + pieces
             }
-        }
+        };
+        shared(size_of::<Page>()) + beside
+    }
+
+    fn is_direction(&self) -> bool {
+        self.stored().is_none()
+    }
+
+    #[cfg(feature = "shared")]
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.to_bytes()
+    }
+
+    #[cfg(not(feature = "shared"))]
+    fn encode(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl Body {
+    /// The page, if it is one.
+    pub(crate) fn page(&self) -> Option<&Page> {
+        let Body::Page(page) = self else { return None };
+        (&**page as &dyn Any).downcast_ref()
+    }
+
+    /// The same, to keep.
+    pub(crate) fn into_page(self) -> Option<Arc<Page>> {
+        let Body::Page(page) = self else { return None };
+        (page as Arc<dyn Any + Send + Sync>).downcast().ok()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::identity::{Identity, Kind, is_named, is_of};
 use crate::key::{self, KeyError};
 use crate::namespace::Namespace;
+use crate::payload::DecodePayload;
 
 thread_local! {
     /// The buffer of the last question, so that a hit allocates nothing.
@@ -39,6 +40,8 @@ pub(crate) struct Question {
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
+    /// Reads the content of a page from a shared store.
+    decode: Option<DecodePayload>,
     /// The tags that the caller of a page declares, and their namespace.
     tags: Option<Box<(Vec<Arc<str>>, u64)>>,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) waits: bool,
     /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
     pub(crate) steady: bool,
+    /// Reads the content of a page from a shared store.
+    pub(crate) decode: Option<DecodePayload>,
     /// The tags that count for the caller beside those of the entry.
     pub(crate) declared: DeclaredTags<'a>,
     /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
@@ -85,6 +90,7 @@ impl Question {
             lease: None,
             waits: true,
             steady: true,
+            decode: None,
             tags: None,
         }
     }
@@ -151,6 +157,12 @@ impl Question {
         }
     }
 
+    /// Has pages read from a shared store by `decode`.
+    #[cfg(all(feature = "http", feature = "shared"))]
+    pub(crate) fn decode_by(&mut self, decode: DecodePayload) {
+        self.decode = Some(decode);
+    }
+
     /// Has the answer looked up where all threads see it: it may be replaced while it is valid.
     #[cfg(feature = "http")]
     pub(crate) fn may_be_replaced(&mut self) {
@@ -196,6 +208,7 @@ impl Question {
             waits: self.waits,
             steady: self.steady,
             declared: self.tags.as_ref().map_or(DeclaredTags::NONE, |tags| DeclaredTags::given(&tags.0, tags.1)),
+            decode: self.decode,
             takes: None,
         }
     }

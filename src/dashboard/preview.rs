@@ -20,7 +20,7 @@ pub(super) fn of(body: &Body) -> Preview {
         Body::Text(text) if text.is_safe() => ("markup", text.as_str().unwrap_or_default().to_owned()),
         Body::Text(text) => ("text", text.as_str().unwrap_or_default().to_owned()),
         Body::Data(bytes) => ("value", data(bytes)),
-        Body::Page(page) => ("response", response(page)),
+        Body::Page(_) => ("response", body.page().map(response).unwrap_or_default()),
     };
     let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let cut = end < text.len();

@@ -18,6 +18,8 @@ use super::policy::{Cookies, Policy, Query};
 use super::vary;
 use crate::identity::Kind;
 use crate::options::Options;
+#[cfg(feature = "shared")]
+use crate::page::Page;
 use crate::question::Question;
 use crate::record::FOREVER;
 use crate::scope::Scope;
@@ -137,6 +139,8 @@ impl Asked {
 /// Host and path are the key, by which a page is invalidated; the rest qualifies it.
 fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Question> {
     let mut question = Question::new(Kind::Page, &policy.cache.namespace);
+    #[cfg(feature = "shared")]
+    question.decode_by(Page::decode_payload);
     let uri = original_uri(request);
     question.handler_key(&(host(uri, noticed.host)?, path(policy, request)), &Options::default()).ok()?;
     question.query(keyed_query(&policy.query, uri.query()).as_deref());

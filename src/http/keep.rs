@@ -13,6 +13,7 @@ use super::vary::{Vary, sorted};
 use crate::clock::Nanos;
 use crate::entry::Body as Content;
 use crate::page::Page;
+use crate::payload::Payload;
 use crate::question::Question;
 use crate::record::Record;
 use crate::work::Work;
@@ -112,7 +113,7 @@ impl Keeping<'_> {
             work.set_grace(stored.stale.while_revalidating, stored.stale.longest());
         }
         work.note(|gathered| gathered.enclose(&self.record));
-        work.finish(Content::Page(Arc::clone(&self.page)))
+        work.finish(Content::Page(Arc::clone(&self.page) as Arc<dyn Payload>))
     }
 
     /// Says at the address what it varies by. That is known for a while longer than the page, which may be the first of

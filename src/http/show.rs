@@ -65,12 +65,9 @@ pub(super) enum Looked {
 
 /// The names of the headers that an address varies by, if that is what was found.
 pub(super) fn direction(found: &Content) -> Option<&[HeaderName]> {
-    match found {
-        Content::Page(page) => match &**page {
-            Page::Varies(names) => Some(names),
-            Page::Response(_) => None,
-        },
-        _ => None,
+    match found.page()? {
+        Page::Varies(names) => Some(names),
+        Page::Response(_) => None,
     }
 }
 
@@ -113,10 +110,7 @@ pub(super) fn answers(policy: &Policy, asked: &Asked, entry: &Entry) -> bool {
 
 /// The page that may be shown although it expired, for one of its graces.
 pub(super) fn expired(policy: &Policy, missing: &Missing, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
-    let of = |entry: &Entry| match &entry.body {
-        Content::Page(page) => page.stored().map_or(0, |stored| grace(&stored.stale)),
-        _ => 0,
-    };
+    let of = |entry: &Entry| entry.body.page().and_then(Page::stored).map_or(0, |stored| grace(&stored.stale));
     let entry = policy.cache.inner.graced(&missing.question.wanted(), of)?;
     let fits = of(&entry) > 0 && Shown::of(policy, &missing.asked, entry.found()).is_ok();
     fits.then_some(entry)
@@ -160,7 +154,7 @@ pub(super) async fn fill<R: Body<Data = Bytes>>(
 impl Shown {
     /// What was found, if it answers this request.
     pub(super) fn of(policy: &Policy, asked: &Asked, found: Found) -> Result<Shown, Unfit> {
-        let Content::Page(page) = found.body else { return Err(Unfit::Age) };
+        let Some(page) = found.body.into_page() else { return Err(Unfit::Age) };
         let Some(stored) = page.stored() else { return Err(Unfit::Age) };
         if asked.facts.authorization && !stored.authorized {
             return Err(Unfit::Credentials);

@@ -1,5 +1,7 @@
 //! The bytes that a stored response is in a shared store.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Grace, Page, Piece, Stored};
 use crate::clock::Nanos;
 use crate::hole::Call;
+use crate::payload::Payload;
 
 /// How a page is written. Times are nanoseconds.
 #[derive(Serialize, Deserialize)]
@@ -35,7 +38,7 @@ enum WirePiece<'a> {
 
 impl Page {
     /// The page as bytes; `None` if it is larger than the encoding allows.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         let wire = match self {
             Page::Varies(names) => Wire::Varies(names.iter().map(HeaderName::as_str).collect()),
             Page::Response(stored) => Wire::Response(WireResponse {
@@ -61,8 +64,13 @@ impl Page {
         rmp_serde::to_vec(&wire).ok()
     }
 
+    /// The page of such bytes, as the store takes it.
+    pub(crate) fn decode_payload(bytes: &[u8]) -> Option<Arc<dyn Payload>> {
+        Page::decode(bytes).map(|page| Arc::new(page) as Arc<dyn Payload>)
+    }
+
     /// The page of such bytes; `None` if they are none.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Page> {
+    fn decode(bytes: &[u8]) -> Option<Page> {
         Some(match rmp_serde::from_slice(bytes).ok()? {
             Wire::Varies(names) => {
                 let names: Result<Vec<HeaderName>, _> = names.iter().map(|name| name.parse()).collect();
@@ -110,7 +118,9 @@ mod tests {
     #[test]
     fn a_response_comes_back_from_its_bytes() {
         let page = Page::Response(stored());
-        let Some(Page::Response(back)) = Page::decode(&page.encode().unwrap()) else { panic!("another kind of page") };
+        let Some(Page::Response(back)) = Page::decode(&page.to_bytes().unwrap()) else {
+            panic!("another kind of page")
+        };
         let before = stored();
         assert_eq!((back.status, &back.headers, &back.body), (before.status, &before.headers, &before.body));
         assert_eq!((back.age, back.stale, back.authorized), (before.age, before.stale, before.authorized));
@@ -119,13 +129,13 @@ mod tests {
     #[test]
     fn directions_come_back_from_their_bytes() {
         let page = Page::Varies(vec![HeaderName::from_static("accept"), HeaderName::from_static("x-tenant")]);
-        let Some(Page::Varies(names)) = Page::decode(&page.encode().unwrap()) else { panic!("another kind of page") };
+        let Some(Page::Varies(names)) = Page::decode(&page.to_bytes().unwrap()) else { panic!("another kind of page") };
         assert_eq!(names, ["accept", "x-tenant"]);
     }
 
     #[test]
     fn damaged_bytes_are_no_page() {
-        let bytes = Page::Response(stored()).encode().unwrap();
+        let bytes = Page::Response(stored()).to_bytes().unwrap();
         for cut in 0..bytes.len() {
             assert!(Page::decode(&bytes[..cut]).is_none());
         }

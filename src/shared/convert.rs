@@ -11,7 +11,7 @@ use crate::asker::Asker;
 use crate::entry::{Body, Entry, Terms};
 use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
-use crate::page::Page;
+use crate::question::Wanted;
 use crate::record::{Begin, FOREVER, Record, Tag};
 use crate::store::Known;
 use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
@@ -71,12 +71,12 @@ impl Core {
         &self,
         cache: u64,
         envelope: &Envelope<'_>,
-        identity: &[u8],
+        wanted: &Wanted<'_>,
         local: Stamp,
         now: u64,
         asker: &mut dyn Asker,
     ) -> Result<Entry, Unfit> {
-        let head = &envelope.head;
+        let (head, identity) = (&envelope.head, wanted.identity.bytes);
         if **head.identity != *identity || (envelope.kind == Kind::Data) == is_of_text(identity) {
             return Err(Unfit::Foreign);
         }
@@ -101,7 +101,7 @@ impl Core {
         if head.lifetime != FOREVER {
             record.expires = at.saturating_add(head.lifetime);
         }
-        let body = body(envelope, identity).ok_or(Unfit::Invalid)?;
+        let body = body(envelope, wanted).ok_or(Unfit::Invalid)?;
         let kept = match &body {
             Body::Page(page) => head.stale.max(page.longest_grace()),
             _ => head.stale,
@@ -156,12 +156,12 @@ fn is_of_text(identity: &[u8]) -> bool {
     !is_of(identity::Kind::Value, identity) && !is_of(identity::Kind::Page, identity)
 }
 
-fn body(envelope: &Envelope<'_>, identity: &[u8]) -> Option<Body> {
+fn body(envelope: &Envelope<'_>, wanted: &Wanted<'_>) -> Option<Body> {
     let text = std::str::from_utf8(&envelope.body);
     Some(match envelope.kind {
         Kind::Text => Body::Text(Value::from(text.ok()?)),
         Kind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
-        Kind::Data if is_of(identity::Kind::Page, identity) => Body::Page(Arc::new(Page::decode(&envelope.body)?)),
+        Kind::Data if wanted.is_page() => Body::Page(wanted.decode?(&envelope.body)?),
         Kind::Data => Body::Data((&*envelope.body).into()),
     })
 }

@@ -302,8 +302,7 @@ impl Trip<'_, '_> {
             }
         };
         let now = self.inner.clock.latest();
-        let identity = self.wanted.identity.bytes;
-        match self.core.open(self.inner.id, &envelope, identity, self.local, now, asker) {
+        match self.core.open(self.inner.id, &envelope, self.wanted, self.local, now, asker) {
             Ok(entry) if self.inner.usable(&entry, self.wanted, now) && entry.record.templates_current() => {
                 Judged::Usable(Arc::new(entry))
             }
