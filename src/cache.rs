@@ -24,6 +24,8 @@ use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::flight::Flights;
 use crate::floors::{EVERYTHING, Floors, TagHash};
+#[cfg(feature = "shared")]
+use crate::host::Host;
 use crate::identity::{TagClass, tag_hash, template_tag};
 use crate::invalidated::Invalidated;
 use crate::invalidation::{Invalidation, Telling};
@@ -36,7 +38,7 @@ use crate::record::{Begin, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
 use crate::shared::SharedStatus;
-use crate::shared::{Local, Shared, Ticket};
+use crate::shared::{NodeSettings, Shared, Ticket};
 use crate::stats::{Counter, Counters};
 use crate::store::memory::Memory;
 use crate::templates::{Dependency, Templates};
@@ -118,7 +120,15 @@ impl FragmentCache {
         let reporter =
             Arc::new(Reporter::new(&counters, &observers, settings.on_error.clone(), settings.clock.clone()));
         let shared = settings.shared.as_ref();
-        let shared = shared.map(|tier| Shared::new(tier, settings.floor_slots, &counters, &reporter));
+        let shared = shared.map(|tier| {
+            let node = NodeSettings {
+                cache: id,
+                clock: settings.clock.clone(),
+                wait_timeout: settings.wait_timeout,
+                floor_slots: settings.floor_slots,
+            };
+            Shared::new(tier, node, &counters, &reporter)
+        });
         let inner = Arc::new(Inner {
             id,
             clock: settings.clock.clone(),
@@ -151,8 +161,10 @@ impl FragmentCache {
         let _ = inner.janitor.set(janitor);
         #[cfg(feature = "metrics")]
         let _ = inner.publisher.set(Janitor::start("cache-metrics", Arc::downgrade(&inner), Inner::publish_quietly)?);
+        #[cfg(feature = "shared")]
         if let Some(shared) = &inner.shared {
-            shared.start(&Arc::downgrade(&inner), &inner.clock)?;
+            let host: Weak<dyn Host> = Arc::<Inner>::downgrade(&inner);
+            shared.start(&host, &inner.clock)?;
         }
         Ok(FragmentCache { inner, namespace: Arc::default() })
     }
@@ -287,7 +299,7 @@ impl Inner {
         self.recheck_loaded();
     }
 
-    fn drop_everything(&self) {
+    pub(crate) fn drop_everything(&self) {
         self.floors.raise_everything();
         self.memory.clear();
         self.observers.past.note_clear();
@@ -319,20 +331,9 @@ impl Inner {
         Telling { confirmation, patience: self.settings.patience(), deadline, sleep }
     }
 
-    /// How many of these another node invalidated. What this one told the store comes back as an echo.
-    fn of_others(&self, tags: &[TagHash]) -> usize {
-        self.shared.as_ref().map_or(0, |shared| tags.iter().filter(|tag| !shared.is_telling(**tag)).count())
-    }
-
     /// Counts a failure of the cache and tells the application.
     pub(crate) fn report(&self, error: &Error) {
         self.reporter.report(error);
-    }
-
-    /// Waits that long, as a future.
-    #[cfg(feature = "shared")]
-    pub(crate) async fn sleep(&self, span: Duration) {
-        self.sleep_until(Instant::now() + span).await;
     }
 
     #[cfg(any(feature = "http", feature = "shared"))]
@@ -344,30 +345,5 @@ impl Inner {
 
     pub(crate) fn janitor(&self) -> Option<&Janitor> {
         self.janitor.get()
-    }
-}
-
-/// What another node's invalidation does here.
-impl Local for Inner {
-    fn raise(&self, tags: &[TagHash]) {
-        self.floors.raise_all(tags);
-        for template in self.templates.tagged(tags) {
-            template.invalidate(&self.floors);
-        }
-        let others = self.of_others(tags);
-        if others > 0 {
-            self.observers.tell_invalidation(|| Target::Hashes(others), By::Node);
-        }
-    }
-
-    /// What was missed may have been about templates too.
-    fn raise_everything(&self) {
-        self.drop_everything();
-        for template in self.templates.all() {
-            template.invalidate(&self.floors);
-        }
-        if self.of_others(&[EVERYTHING]) > 0 {
-            self.observers.tell_invalidation(|| Target::Everything, By::Node);
-        }
     }
 }

@@ -30,6 +30,8 @@ use crate::identity::Kind;
 use crate::identity::is_of;
 use crate::key::KeyError;
 use crate::lookup::Lookup;
+#[cfg(feature = "shared")]
+use crate::observe::Subject;
 use crate::observe::{Bypass, FragmentKind};
 use crate::options::Options;
 use crate::question::Question;
@@ -165,7 +167,14 @@ impl FragmentCache {
             kind: if is_of(Kind::Value, wanted.identity.bytes) { FragmentKind::Value } else { FragmentKind::Text },
             called: Called::Name("(prefetched)"),
         };
-        shared.prefetch(&self.inner, &wanted, handler).await
+        let found = shared.prefetch(&self.inner, &wanted, handler).await;
+        for (at, entry) in &found {
+            // No hit yet: it is one of memory's when a caller looks it up.
+            let wanted = &wanted[*at];
+            let subject = Subject::new(handler(wanted).label(), wanted.named, wanted.base());
+            self.inner.keep_shared(&subject, wanted.identity.hash, entry);
+        }
+        found.len()
     }
 
     /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.

@@ -45,6 +45,8 @@ mod front;
 mod guide;
 mod handler;
 mod hole;
+#[cfg(feature = "shared")]
+mod host;
 #[cfg(feature = "http")]
 pub mod http;
 mod identity;
@@ -63,6 +65,8 @@ mod miss_reason;
 mod must_use;
 mod names;
 mod namespace;
+#[cfg(feature = "shared")]
+mod node;
 mod observe;
 mod options;
 #[cfg(feature = "http")]

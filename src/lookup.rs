@@ -97,7 +97,7 @@ impl FragmentCache {
                 Step::Wait(follower) => {
                     let deadline = *deadline.get_or_insert_with(|| self.inner.deadline());
                     let landing = match &self.inner.shared {
-                        Some(shared) => shared.wait(&self.inner, follower, deadline, asker.page()),
+                        Some(shared) => shared.on_budget(asker.page(), |left| follower.wait(deadline, left)),
                         None => follower.wait(deadline, &mut { FAR }),
                     };
                     if let Some(lookup) = self.landed(landing, wanted, &origin) {

@@ -24,15 +24,15 @@ use xxhash_rust::xxh3::xxh3_128;
 use self::backplane::Bell;
 pub(crate) use self::read::Fetched;
 use self::replica::Replica;
-pub(crate) use self::replica::{Local, Ticket};
+pub(crate) use self::replica::Ticket;
 pub(crate) use self::tier::LONGEST_LEASE;
 pub use self::tier::SharedTier;
 use self::write::{Job, Writer};
-use crate::cache::Inner;
 use crate::clock::{Clock, FAR, Nanos, nanos};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
 use crate::floors::{Stamp, TagHash};
+use crate::host::Host;
 use crate::question::Wanted;
 use crate::report::Reporter;
 use crate::stats::{Counter, Counters};
@@ -54,6 +54,15 @@ pub struct SharedStatus {
     pub untold: usize,
 }
 
+/// What the tier takes from the node that uses it.
+pub(crate) struct NodeSettings {
+    /// The cache's id.
+    pub(crate) cache: u64,
+    pub(crate) clock: Clock,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) floor_slots: usize,
+}
+
 /// The tier at work; stops when dropped.
 pub(crate) struct Shared {
     core: Arc<Core>,
@@ -61,6 +70,11 @@ pub(crate) struct Shared {
 
 /// What its threads share.
 struct Core {
+    /// The cache's id.
+    cache: u64,
+    clock: Clock,
+    /// How long a caller waits for another node's lease at the most.
+    wait_timeout: Duration,
     remote: Arc<dyn Remote>,
     budget: Duration,
     bound: Duration,
@@ -109,19 +123,28 @@ impl Drop for Holding {
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Shared {
-    pub(crate) fn new(tier: &SharedTier, slots: usize, events: &Arc<Counters>, reporter: &Arc<Reporter>) -> Shared {
+    pub(crate) fn new(
+        tier: &SharedTier,
+        node: NodeSettings,
+        events: &Arc<Counters>,
+        reporter: &Arc<Reporter>,
+    ) -> Shared {
         let seal = Seal {
             compress_from: tier.compress_above.saturating_add(1),
             largest: tier.max_value_bytes,
             key: tier.secret.as_deref().and_then(Key::new),
         };
+        let NodeSettings { cache, clock, wait_timeout, floor_slots } = node;
         let core = Core {
+            cache,
+            clock,
+            wait_timeout,
             remote: Arc::clone(&tier.remote),
             budget: tier.budget,
             bound: tier.bound,
             lease: tier.lease,
             seal,
-            replica: Replica::new(slots),
+            replica: Replica::new(floor_slots),
             breaker: Breaker::new(),
             writer: Writer::default(),
             bell: Bell::default(),
@@ -134,8 +157,8 @@ impl Shared {
     }
 
     /// Starts the threads that ask, listen and write.
-    pub(crate) fn start(&self, cache: &Weak<Inner>, clock: &Clock) -> Result<(), Error> {
-        backplane::start(&self.core, cache, clock)
+    pub(crate) fn start(&self, host: &Weak<dyn Host>, clock: &Clock) -> Result<(), Error> {
+        backplane::start(&self.core, host, clock)
     }
 
     /// The shared stamp of work that begins here.

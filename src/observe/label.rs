@@ -472,13 +472,12 @@ mod tests {
     #[test]
     fn a_block_is_called_what_its_author_calls_it_or_by_its_place() {
         let labels = Labels::new();
-        let block = |site, line, name: Option<&str>| Block { site, line, name: name.map(Into::into) };
-        labels.note_blocks(1, "page.html", &[block(1, 7, None), block(2, 9, Some("hero")), block(1, 12, None)]);
+        labels.note_blocks(1, "page.html", [(1, 7, None), (2, 9, Some("hero")), (1, 12, None)].into_iter());
         assert_eq!(&*labels.of_site(1).name, "page.html:7");
         assert_eq!(&*labels.of_site(2).name, "hero");
         assert_eq!(labels.of_site(1).family, labels.of_site(2).family);
         assert_eq!(&*labels.of_site(3).name, "(unknown block)");
-        labels.note_blocks(1, "page.html", &[block(1, 8, None), block(3, 10, Some("hero"))]);
+        labels.note_blocks(1, "page.html", [(1, 8, None), (3, 10, Some("hero"))].into_iter());
         // It moved a line and is the same; the other one has another text.
         assert_eq!(&*labels.of_site(1).name, "page.html:8");
         assert_eq!((labels.changed(1), labels.changed(3).as_deref()), (None, Some("page.html")));
@@ -488,9 +487,8 @@ mod tests {
     fn templates_that_are_read_once_each_do_not_grow_what_is_known_without_bound() {
         let labels = Labels::new();
         for n in 0..3 * SITES {
-            let block = Block { site: n as u128 % 7, line: 1, name: None };
-            labels.note_blocks(1, &format!("made up {n}"), &[block]);
-            labels.note_blocks(1, &format!("plain {n}"), &[]);
+            labels.note_blocks(1, &format!("made up {n}"), [(n as u128 % 7, 1, None)].into_iter());
+            labels.note_blocks(1, &format!("plain {n}"), std::iter::empty());
         }
         let sites = labels.sites.read().unwrap();
         assert!(sites.places.len() + sites.templates.len() <= SITES + 2);

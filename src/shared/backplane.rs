@@ -10,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Core;
-use super::replica::{self, Local};
-use crate::cache::Inner;
+use super::replica;
 use crate::clock::{Clock, nanos};
 use crate::error::{Error, ErrorKind};
+use crate::host::{FloorSink, Host};
 use crate::stats::Counter;
 
 /// Between two questions at the least: what comes in meanwhile is one answer.
@@ -56,25 +56,25 @@ impl Bell {
 }
 
 /// Starts the threads; they end with the cache.
-pub(super) fn start(core: &Arc<Core>, cache: &Weak<Inner>, clock: &Clock) -> Result<(), Error> {
+pub(super) fn start(core: &Arc<Core>, host: &Weak<dyn Host>, clock: &Clock) -> Result<(), Error> {
     let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(format!("minijinja-cache {name}")).spawn(work).map(drop).map_err(|error| {
             Error::new(ErrorKind::Config, format!("cannot start the cache's thread that {name}")).with_source(error)
         })
     };
     let (asking, listening, writing) = (Arc::clone(core), Arc::clone(core), Arc::clone(core));
-    let (cache, asking_clock, writing_clock) = (Weak::clone(cache), clock.clone(), clock.clone());
-    spawn("asks", Box::new(move || ask(&asking, &cache, &asking_clock)))?;
+    let (host, asking_clock, writing_clock) = (Weak::clone(host), clock.clone(), clock.clone());
+    spawn("asks", Box::new(move || ask(&asking, &host, &asking_clock)))?;
     spawn("listens", Box::new(move || listen(&listening)))?;
     spawn("writes", Box::new(move || writing.write_jobs(&writing_clock)))
 }
 
-fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
+fn ask(core: &Core, host: &Weak<dyn Host>, clock: &Clock) {
     let mut pause = FIRST_PAUSE;
     while !core.bell.stopped() {
-        let Some(inner) = cache.upgrade() else { break };
-        let answered = core.ask_once(&*inner, clock, pause * 2);
-        drop(inner);
+        let Some(node) = host.upgrade() else { break };
+        let answered = core.ask_once(&*node, clock, pause * 2);
+        drop(node);
         if answered {
             pause = FIRST_PAUSE;
             let since = Instant::now();
@@ -117,7 +117,7 @@ fn listen(core: &Core) {
 impl Core {
     /// One question, and what its answer changes, page by page; whether there was all of it. A page may take half a bound,
     /// or `patience` where that is longer: it comes too late to be believed then, and still takes the node further.
-    fn ask_once(&self, local: &impl Local, clock: &Clock, patience: Duration) -> bool {
+    fn ask_once(&self, sink: &(impl FloorSink + ?Sized), clock: &Clock, patience: Duration) -> bool {
         let (mut untold, last) = self.replica.untold();
         let mut told = None;
         while !self.bell.stopped() {
@@ -134,7 +134,7 @@ impl Core {
             // Nodes of a test share its clock, and so does their store.
             let there = if clock.is_manual() { sent_here } else { news.now };
             self.replica.set_clock(there, sent_here, clock.latest());
-            if !self.replica.receive(&news, local) {
+            if !self.replica.receive(&news, sink) {
                 return false;
             }
             self.events.add(Counter::shared_invalidations, news.floors.len() as u64);

@@ -69,7 +69,6 @@ impl Core {
     /// `local` was sampled before the store was asked.
     pub(super) fn open(
         &self,
-        cache: u64,
         envelope: &Envelope<'_>,
         wanted: &Wanted<'_>,
         local: Stamp,
@@ -92,7 +91,7 @@ impl Core {
         }
         let age = self.replica.age(head.born, now).ok_or(Unfit::Invalid)?;
         let at = now.checked_sub(age).ok_or(Unfit::Invalid)?;
-        let mut record = Record::new(cache, Begin { stamp: local, shared, at });
+        let mut record = Record::new(self.cache, Begin { stamp: local, shared, at });
         record.heard = self.heard();
         templates.into_iter().for_each(|dependency| record.depend(dependency));
         for TagHead(hash, name) in &head.tags {

@@ -1,16 +1,14 @@
 //! What stands in for the shared tier without the feature: types that have no value, so that the code which asks for
 //! them compiles and costs nothing.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::asker::Asker;
-use crate::cache::Inner;
 use crate::clock::{Clock, Nanos};
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::flight::{Follower, Landing};
 use crate::floors::{Stamp, TagHash};
 use crate::question::Wanted;
 use crate::report::Reporter;
@@ -18,10 +16,12 @@ use crate::stats::Counters;
 
 pub(crate) type Ticket = u64;
 
-/// What a received invalidation does on this node.
-pub(crate) trait Local {
-    fn raise(&self, tags: &[TagHash]);
-    fn raise_everything(&self);
+/// What the tier takes from the node that uses it.
+pub(crate) struct NodeSettings {
+    pub(crate) cache: u64,
+    pub(crate) clock: Clock,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) floor_slots: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -62,12 +62,8 @@ impl Confirmation {
 }
 
 impl Shared {
-    pub(crate) fn new(tier: &SharedTier, _: usize, _: &Arc<Counters>, _: &Arc<Reporter>) -> Shared {
+    pub(crate) fn new(tier: &SharedTier, _: NodeSettings, _: &Arc<Counters>, _: &Arc<Reporter>) -> Shared {
         match *tier {}
-    }
-
-    pub(crate) fn start(&self, _: &Weak<Inner>, _: &Clock) -> Result<(), Error> {
-        match *self {}
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
@@ -106,15 +102,15 @@ impl Shared {
         match *self {}
     }
 
-    pub(crate) fn wait<T: Clone>(&self, _: &Inner, _: Follower<T>, _: Instant, _: Option<u64>) -> Landing<T> {
+    pub(crate) fn on_budget<R>(&self, _: Option<u64>, _: impl FnOnce(&mut Duration) -> R) -> R {
         match *self {}
     }
 
-    pub(crate) fn fetch(&self, _: &Arc<Inner>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
+    pub(crate) fn fetch(&self, _: &Arc<impl Sized>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
         match *self {}
     }
 
-    pub(crate) async fn fetch_async(&self, _: &Arc<Inner>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
+    pub(crate) async fn fetch_async(&self, _: &Arc<impl Sized>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
         match *self {}
     }
 

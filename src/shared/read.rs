@@ -15,11 +15,10 @@ use super::convert::Unfit;
 use super::trail;
 use super::{Core, Holding, Place, Shared, replica};
 use crate::asker::Asker;
-use crate::cache::Inner;
 use crate::context;
 use crate::entry::Entry;
 use crate::floors::Stamp;
-use crate::observe::Subject;
+use crate::host::Host;
 use crate::question::Wanted;
 use crate::stats::Counter;
 use crate::store::envelope::Envelope;
@@ -51,9 +50,9 @@ enum Judged {
 }
 
 /// A look-up on its way to the store and back.
-struct Trip<'a, 'w> {
+struct Trip<'a, 'w, H> {
     core: &'a Arc<Core>,
-    inner: &'a Arc<Inner>,
+    host: &'a Arc<H>,
     wanted: &'a Wanted<'w>,
     /// Sampled before anything is asked.
     local: Stamp,
@@ -66,12 +65,12 @@ trait Io {
     /// `None` if it took longer than the budget.
     fn run<T: Send + 'static>(
         &self,
-        inner: &Inner,
+        host: &impl Host,
         core: &Arc<Core>,
         call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
     ) -> impl Future<Output = Option<T>>;
 
-    fn pause(&self, inner: &Inner, span: Duration) -> impl Future<Output = ()>;
+    fn pause(&self, host: &impl Host, span: Duration) -> impl Future<Output = ()>;
 }
 
 /// Blocks; its futures are ready at once.
@@ -80,14 +79,14 @@ struct Here;
 impl Io for Here {
     async fn run<T: Send + 'static>(
         &self,
-        _: &Inner,
+        _: &impl Host,
         core: &Arc<Core>,
         call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
     ) -> Option<T> {
         call(core)
     }
 
-    async fn pause(&self, _: &Inner, span: Duration) {
+    async fn pause(&self, _: &impl Host, span: Duration) {
         std::thread::sleep(span);
     }
 }
@@ -98,14 +97,14 @@ struct Aside;
 impl Io for Aside {
     async fn run<T: Send + 'static>(
         &self,
-        inner: &Inner,
+        host: &impl Host,
         core: &Arc<Core>,
         call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
     ) -> Option<T> {
         let asked = Arc::clone(core);
         let mut answer = pin!(blocking::unblock(move || call(&asked)));
         // The threads that may block may all be busy; dropped, the question is not asked, or its answer is let go.
-        let mut late = pin!(inner.sleep(core.budget));
+        let mut late = pin!(host.sleep(core.budget));
         poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(answer),
             Poll::Pending => late.as_mut().poll(context).map(|()| None),
@@ -113,8 +112,8 @@ impl Io for Aside {
         .await
     }
 
-    async fn pause(&self, inner: &Inner, span: Duration) {
-        inner.sleep(span).await;
+    async fn pause(&self, host: &impl Host, span: Duration) {
+        host.sleep(span).await;
     }
 }
 
@@ -137,8 +136,8 @@ impl Turn {
 
 impl Shared {
     /// Asks on this thread, at most for what is left of the render's budget.
-    pub(crate) fn fetch(&self, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
-        let asked = pin!(self.fetch_by(&Here, inner, wanted, asker));
+    pub(crate) fn fetch(&self, host: &Arc<impl Host>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
+        let asked = pin!(self.fetch_by(&Here, host, wanted, asker));
         match asked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(fetched) => fetched,
             // Not reached: nothing in there waits for anything but this thread.
@@ -147,54 +146,59 @@ impl Shared {
     }
 
     /// Asks without blocking the thread.
-    pub(crate) async fn fetch_async(&self, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
-        self.fetch_by(&Aside, inner, wanted, asker).await
+    pub(crate) async fn fetch_async(
+        &self,
+        host: &Arc<impl Host>,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+    ) -> Fetched {
+        self.fetch_by(&Aside, host, wanted, asker).await
     }
 
-    /// Reads what these look-ups would ask for into memory, in as few round trips as may be; how many were found.
+    /// Reads what these requests would ask for, in as few round trips as may be: the entries found, by request.
     pub(crate) async fn prefetch<A: Asker>(
         &self,
-        inner: &Arc<Inner>,
+        host: &Arc<impl Host>,
         wanted: &[Wanted<'_>],
         asker: impl Fn(&Wanted<'_>) -> A,
-    ) -> usize {
-        let missing: Vec<&Wanted<'_>> = wanted.iter().filter(|wanted| !inner.holds(wanted.identity.hash)).collect();
-        let mut found = 0;
-        for wanted in missing.chunks(READ_AT_ONCE) {
+    ) -> Vec<(usize, Arc<Entry>)> {
+        let is_missing = |(_, wanted): &(usize, &Wanted<'_>)| !host.holds(wanted.identity.hash);
+        let missing: Vec<(usize, &Wanted<'_>)> = wanted.iter().enumerate().filter(is_missing).collect();
+        let mut found = Vec::new();
+        for requests in missing.chunks(READ_AT_ONCE) {
             if !self.core.replica.believed(replica::now()) {
-                inner.counters.add(Counter::shared_skips, wanted.len() as u64);
+                self.core.events.add(Counter::shared_skips, requests.len() as u64);
                 break;
             }
-            let local = inner.floors.stamp();
-            let names: Vec<Name> = wanted.iter().map(|wanted| self.core.name(wanted.identity.hash)).collect();
-            let Some(values) = Aside.run(inner, &self.core, move |core| core.read(&names, core.budget)).await else {
+            let local = host.stamp();
+            let names: Vec<Name> = requests.iter().map(|(_, wanted)| self.core.name(wanted.identity.hash)).collect();
+            let Some(values) = Aside.run(&**host, &self.core, move |core| core.read(&names, core.budget)).await else {
                 break;
             };
-            for (wanted, value) in wanted.iter().zip(values) {
-                let trip = Trip { core: &self.core, inner, wanted, local, failed: AtomicBool::new(false) };
-                let mut asker = asker(wanted);
-                if let Judged::Usable(entry) = trip.judge(value.as_deref(), &mut asker) {
-                    // No hit yet: it is one of memory's once somebody asks for it.
-                    inner.keep_shared(
-                        &Subject::new(asker.label(), wanted.named, wanted.base()),
-                        wanted.identity.hash,
-                        &entry,
-                    );
-                    found += 1;
+            for ((at, wanted), value) in requests.iter().zip(values) {
+                let trip = Trip { core: &self.core, host, wanted, local, failed: AtomicBool::new(false) };
+                if let Judged::Usable(entry) = trip.judge(value.as_deref(), &mut asker(wanted)) {
+                    found.push((*at, entry));
                 }
             }
         }
         found
     }
 
-    async fn fetch_by(&self, io: &impl Io, inner: &Arc<Inner>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
+    async fn fetch_by(
+        &self,
+        io: &impl Io,
+        host: &Arc<impl Host>,
+        wanted: &Wanted<'_>,
+        asker: &mut impl Asker,
+    ) -> Fetched {
         if !wanted.shareable {
             return Fetched::Nothing(None);
         }
-        let local = inner.floors.stamp();
-        let trip = Trip { core: &self.core, inner, wanted, local, failed: AtomicBool::new(false) };
+        let local = host.stamp();
+        let trip = Trip { core: &self.core, host, wanted, local, failed: AtomicBool::new(false) };
         if !self.core.replica.believed(replica::now()) {
-            inner.counters.count(Counter::shared_skips);
+            self.core.events.count(Counter::shared_skips);
             return Fetched::Failed(self.place(wanted));
         }
         if let Some(span) = trip.leased() {
@@ -206,7 +210,7 @@ impl Shared {
     }
 }
 
-impl Trip<'_, '_> {
+impl<H: Host> Trip<'_, '_, H> {
     fn name(&self) -> Name {
         self.core.name(self.wanted.identity.hash)
     }
@@ -218,12 +222,12 @@ impl Trip<'_, '_> {
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
     async fn ask(&self, io: &impl Io, page: Option<u64>, name: Name, hash: Option<u128>) -> Option<Vec<u8>> {
-        let inner = Arc::clone(self.inner);
+        let host = Arc::clone(self.host);
         let call = move |core: &Arc<Core>| match (page, hash) {
-            (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
-            _ => trail::within(core, &inner, page, |left| Some(core.read(&[name], left)?.pop().flatten())),
+            (Some(page), Some(hash)) => trail::read(core, &*host, page, hash),
+            _ => trail::within(core, page, |left| Some(core.read(&[name], left)?.pop().flatten())),
         };
-        let answer = io.run(self.inner, self.core, call).await;
+        let answer = io.run(&**self.host, self.core, call).await;
         self.note_failure(answer.is_none());
         answer.flatten()
     }
@@ -235,7 +239,7 @@ impl Trip<'_, '_> {
     /// Asks for the entry or the lease to compute it, again and again while another node holds that.
     async fn fetch_leased(&self, io: &impl Io, span: Duration, asker: &mut impl Asker) -> Fetched {
         let name = self.name();
-        let until = Instant::now() + span.min(self.inner.settings.wait_timeout);
+        let until = Instant::now() + span.min(self.core.wait_timeout);
         let (page, mut pause) = (asker.page(), FIRST_LOOK);
         loop {
             let ask = move |core: &Core, left| core.read_or_lease(name, span, left);
@@ -261,7 +265,7 @@ impl Trip<'_, '_> {
                     self.missed();
                     return Fetched::Nothing(Some(Place { name, holding: Some(holding) }));
                 }
-                Some(Turn::Theirs) if Instant::now() < until => io.pause(self.inner, pause).await,
+                Some(Turn::Theirs) if Instant::now() < until => io.pause(&**self.host, pause).await,
                 _ => return self.concluded(Judged::Nothing, name),
             }
             pause = (pause * 2).min(LAST_LOOK);
@@ -275,11 +279,10 @@ impl Trip<'_, '_> {
         page: Option<u64>,
         ask: impl FnOnce(&Core, Duration) -> Option<Leased> + Send + 'static,
     ) -> Option<Turn> {
-        let (inner, name) = (Arc::clone(self.inner), self.name());
-        let call = move |core: &Arc<Core>| {
-            trail::within(core, &inner, page, |left| Some(Turn::of(ask(core, left)?, core, name)))
-        };
-        let turn = io.run(self.inner, self.core, call).await;
+        let name = self.name();
+        let call =
+            move |core: &Arc<Core>| trail::within(core, page, |left| Some(Turn::of(ask(core, left)?, core, name)));
+        let turn = io.run(&**self.host, self.core, call).await;
         self.note_failure(turn.is_none());
         turn
     }
@@ -296,19 +299,19 @@ impl Trip<'_, '_> {
         let envelope = match Envelope::decode(bytes, &self.core.seal) {
             Ok(envelope) => envelope,
             Err(defect) => {
-                self.inner.counters.count(Counter::shared_rejects);
+                self.core.events.count(Counter::shared_rejects);
                 self.core.complain_of(defect);
                 return Judged::Nothing;
             }
         };
-        let now = self.inner.clock.latest();
-        match self.core.open(self.inner.id, &envelope, self.wanted, self.local, now, asker) {
-            Ok(entry) if self.inner.usable(&entry, self.wanted, now) && entry.record.templates_current() => {
+        let now = self.core.clock.latest();
+        match self.core.open(&envelope, self.wanted, self.local, now, asker) {
+            Ok(entry) if self.host.usable(&entry, self.wanted, now) && entry.record.templates_current() => {
                 Judged::Usable(Arc::new(entry))
             }
             Ok(_) | Err(Unfit::Invalid) => Judged::Nothing,
             Err(Unfit::Foreign) => {
-                self.inner.counters.count(Counter::shared_rejects);
+                self.core.events.count(Counter::shared_rejects);
                 Judged::Nothing
             }
             Err(Unfit::Templates(names)) => Judged::Elsewhere(self.alternate(&names, asker)),
@@ -330,7 +333,7 @@ impl Trip<'_, '_> {
     fn concluded(&self, judged: Judged, name: Name) -> Fetched {
         match judged {
             Judged::Usable(entry) => {
-                self.inner.counters.count(Counter::shared_hits);
+                self.core.events.count(Counter::shared_hits);
                 Fetched::Found(entry)
             }
             Judged::Nothing => {
@@ -350,7 +353,7 @@ impl Trip<'_, '_> {
     }
 
     fn missed(&self) {
-        self.inner.counters.count(Counter::shared_misses);
+        self.core.events.count(Counter::shared_misses);
     }
 }
 

@@ -49,6 +49,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Nanos};
 use crate::floors::{EVERYTHING, Floors, Stamp, TagHash};
+use crate::host::FloorSink;
 use crate::store::{Known, News};
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
 
@@ -63,13 +64,6 @@ const SKEW: Nanos = 1_000_000_000;
 
 /// The number of an invalidation made here, in this process's order.
 pub(crate) type Ticket = u64;
-
-/// What a received invalidation does on this node.
-pub(crate) trait Local {
-    /// Raises the floors of these tags as one.
-    fn raise(&self, tags: &[TagHash]);
-    fn raise_everything(&self);
-}
 
 pub(crate) struct Replica {
     floors: Floors,
@@ -182,7 +176,7 @@ impl Replica {
 
     /// Takes in what the store told. `false` if it may not be: it is of an epoch that was left, or knows less than the
     /// store once told.
-    pub(crate) fn receive(&self, news: &News, local: &impl Local) -> bool {
+    pub(crate) fn receive(&self, news: &News, sink: &(impl FloorSink + ?Sized)) -> bool {
         let mut epoch = self.epoch();
         if !epoch.known.follows(news.epoch, news.seq) {
             return false;
@@ -208,10 +202,10 @@ impl Replica {
             }
         }
         if missed || everything {
-            local.raise_everything();
+            sink.raise_everything();
         } else if !news.floors.is_empty() {
             let tags: Vec<TagHash> = news.floors.iter().map(|(tag, _)| *tag).collect();
-            local.raise(&tags);
+            sink.raise(&tags);
         }
         epoch.known = Known { epoch: news.epoch, seq: news.seq };
         self.stamp.store(pack(count, news.seq), Ordering::Release);

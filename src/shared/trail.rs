@@ -8,15 +8,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::write::Job;
 use super::{Core, Shared};
-use crate::cache::Inner;
-use crate::flight::{Follower, Landing};
+use crate::host::Host;
 use crate::identity::Passthrough;
 use crate::stats::Counter;
 use crate::store::Name;
@@ -53,33 +51,28 @@ struct Trail {
 }
 
 /// Reads an entry of a page, and ahead what follows; `None` if the store does not answer.
-pub(super) fn read(core: &Core, inner: &Arc<Inner>, page: u64, hash: u128) -> Option<Option<Vec<u8>>> {
+pub(super) fn read(core: &Core, host: &dyn Host, page: u64, hash: u128) -> Option<Option<Vec<u8>>> {
     // Taken out: what is read ahead is not borrowed while the store is asked.
-    let mut trail = take(core, inner, page);
-    let found = trail.read(core, inner, hash);
+    let mut trail = take(core, page);
+    let found = trail.read(core, host, hash);
     put_back(trail);
     found
 }
 
 /// Asks on what is left of the render's budget; on a budget of its own outside of a page.
-pub(super) fn within<T>(
-    core: &Core,
-    inner: &Inner,
-    page: Option<u64>,
-    ask: impl FnOnce(Duration) -> Option<T>,
-) -> Option<T> {
+pub(super) fn within<T>(core: &Core, page: Option<u64>, ask: impl FnOnce(Duration) -> Option<T>) -> Option<T> {
     let Some(page) = page else { return ask(core.budget) };
-    let mut trail = take(core, inner, page);
-    let answer = trail.spend(inner, ask);
+    let mut trail = take(core, page);
+    let answer = trail.spend(core, ask);
     put_back(trail);
     answer
 }
 
 /// The trail of the render on this thread.
-fn take(core: &Core, inner: &Inner, page: u64) -> Trail {
+fn take(core: &Core, page: u64) -> Trail {
     let under_way = TRAIL.try_with(RefCell::take).ok().flatten();
-    under_way.filter(|trail| trail.is_of(inner.id)).unwrap_or_else(|| Trail {
-        cache: inner.id,
+    under_way.filter(|trail| trail.is_of(core.cache)).unwrap_or_else(|| Trail {
+        cache: core.cache,
         page,
         since: Instant::now(),
         left: core.budget,
@@ -100,7 +93,7 @@ impl Trail {
         self.cache == cache && self.since.elapsed() < LONGEST_RENDER
     }
 
-    fn read(&mut self, core: &Core, inner: &Inner, hash: u128) -> Option<Option<Vec<u8>>> {
+    fn read(&mut self, core: &Core, host: &dyn Host, hash: u128) -> Option<Option<Vec<u8>>> {
         let at = self.asked.len();
         if at < LONGEST * LISTS {
             self.asked.push(hash);
@@ -110,14 +103,14 @@ impl Trail {
         }
         if self.asked[..at].contains(&hash) {
             // Asked for twice on one page, and not kept in memory: the list has it.
-            return Some(self.trip(core, inner, &[core.name(hash)])?.pop().flatten());
+            return Some(self.trip(core, &[core.name(hash)])?.pop().flatten());
         }
-        let mut answers = self.trip(core, inner, &[core.name(hash), list_name(self.page, core.name(hash))])?;
+        let mut answers = self.trip(core, &[core.name(hash), list_name(self.page, core.name(hash))])?;
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, inner)).collect();
+        let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, host)).collect();
         if !wanted.is_empty() {
             let names: Vec<Name> = wanted.iter().map(|hash| core.name(*hash)).collect();
-            match self.trip(core, inner, &names) {
+            match self.trip(core, &names) {
                 Some(found) => self.ahead.extend(wanted.into_iter().zip(found)),
                 // Too much for the budget, it seems: the next one to come asks for less.
                 None => {
@@ -133,18 +126,18 @@ impl Trail {
     }
 
     /// Whether memory does not hold it, and it was not read ahead.
-    fn is_news(&self, hash: u128, inner: &Inner) -> bool {
-        !self.ahead.contains_key(&hash) && !inner.holds(hash)
+    fn is_news(&self, hash: u128, host: &dyn Host) -> bool {
+        !self.ahead.contains_key(&hash) && !host.holds(hash)
     }
 
     /// One round trip on what is left of the budget: of all a render asks for, a page waits no longer than that.
-    fn trip(&mut self, core: &Core, inner: &Inner, names: &[Name]) -> Option<Vec<Option<Vec<u8>>>> {
-        self.spend(inner, |left| core.read(names, left))
+    fn trip(&mut self, core: &Core, names: &[Name]) -> Option<Vec<Option<Vec<u8>>>> {
+        self.spend(core, |left| core.read(names, left))
     }
 
-    fn spend<T>(&mut self, inner: &Inner, ask: impl FnOnce(Duration) -> Option<T>) -> Option<T> {
+    fn spend<T>(&mut self, core: &Core, ask: impl FnOnce(Duration) -> Option<T>) -> Option<T> {
         if self.left < SHORTEST_TRIP {
-            inner.counters.count(Counter::shared_skips);
+            core.events.count(Counter::shared_skips);
             return None;
         }
         let start = Instant::now();
@@ -172,20 +165,13 @@ impl Trail {
 }
 
 impl Shared {
-    /// Waits for somebody else's flight, and as long as that only asks the store, on what is left of the render's
-    /// budget.
-    pub(crate) fn wait<T: Clone>(
-        &self,
-        inner: &Inner,
-        follower: Follower<T>,
-        deadline: Instant,
-        page: Option<u64>,
-    ) -> Landing<T> {
-        let Some(page) = page else { return follower.wait(deadline, &mut { self.core.budget }) };
-        let mut trail = take(&self.core, inner, page);
-        let landing = follower.wait(deadline, &mut trail.left);
+    /// Waits on what is left of the budget: a render's, on a page.
+    pub(crate) fn on_budget<R>(&self, page: Option<u64>, wait: impl FnOnce(&mut Duration) -> R) -> R {
+        let Some(page) = page else { return wait(&mut { self.core.budget }) };
+        let mut trail = take(&self.core, page);
+        let waited = wait(&mut trail.left);
         put_back(trail);
-        landing
+        waited
     }
 
     /// Keeps what the render that ends on this thread asked for.

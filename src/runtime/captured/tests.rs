@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use minijinja::{Environment, context};
 use proptest::prelude::*;
 
-use super::super::explain::Collecting;
-use super::super::mark::MARKS;
+use crate::explain::Collecting;
+use crate::observe::MARKS;
 use crate::{FragmentCache, Options};
 
 /// What pages include, import and extend.

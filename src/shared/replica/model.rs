@@ -38,7 +38,7 @@ struct Node {
     replica: Replica,
 }
 
-impl Local for Node {
+impl FloorSink for Node {
     fn raise(&self, tags: &[TagHash]) {
         self.floors.raise_all(tags);
     }

@@ -9,7 +9,7 @@ use super::*;
 #[derive(Default)]
 struct Raised(StdMutex<Vec<TagHash>>);
 
-impl Local for Raised {
+impl FloorSink for Raised {
     fn raise(&self, tags: &[TagHash]) {
         self.0.lock().unwrap().extend(tags);
     }
