@@ -5,19 +5,19 @@
 
 mod body;
 mod facts;
+mod options;
 mod script;
 mod service;
 mod timing;
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
 use tower_layer::Layer;
 
 pub use self::body::DebugBody;
+use self::options::Options;
 pub use self::service::{DebugFuture, DebugService};
-use super::policy::About;
 use crate::cache::FragmentCache;
 
 /// Shows in each page what the cache did for it, to those who develop it: comments around fragments, an overlay that
@@ -69,28 +69,10 @@ pub struct DebugLayer {
     options: Arc<Options>,
 }
 
-#[derive(Clone)]
-struct Options {
-    cache: FragmentCache,
-    enabled: bool,
-    only_if: Option<About<bool>>,
-    overlay: bool,
-    show_keys: bool,
-    max_body_bytes: usize,
-}
-
 impl DebugLayer {
     /// A layer that shows what this cache does, in whatever namespace.
     pub fn new(cache: &FragmentCache) -> DebugLayer {
-        let options = Options {
-            cache: cache.clone(),
-            enabled: cfg!(debug_assertions),
-            only_if: None,
-            overlay: true,
-            show_keys: false,
-            max_body_bytes: 4 << 20,
-        };
-        DebugLayer { options: Arc::new(options) }
+        DebugLayer { options: Arc::new(Options::new(cache)) }
     }
 
     /// Switches it on or off, whatever the build. What it shows is for developers: labels, tags and names of templates
@@ -137,16 +119,5 @@ impl<S> Layer<S> for DebugLayer {
 
     fn layer(&self, inner: S) -> DebugService<S> {
         DebugService::new(inner, Arc::clone(&self.options))
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("enabled", &self.enabled)
-            .field("overlay", &self.overlay)
-            .field("show_keys", &self.show_keys)
-            .field("max_body_bytes", &self.max_body_bytes)
-            .finish_non_exhaustive()
     }
 }

@@ -2,63 +2,19 @@
 //!
 //! Knows too when a hole of a page cannot be filled, and reports it.
 
-use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Uri};
 
-use super::make::in_time;
+use super::hole_request::{BoxError, Filling, HoleRequest};
 use super::policy::Policy;
+use super::timeout::{in_time, wait_timeout};
 use crate::error::{Error, ErrorKind};
 use crate::hole::{self, Holes};
 use crate::page::Piece;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Filling = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
-
-/// Fills the holes of one name.
-pub(super) type Fill = Arc<dyn Fn(HoleRequest) -> Filling + Send + Sync>;
-
-/// The request that a hole is filled for, as it came: with all its cookies.
-pub struct HoleRequest {
-    parts: Parts,
-    arguments: Vec<String>,
-}
-
-impl HoleRequest {
-    /// The headers of the request.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
-    }
-
-    /// The address that is asked for.
-    pub fn uri(&self) -> &Uri {
-        &self.parts.uri
-    }
-
-    /// What other layers noted with the request.
-    pub fn extensions(&self) -> &Extensions {
-        &self.parts.extensions
-    }
-
-    /// What the template gave beside the name, as text, from 0. They are stored with the page, so they are the same for
-    /// everybody.
-    pub fn argument(&self, at: usize) -> Option<&str> {
-        self.arguments.get(at).map(String::as_str)
-    }
-}
-
-impl fmt::Debug for HoleRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HoleRequest").field("arguments", &self.arguments).finish_non_exhaustive()
-    }
-}
 
 /// Why a hole of a page is not filled.
 pub(super) enum Unfilled {
@@ -126,20 +82,6 @@ pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
     pieces
 }
 
-/// Takes what an application gave to fill holes with.
-pub(super) fn fill<F, Fut, T, E>(fill: F) -> Fill
-where
-    F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Into<String>,
-    E: Into<BoxError>,
-{
-    Arc::new(move |request| {
-        let filling = fill(request);
-        Box::pin(async move { filling.await.map(Into::into).map_err(Into::into) })
-    })
-}
-
 /// The body of a page for one request: all holes are filled at once. A hole that cannot be filled stays empty and is
 /// reported.
 pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts) -> Vec<Bytes> {
@@ -149,7 +91,7 @@ pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts)
         let (name, part) = match piece {
             Piece::Text(bytes) => ("", Ok(bytes.clone())),
             Piece::Hole(call) => {
-                let request = HoleRequest { parts: request.clone(), arguments: call.arguments.clone() };
+                let request = HoleRequest::new(request, &call.arguments);
                 let filling: Filling = match policy.holes.get(&call.name).cloned() {
                     Some(fill) => Box::pin(async move { fill(request).await }),
                     None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
@@ -184,7 +126,7 @@ async fn all(policy: &Policy, mut body: Vec<Result<Bytes, Filling>>, names: &[&s
         }
         if pending { Poll::Pending } else { Poll::Ready(()) }
     });
-    if in_time(filled, inner.sleep_until(inner.end_of_patience())).await.is_none() {
+    if in_time(filled, wait_timeout(policy)).await.is_none() {
         for (part, name) in body.iter_mut().zip(names).filter(|(part, _)| part.is_err()) {
             *part = leave_empty(name, "it took longer than the wait timeout".into());
         }

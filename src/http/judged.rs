@@ -14,10 +14,10 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::{self, Did};
 use super::date;
+use super::headers::make_personal;
 use super::hole::{Unfilled, pieces};
 use super::invalidate::path_tags;
 use super::policy::Policy;
-use super::show;
 use super::validate;
 use super::verdict::Verdict;
 use crate::clock::nanos;
@@ -70,7 +70,7 @@ impl Judged<'_> {
             }
             validate::tag(head.status, &mut headers, bytes, Some(record), !policy.strong_etags);
         } else {
-            show::make_personal(&mut headers);
+            make_personal(&mut headers);
         }
         if !headers.contains_key(DATE)
             && let Some(date) = date::write(SystemTime::now())

@@ -6,8 +6,7 @@ use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
-use super::ask::Asked;
-use super::cache_status::Forward;
+use super::pending::Missing;
 use super::policy::Policy;
 use super::vary::{Vary, sorted};
 use crate::clock::Nanos;
@@ -16,36 +15,6 @@ use crate::page::Page;
 use crate::question::Question;
 use crate::record::Record;
 use crate::work::Work;
-
-/// A page that the handler is to make for the cache.
-pub(super) struct Missing {
-    pub(super) asked: Asked,
-    /// What it was looked up as.
-    pub(super) question: Question,
-    /// The headers that its address is known to vary by.
-    pub(super) known: Vec<HeaderName>,
-    pub(super) forward: Forward,
-    /// Whether the client has an answer already.
-    pub(super) behind: bool,
-}
-
-impl Missing {
-    pub(super) fn new(asked: Asked) -> Missing {
-        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, behind: false, asked }
-    }
-
-    /// Looks on where the response is that fits the request.
-    pub(super) fn turn(&mut self, question: Question, names: Vec<HeaderName>) {
-        self.question = question;
-        self.known = names;
-        self.forward = Forward::VaryMiss;
-    }
-
-    /// Names what is looked up.
-    pub(super) fn hash(&self) -> u128 {
-        self.question.wanted().identity.hash
-    }
-}
 
 /// The headers that a response varies by, beyond those its identity holds anyway.
 pub(super) fn varies(policy: &Policy, headers: &HeaderMap) -> Vec<HeaderName> {

@@ -8,9 +8,10 @@ use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use tower_layer::Layer;
 
-use super::hole::{self, HoleRequest};
+use super::hole_request::{HoleRequest, fill};
 use super::policy::{Policy, Query};
-use super::service::{CacheService, Shared};
+use super::service::CacheService;
+use super::state::Shared;
 use super::tags::TagHeader;
 use crate::cache::FragmentCache;
 use crate::error::{Error, ErrorKind};
@@ -290,14 +291,14 @@ impl CacheLayer {
     /// });
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn hole<F, Fut, T, E>(mut self, name: impl Into<String>, fill: F) -> CacheLayer
+    pub fn hole<F, Fut, T, E>(mut self, name: impl Into<String>, filling: F) -> CacheLayer
     where
         F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Into<String>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.policy().holes.insert(name.into(), hole::fill(fill));
+        self.policy().holes.insert(name.into(), fill(filling));
         self
     }
 }

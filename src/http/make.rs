@@ -3,25 +3,27 @@
 //! Either way its body is read within the scope of the request, as far as it is to be read, and the response then says
 //! what its fragments say.
 
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 
 use super::ask::Facts;
 use super::body::{Collected, LayerBody, collect};
 use super::cache_status::{Did, Why};
+use super::headers::remove_hop_by_hop;
 use super::hole::{Unfilled, pieces};
 use super::judged::{Judged, verdict};
-use super::keep::{Keeping, Missing, varies};
+use super::keep::{Keeping, varies};
+use super::pending::Missing;
 use super::policy::Policy;
-use super::service::Shared;
 use super::show::{self, Shown};
+use super::state::Shared;
+use super::timeout::wait_timeout;
 use super::verdict::{Verdict, is_event_stream, is_whole};
 use crate::clock::nanos;
 use crate::handler::Inside;
@@ -60,7 +62,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let Some(unread) = Unfilled::in_unread(holes.as_deref()) else {
             return Response::from_parts(head, LayerBody::through(body).inside(scope));
         };
-        match scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await {
+        match scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy))).await {
             Collected::Whole(bytes) => {
                 let body = pieces(bytes, holes.as_deref());
                 show::fill(policy, head, &body, seen).await
@@ -84,7 +86,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let (head, body) = response.into_parts();
         // A body that is rendered as it is read may come to have holes.
         let collected = if holes.is_some() && !head.status.is_informational() && !is_event_stream(&head.headers) {
-            scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy))).await
+            scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy))).await
         } else if head.status == StatusCode::OK && body.size_hint().exact().is_some() {
             scope.clone().run_async(collect(body, policy.max_body_bytes, ready(()))).await
         } else {
@@ -115,7 +117,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         let policy = &shared.policy;
         let Told { response, scope, holes } = self;
         let (head, body) = response.into_parts();
-        let reading = scope.clone().run_async(collect(body, policy.max_body_bytes, patience(policy)));
+        let reading = scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy)));
         let collected = within(work.as_mut(), reading).await;
         let judged = Judged::of(policy, &missing.asked.facts, head, &scope, seen);
         let did = |stored| Did::Missed(Why { forward: missing.forward, stored });
@@ -158,50 +160,5 @@ impl<R: Body<Data = Bytes>> Told<R> {
             None => Shown::stored(page, did(stored)),
         };
         shown.answer_with(rest, policy, seen).await
-    }
-}
-
-/// How long a body may take to come.
-fn patience(policy: &Policy) -> impl Future<Output = ()> + '_ {
-    let inner = &policy.cache.inner;
-    inner.sleep_until(inner.end_of_patience())
-}
-
-/// What a future gives, unless the other one is ready before.
-pub(super) async fn in_time<F: Future>(future: F, late: impl Future<Output = ()>) -> Option<F::Output> {
-    let (mut future, mut late) = (pin!(future), pin!(late));
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => late.as_mut().poll(context).map(|()| None),
-    })
-    .await
-}
-
-/// Fields about one connection (RFC 9110 §7.6.1).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    use http::header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    let fixed = [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHENTICATION_INFO,
-        PROXY_AUTHORIZATION,
-        PROXY_CONNECTION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    for name in listed.into_iter().chain(fixed) {
-        headers.remove(name);
     }
 }

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 
-use super::hole::Fill;
+use super::hole_request::Fill;
 use super::tags::TagHeader;
 use crate::asker::{Called, Handler};
 use crate::cache::FragmentCache;

@@ -21,18 +21,17 @@ use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
 use super::future::{Answer, CacheFuture};
 use super::invalidate::Changing;
-use super::keep::Missing;
-use super::lately::Lately;
-use super::make::{Told, in_time, within};
-use super::policy::Policy;
+use super::make::{Told, within};
+use super::pending::{Missing, direction};
 use super::show::{self, Looked, Shown, Unfit};
+use super::state::Shared;
+use super::timeout::in_time;
 use super::verify::Verifying;
 use crate::asker::Asker;
 use crate::entry::Entry;
-use crate::error::{Error, ErrorKind};
 use crate::hole::Holes;
 use crate::lookup::Lookup;
-use crate::observe::{Bypass, Fate, MissReason, Rejection};
+use crate::observe::{Bypass, MissReason};
 use crate::page::Grace;
 use crate::scope::Scope;
 use crate::stats::Counter;
@@ -43,45 +42,6 @@ use crate::work::Work;
 pub struct CacheService<S> {
     inner: S,
     shared: Arc<Shared>,
-}
-
-/// What all services of one layer share.
-#[derive(Debug, Clone)]
-pub(super) struct Shared {
-    pub(super) policy: Policy,
-    /// Pages that were not stored: whoever asks for one waits for nobody, whose answer he could not use.
-    pub(super) unstored: Lately,
-    /// Pages whose body was too slow or too large to be had whole: it is not waited for again.
-    pub(super) streams: Lately,
-    /// Pages whose handler failed: expired ones are shown without asking it again at once.
-    pub(super) failing: Lately,
-}
-
-impl Shared {
-    /// A page could not be made, and an expired one is shown in its place.
-    fn note_failure(&self, page: u128) {
-        self.failing.note(page, self.policy.cache.inner.clock.now());
-        let message = "the handler of a page failed; the expired page is shown for its grace";
-        self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
-    }
-
-    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what
-    /// there is: it is gone, say, or private from now on.
-    pub(super) fn not_stored(&self, missing: &Missing, work: Option<Work>) {
-        let inner = &self.policy.cache.inner;
-        if let Some(work) = work {
-            if work.leads() {
-                self.unstored.note(missing.hash(), inner.clock.now());
-                inner.memory.remove(missing.hash());
-                inner.observers.past.note(missing.hash(), Fate::Rejected(Rejection::Uncacheable));
-            }
-            work.release();
-        }
-    }
-
-    pub(super) fn new(policy: Policy) -> Shared {
-        Shared { policy, unstored: Lately::new(60), streams: Lately::new(60), failing: Lately::new(2) }
-    }
 }
 
 impl<S> CacheService<S> {
@@ -281,7 +241,7 @@ where
                 Lookup::Hit(found) => found,
             };
             if missing.known.is_empty()
-                && let Some(names) = show::direction(&found.body)
+                && let Some(names) = direction(&found.body)
             {
                 let question = missing.asked.varied(names, &self.parts.headers);
                 missing.turn(question, names.to_vec());

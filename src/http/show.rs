@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
+use http::header::{AGE, CACHE_CONTROL, ETAG};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
@@ -13,10 +13,10 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::Did;
 use super::conditions::Verdict;
+use super::headers::make_personal;
 use super::hole;
-use super::keep::Missing;
+use super::pending::{Missing, direction};
 use super::policy::Policy;
-use super::tags::TagHeader;
 use super::validate::{conclude, judge, judge_late, tag_of};
 use crate::clock::Nanos;
 use crate::entry::{Body as Content, Entry, Found};
@@ -61,17 +61,6 @@ pub(super) enum Looked {
     /// Nothing that the client would take, but its address varies by these headers, so that this is what to ask for.
     Elsewhere(Question, Vec<HeaderName>),
     Nothing,
-}
-
-/// The names of the headers that an address varies by, if that is what was found.
-pub(super) fn direction(found: &Content) -> Option<&[HeaderName]> {
-    match found {
-        Content::Page(page) => match &**page {
-            Page::Varies(names) => Some(names),
-            Page::Response(_) => None,
-        },
-        _ => None,
-    }
 }
 
 /// Looks in memory, without waiting for anything.
@@ -129,20 +118,6 @@ pub(super) fn refused<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerB
     response.headers_mut().insert(CACHE_CONTROL, CacheControl::no_store().into());
     Did::Refused.tell(policy.status_name.as_deref(), response.headers_mut());
     response
-}
-
-/// Says of a page with holes what is true of it once they are filled: it is one visitor's.
-pub(super) fn make_personal(headers: &mut HeaderMap) {
-    for name in [ETAG, LAST_MODIFIED, EXPIRES, CONTENT_LENGTH] {
-        headers.remove(name);
-    }
-    TagHeader::remove_all(headers);
-    super::verdict::remove_targeted(headers);
-    let personal = match CacheControl::read(headers).is_no_store() {
-        true => CacheControl::private().with_no_store(),
-        false => CacheControl::private().with_no_cache(),
-    };
-    headers.insert(CACHE_CONTROL, personal.into());
 }
 
 /// Answers with a page whose holes are filled for this request.

@@ -6,11 +6,12 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::ask::Facts;
 use super::cache_control::CacheControl;
 use super::date;
+use super::headers::remove_targeted;
 use super::hole::Unfilled;
 use super::policy::Policy;
 use super::vary::{self, Vary};
@@ -136,14 +137,6 @@ impl Verdict {
             remove_targeted(headers);
         }
     }
-}
-
-/// What is said to caches of one kind only, which they would go by instead (RFC 9213).
-pub(super) fn remove_targeted(headers: &mut HeaderMap) {
-    let targeted =
-        |name: &&HeaderName| name.as_str().ends_with("cdn-cache-control") || name.as_str() == "surrogate-control";
-    let names: Vec<HeaderName> = headers.keys().filter(targeted).cloned().collect();
-    names.into_iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// The declared tags of a page by name, each once.

@@ -11,6 +11,7 @@ use super::ask::Asked;
 use super::body::{Collected, collect};
 use super::policy::Policy;
 use super::show::Shown;
+use super::timeout::wait_timeout;
 use crate::clock::Nanos;
 use crate::observe::{About, Hit, Label, Rare, key_hash};
 use crate::page::{Page, Piece};
@@ -43,8 +44,8 @@ impl Verifying {
         if head.status.is_server_error() {
             return inner.pause_verifying();
         }
-        let late = inner.sleep_until(inner.end_of_patience());
-        let Collected::Whole(computed) = scope.run_async(collect(body, policy.max_body_bytes, late)).await else {
+        let reading = collect(body, policy.max_body_bytes, wait_timeout(policy));
+        let Collected::Whole(computed) = scope.run_async(reading).await else {
             return;
         };
         let Some(stored) = self.page.stored() else { return };

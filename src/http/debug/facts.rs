@@ -1,11 +1,9 @@
 //! What there is to say of a fragment, and of a request, for the page's comments.
 
-use std::time::Duration;
-
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 
-use super::timing::{SERVER_TIMING, Totals};
+use super::timing::{SERVER_TIMING, Totals, milliseconds, outcome};
 use crate::debug::{Object, Placed};
 use crate::observe::{Explained, Explanation, MissReason, Outcome};
 
@@ -13,11 +11,6 @@ use crate::observe::{Explained, Explanation, MissReason, Outcome};
 const LISTED: usize = 40;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-
-/// How it was answered, in a word; in `Outcome`'s, but for what failed.
-pub(super) fn outcome(fragment: &Explained) -> &'static str {
-    if fragment.failed { "error" } else { fragment.outcome.name() }
-}
 
 /// Why it was computed.
 fn why(fragment: &Explained) -> Option<String> {
@@ -84,8 +77,4 @@ pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &Head
 
 fn some<T>(all: &[T]) -> &[T] {
     &all[..all.len().min(LISTED)]
-}
-
-pub(super) fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }

@@ -19,12 +19,14 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::DebugBody;
-use super::{Options, facts, script, timing};
+use super::options::Options;
+use super::{facts, script, timing};
 use crate::debug::{Notes, Placed, annotate};
 use crate::http::body::{Collected, LayerBody, collect};
 use crate::http::cache_control::CacheControl;
+use crate::http::headers::remove_targeted;
 use crate::http::tags::TagHeader;
-use crate::http::verdict::{is_event_stream, remove_targeted};
+use crate::http::verdict::is_event_stream;
 use crate::observe::{Collecting, Explained, Explanation, MARKS};
 
 /// A service whose pages say what the cache did for them; made by [`DebugLayer`](super::DebugLayer).

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::facts::{milliseconds, outcome};
-use crate::observe::{Explanation, Outcome};
+use crate::observe::{Explained, Explanation, Outcome};
 
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -115,4 +114,13 @@ fn metric(value: &mut String, name: &str, description: &str, time: Option<Durati
         // Writing to a string cannot fail.
         let _ = write!(value, ";dur={:.3}", milliseconds(time));
     }
+}
+
+/// How it was answered, in a word; in `Outcome`'s, but for what failed.
+pub(super) fn outcome(fragment: &Explained) -> &'static str {
+    if fragment.failed { "error" } else { fragment.outcome.name() }
+}
+
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }

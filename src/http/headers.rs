@@ -1,0 +1,58 @@
+//! Changes to a response's headers that several steps share.
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName};
+
+use super::cache_control::CacheControl;
+use super::tags::TagHeader;
+
+/// Says of a page with holes what is true of it once they are filled: it is one visitor's.
+pub(super) fn make_personal(headers: &mut HeaderMap) {
+    for name in [ETAG, LAST_MODIFIED, EXPIRES, CONTENT_LENGTH] {
+        headers.remove(name);
+    }
+    TagHeader::remove_all(headers);
+    remove_targeted(headers);
+    let personal = match CacheControl::read(headers).is_no_store() {
+        true => CacheControl::private().with_no_store(),
+        false => CacheControl::private().with_no_cache(),
+    };
+    headers.insert(CACHE_CONTROL, personal.into());
+}
+
+/// What is said to caches of one kind only, which they would go by instead (RFC 9213).
+pub(super) fn remove_targeted(headers: &mut HeaderMap) {
+    let targeted =
+        |name: &&HeaderName| name.as_str().ends_with("cdn-cache-control") || name.as_str() == "surrogate-control";
+    let names: Vec<HeaderName> = headers.keys().filter(targeted).cloned().collect();
+    names.into_iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Fields about one connection (RFC 9110 §7.6.1).
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    use http::header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    let fixed = [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHENTICATION_INFO,
+        PROXY_AUTHORIZATION,
+        PROXY_CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    for name in listed.into_iter().chain(fixed) {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,68 @@
+//! The request that a hole is filled for, and the functions that fill it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Uri};
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Filling = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+
+/// Fills the holes of one name.
+pub(super) type Fill = Arc<dyn Fn(HoleRequest) -> Filling + Send + Sync>;
+
+/// The request that a hole is filled for, as it came: with all its cookies.
+pub struct HoleRequest {
+    parts: Parts,
+    arguments: Vec<String>,
+}
+
+impl HoleRequest {
+    pub(super) fn new(request: &Parts, arguments: &[String]) -> HoleRequest {
+        HoleRequest { parts: request.clone(), arguments: arguments.to_vec() }
+    }
+
+    /// The headers of the request.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The address that is asked for.
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// What other layers noted with the request.
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+
+    /// What the template gave beside the name, as text, from 0. They are stored with the page, so they are the same for
+    /// everybody.
+    pub fn argument(&self, at: usize) -> Option<&str> {
+        self.arguments.get(at).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for HoleRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HoleRequest").field("arguments", &self.arguments).finish_non_exhaustive()
+    }
+}
+
+/// Takes what an application gave to fill holes with.
+pub(super) fn fill<F, Fut, T, E>(fill: F) -> Fill
+where
+    F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<String>,
+    E: Into<BoxError>,
+{
+    Arc::new(move |request| {
+        let filling = fill(request);
+        Box::pin(async move { filling.await.map(Into::into).map_err(Into::into) })
+    })
+}
