@@ -5,12 +5,12 @@
 //! comment says. `stream` is for text that comes piece by piece. Who asks for it and what there is to say is the HTTP layer's.
 
 #[cfg(feature = "debug")]
+mod comments;
+#[cfg(feature = "debug")]
 mod html;
 #[cfg(feature = "debug")]
 mod json;
 mod marks;
-#[cfg(feature = "debug")]
-mod place;
 #[cfg(feature = "debug")]
 mod stream;
 #[cfg(all(test, feature = "debug"))]
@@ -19,10 +19,10 @@ mod tests;
 mod tree;
 
 #[cfg(feature = "debug")]
+pub(crate) use comments::{Notes, Placed, annotate};
+#[cfg(feature = "debug")]
 pub(crate) use json::Object;
 pub(crate) use marks::Marks;
-#[cfg(feature = "debug")]
-pub(crate) use place::{Notes, Placed, annotate};
 
 /// What draws on the page; it reads the comments.
 #[cfg(feature = "debug")]

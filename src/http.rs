@@ -3,39 +3,39 @@
 //! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and whatever else speaks
 //! `Service<Request<_>, Response = Response<_>>`.
 
-mod ask;
 mod body;
 mod cache_control;
 mod cache_status;
 mod conditional;
-mod conditions;
 mod date;
 #[cfg(feature = "debug")]
 mod debug;
 mod etag;
+mod evaluate;
+mod fill_holes;
 mod future;
 mod headers;
-mod hole;
 mod hole_request;
 mod invalidate;
-mod judged;
-mod keep;
-mod lately;
 mod layer;
 mod list;
-mod make;
-mod notice;
 mod pending;
 mod policy;
+mod preconditions;
+mod recent_set;
+mod request;
+mod request_headers;
+mod response;
+mod revalidate;
+mod serve;
 mod service;
-mod show;
+mod shadow;
 mod state;
-mod tags;
+mod storability;
+mod store;
+mod tag_header;
 mod timeout;
-mod validate;
 mod vary;
-mod verdict;
-mod verify;
 
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;
@@ -48,4 +48,4 @@ pub use self::hole_request::HoleRequest;
 pub use self::layer::CacheLayer;
 pub use self::policy::Query;
 pub use self::service::CacheService;
-pub use self::tags::TagHeader;
+pub use self::tag_header::TagHeader;

@@ -1,13 +1,13 @@
 //! `Cache-Control` of a response (RFC 9111 §5.2.2): built by handlers, read from headers, merged and written.
 //!
-//! Owns what a response can say. `cache_control/wire.rs` reads and writes it, `cache_control/merge.rs` knows which of
+//! Owns what a response can say. `cache_control/format.rs` reads and writes it, `cache_control/merge.rs` knows which of
 //! two is the stricter, `cache_control/parse.rs` owns the syntax, and `cache_control/request.rs` what a client asks
 //! for. Leaves to the layer what is stored and served.
 
+mod format;
 mod merge;
 mod parse;
 mod request;
-mod wire;
 
 use std::time::Duration;
 

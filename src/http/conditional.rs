@@ -16,11 +16,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::{Collected, LayerBody, collect};
-use super::conditions::{self, Verdict, evaluate};
 use super::date;
 use super::etag::EntityTag;
 use super::policy::About;
-use super::validate::{conclude, judge_late, tag};
+use super::preconditions::{self, Verdict, evaluate};
+use super::revalidate::{conclude, judge_late, tag};
 
 /// Gives responses an `ETag` and answers conditional requests (RFC 9110 §13): 304 where the client has what the handler
 /// would send. The handler runs all the same; a [`CacheLayer`](super::CacheLayer) answers without it, and validates as
@@ -186,7 +186,7 @@ impl Validators {
 
 /// The answer to a request whose conditions the known state of its target decides.
 fn answered<R: Body<Data = Bytes>>(request: &Parts, known: &HeaderMap) -> Option<Response<LayerBody<R>>> {
-    let verdict = evaluate(&request.method, &request.headers, &conditions::Validators::of(known));
+    let verdict = evaluate(&request.method, &request.headers, &preconditions::Validators::of(known));
     let status = match verdict {
         Verdict::Proceed => return None,
         Verdict::NotModified => StatusCode::NOT_MODIFIED,

@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName};
 
 use super::cache_control::CacheControl;
-use super::tags::TagHeader;
+use super::tag_header::TagHeader;
 
 /// Says of a page with holes what is true of it once they are filled: it is one visitor's.
 pub(super) fn make_personal(headers: &mut HeaderMap) {

@@ -6,8 +6,8 @@ use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 
-use super::ask;
 use super::policy::Policy;
+use super::request;
 use crate::cache::FragmentCache;
 use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
@@ -35,7 +35,7 @@ impl FragmentCache {
 /// By which a page goes with its path, on all hosts and on its own. However the path is spelled: the page is another
 /// one, but not what it shows.
 pub(super) fn path_tags(policy: &Policy, request: &Parts) -> impl Iterator<Item = Tag> {
-    let path = ask::path(policy, request);
+    let path = request::path(policy, request);
     let host = host_of(request).unwrap_or_default();
     let hashes = [path_hash(&policy.cache, "", &path), path_hash(&policy.cache, &host, &path)];
     hashes.into_iter().map(|hash| Tag { hash, name: None })
@@ -62,7 +62,7 @@ fn decode(path: &str, out: &mut Vec<u8>) {
 }
 
 fn host_of(request: &Parts) -> Option<Cow<'_, str>> {
-    ask::host(ask::original_uri(request), request.headers.get(HOST))
+    request::host(request::original_uri(request), request.headers.get(HOST))
 }
 
 /// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as
@@ -78,7 +78,7 @@ impl Changing {
     /// `None` for a request that does not say on which host.
     pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<Changing> {
         let host = host_of(request)?.into_owned();
-        let path = ask::path(policy, request).into_owned();
+        let path = request::path(policy, request).into_owned();
         Some(Changing { cache: policy.cache.clone(), host, path, ended: false })
     }
 

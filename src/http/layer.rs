@@ -12,7 +12,7 @@ use super::hole_request::{HoleRequest, fill};
 use super::policy::{Policy, Query};
 use super::service::CacheService;
 use super::state::Shared;
-use super::tags::TagHeader;
+use super::tag_header::TagHeader;
 use crate::cache::FragmentCache;
 use crate::error::{Error, ErrorKind};
 

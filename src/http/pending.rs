@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
-use super::ask::Asked;
 use super::cache_status::Forward;
+use super::request::Asked;
 use crate::entry::Body as Content;
 use crate::page::Page;
 use crate::question::Question;

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, StatusCode};
 
 use super::hole_request::Fill;
-use super::tags::TagHeader;
+use super::tag_header::TagHeader;
 use crate::asker::{Called, Handler};
 use crate::cache::FragmentCache;
 use crate::clock::nanos;

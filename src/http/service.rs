@@ -16,17 +16,17 @@ use http_body::Body;
 use tokio::runtime::Handle as Runtime;
 use tower_service::Service;
 
-use super::ask::{self, Ask, Asked, Facts};
 use super::body::LayerBody;
 use super::cache_status::{Did, Forward, Skip, Why};
 use super::future::{Answer, CacheFuture};
 use super::invalidate::Changing;
-use super::make::{Told, within};
 use super::pending::{Missing, direction};
-use super::show::{self, Looked, Shown, Unfit};
+use super::request::{self, Ask, Asked, Facts};
+use super::response::{Told, within};
+use super::serve::{self, Looked, Shown, Unfit};
+use super::shadow::Verifying;
 use super::state::Shared;
 use super::timeout::in_time;
-use super::verify::Verifying;
 use crate::asker::Asker;
 use crate::entry::Entry;
 use crate::hole::Holes;
@@ -85,7 +85,7 @@ where
             false => Ask::Pass(Skip::Off),
         };
         let looked = match &ask {
-            Ask::Page(asked) => show::look(policy, asked, &parts.headers),
+            Ask::Page(asked) => serve::look(policy, asked, &parts.headers),
             _ => Looked::Nothing,
         };
         let verifies = matches!(looked, Looked::Fresh(_)) && policy.cache.inner.is_sampled();
@@ -103,11 +103,11 @@ where
             (Ask::Page(asked), Looked::Fresh(shown)) if verifies => Box::pin(visit.verified(asked, shown)),
             (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
             (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
-                Box::pin(ready(Ok(show::refused(policy))))
+                Box::pin(ready(Ok(serve::refused(policy))))
             }
             (_, Looked::Unfit(Unfit::Credentials)) => Box::pin(visit.passing(None, Skip::Authorization)),
             (Ask::Unsafe, _) => Box::pin(visit.changing()),
-            (Ask::Refuse, _) => Box::pin(ready(Ok(show::refused(policy)))),
+            (Ask::Refuse, _) => Box::pin(ready(Ok(serve::refused(policy)))),
             (Ask::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
             (Ask::Page(asked), Looked::Elsewhere(question, names)) => {
                 let mut missing = Missing::new(asked);
@@ -150,8 +150,8 @@ where
             let policy = Arc::clone(&self.shared);
             runtime.spawn(async move {
                 let policy = &policy.policy;
-                ask::make_whole(&mut self.parts);
-                ask::reduce(policy, &mut self.parts);
+                request::make_whole(&mut self.parts);
+                request::reduce(policy, &mut self.parts);
                 let inner = &policy.cache.inner;
                 let asked = in_time(self.ask_handler(None, None), inner.sleep_until(Instant::now() + LONGEST_REFRESH));
                 match asked.await {
@@ -192,7 +192,7 @@ where
             self.parts.method = Method::GET;
         }
         if facts.is_some() {
-            ask::reduce(policy, &mut self.parts);
+            request::reduce(policy, &mut self.parts);
         } else if holes.is_some() {
             self.parts.headers.remove(ACCEPT_ENCODING);
         }
@@ -216,7 +216,7 @@ where
         }
         if missing.asked.facts.authorization {
             if missing.asked.directives.only_if_cached {
-                return Ok(show::refused(policy));
+                return Ok(serve::refused(policy));
             }
             // One with credentials leads nobody to a page that may be his own.
             policy.cache.inner.counters.count(Counter::bypasses);
@@ -231,7 +231,7 @@ where
                 missing.question.wait_for_nobody();
             }
             let mut handler = policy.handler(&self.parts);
-            let takes = |entry: &Entry| show::answers(policy, &missing.asked, entry);
+            let takes = |entry: &Entry| serve::answers(policy, &missing.asked, entry);
             let mut wanted = missing.question.wanted();
             if policy.honor_reload {
                 wanted.takes = Some(&takes);
@@ -250,7 +250,7 @@ where
             match Shown::of(policy, &missing.asked, found) {
                 Ok(shown) => return self.shown(shown).await,
                 Err(Unfit::Credentials) => return self.passing(None, Skip::Authorization).await,
-                Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(show::refused(policy)),
+                Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(serve::refused(policy)),
                 Err(Unfit::Age) => {
                     missing.forward = Forward::Request;
                     let wanted = missing.question.wanted();
@@ -268,11 +268,11 @@ where
         if missing.asked.directives.only_if_cached {
             work.miss(missing.question.named());
             work.give_up();
-            return Ok(show::refused(policy));
+            return Ok(serve::refused(policy));
         }
-        let expired = show::expired(policy, &missing, Grace::while_revalidating);
+        let expired = serve::expired(policy, &missing, Grace::while_revalidating);
         if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now())
-            && let Some(entry) = show::expired(policy, &missing, Grace::if_error).or_else(|| expired.clone())
+            && let Some(entry) = serve::expired(policy, &missing, Grace::if_error).or_else(|| expired.clone())
             && let Some(shown) = Shown::stale(policy, &missing, &entry)
         {
             work.give_up();
@@ -280,7 +280,7 @@ where
         }
         if work.is_of_refusal() {
             missing.forward = Forward::Request;
-        } else if show::expired(policy, &missing, Grace::longest).is_some() {
+        } else if serve::expired(policy, &missing, Grace::longest).is_some() {
             missing.forward = Forward::Stale;
         }
         let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
@@ -312,13 +312,13 @@ where
         if let Some(work) = work.as_mut().filter(|_| !missing.behind) {
             work.miss(missing.question.named());
         }
-        ask::make_whole(&mut self.parts);
-        ask::reduce(policy, &mut self.parts);
+        request::make_whole(&mut self.parts);
+        request::reduce(policy, &mut self.parts);
         let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
         let failed = response.as_ref().map_or(true, |response| response.status().is_server_error());
         if failed
             && !missing.behind
-            && let Some(entry) = show::expired(policy, &missing, Grace::if_error)
+            && let Some(entry) = serve::expired(policy, &missing, Grace::if_error)
             && let Some(shown) = Shown::stale(policy, &missing, &entry)
         {
             shared.note_failure(missing.hash());

@@ -1,8 +1,8 @@
 //! What all services of one layer share: its policy, and what was noticed of pages lately.
 
-use super::lately::Lately;
 use super::pending::Missing;
 use super::policy::Policy;
+use super::recent_set::Lately;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Fate, Rejection};
 use crate::work::Work;

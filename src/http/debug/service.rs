@@ -25,8 +25,8 @@ use crate::debug::{Notes, Placed, annotate};
 use crate::http::body::{Collected, LayerBody, collect};
 use crate::http::cache_control::CacheControl;
 use crate::http::headers::remove_targeted;
-use crate::http::tags::TagHeader;
-use crate::http::verdict::is_event_stream;
+use crate::http::storability::is_event_stream;
+use crate::http::tag_header::TagHeader;
 use crate::observe::{Collecting, Explained, Explanation, MARKS};
 
 /// A service whose pages say what the cache did for them; made by [`DebugLayer`](super::DebugLayer).

@@ -8,16 +8,16 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
-use super::ask::Asked;
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::Did;
-use super::conditions::Verdict;
+use super::fill_holes;
 use super::headers::make_personal;
-use super::hole;
 use super::pending::{Missing, direction};
 use super::policy::Policy;
-use super::validate::{conclude, judge, judge_late, tag_of};
+use super::preconditions::Verdict;
+use super::request::Asked;
+use super::revalidate::{conclude, judge, judge_late, tag_of};
 use crate::clock::Nanos;
 use crate::entry::{Body as Content, Entry, Found};
 use crate::page::{Grace, Page, Piece, Stored};
@@ -128,7 +128,7 @@ pub(super) async fn fill<R: Body<Data = Bytes>>(
     request: &Parts,
 ) -> Response<LayerBody<R>> {
     make_personal(&mut head.headers);
-    let pieces = hole::assemble(policy, body, request).await;
+    let pieces = fill_holes::assemble(policy, body, request).await;
     Response::from_parts(head, LayerBody::pieces(pieces))
 }
 
@@ -214,7 +214,7 @@ impl Shown {
             return answer;
         }
         let Some(stored) = self.page.stored() else { return Response::new(LayerBody::empty()) };
-        let pieces = hole::assemble(policy, &stored.body, request).await;
+        let pieces = fill_holes::assemble(policy, &stored.body, request).await;
         let mut headers = stored.headers.clone();
         if stored.status == StatusCode::OK && !CacheControl::read(&headers).is_no_store() {
             headers.insert(ETAG, tag_of(&pieces, &headers, None, true).to_header_value());

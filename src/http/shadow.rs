@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::ask::Asked;
 use super::body::{Collected, collect};
 use super::policy::Policy;
-use super::show::Shown;
+use super::request::Asked;
+use super::serve::Shown;
 use super::timeout::wait_timeout;
 use crate::clock::Nanos;
 use crate::observe::{About, Hit, Label, Rare, key_hash};

@@ -9,17 +9,17 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
-use super::ask::Facts;
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::{self, Did};
 use super::date;
+use super::fill_holes::{Unfilled, pieces};
 use super::headers::make_personal;
-use super::hole::{Unfilled, pieces};
 use super::invalidate::path_tags;
 use super::policy::Policy;
-use super::validate;
-use super::verdict::Verdict;
+use super::request::Facts;
+use super::revalidate;
+use super::storability::Verdict;
 use crate::clock::nanos;
 use crate::hole::Holes;
 use crate::page::{Piece, Stored};
@@ -68,7 +68,7 @@ impl Judged<'_> {
                 // Whoever sends it would look for it, and add it where it is missing.
                 headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
             }
-            validate::tag(head.status, &mut headers, bytes, Some(record), !policy.strong_etags);
+            revalidate::tag(head.status, &mut headers, bytes, Some(record), !policy.strong_etags);
         } else {
             make_personal(&mut headers);
         }
@@ -105,8 +105,8 @@ impl Judged<'_> {
         let Judged { policy, mut head, record, verdict } = self;
         verdict.tell(policy, &record, &mut head.headers);
         did.tell(policy.status_name.as_deref(), &mut head.headers);
-        let conditions = validate::judge_late(seen, head.status, &head.headers);
-        validate::conclude(&seen.method, conditions, head, body)
+        let conditions = revalidate::judge_late(seen, head.status, &head.headers);
+        revalidate::conclude(&seen.method, conditions, head, body)
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 
-use super::ask::Facts;
 use super::cache_control::CacheControl;
 use super::date;
+use super::fill_holes::Unfilled;
 use super::headers::remove_targeted;
-use super::hole::Unfilled;
 use super::policy::Policy;
+use super::request::Facts;
 use super::vary::{self, Vary};
 use crate::clock::{Nanos, nanos};
 use crate::error::{Error, ErrorKind};

@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::cache_control::RequestDirectives;
 use super::cache_status::Skip;
-use super::notice::Noticed;
 use super::policy::{Cookies, Policy, Query};
+use super::request_headers::Noticed;
 use super::vary;
 use crate::identity::Kind;
 use crate::options::Options;

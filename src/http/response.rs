@@ -12,19 +12,19 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::ask::Facts;
 use super::body::{Collected, LayerBody, collect};
 use super::cache_status::{Did, Why};
+use super::evaluate::{Judged, verdict};
+use super::fill_holes::{Unfilled, pieces};
 use super::headers::remove_hop_by_hop;
-use super::hole::{Unfilled, pieces};
-use super::judged::{Judged, verdict};
-use super::keep::{Keeping, varies};
 use super::pending::Missing;
 use super::policy::Policy;
-use super::show::{self, Shown};
+use super::request::Facts;
+use super::serve::{self, Shown};
 use super::state::Shared;
+use super::storability::{Verdict, is_event_stream, is_whole};
+use super::store::{Keeping, varies};
 use super::timeout::wait_timeout;
-use super::verdict::{Verdict, is_event_stream, is_whole};
 use crate::clock::nanos;
 use crate::handler::Inside;
 use crate::hole::Holes;
@@ -65,7 +65,7 @@ impl<R: Body<Data = Bytes>> Told<R> {
         match scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy))).await {
             Collected::Whole(bytes) => {
                 let body = pieces(bytes, holes.as_deref());
-                show::fill(policy, head, &body, seen).await
+                serve::fill(policy, head, &body, seen).await
             }
             Collected::Apart(body) => {
                 unread.report(policy);

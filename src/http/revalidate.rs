@@ -12,8 +12,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
-use super::conditions::{Validators, Verdict, evaluate, not_modified_headers};
 use super::etag::EntityTag;
+use super::preconditions::{Validators, Verdict, evaluate, not_modified_headers};
 use crate::record::{Dependency, Record};
 
 /// The tag of a body in pieces, with what it depended on, where that is known.
