@@ -19,9 +19,9 @@ mod tests;
 mod tree;
 
 #[cfg(feature = "debug")]
-pub(crate) use comments::{Notes, Placed, annotate};
+pub(crate) use comments::{AnnotatedFragments, Annotations, annotate};
 #[cfg(feature = "debug")]
-pub(crate) use json::Object;
+pub(crate) use json::CommentObject;
 pub(crate) use marks::Marks;
 
 /// What draws on the page; it reads the comments.

@@ -21,15 +21,15 @@ pub(crate) enum Page {
     /// Which request headers the responses of this address vary by, in lower case and sorted: the response itself is
     /// under an identity that holds their values.
     Varies(Vec<HeaderName>),
-    Response(Stored),
+    Response(StoredResponse),
 }
 
 /// A whole response.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<Piece>,
+    pub(crate) body: Vec<BodySegment>,
     /// How old it was when it was stored, beyond what its entry knows: it came from somewhere else.
     pub(crate) age: Nanos,
     /// How long after its expiry it may be served while the handler is asked, and when the handler fails.
@@ -45,9 +45,9 @@ pub(crate) struct Grace {
     pub(crate) if_error: Nanos,
 }
 
-impl Stored {
+impl StoredResponse {
     /// The same in memory of its own: a few bytes may be a part of a large buffer, which they would keep.
-    pub(crate) fn detached(mut self) -> Stored {
+    pub(crate) fn detached(mut self) -> StoredResponse {
         for value in self.headers.values_mut() {
             if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
                 let sensitive = value.is_sensitive();
@@ -56,7 +56,7 @@ impl Stored {
             }
         }
         for piece in &mut self.body {
-            if let Piece::Text(bytes) = piece {
+            if let BodySegment::Text(bytes) = piece {
                 *bytes = Bytes::copy_from_slice(bytes);
             }
         }
@@ -85,7 +85,7 @@ impl Grace {
 
 /// A part of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum BodySegment {
     Text(Bytes),
     /// Filled in for each request.
     Hole(Call),
@@ -97,7 +97,7 @@ impl Page {
         self.stored().is_none()
     }
 
-    pub(crate) fn stored(&self) -> Option<&Stored> {
+    pub(crate) fn stored(&self) -> Option<&StoredResponse> {
         match self {
             Page::Varies(_) => None,
             Page::Response(stored) => Some(stored),
@@ -114,7 +114,7 @@ impl Page {
     pub(crate) fn len(&self) -> usize {
         let Some(stored) = self.stored() else { return 0 };
         let fields: usize = stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        fields + stored.body.iter().map(Piece::len).sum::<usize>()
+        fields + stored.body.iter().map(BodySegment::len).sum::<usize>()
     }
 
     /// Bytes it takes beside the struct itself.
@@ -126,8 +126,8 @@ impl Page {
             }
             Page::Response(stored) => {
                 let values: usize = stored.headers.values().map(|value| allocated(value.len()) + COUNTERS).sum();
-                let body: usize = stored.body.iter().map(Piece::weight).sum();
-                let pieces = allocated(stored.body.capacity() * size_of::<Piece>());
+                let body: usize = stored.body.iter().map(BodySegment::weight).sum();
+                let pieces = allocated(stored.body.capacity() * size_of::<BodySegment>());
                 allocated(stored.headers.capacity() * FIELD) + values + body + pieces
             }
         }
@@ -140,18 +140,18 @@ const FIELD: usize = 112;
 /// What bytes keep beside themselves once a response was made of them.
 const COUNTERS: usize = 32;
 
-impl Piece {
+impl BodySegment {
     fn len(&self) -> usize {
         match self {
-            Piece::Text(bytes) => bytes.len(),
-            Piece::Hole(call) => call.weight(),
+            BodySegment::Text(bytes) => bytes.len(),
+            BodySegment::Hole(call) => call.weight(),
         }
     }
 
     fn weight(&self) -> usize {
         match self {
-            Piece::Text(bytes) => allocated(bytes.len()) + COUNTERS,
-            Piece::Hole(call) => call.weight(),
+            BodySegment::Text(bytes) => allocated(bytes.len()) + COUNTERS,
+            BodySegment::Hole(call) => call.weight(),
         }
     }
 }

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use super::html::Places;
-use super::marks::{Found, Mark, Marks, Side};
+use super::html::CommentPositions;
+use super::marks::{FoundMarks, FragmentMark, MarkSide, Marks};
 
 /// What goes into a page.
-pub(crate) struct Notes<'a> {
-    /// What there is to say of a fragment, as an [`Object`](super::Object) says it. The marks of one that is not known
+pub(crate) struct Annotations<'a> {
+    /// What there is to say of a fragment, as an [`CommentObject`](super::CommentObject) says it. The marks of one that is not known
     /// are taken out.
     pub(crate) describe: &'a dyn Fn(u64) -> Option<String>,
     /// What goes into the head, where the text is a whole page: little, as browsers look for the page's encoding in its
     /// first 1,024 bytes.
-    pub(crate) head: &'a dyn Fn(&Placed) -> String,
+    pub(crate) head: &'a dyn Fn(&AnnotatedFragments) -> String,
     /// What goes to the end of it.
-    pub(crate) end: &'a dyn Fn(&Placed) -> String,
+    pub(crate) end: &'a dyn Fn(&AnnotatedFragments) -> String,
 }
 
 /// What became of a page's fragments.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct AnnotatedFragments {
     /// Those that have comments around them.
     pub(crate) fragments: BTreeSet<u64>,
     /// Whether the page says what its relative addresses are relative to.
@@ -27,15 +27,15 @@ pub(crate) struct Placed {
 }
 
 /// Puts comments around fragments where a comment is one, and takes out all other marks.
-pub(crate) fn annotate(page: &[u8], marks: &Marks, notes: &Notes<'_>) -> Vec<u8> {
-    let Found { text, marks } = marks.find(page);
+pub(crate) fn annotate(page: &[u8], marks: &Marks, notes: &Annotations<'_>) -> Vec<u8> {
+    let FoundMarks { text, marks } = marks.find(page);
     if std::str::from_utf8(&text).is_err() {
         // In another encoding anything may look like a tag.
         return text;
     }
-    let places = Places::of(&text);
+    let places = CommentPositions::of(&text);
     let takes_comment = |at| places.takes_comment(&text, at);
-    let mut placed = Placed { fragments: BTreeSet::new(), has_base: places.has_base() };
+    let mut placed = AnnotatedFragments { fragments: BTreeSet::new(), has_base: places.has_base() };
     let mut added = comments(&marks, &takes_comment, notes, &mut placed);
     if let Some(at) = places.head().filter(|at| takes_comment(*at)) {
         added.push((at, (notes.head)(&placed)));
@@ -57,10 +57,10 @@ pub(crate) fn annotate(page: &[u8], marks: &Marks, notes: &Notes<'_>) -> Vec<u8>
 
 /// The comments for every pair of which both may stand where they are, in the order of the marks.
 fn comments(
-    marks: &[Mark],
+    marks: &[FragmentMark],
     takes_comment: &dyn Fn(usize) -> bool,
-    notes: &Notes<'_>,
-    placed: &mut Placed,
+    notes: &Annotations<'_>,
+    placed: &mut AnnotatedFragments,
 ) -> Vec<(usize, String)> {
     let mut comments: Vec<Option<String>> = marks.iter().map(|_| None).collect();
     for (begin, end) in pairs(marks) {
@@ -78,12 +78,12 @@ fn comments(
 }
 
 /// Which marks belong together, by their index. One that has no other, or is not nested as it should be, is left out.
-fn pairs(marks: &[Mark]) -> Vec<(usize, usize)> {
+fn pairs(marks: &[FragmentMark]) -> Vec<(usize, usize)> {
     let (mut open, mut pairs) = (Vec::<usize>::new(), Vec::new());
     for (at, mark) in marks.iter().enumerate() {
         match mark.side {
-            Side::Begin => open.push(at),
-            Side::End => {
+            MarkSide::Begin => open.push(at),
+            MarkSide::End => {
                 if let Some(begin) = open.iter().rposition(|begin| marks[*begin].id == mark.id) {
                     pairs.push((open[begin], at));
                     open.truncate(begin);

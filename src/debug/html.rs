@@ -4,22 +4,22 @@
 
 use html5gum::{Emitter, Error, State, Tokenizer};
 
-use super::tree::{Content, Tree};
+use super::tree::{ContentModel, OpenElements};
 
 /// What was read of a page, by offset.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct CommentPositions {
     /// In order, without overlap.
-    tokens: Vec<Token>,
+    tokens: Vec<HtmlToken>,
     /// Where comments would be text, or lost: from the first place to the last, both included.
     closed: Vec<(usize, usize)>,
-    head: Option<(Found, usize)>,
+    head: Option<(HeadAnchor, usize)>,
     has_base: bool,
 }
 
 /// After what a script goes, the best last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Found {
+enum HeadAnchor {
     Doctype,
     Html,
     Head,
@@ -27,7 +27,7 @@ enum Found {
 
 /// A tag, comment or doctype.
 #[derive(Debug)]
-struct Token {
+struct HtmlToken {
     start: usize,
     end: usize,
     /// Whether a newline right after it is dropped.
@@ -36,13 +36,13 @@ struct Token {
     moves_text: bool,
 }
 
-impl Places {
-    pub(super) fn of(page: &[u8]) -> Places {
+impl CommentPositions {
+    pub(super) fn of(page: &[u8]) -> CommentPositions {
         // To a tokenizer it is the same; its offsets need not be adjusted for the pairs.
         let text: Vec<u8> = page.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
-        let mut places = Places::default();
+        let mut places = CommentPositions::default();
         // Reading from memory does not fail.
-        let _ = Tokenizer::new_with_emitter(text.as_slice(), Reader::new(&text, &mut places)).finish();
+        let _ = Tokenizer::new_with_emitter(text.as_slice(), TokenReader::new(&text, &mut places)).finish();
         places
     }
 
@@ -102,10 +102,10 @@ fn splits(page: &[u8], at: usize) -> bool {
 }
 
 /// Notes where tokens are.
-struct Reader<'a> {
+struct TokenReader<'a> {
     page: &'a [u8],
-    places: &'a mut Places,
-    tree: Tree,
+    places: &'a mut CommentPositions,
+    tree: OpenElements,
     position: usize,
     /// Where the token starts that is being read.
     open: Option<usize>,
@@ -118,12 +118,12 @@ struct Reader<'a> {
     last_start: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(page: &'a [u8], places: &'a mut Places) -> Reader<'a> {
-        Reader {
+impl<'a> TokenReader<'a> {
+    fn new(page: &'a [u8], places: &'a mut CommentPositions) -> TokenReader<'a> {
+        TokenReader {
             page,
             places,
-            tree: Tree::default(),
+            tree: OpenElements::default(),
             position: 0,
             open: None,
             raw: None,
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         let start = self.open.take().unwrap_or(self.position);
         let eats_newline = !self.is_end && matches!(self.name.as_slice(), b"pre" | b"listing");
         let moves_text = self.tree.moves_text();
-        self.places.tokens.push(Token { start, end: self.position, eats_newline, moves_text });
+        self.places.tokens.push(HtmlToken { start, end: self.position, eats_newline, moves_text });
         start
     }
 
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// These say that it is a page and not a part of one.
-    fn note_head(&mut self, found: Found) {
+    fn note_head(&mut self, found: HeadAnchor) {
         if self.places.head.is_none_or(|(known, _)| known < found) {
             self.places.head = Some((found, self.position));
         }
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Emitter for Reader<'_> {
+impl Emitter for TokenReader<'_> {
     type Token = std::convert::Infallible;
 
     fn move_position(&mut self, offset: isize) {
@@ -219,13 +219,13 @@ impl Emitter for Reader<'_> {
         let content = match self.is_end {
             true => {
                 self.tree.end(&self.name);
-                Content::Markup
+                ContentModel::Markup
             }
             false => {
                 self.last_start.clone_from(&self.name);
                 match self.name.as_slice() {
-                    b"html" => self.note_head(Found::Html),
-                    b"head" => self.note_head(Found::Head),
+                    b"html" => self.note_head(HeadAnchor::Html),
+                    b"head" => self.note_head(HeadAnchor::Head),
                     b"base" => self.places.has_base = true,
                     _ => {}
                 }
@@ -237,15 +237,15 @@ impl Emitter for Reader<'_> {
             self.places.close(raw, start);
         }
         self.follow(start);
-        if content != Content::Markup {
+        if content != ContentModel::Markup {
             self.raw = Some(self.position);
         }
         match content {
-            Content::Markup => None,
-            Content::Text => Some(State::RcData),
-            Content::Raw => Some(State::RawText),
-            Content::Script => Some(State::ScriptData),
-            Content::Plain => Some(State::PlainText),
+            ContentModel::Markup => None,
+            ContentModel::Text => Some(State::RcData),
+            ContentModel::Raw => Some(State::RawText),
+            ContentModel::Script => Some(State::ScriptData),
+            ContentModel::Plain => Some(State::PlainText),
         }
     }
 
@@ -268,7 +268,7 @@ impl Emitter for Reader<'_> {
     }
 
     fn emit_current_doctype(&mut self) {
-        self.note_head(Found::Doctype);
+        self.note_head(HeadAnchor::Doctype);
         self.other_token();
     }
 

@@ -5,23 +5,23 @@ use std::fmt::Write;
 /// A JSON object in ASCII, without `<` and `>`, without two hyphens in a row: no text in it can end the comment that it
 /// stands in, whatever the encoding of the page.
 #[derive(Debug)]
-pub(crate) struct Object {
+pub(crate) struct CommentObject {
     json: String,
 }
 
-impl Object {
-    pub(crate) fn new() -> Object {
-        Object { json: String::from("{") }
+impl CommentObject {
+    pub(crate) fn new() -> CommentObject {
+        CommentObject { json: String::from("{") }
     }
 
-    pub(crate) fn text(mut self, name: &str, value: &str) -> Object {
+    pub(crate) fn text(mut self, name: &str, value: &str) -> CommentObject {
         self.name(name);
         string(&mut self.json, value);
         self
     }
 
     /// A number, of thousandths at most. JSON has none that is not finite; it is left out.
-    pub(crate) fn number(mut self, name: &str, value: f64) -> Object {
+    pub(crate) fn number(mut self, name: &str, value: f64) -> CommentObject {
         if value.is_finite() {
             self.name(name);
             // Writing to a string cannot fail.
@@ -31,7 +31,7 @@ impl Object {
     }
 
     /// A list, left out if it is empty.
-    pub(crate) fn list<'a>(mut self, name: &str, values: impl IntoIterator<Item = &'a str>) -> Object {
+    pub(crate) fn list<'a>(mut self, name: &str, values: impl IntoIterator<Item = &'a str>) -> CommentObject {
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() {
             return self;
@@ -45,14 +45,14 @@ impl Object {
         self
     }
 
-    pub(crate) fn object(mut self, name: &str, value: Object) -> Object {
+    pub(crate) fn object(mut self, name: &str, value: CommentObject) -> CommentObject {
         self.name(name);
         self.json.push_str(&value.finish());
         self
     }
 
     /// A list of them, left out if it is empty.
-    pub(crate) fn objects(mut self, name: &str, values: impl IntoIterator<Item = Object>) -> Object {
+    pub(crate) fn objects(mut self, name: &str, values: impl IntoIterator<Item = CommentObject>) -> CommentObject {
         let mut values = values.into_iter();
         let Some(first) = values.next() else { return self };
         self.name(name);

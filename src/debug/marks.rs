@@ -27,30 +27,30 @@ pub(crate) struct Marks {
 
 /// Whether a mark stands before or after its fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum MarkSide {
     Begin,
     End,
 }
 
 /// A whole mark that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct FragmentMark {
     /// Where it was, in the text without any marks.
     pub(super) at: usize,
-    pub(super) side: Side,
+    pub(super) side: MarkSide,
     pub(super) id: u64,
 }
 
 /// Text without marks, and those that were whole, in order.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundMarks {
     pub(super) text: Vec<u8>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<FragmentMark>,
 }
 
 /// What stands at a place of the text.
-enum Seen {
-    Whole { side: Side, id: u64, length: usize },
+enum MarkMatch {
+    Whole { side: MarkSide, id: u64, length: usize },
     Cut { length: usize },
     Text,
 }
@@ -73,8 +73,8 @@ impl Marks {
         (found.text.len() != text.len()).then_some(found.text)
     }
 
-    pub(super) fn find(&self, text: &[u8]) -> Found {
-        let mut found = Found { text: Vec::with_capacity(text.len()), marks: Vec::new() };
+    pub(super) fn find(&self, text: &[u8]) -> FoundMarks {
+        let mut found = FoundMarks { text: Vec::with_capacity(text.len()), marks: Vec::new() };
         let tail = &self.prefix.as_bytes()[self.prefix.len() - TAIL..];
         let first = [NAME.as_bytes()[0], tail[0]];
         let mut at = 0;
@@ -84,12 +84,12 @@ impl Marks {
             found.text.extend_from_slice(&text[at..next]);
             at = next;
             match self.see(&text[at..]) {
-                Seen::Whole { side, id, length } => {
-                    found.marks.push(Mark { at: found.text.len(), side, id });
+                MarkMatch::Whole { side, id, length } => {
+                    found.marks.push(FragmentMark { at: found.text.len(), side, id });
                     at += length;
                 }
-                Seen::Cut { length } => at += length,
-                Seen::Text => match self.see_tail(tail, &text[at..]) {
+                MarkMatch::Cut { length } => at += length,
+                MarkMatch::Text => match self.see_tail(tail, &text[at..]) {
                     Some(length) => {
                         self.take_back(&mut found);
                         at += length;
@@ -105,18 +105,20 @@ impl Marks {
         found
     }
 
-    fn see(&self, text: &[u8]) -> Seen {
+    fn see(&self, text: &[u8]) -> MarkMatch {
         let same = common(self.prefix.as_bytes(), text);
         if same < HEAD {
-            return Seen::Text;
+            return MarkMatch::Text;
         }
         if same < self.prefix.len() {
-            return Seen::Cut { length: same };
+            return MarkMatch::Cut { length: same };
         }
         match number(&text[same..]) {
-            Some(Number { side, id: Some(id), length, ended: true }) => Seen::Whole { side, id, length: same + length },
-            Some(Number { length, .. }) => Seen::Cut { length: same + length },
-            None => Seen::Cut { length: same },
+            Some(MarkNumber { side, id: Some(id), length, ended: true }) => {
+                MarkMatch::Whole { side, id, length: same + length }
+            }
+            Some(MarkNumber { length, .. }) => MarkMatch::Cut { length: same + length },
+            None => MarkMatch::Cut { length: same },
         }
     }
 
@@ -127,7 +129,7 @@ impl Marks {
     }
 
     /// Removes what was taken for text before the rest of a mark was recognised.
-    fn take_back(&self, found: &mut Found) {
+    fn take_back(&self, found: &mut FoundMarks) {
         let before = &self.prefix.as_bytes()[..self.prefix.len() - TAIL];
         let since = found.marks.last().map_or(0, |mark| mark.at);
         let kept = found.text[since..].iter().rev();
@@ -142,8 +144,8 @@ pub(super) fn common(prefix: &[u8], text: &[u8]) -> usize {
 }
 
 /// What follows the process's digits.
-pub(super) struct Number {
-    side: Side,
+pub(super) struct MarkNumber {
+    side: MarkSide,
     /// `None` if there are no digits, or more than a number can have.
     id: Option<u64>,
     pub(super) length: usize,
@@ -151,10 +153,10 @@ pub(super) struct Number {
     pub(super) ended: bool,
 }
 
-pub(super) fn number(text: &[u8]) -> Option<Number> {
+pub(super) fn number(text: &[u8]) -> Option<MarkNumber> {
     let side = match text.first()?.to_ascii_lowercase() {
-        b'b' => Side::Begin,
-        b'e' => Side::End,
+        b'b' => MarkSide::Begin,
+        b'e' => MarkSide::End,
         _ => return None,
     };
     let digits = text[1..].iter().take(DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -162,5 +164,5 @@ pub(super) fn number(text: &[u8]) -> Option<Number> {
     let id = written.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     let rest = &text[1 + digits..];
     let end = ENDS.into_iter().find(|end| rest.starts_with(end));
-    Some(Number { side, id, length: 1 + digits + end.map_or(0, <[u8]>::len), ended: end.is_some() && digits > 0 })
+    Some(MarkNumber { side, id, length: 1 + digits + end.map_or(0, <[u8]>::len), ended: end.is_some() && digits > 0 })
 }

@@ -9,15 +9,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::comments::{Annotations, annotate};
 use super::marks::Marks;
-use super::place::{Notes, annotate};
 
 const PROCESS: u64 = 0x0123_4567_89ab_cdef;
 
 /// The page as people who debug it get it; of fragments up to 0xff something is known.
 fn annotated(page: &str) -> String {
     let describe = |id| (id <= 0xff).then(|| String::from("{}"));
-    let notes = Notes { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
+    let notes = Annotations { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
     String::from_utf8(annotate(page.as_bytes(), &Marks::new(PROCESS), &notes)).unwrap()
 }
 
@@ -238,7 +238,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken(page in vec(any::<u8>(), 0..64), id in 0u64..4) {
         let page = [&page[..], begin(id).as_bytes(), &page[..], end(id).as_bytes()].concat();
-        let notes = Notes { describe: &|_| Some(String::from("{}")), head: &|_| String::from("<script></script>"), end: &|_| String::from("<!-- -->") };
+        let notes = Annotations { describe: &|_| Some(String::from("{}")), head: &|_| String::from("<script></script>"), end: &|_| String::from("<!-- -->") };
         annotate(&page, &Marks::new(PROCESS), &notes);
     }
 }

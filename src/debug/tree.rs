@@ -1,11 +1,11 @@
 //! What a tag does to what follows it: as much of tree construction as tells how text is to be read.
 //!
 //! A whole tree builder would be needed to be right about every page. This one gives up where it would have to guess
-//! ([`Tree::is_lost`]): from there on nothing is put into the page.
+//! ([`OpenElements::is_lost`]): from there on nothing is put into the page.
 
 /// How what follows a start tag is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum ContentModel {
     Markup,
     /// `title`, `textarea`: character references, no markup.
     Text,
@@ -18,9 +18,9 @@ pub(super) enum Content {
 
 /// Elements that are open and matter.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(super) struct OpenElements {
     /// From `svg` or `math` inwards.
-    foreign: Vec<Node>,
+    foreign: Vec<ForeignElement>,
     /// For each table that is open: whether text there would be moved out of it.
     tables: Vec<bool>,
     /// The same outside of tables, for rows on their own.
@@ -30,13 +30,13 @@ pub(super) struct Tree {
 }
 
 #[derive(Debug)]
-struct Node {
+struct ForeignElement {
     name: Box<[u8]>,
-    kind: Kind,
+    kind: ForeignKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ForeignKind {
     /// Of HTML, inside of an integration point.
     Html,
     Foreign,
@@ -48,7 +48,7 @@ enum Kind {
     ClosedIntegration,
 }
 
-impl Tree {
+impl OpenElements {
     /// Whether what is open cannot be known without a whole parser.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
@@ -56,12 +56,12 @@ impl Tree {
 
     /// Whether the innermost element is one of SVG or MathML.
     pub(super) fn is_foreign(&self) -> bool {
-        self.foreign.last().is_some_and(|node| node.kind != Kind::Html)
+        self.foreign.last().is_some_and(|node| node.kind != ForeignKind::Html)
     }
 
     /// Whether what is here is the content of an image's title, style or script.
     pub(super) fn is_closed(&self) -> bool {
-        self.foreign.iter().any(|node| matches!(node.kind, Kind::Closed | Kind::ClosedIntegration))
+        self.foreign.iter().any(|node| matches!(node.kind, ForeignKind::Closed | ForeignKind::ClosedIntegration))
     }
 
     /// Whether words here would be moved in front of the table, together with the white space beside them.
@@ -69,25 +69,25 @@ impl Tree {
         self.tables.last().copied().unwrap_or(self.rows)
     }
 
-    pub(super) fn start(&mut self, name: &[u8], self_closing: bool) -> Content {
+    pub(super) fn start(&mut self, name: &[u8], self_closing: bool) -> ContentModel {
         if let Some(node) = self.foreign.last() {
             match node.kind {
-                Kind::Foreign | Kind::Closed => return self.start_foreign(name, self_closing),
-                Kind::Html | Kind::Integration | Kind::ClosedIntegration => {}
+                ForeignKind::Foreign | ForeignKind::Closed => return self.start_foreign(name, self_closing),
+                ForeignKind::Html | ForeignKind::Integration | ForeignKind::ClosedIntegration => {}
             }
         }
         let content = content(name);
         // Whether these are taken at all in a select differs from one edition of the standard to the next.
-        if self.select && (content != Content::Markup && name != b"script" || is_root(name)) {
+        if self.select && (content != ContentModel::Markup && name != b"script" || is_root(name)) {
             self.lost = true;
         }
         match name {
-            b"svg" | b"math" if !self_closing => self.push(name, Kind::Foreign),
+            b"svg" | b"math" if !self_closing => self.push(name, ForeignKind::Foreign),
             b"svg" | b"math" => {}
             b"frameset" | b"annotation-xml" => self.lost = true,
             b"select" => self.select = true,
-            _ if !self.foreign.is_empty() && content == Content::Markup && !is_void(name) => {
-                self.push(name, Kind::Html);
+            _ if !self.foreign.is_empty() && content == ContentModel::Markup && !is_void(name) => {
+                self.push(name, ForeignKind::Html);
             }
             _ => {}
         }
@@ -102,7 +102,7 @@ impl Tree {
         if let Some(node) = self.foreign.last() {
             if *node.name == *name {
                 self.foreign.pop();
-            } else if node.kind == Kind::Html {
+            } else if node.kind == ForeignKind::Html {
                 // It may close more than one, or nothing.
                 self.lost = true;
             } else {
@@ -130,7 +130,7 @@ impl Tree {
         *self.tables.last_mut().unwrap_or(&mut self.rows) = moves;
     }
 
-    fn start_foreign(&mut self, name: &[u8], self_closing: bool) -> Content {
+    fn start_foreign(&mut self, name: &[u8], self_closing: bool) -> ContentModel {
         // A font breaks out with some attributes, and what is inside an annotation depends on one.
         if name == b"font" || name == b"annotation-xml" {
             self.lost = true;
@@ -144,7 +144,7 @@ impl Tree {
                 self.foreign.iter().rev().find(|node| is_root(&node.name)).is_some_and(|it| *it.name == *b"math");
             self.push(name, kind(name, math));
         }
-        Content::Markup
+        ContentModel::Markup
     }
 
     fn end_foreign(&mut self, name: &[u8]) {
@@ -154,30 +154,32 @@ impl Tree {
         }
         let nearest = self.foreign.iter().rposition(|node| *node.name == *name);
         match nearest {
-            Some(at) if self.foreign[at..].iter().all(|node| node.kind != Kind::Html) => self.foreign.truncate(at),
+            Some(at) if self.foreign[at..].iter().all(|node| node.kind != ForeignKind::Html) => {
+                self.foreign.truncate(at)
+            }
             // It closes something outside, with all that is in between; or nothing.
             _ => self.lost = true,
         }
     }
 
     fn break_out(&mut self) {
-        while self.foreign.last().is_some_and(|node| matches!(node.kind, Kind::Foreign | Kind::Closed)) {
+        while self.foreign.last().is_some_and(|node| matches!(node.kind, ForeignKind::Foreign | ForeignKind::Closed)) {
             self.foreign.pop();
         }
     }
 
-    fn push(&mut self, name: &[u8], kind: Kind) {
-        self.foreign.push(Node { name: name.into(), kind });
+    fn push(&mut self, name: &[u8], kind: ForeignKind) {
+        self.foreign.push(ForeignElement { name: name.into(), kind });
     }
 }
 
-fn content(name: &[u8]) -> Content {
+fn content(name: &[u8]) -> ContentModel {
     match name {
-        b"title" | b"textarea" => Content::Text,
-        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" | b"noscript" => Content::Raw,
-        b"script" => Content::Script,
-        b"plaintext" => Content::Plain,
-        _ => Content::Markup,
+        b"title" | b"textarea" => ContentModel::Text,
+        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" | b"noscript" => ContentModel::Raw,
+        b"script" => ContentModel::Script,
+        b"plaintext" => ContentModel::Plain,
+        _ => ContentModel::Markup,
     }
 }
 
@@ -185,13 +187,13 @@ fn is_root(name: &[u8]) -> bool {
     matches!(name, b"svg" | b"math")
 }
 
-fn kind(name: &[u8], math: bool) -> Kind {
+fn kind(name: &[u8], math: bool) -> ForeignKind {
     match (name, math) {
-        (b"title", false) => Kind::ClosedIntegration,
-        (b"foreignobject" | b"desc", false) => Kind::Integration,
-        (b"mi" | b"mo" | b"mn" | b"ms" | b"mtext", true) => Kind::Integration,
-        (b"title" | b"style" | b"script" | b"textarea", _) => Kind::Closed,
-        _ => Kind::Foreign,
+        (b"title", false) => ForeignKind::ClosedIntegration,
+        (b"foreignobject" | b"desc", false) => ForeignKind::Integration,
+        (b"mi" | b"mo" | b"mn" | b"ms" | b"mtext", true) => ForeignKind::Integration,
+        (b"title" | b"style" | b"script" | b"textarea", _) => ForeignKind::Closed,
+        _ => ForeignKind::Foreign,
     }
 }
 

@@ -19,15 +19,15 @@ pin_project! {
     /// The body of a response that went through a layer: stored, or the inner service's own.
     pub struct LayerBody<B: Body> {
         #[pin]
-        kind: Kind<B>,
+        kind: BodySource<B>,
         // What is read while the body is sent belongs to the request as well.
         scope: Option<Scope>,
     }
 }
 
 pin_project! {
-    #[project = KindProjected]
-    enum Kind<B: Body> {
+    #[project = BodySourceProjected]
+    enum BodySource<B: Body> {
         /// There already, unless it is taken.
         Whole { bytes: Option<Bytes> },
         /// Pieces that are there already; their length in bytes.
@@ -35,40 +35,40 @@ pin_project! {
         /// Untouched.
         Through { #[pin] body: B },
         /// Read in part.
-        Replayed { read: Read<B> },
+        Replayed { read: PartlyReadBody<B> },
     }
 }
 
 /// What was read of a body, and the rest of it.
-struct Read<B: Body> {
+struct PartlyReadBody<B: Body> {
     frames: VecDeque<Frame<Bytes>>,
     rest: Option<Pin<Box<B>>>,
     error: Option<B::Error>,
 }
 
 /// A body read as far as could be.
-pub(super) enum Collected<B: Body> {
+pub(super) enum CollectedBody<B: Body> {
     Whole(Bytes),
     /// It is not to be had whole.
-    Apart(LayerBody<B>),
+    Streaming(LayerBody<B>),
 }
 
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
-        LayerBody::of(Kind::Whole { bytes: None })
+        LayerBody::of(BodySource::Whole { bytes: None })
     }
 
     pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
-        LayerBody::of(Kind::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) })
+        LayerBody::of(BodySource::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) })
     }
 
     pub(super) fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> LayerBody<B> {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        LayerBody::of(Kind::Pieces { pieces, length })
+        LayerBody::of(BodySource::Pieces { pieces, length })
     }
 
-    fn of(kind: Kind<B>) -> LayerBody<B> {
+    fn of(kind: BodySource<B>) -> LayerBody<B> {
         LayerBody { kind, scope: None }
     }
 
@@ -79,7 +79,7 @@ impl<B: Body<Data = Bytes>> LayerBody<B> {
     }
 
     pub(super) fn through(body: B) -> LayerBody<B> {
-        LayerBody::of(Kind::Through { body })
+        LayerBody::of(BodySource::Through { body })
     }
 }
 
@@ -88,17 +88,17 @@ const FRAME: u64 = size_of::<Frame<Bytes>>() as u64;
 const MANY: u64 = 4096;
 
 /// Reads a body of at most `limit` bytes, until `late` is ready.
-pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> Collected<B>
+pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> CollectedBody<B>
 where
     B: Body<Data = Bytes>,
 {
     let limit = limit as u64;
     if body.size_hint().lower() > limit {
-        return Collected::Apart(LayerBody::through(body));
+        return CollectedBody::Streaming(LayerBody::through(body));
     }
     let mut late = pin!(late);
     let mut body = Box::pin(body);
-    let mut read = Read { frames: VecDeque::new(), rest: None, error: None };
+    let mut read = PartlyReadBody { frames: VecDeque::new(), rest: None, error: None };
     // Many small frames take more than their bytes.
     let (mut length, mut taken, mut data_only) = (0, 0, true);
     loop {
@@ -119,11 +119,11 @@ where
                 read.rest = Some(body);
             }
             Some(Some(Err(error))) => read.error = Some(error),
-            Some(None) if data_only => return Collected::Whole(joined(read.frames, length)),
+            Some(None) if data_only => return CollectedBody::Whole(joined(read.frames, length)),
             Some(None) => {}
             None => read.rest = Some(body),
         }
-        return Collected::Apart(LayerBody::of(Kind::Replayed { read }));
+        return CollectedBody::Streaming(LayerBody::of(BodySource::Replayed { read }));
     }
 }
 
@@ -142,16 +142,16 @@ fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
     }
 }
 
-impl<B: Body<Data = Bytes>> Kind<B> {
+impl<B: Body<Data = Bytes>> BodySource<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project() {
-            KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
+            BodySourceProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodySourceProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;
                 Ok(Frame::data(piece))
             })),
-            KindProjected::Through { body } => body.poll_frame(context),
-            KindProjected::Replayed { read } => {
+            BodySourceProjected::Through { body } => body.poll_frame(context),
+            BodySourceProjected::Replayed { read } => {
                 if let Some(frame) = read.frames.pop_front() {
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -181,10 +181,10 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Whole { bytes } => bytes.is_none(),
-            Kind::Pieces { pieces, .. } => pieces.is_empty(),
-            Kind::Through { body } => body.is_end_stream(),
-            Kind::Replayed { read } => {
+            BodySource::Whole { bytes } => bytes.is_none(),
+            BodySource::Pieces { pieces, .. } => pieces.is_empty(),
+            BodySource::Through { body } => body.is_end_stream(),
+            BodySource::Replayed { read } => {
                 read.frames.is_empty() && read.error.is_none() && read.rest.as_ref().is_none_or(Body::is_end_stream)
             }
         }
@@ -192,15 +192,15 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
-            Kind::Through { body } => body.size_hint(),
-            Kind::Replayed { read } => read.size_hint(),
+            BodySource::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            BodySource::Pieces { length, .. } => SizeHint::with_exact(*length),
+            BodySource::Through { body } => body.size_hint(),
+            BodySource::Replayed { read } => read.size_hint(),
         }
     }
 }
 
-impl<B: Body<Data = Bytes>> Read<B> {
+impl<B: Body<Data = Bytes>> PartlyReadBody<B> {
     fn size_hint(&self) -> SizeHint {
         let data = self.frames.iter().filter_map(Frame::data_ref);
         let read: u64 = data.map(|data| data.len() as u64).sum();

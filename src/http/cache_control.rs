@@ -39,7 +39,7 @@ pub struct CacheControl {
     s_maxage: Option<u32>,
     stale_while_revalidate: Option<u32>,
     stale_if_error: Option<u32>,
-    extensions: Vec<Extension>,
+    extensions: Vec<ExtensionDirective>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ enum Audience {
 
 /// A directive that means nothing here and goes on to others as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Extension {
+struct ExtensionDirective {
     name: String,
     text: String,
 }
@@ -265,7 +265,7 @@ impl CacheControl {
     }
 
     /// Of several with one name the first counts.
-    fn keep(&mut self, extension: Extension) {
+    fn keep(&mut self, extension: ExtensionDirective) {
         if !self.extensions.iter().any(|known| known.name == extension.name) {
             self.extensions.push(extension);
         }

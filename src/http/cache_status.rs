@@ -10,7 +10,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Why the cache had no part in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Skip {
+pub(super) enum BypassReason {
     /// It neither reads a page nor changes one.
     Method,
     /// It asks for what a GET would say; nothing is stored for it.
@@ -33,25 +33,25 @@ pub(super) enum Skip {
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Did {
+pub(super) enum CacheStatus {
     /// Answered from the cache; the seconds it stays fresh, negative once it is stale.
     Hit(i64),
     /// The handler was asked.
-    Missed(Why),
-    Skipped(Skip),
+    Missed(Forwarded),
+    Skipped(BypassReason),
     /// Nothing was stored, and the handler was not to be asked (`only-if-cached`).
     Refused,
 }
 
 /// What there was of use in the cache when the handler was asked, and what became of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Why {
-    pub(super) forward: Forward,
+pub(super) struct Forwarded {
+    pub(super) forward: ForwardReason,
     pub(super) stored: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forward {
+pub(super) enum ForwardReason {
     Miss,
     /// It had expired.
     Stale,
@@ -68,7 +68,7 @@ pub(super) fn reserve(name: Option<&str>, headers: &mut HeaderMap) {
     }
 }
 
-impl Did {
+impl CacheStatus {
     /// Adds this cache's word behind those of caches nearer to the origin.
     pub(super) fn tell(self, name: Option<&str>, headers: &mut HeaderMap) {
         let Some(name) = name else { return };
@@ -81,7 +81,7 @@ impl Did {
     }
 
     fn line(self, name: &str) -> Option<HeaderValue> {
-        if let Did::Hit(ttl) = self {
+        if let CacheStatus::Hit(ttl) = self {
             // Said on every hit, so without the machinery of formatting.
             let line = [name, "; hit; ttl=", itoa::Buffer::new().format(ttl)].concat();
             return HeaderValue::from_maybe_shared(Bytes::from(line)).ok();
@@ -89,42 +89,42 @@ impl Did {
         let mut line = String::with_capacity(name.len() + 40);
         line.push_str(name);
         let written = match self {
-            Did::Hit(_) => Ok(()),
-            Did::Missed(Why { forward, stored }) => {
+            CacheStatus::Hit(_) => Ok(()),
+            CacheStatus::Missed(Forwarded { forward, stored }) => {
                 let stored = if stored { "; stored" } else { "" };
                 write!(line, "; fwd={}{stored}", forward.token())
             }
-            Did::Skipped(Skip::Method) => write!(line, "; fwd=method"),
-            Did::Skipped(skip) => write!(line, "; fwd=bypass; detail={}", skip.token()),
-            Did::Refused => write!(line, "; detail=only-if-cached"),
+            CacheStatus::Skipped(BypassReason::Method) => write!(line, "; fwd=method"),
+            CacheStatus::Skipped(skip) => write!(line, "; fwd=bypass; detail={}", skip.token()),
+            CacheStatus::Refused => write!(line, "; detail=only-if-cached"),
         };
         written.ok().and_then(|()| HeaderValue::try_from(line).ok())
     }
 }
 
-impl Forward {
+impl ForwardReason {
     fn token(self) -> &'static str {
         match self {
-            Forward::Miss => "miss",
-            Forward::Stale => "stale",
-            Forward::VaryMiss => "vary-miss",
-            Forward::Request => "request",
+            ForwardReason::Miss => "miss",
+            ForwardReason::Stale => "stale",
+            ForwardReason::VaryMiss => "vary-miss",
+            ForwardReason::Request => "request",
         }
     }
 }
 
-impl Skip {
+impl BypassReason {
     pub(super) fn token(self) -> &'static str {
         match self {
-            Skip::Method => "method",
-            Skip::Head => "head",
-            Skip::Body => "body",
-            Skip::Cookie => "cookie",
-            Skip::Authorization => "authorization",
-            Skip::Request => "request",
-            Skip::Ambiguous => "ambiguous",
-            Skip::Policy => "policy",
-            Skip::Off => "off",
+            BypassReason::Method => "method",
+            BypassReason::Head => "head",
+            BypassReason::Body => "body",
+            BypassReason::Cookie => "cookie",
+            BypassReason::Authorization => "authorization",
+            BypassReason::Request => "request",
+            BypassReason::Ambiguous => "ambiguous",
+            BypassReason::Policy => "policy",
+            BypassReason::Off => "off",
         }
     }
 }

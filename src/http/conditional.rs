@@ -15,11 +15,11 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::{Collected, LayerBody, collect};
+use super::body::{CollectedBody, LayerBody, collect};
 use super::date;
 use super::etag::EntityTag;
-use super::policy::About;
-use super::preconditions::{self, Verdict, evaluate};
+use super::policy::RequestFn;
+use super::preconditions::{self, PreconditionResult, evaluate};
 use super::revalidate::{conclude, judge_late, tag};
 
 /// Gives responses an `ETag` and answers conditional requests (RFC 9110 §13): 304 where the client has what the handler
@@ -41,7 +41,7 @@ use super::revalidate::{conclude, judge_late, tag};
 pub struct ConditionalLayer {
     max_body_bytes: usize,
     strong_etags: bool,
-    known: Option<About<Option<Validators>>>,
+    known: Option<RequestFn<Option<Validators>>>,
 }
 
 /// What identifies the current state of a resource, known before its handler runs.
@@ -156,14 +156,14 @@ where
             let tagged = head.status == StatusCode::OK && !head.headers.contains_key(ETAG);
             let body = match tagged && body.size_hint().exact().is_some() {
                 true => collect(body, limit, ready(())).await,
-                false => Collected::Apart(LayerBody::through(body)),
+                false => CollectedBody::Streaming(LayerBody::through(body)),
             };
             let body = match body {
-                Collected::Whole(bytes) => {
+                CollectedBody::Whole(bytes) => {
                     tag(head.status, &mut head.headers, &bytes, None, weak);
                     LayerBody::whole(bytes)
                 }
-                Collected::Apart(body) => body,
+                CollectedBody::Streaming(body) => body,
             };
             let verdict = judge_late(&seen, head.status, &head.headers);
             Ok(conclude(&seen.method, verdict, head, body))
@@ -186,11 +186,11 @@ impl Validators {
 
 /// The answer to a request whose conditions the known state of its target decides.
 fn answered<R: Body<Data = Bytes>>(request: &Parts, known: &HeaderMap) -> Option<Response<LayerBody<R>>> {
-    let verdict = evaluate(&request.method, &request.headers, &preconditions::Validators::of(known));
+    let verdict = evaluate(&request.method, &request.headers, &preconditions::ResponseValidators::of(known));
     let status = match verdict {
-        Verdict::Proceed => return None,
-        Verdict::NotModified => StatusCode::NOT_MODIFIED,
-        Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        PreconditionResult::Proceed => return None,
+        PreconditionResult::NotModified => StatusCode::NOT_MODIFIED,
+        PreconditionResult::Failed => StatusCode::PRECONDITION_FAILED,
     };
     let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = status;

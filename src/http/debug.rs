@@ -16,7 +16,7 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 pub use self::body::DebugBody;
-use self::options::Options;
+use self::options::DebugOptions;
 pub use self::service::{DebugFuture, DebugService};
 use crate::cache::FragmentCache;
 
@@ -66,13 +66,13 @@ use crate::cache::FragmentCache;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DebugLayer {
-    options: Arc<Options>,
+    options: Arc<DebugOptions>,
 }
 
 impl DebugLayer {
     /// A layer that shows what this cache does, in whatever namespace.
     pub fn new(cache: &FragmentCache) -> DebugLayer {
-        DebugLayer { options: Arc::new(Options::new(cache)) }
+        DebugLayer { options: Arc::new(DebugOptions::new(cache)) }
     }
 
     /// Switches it on or off, whatever the build. What it shows is for developers: labels, tags and names of templates
@@ -109,7 +109,7 @@ impl DebugLayer {
         self
     }
 
-    fn options(&mut self) -> &mut Options {
+    fn options(&mut self) -> &mut DebugOptions {
         Arc::make_mut(&mut self.options)
     }
 }

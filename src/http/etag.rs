@@ -29,7 +29,7 @@ impl EntityTag {
     /// Reads one tag: an upper-case `W/` or nothing, and quotes around bytes that are neither quote, space nor control
     /// character. `None` for everything else, whitespace around it included.
     pub fn parse(text: &[u8]) -> Option<EntityTag> {
-        Tag::parse(text).map(|tag| EntityTag { weak: tag.weak, opaque: tag.opaque.into() })
+        EntityTagRef::parse(text).map(|tag| EntityTag { weak: tag.weak, opaque: tag.opaque.into() })
     }
 
     /// The tag of a hash: 22 characters of the URL-safe base64 alphabet, one text for one hash.
@@ -66,8 +66,8 @@ impl EntityTag {
         Comparison::Strong.holds(self.borrowed(), other.borrowed())
     }
 
-    fn borrowed(&self) -> Tag<'_> {
-        Tag { weak: self.weak, opaque: &self.opaque }
+    fn borrowed(&self) -> EntityTagRef<'_> {
+        EntityTagRef { weak: self.weak, opaque: &self.opaque }
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    fn holds(self, one: Tag<'_>, other: Tag<'_>) -> bool {
+    fn holds(self, one: EntityTagRef<'_>, other: EntityTagRef<'_>) -> bool {
         one.opaque == other.opaque && (self == Comparison::Weak || !(one.weak || other.weak))
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn matches_any(
 ) -> Option<bool> {
     let mut lines = request.get_all(name).iter().peekable();
     lines.peek()?;
-    let Some(stored) = Tag::parse(stored.as_bytes()) else {
+    let Some(stored) = EntityTagRef::parse(stored.as_bytes()) else {
         return Some(false);
     };
     Some(lines.any(|line| is_star(line) || lists(line, stored, comparison)))
@@ -113,25 +113,27 @@ fn is_star(line: &HeaderValue) -> bool {
     line.as_bytes().trim_ascii() == b"*"
 }
 
-fn lists(line: &HeaderValue, stored: Tag<'_>, comparison: Comparison) -> bool {
-    list::elements(line.as_bytes(), Quoting::Tags).filter_map(Tag::parse).any(|asked| comparison.holds(asked, stored))
+fn lists(line: &HeaderValue, stored: EntityTagRef<'_>, comparison: Comparison) -> bool {
+    list::elements(line.as_bytes(), Quoting::Tags)
+        .filter_map(EntityTagRef::parse)
+        .any(|asked| comparison.holds(asked, stored))
 }
 
 /// A tag where it lies.
 #[derive(Clone, Copy)]
-struct Tag<'a> {
+struct EntityTagRef<'a> {
     weak: bool,
     opaque: &'a [u8],
 }
 
-impl Tag<'_> {
-    fn parse(text: &[u8]) -> Option<Tag<'_>> {
+impl EntityTagRef<'_> {
+    fn parse(text: &[u8]) -> Option<EntityTagRef<'_>> {
         let (weak, quoted) = match text.strip_prefix(b"W/") {
             Some(quoted) => (true, quoted),
             None => (false, text),
         };
         let opaque = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        opaque.iter().all(|byte| matches!(byte, b'!' | b'#'..=b'~' | 0x80..)).then_some(Tag { weak, opaque })
+        opaque.iter().all(|byte| matches!(byte, b'!' | b'#'..=b'~' | 0x80..)).then_some(EntityTagRef { weak, opaque })
     }
 }
 

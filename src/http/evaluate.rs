@@ -11,59 +11,59 @@ use http_body::Body;
 
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
-use super::cache_status::{self, Did};
+use super::cache_status::{self, CacheStatus};
 use super::date;
-use super::fill_holes::{Unfilled, pieces};
+use super::fill_holes::{UnfilledHole, pieces};
 use super::headers::make_personal;
 use super::invalidate::path_tags;
 use super::policy::Policy;
-use super::request::Facts;
+use super::request::RequestFacts;
 use super::revalidate;
-use super::storability::Verdict;
+use super::storability::Storability;
 use crate::clock::nanos;
 use crate::hole::Holes;
-use crate::page::{Piece, Stored};
+use crate::page::{BodySegment, StoredResponse};
 use crate::record::Record;
 use crate::scope::Scope;
 
 /// A response whose body was read as far as it was to be, and what becomes of it.
-pub(super) struct Judged<'a> {
+pub(super) struct EvaluatedResponse<'a> {
     policy: &'a Policy,
     pub(super) head: response::Parts,
     pub(super) record: Record,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Storability,
 }
 
-impl Judged<'_> {
+impl EvaluatedResponse<'_> {
     pub(super) fn of<'a>(
         policy: &'a Policy,
-        facts: &Facts,
+        facts: &RequestFacts,
         head: response::Parts,
         scope: &Scope,
         seen: &Parts,
-    ) -> Judged<'a> {
+    ) -> EvaluatedResponse<'a> {
         let mut record = scope.record().clone();
         depend(policy, &mut record, seen);
         let verdict = verdict(policy, facts, head.status, &head.headers, &record);
         if !CacheControl::is_readable(&head.headers) {
-            Verdict::report_unreadable(policy);
+            Storability::report_unreadable(policy);
         }
-        Judged { policy, head, record, verdict }
+        EvaluatedResponse { policy, head, record, verdict }
     }
 
     /// The same where a hole of it is not filled.
-    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>) -> Self {
+    pub(super) fn unless_filled(mut self, unfilled: Option<&UnfilledHole>) -> Self {
         self.verdict = self.verdict.unless_filled(unfilled, self.policy);
         self
     }
 
     /// The whole response as it is stored and shown, and what of its head is this answer's alone.
-    pub(super) fn page(&self, bytes: Bytes, holes: Option<&Holes>) -> (Stored, Extensions) {
-        let Judged { policy, head, record, verdict } = self;
+    pub(super) fn page(&self, bytes: Bytes, holes: Option<&Holes>) -> (StoredResponse, Extensions) {
+        let EvaluatedResponse { policy, head, record, verdict } = self;
         let mut headers = head.headers.clone();
         verdict.tell(policy, record, &mut headers);
         let body = pieces(bytes, holes);
-        if let [Piece::Text(bytes)] = body.as_slice() {
+        if let [BodySegment::Text(bytes)] = body.as_slice() {
             if !bytes.is_empty() {
                 // Whoever sends it would look for it, and add it where it is missing.
                 headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
@@ -79,13 +79,13 @@ impl Judged<'_> {
         }
         headers.insert(AGE, HeaderValue::from_static("0"));
         cache_status::reserve(policy.status_name.as_deref(), &mut headers);
-        let Verdict { age, stale, authorized, .. } = *verdict;
-        let stored = Stored { status: head.status, headers, body, age: nanos(age), stale, authorized };
+        let Storability { age, stale, authorized, .. } = *verdict;
+        let stored = StoredResponse { status: head.status, headers, body, age: nanos(age), stale, authorized };
         (stored, head.extensions.clone())
     }
 
     /// The page without marks of fragments, if it has any: it is they who debug this request that are to see them.
-    pub(super) fn unmarked(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<Stored> {
+    pub(super) fn unmarked(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<StoredResponse> {
         let bytes = Bytes::from(self.policy.cache.inner.unmarked_page(bytes)?);
         let length = bytes.len();
         let (mut page, _) = self.page(bytes, holes);
@@ -100,9 +100,9 @@ impl Judged<'_> {
         self,
         body: LayerBody<R>,
         seen: &Parts,
-        did: Did,
+        did: CacheStatus,
     ) -> Response<LayerBody<R>> {
-        let Judged { policy, mut head, record, verdict } = self;
+        let EvaluatedResponse { policy, mut head, record, verdict } = self;
         verdict.tell(policy, &record, &mut head.headers);
         did.tell(policy.status_name.as_deref(), &mut head.headers);
         let conditions = revalidate::judge_late(seen, head.status, &head.headers);
@@ -113,13 +113,13 @@ impl Judged<'_> {
 /// What becomes of a response, with what its fragments said so far.
 pub(super) fn verdict(
     policy: &Policy,
-    facts: &Facts,
+    facts: &RequestFacts,
     status: StatusCode,
     headers: &HeaderMap,
     record: &Record,
-) -> Verdict {
+) -> Storability {
     let latest = policy.cache.inner.clock.latest();
-    Verdict::of(policy, facts, status, headers).tightened(record, latest, headers)
+    Storability::of(policy, facts, status, headers).tightened(record, latest, headers)
 }
 
 /// What a page depends on beside its fragments: what the policy says, and its path.

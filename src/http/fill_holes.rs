@@ -9,50 +9,50 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::hole_request::{BoxError, Filling, HoleRequest};
+use super::hole_request::{BoxError, HoleFuture, HoleRequest};
 use super::policy::Policy;
 use super::timeout::{in_time, wait_timeout};
 use crate::error::{Error, ErrorKind};
 use crate::hole::{self, Holes};
-use crate::page::Piece;
+use crate::page::BodySegment;
 
 /// Why a hole of a page is not filled.
-pub(super) enum Unfilled {
+pub(super) enum UnfilledHole {
     /// The page was not read whole, or none of its marks is in it.
     Unread,
     /// The mark of this one is in the page, but was changed, or is for a layer outside of this one.
     Misplaced(String),
 }
 
-impl Unfilled {
+impl UnfilledHole {
     /// Of a page that is to be stored, where no mark of any request may stay.
-    pub(super) fn in_stored(page: &Bytes, holes: Option<&Holes>) -> Option<Unfilled> {
+    pub(super) fn in_stored(page: &Bytes, holes: Option<&Holes>) -> Option<UnfilledHole> {
         let pieces = pieces(page.clone(), holes);
         if pieces.len() == 1 && holes.is_some_and(Holes::any) && hole::left_in(page).is_none() {
-            return Some(Unfilled::Unread);
+            return Some(UnfilledHole::Unread);
         }
-        texts(&pieces).find_map(|text| hole::left_in(text)).map(Unfilled::Misplaced)
+        texts(&pieces).find_map(|text| hole::left_in(text)).map(UnfilledHole::Misplaced)
     }
 
     /// Of a page that is passed on: marks that a layer outside of this one made are for that to find.
-    pub(super) fn in_passed(page: &Bytes, holes: Option<&Holes>) -> Option<Unfilled> {
+    pub(super) fn in_passed(page: &Bytes, holes: Option<&Holes>) -> Option<UnfilledHole> {
         let holes = holes?;
         let pieces = pieces(page.clone(), Some(holes));
-        texts(&pieces).find_map(|text| holes.left_in(text)).map(Unfilled::Misplaced)
+        texts(&pieces).find_map(|text| holes.left_in(text)).map(UnfilledHole::Misplaced)
     }
 
     /// Of a page that is not read whole.
-    pub(super) fn in_unread(holes: Option<&Holes>) -> Option<Unfilled> {
-        holes.is_some_and(Holes::any).then_some(Unfilled::Unread)
+    pub(super) fn in_unread(holes: Option<&Holes>) -> Option<UnfilledHole> {
+        holes.is_some_and(Holes::any).then_some(UnfilledHole::Unread)
     }
 
     pub(super) fn report(&self, policy: &Policy) {
         let message = match self {
-            Unfilled::Unread => {
+            UnfilledHole::Unread => {
                 let why = "larger than max_body_bytes, slower than the wait timeout, or compressed inside of the layer";
                 format!("the holes of a page were not filled: it is {why}")
             }
-            Unfilled::Misplaced(name) => format!(
+            UnfilledHole::Misplaced(name) => format!(
                 "the hole {name:?} was not filled: print the output of cache_hole as it is, in the page of the layer \
                  that has the hole"
             ),
@@ -61,38 +61,38 @@ impl Unfilled {
     }
 }
 
-fn texts(pieces: &[Piece]) -> impl Iterator<Item = &Bytes> {
+fn texts(pieces: &[BodySegment]) -> impl Iterator<Item = &Bytes> {
     pieces.iter().filter_map(|piece| match piece {
-        Piece::Text(bytes) => Some(bytes),
-        Piece::Hole(_) => None,
+        BodySegment::Text(bytes) => Some(bytes),
+        BodySegment::Hole(_) => None,
     })
 }
 
 /// A page cut where it has holes.
-pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<Piece> {
+pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<BodySegment> {
     let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
     let mut pieces = Vec::with_capacity(2 * found.len() + 1);
     let mut from = 0;
     for (mark, call) in found {
-        pieces.push(Piece::Text(bytes.slice(from..mark.start)));
-        pieces.push(Piece::Hole(call));
+        pieces.push(BodySegment::Text(bytes.slice(from..mark.start)));
+        pieces.push(BodySegment::Hole(call));
         from = mark.end;
     }
-    pieces.push(Piece::Text(bytes.slice(from..)));
+    pieces.push(BodySegment::Text(bytes.slice(from..)));
     pieces
 }
 
 /// The body of a page for one request: all holes are filled at once. A hole that cannot be filled stays empty and is
 /// reported.
-pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts) -> Vec<Bytes> {
-    let mut body: Vec<Result<Bytes, Filling>> = Vec::with_capacity(pieces.len());
+pub(super) async fn assemble(policy: &Policy, pieces: &[BodySegment], request: &Parts) -> Vec<Bytes> {
+    let mut body: Vec<Result<Bytes, HoleFuture>> = Vec::with_capacity(pieces.len());
     let mut names = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let (name, part) = match piece {
-            Piece::Text(bytes) => ("", Ok(bytes.clone())),
-            Piece::Hole(call) => {
+            BodySegment::Text(bytes) => ("", Ok(bytes.clone())),
+            BodySegment::Hole(call) => {
                 let request = HoleRequest::new(request, &call.arguments);
-                let filling: Filling = match policy.holes.get(&call.name).cloned() {
+                let filling: HoleFuture = match policy.holes.get(&call.name).cloned() {
                     Some(fill) => Box::pin(async move { fill(request).await }),
                     None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
                 };
@@ -106,7 +106,7 @@ pub(super) async fn assemble(policy: &Policy, pieces: &[Piece], request: &Parts)
 }
 
 /// Polls all of them until the last one is filled, or until the cache's wait timeout.
-async fn all(policy: &Policy, mut body: Vec<Result<Bytes, Filling>>, names: &[&str]) -> Vec<Bytes> {
+async fn all(policy: &Policy, mut body: Vec<Result<Bytes, HoleFuture>>, names: &[&str]) -> Vec<Bytes> {
     let inner = &policy.cache.inner;
     let leave_empty = |name: &str, error: BoxError| {
         let message = format!("the hole {name:?} was left empty");

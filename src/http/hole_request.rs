@@ -9,10 +9,10 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(super) type Filling = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+pub(super) type HoleFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 
 /// Fills the holes of one name.
-pub(super) type Fill = Arc<dyn Fn(HoleRequest) -> Filling + Send + Sync>;
+pub(super) type FillHole = Arc<dyn Fn(HoleRequest) -> HoleFuture + Send + Sync>;
 
 /// The request that a hole is filled for, as it came: with all its cookies.
 pub struct HoleRequest {
@@ -54,7 +54,7 @@ impl fmt::Debug for HoleRequest {
 }
 
 /// Takes what an application gave to fill holes with.
-pub(super) fn fill<F, Fut, T, E>(fill: F) -> Fill
+pub(super) fn fill<F, Fut, T, E>(fill: F) -> FillHole
 where
     F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,

@@ -67,19 +67,19 @@ fn host_of(request: &Parts) -> Option<Cow<'_, str>> {
 
 /// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as
 /// if it had: nobody knows.
-pub(super) struct Changing {
+pub(super) struct UnsafeRequest {
     cache: FragmentCache,
     host: String,
     path: String,
     ended: bool,
 }
 
-impl Changing {
+impl UnsafeRequest {
     /// `None` for a request that does not say on which host.
-    pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<Changing> {
+    pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<UnsafeRequest> {
         let host = host_of(request)?.into_owned();
         let path = request::path(policy, request).into_owned();
-        Some(Changing { cache: policy.cache.clone(), host, path, ended: false })
+        Some(UnsafeRequest { cache: policy.cache.clone(), host, path, ended: false })
     }
 
     /// If it succeeded, what is stored of its target is not valid any more, nor of what the response names beside it.
@@ -124,7 +124,7 @@ impl Changing {
     }
 }
 
-impl Drop for Changing {
+impl Drop for UnsafeRequest {
     fn drop(&mut self) {
         if !self.ended {
             self.invalidate(&self.path);

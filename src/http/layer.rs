@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use super::hole_request::{HoleRequest, fill};
 use super::policy::{Policy, Query};
 use super::service::CacheService;
-use super::state::Shared;
+use super::state::LayerState;
 use super::tag_header::TagHeader;
 use crate::cache::FragmentCache;
 use crate::error::{Error, ErrorKind};
@@ -58,13 +58,13 @@ use crate::error::{Error, ErrorKind};
 #[must_use]
 pub struct CacheLayer {
     /// Shared with the services it makes: axum has a layer make one for each request.
-    shared: Arc<Shared>,
+    shared: Arc<LayerState>,
 }
 
 impl CacheLayer {
     /// A layer that keeps pages in this cache, or in this namespace of it.
     pub fn new(cache: &FragmentCache) -> CacheLayer {
-        CacheLayer { shared: Arc::new(Shared::new(Policy::new(cache))) }
+        CacheLayer { shared: Arc::new(LayerState::new(Policy::new(cache))) }
     }
 
     /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public,

@@ -2,34 +2,40 @@
 
 use http::HeaderName;
 
-use super::cache_status::Forward;
-use super::request::Asked;
+use super::cache_status::ForwardReason;
+use super::request::CacheableRequest;
 use crate::entry::Body as Content;
 use crate::page::Page;
 use crate::question::Question;
 
 /// A page that the handler is to make for the cache.
-pub(super) struct Missing {
-    pub(super) asked: Asked,
+pub(super) struct PendingPage {
+    pub(super) asked: CacheableRequest,
     /// What it was looked up as.
     pub(super) question: Question,
     /// The headers that its address is known to vary by.
     pub(super) known: Vec<HeaderName>,
-    pub(super) forward: Forward,
+    pub(super) forward: ForwardReason,
     /// Whether the client has an answer already.
     pub(super) behind: bool,
 }
 
-impl Missing {
-    pub(super) fn new(asked: Asked) -> Missing {
-        Missing { question: asked.question.clone(), known: Vec::new(), forward: Forward::Miss, behind: false, asked }
+impl PendingPage {
+    pub(super) fn new(asked: CacheableRequest) -> PendingPage {
+        PendingPage {
+            question: asked.question.clone(),
+            known: Vec::new(),
+            forward: ForwardReason::Miss,
+            behind: false,
+            asked,
+        }
     }
 
     /// Looks on where the response is that fits the request.
     pub(super) fn turn(&mut self, question: Question, names: Vec<HeaderName>) {
         self.question = question;
         self.known = names;
-        self.forward = Forward::VaryMiss;
+        self.forward = ForwardReason::VaryMiss;
     }
 
     /// Names what is looked up.

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 
-use super::hole_request::Fill;
+use super::hole_request::FillHole;
 use super::tag_header::TagHeader;
 use crate::asker::{Called, Handler};
 use crate::cache::FragmentCache;
@@ -46,7 +46,7 @@ impl Query {
 }
 
 /// Asks the application about a request.
-pub(super) type About<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+pub(super) type RequestFn<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Policy {
@@ -57,16 +57,16 @@ pub(super) struct Policy {
     pub(super) stale_if_error: Duration,
     pub(super) statuses: Vec<(StatusCode, Duration)>,
     pub(super) tags: Vec<Arc<str>>,
-    pub(super) tags_by: Vec<About<Vec<String>>>,
+    pub(super) tags_by: Vec<RequestFn<Vec<String>>>,
     pub(super) vary: Vec<HeaderName>,
     /// By name, which is part of the key.
-    pub(super) vary_by: Vec<(String, About<String>)>,
-    pub(super) path: Option<About<String>>,
+    pub(super) vary_by: Vec<(String, RequestFn<String>)>,
+    pub(super) path: Option<RequestFn<String>>,
     pub(super) version: Option<String>,
     pub(super) invalidates: bool,
-    pub(super) bypass_if: Vec<About<bool>>,
+    pub(super) bypass_if: Vec<RequestFn<bool>>,
     pub(super) query: Query,
-    pub(super) cookies: Cookies,
+    pub(super) cookies: CookieRules,
     pub(super) max_body_bytes: usize,
     pub(super) honor_reload: bool,
     pub(super) strong_etags: bool,
@@ -75,12 +75,12 @@ pub(super) struct Policy {
     pub(super) status_name: Option<Arc<str>>,
     /// What its pages are counted under.
     pub(super) label: Option<Arc<str>>,
-    pub(super) holes: HashMap<String, Fill, ahash::RandomState>,
+    pub(super) holes: HashMap<String, FillHole, ahash::RandomState>,
 }
 
 /// Which cookies tell pages apart.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cookies {
+pub(super) struct CookieRules {
     pub(super) keyed: Vec<String>,
     /// Those that say who asks; keyed too.
     pub(super) sessions: Vec<String>,
@@ -106,7 +106,7 @@ impl Policy {
             invalidates: true,
             bypass_if: Vec::new(),
             query: Query::All,
-            cookies: Cookies::default(),
+            cookies: CookieRules::default(),
             max_body_bytes: 1 << 20,
             honor_reload: false,
             strong_etags: false,
@@ -132,7 +132,7 @@ impl Policy {
 
     /// The request headers that a response of this layer varies by, whatever the handler says.
     pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
-        let Cookies { keyed, sessions, others_ignored, .. } = &self.cookies;
+        let CookieRules { keyed, sessions, others_ignored, .. } = &self.cookies;
         let cookies = !others_ignored || !keyed.is_empty() || !sessions.is_empty();
         // A page for all is not shown to a request with credentials, also where cookies do not matter.
         self.vary.iter().chain([&AUTHORIZATION]).chain(cookies.then_some(&COOKIE))
@@ -150,7 +150,7 @@ impl Policy {
     }
 }
 
-impl Cookies {
+impl CookieRules {
     pub(super) fn is_keyed(&self, name: &str) -> bool {
         self.keyed.iter().any(|keyed| keyed == name) || self.is_session(name)
     }

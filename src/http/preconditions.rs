@@ -14,28 +14,28 @@ use super::etag::{Comparison, asks_for_any, matches_any};
 
 /// What the conditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PreconditionResult {
     /// No condition stands in the way: the full answer.
     Proceed,
     /// 304: the client has it.
     NotModified,
     /// 412: the resource is not in the state that the client wants to act on.
-    PreconditionFailed,
+    Failed,
 }
 
 /// What conditions are compared with: two fields of the response.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Validators<'a> {
+pub(crate) struct ResponseValidators<'a> {
     /// `ETag` (RFC 9110 §8.8.3).
     pub(crate) etag: Option<&'a HeaderValue>,
     /// `Last-Modified` (RFC 9110 §8.8.2).
     pub(crate) last_modified: Option<&'a HeaderValue>,
 }
 
-impl<'a> Validators<'a> {
+impl<'a> ResponseValidators<'a> {
     /// Those of a response.
-    pub(crate) fn of(response: &'a HeaderMap) -> Validators<'a> {
-        Validators { etag: response.get(ETAG), last_modified: response.get(LAST_MODIFIED) }
+    pub(crate) fn of(response: &'a HeaderMap) -> ResponseValidators<'a> {
+        ResponseValidators { etag: response.get(ETAG), last_modified: response.get(LAST_MODIFIED) }
     }
 }
 
@@ -44,23 +44,27 @@ impl<'a> Validators<'a> {
 /// Without an `ETag`, `If-None-Match` matches nothing, `*` included, and `If-Match` only `*`. Dates count in all three
 /// formats of RFC 9110 §5.6.7; a condition whose date is invalid or given twice is ignored, as is one for a response
 /// without `Last-Modified`.
-pub(crate) fn evaluate(method: &Method, request: &HeaderMap, validators: &Validators<'_>) -> Verdict {
+pub(crate) fn evaluate(
+    method: &Method,
+    request: &HeaderMap,
+    validators: &ResponseValidators<'_>,
+) -> PreconditionResult {
     let reads = method == Method::GET || method == Method::HEAD;
     let in_wanted_state = match tag_matches(request, &IF_MATCH, validators, Comparison::Strong) {
         Some(matches) => matches || asks_for_any(request, &IF_MATCH),
         None => unchanged_since(request, &IF_UNMODIFIED_SINCE, validators) != Some(false),
     };
     if !in_wanted_state {
-        return Verdict::PreconditionFailed;
+        return PreconditionResult::Failed;
     }
     let known = match tag_matches(request, &IF_NONE_MATCH, validators, Comparison::Weak) {
         Some(matches) => matches,
         None => reads && unchanged_since(request, &IF_MODIFIED_SINCE, validators) == Some(true),
     };
     match (known, reads) {
-        (false, _) => Verdict::Proceed,
-        (true, true) => Verdict::NotModified,
-        (true, false) => Verdict::PreconditionFailed,
+        (false, _) => PreconditionResult::Proceed,
+        (true, true) => PreconditionResult::NotModified,
+        (true, false) => PreconditionResult::Failed,
     }
 }
 
@@ -90,7 +94,7 @@ pub(crate) fn not_modified_headers(mut headers: HeaderMap) -> HeaderMap {
 fn tag_matches(
     request: &HeaderMap,
     name: &HeaderName,
-    validators: &Validators<'_>,
+    validators: &ResponseValidators<'_>,
     comparison: Comparison,
 ) -> Option<bool> {
     match validators.etag {
@@ -100,7 +104,7 @@ fn tag_matches(
 }
 
 /// Whether the response was last modified at the date in this field or before; `None` if that cannot be said.
-fn unchanged_since(request: &HeaderMap, name: &HeaderName, validators: &Validators<'_>) -> Option<bool> {
+fn unchanged_since(request: &HeaderMap, name: &HeaderName, validators: &ResponseValidators<'_>) -> Option<bool> {
     let mut lines = request.get_all(name).iter();
     let (Some(asked), None) = (lines.next(), lines.next()) else {
         return None;

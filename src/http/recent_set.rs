@@ -10,22 +10,22 @@ const SLOTS: usize = 4096;
 
 /// Of each slot the upper bits name the page, the lowest 16 the second it was noted in.
 #[derive(Debug)]
-pub(super) struct Lately {
+pub(super) struct RecentSet {
     /// How long it is remembered, in seconds.
     span: u16,
     slots: Box<[AtomicU64]>,
 }
 
-impl Clone for Lately {
+impl Clone for RecentSet {
     /// Another layer's pages are others.
-    fn clone(&self) -> Lately {
-        Lately::new(self.span)
+    fn clone(&self) -> RecentSet {
+        RecentSet::new(self.span)
     }
 }
 
-impl Lately {
-    pub(super) fn new(span: u16) -> Lately {
-        Lately { span, slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+impl RecentSet {
+    pub(super) fn new(span: u16) -> RecentSet {
+        RecentSet { span, slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
     }
 
     pub(super) fn note(&self, page: u128, now: Nanos) {
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_page_is_remembered_for_its_span_and_others_are_not() {
-        let lately = Lately::new(60);
+        let lately = RecentSet::new(60);
         let start = 70_000 * SECOND;
         assert!(!lately.holds(0, start));
         lately.note(7 << 80 | 5, start);

@@ -12,9 +12,9 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::cache_control::RequestDirectives;
-use super::cache_status::Skip;
-use super::policy::{Cookies, Policy, Query};
-use super::request_headers::Noticed;
+use super::cache_status::BypassReason;
+use super::policy::{CookieRules, Policy, Query};
+use super::request_headers::RequestHeaders;
 use super::vary;
 use crate::identity::Kind;
 use crate::options::Options;
@@ -23,26 +23,26 @@ use crate::record::FOREVER;
 use crate::scope::Scope;
 
 /// What becomes of a request.
-pub(super) enum Ask {
+pub(super) enum RequestClass {
     /// It changes something: the handler runs, and what was stored of its target is no longer valid.
     Unsafe,
     /// The cache has no part in it.
-    Pass(Skip),
+    Pass(BypassReason),
     /// It would take no answer but a stored one, and there can be none.
     Refuse,
-    Page(Asked),
+    Page(CacheableRequest),
 }
 
 /// A request that a stored page may answer.
-pub(super) struct Asked {
+pub(super) struct CacheableRequest {
     pub(super) question: Question,
-    pub(super) facts: Facts,
+    pub(super) facts: RequestFacts,
     pub(super) directives: RequestDirectives,
 }
 
 /// What there is to know of a request when its response is judged.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Facts {
+pub(super) struct RequestFacts {
     /// It has credentials that are not part of the identity.
     pub(super) authorization: bool,
     /// The identity holds who asks, so that a private response may be stored under it.
@@ -57,52 +57,56 @@ pub(super) struct Facts {
     pub(super) conditional: bool,
 }
 
-impl Ask {
+impl RequestClass {
     /// Reads a request; `whole` says that it has no body.
-    pub(super) fn read(policy: &Policy, request: &Parts, whole: bool) -> Ask {
+    pub(super) fn read(policy: &Policy, request: &Parts, whole: bool) -> RequestClass {
         let head = request.method == Method::HEAD;
         if !head && request.method != Method::GET {
-            return if request.method.is_safe() { Ask::Pass(Skip::Method) } else { Ask::Unsafe };
+            return if request.method.is_safe() {
+                RequestClass::Pass(BypassReason::Method)
+            } else {
+                RequestClass::Unsafe
+            };
         }
-        let noticed = Noticed::of(&request.headers);
+        let noticed = RequestHeaders::of(&request.headers);
         let directives =
             if noticed.directives { RequestDirectives::read(&request.headers) } else { RequestDirectives::default() };
         let only_if_cached = directives.only_if_cached;
-        match Asked::read(policy, request, whole, &noticed, directives) {
-            Ok(asked) => Ask::Page(asked),
-            Err(_) if only_if_cached => Ask::Refuse,
-            Err(skip) => Ask::Pass(skip),
+        match CacheableRequest::read(policy, request, whole, &noticed, directives) {
+            Ok(asked) => RequestClass::Page(asked),
+            Err(_) if only_if_cached => RequestClass::Refuse,
+            Err(skip) => RequestClass::Pass(skip),
         }
     }
 }
 
-impl Facts {
+impl RequestFacts {
     /// Of a request that passes by, with all that others do not have.
-    pub(super) fn passing(policy: &Policy, headers: &HeaderMap) -> Facts {
+    pub(super) fn passing(policy: &Policy, headers: &HeaderMap) -> RequestFacts {
         let cookies = headers.contains_key(COOKIE) && policy.cookies.are_declared();
-        Facts { personal: cookies || !policy.vary_by.is_empty(), ..Facts::default() }
+        RequestFacts { personal: cookies || !policy.vary_by.is_empty(), ..RequestFacts::default() }
     }
 }
 
-impl Asked {
+impl CacheableRequest {
     fn read(
         policy: &Policy,
         request: &Parts,
         whole: bool,
-        noticed: &Noticed<'_>,
+        noticed: &RequestHeaders<'_>,
         directives: RequestDirectives,
-    ) -> Result<Asked, Skip> {
+    ) -> Result<CacheableRequest, BypassReason> {
         if !whole {
-            return Err(Skip::Body);
+            return Err(BypassReason::Body);
         }
         if noticed.ambiguous {
-            return Err(Skip::Ambiguous);
+            return Err(BypassReason::Ambiguous);
         }
         if policy.bypass_if.iter().any(|bypasses| bypasses(request)) {
-            return Err(Skip::Policy);
+            return Err(BypassReason::Policy);
         }
         let keyed_authorization = noticed.authorization && policy.vary.contains(&AUTHORIZATION);
-        let mut facts = Facts {
+        let mut facts = RequestFacts {
             authorization: noticed.authorization && !keyed_authorization,
             visitor: keyed_authorization,
             personal: keyed_authorization || !policy.vary_by.is_empty(),
@@ -110,18 +114,18 @@ impl Asked {
             storable: !directives.no_store && !noticed.partial && request.method == Method::GET,
             conditional: noticed.conditional,
         };
-        let mut question = question(policy, request, noticed).ok_or(Skip::Ambiguous)?;
+        let mut question = question(policy, request, noticed).ok_or(BypassReason::Ambiguous)?;
         if !noticed.cookies {
             question.qualify(None);
         } else if !ask_cookies(&policy.cookies, &request.headers, &mut question, &mut facts) {
-            return Err(Skip::Cookie);
+            return Err(BypassReason::Cookie);
         }
         question.lifetime(Some(FOREVER), &policy.cache.inner.settings);
         if policy.honor_reload {
             question.may_be_replaced();
         }
         question.declare(policy.tags_of(request), &policy.cache.namespace);
-        Ok(Asked { question, facts, directives })
+        Ok(CacheableRequest { question, facts, directives })
     }
 
     /// The identity of the response that fits this request, of an address whose responses vary by these headers.
@@ -135,7 +139,7 @@ impl Asked {
 }
 
 /// Host and path are the key, by which a page is invalidated; the rest qualifies it.
-fn question(policy: &Policy, request: &Parts, noticed: &Noticed<'_>) -> Option<Question> {
+fn question(policy: &Policy, request: &Parts, noticed: &RequestHeaders<'_>) -> Option<Question> {
     let mut question = Question::new(Kind::Page, &policy.cache.namespace);
     let uri = original_uri(request);
     question.handler_key(&(host(uri, noticed.host)?, path(policy, request)), &Options::default()).ok()?;
@@ -250,7 +254,7 @@ fn cookie_name(pair: &[u8]) -> &str {
 }
 
 /// Adds keyed cookies to the question; whether all others are irrelevant.
-fn ask_cookies(cookies: &Cookies, headers: &HeaderMap, question: &mut Question, facts: &mut Facts) -> bool {
+fn ask_cookies(cookies: &CookieRules, headers: &HeaderMap, question: &mut Question, facts: &mut RequestFacts) -> bool {
     let mut keyed: Vec<&[u8]> = Vec::new();
     for pair in pairs_of(headers) {
         let name = cookie_name(pair);
@@ -302,7 +306,7 @@ fn reduce_query(policy: &Query, uri: &mut Uri) {
     }
 }
 
-fn reduce_cookies(cookies: &Cookies, headers: &mut HeaderMap) {
+fn reduce_cookies(cookies: &CookieRules, headers: &mut HeaderMap) {
     let one_line = headers.get_all(COOKIE).iter().nth(1).is_none();
     if one_line && pairs_of(headers).all(|pair| cookies.is_keyed(cookie_name(pair))) {
         return;

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 
 #[derive(Debug, Default)]
-pub(super) struct Noticed<'a> {
+pub(super) struct RequestHeaders<'a> {
     pub(super) host: Option<&'a HeaderValue>,
     pub(super) cookies: bool,
     pub(super) authorization: bool,
@@ -22,9 +22,9 @@ pub(super) struct Noticed<'a> {
     pub(super) ambiguous: bool,
 }
 
-impl<'a> Noticed<'a> {
-    pub(super) fn of(headers: &'a HeaderMap) -> Noticed<'a> {
-        let mut noticed = Noticed::default();
+impl<'a> RequestHeaders<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> RequestHeaders<'a> {
+        let mut noticed = RequestHeaders::default();
         for (name, value) in headers {
             match name.as_str() {
                 "host" => noticed.once(value, |noticed| &mut noticed.host),

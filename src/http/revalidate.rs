@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::etag::EntityTag;
-use super::preconditions::{Validators, Verdict, evaluate, not_modified_headers};
+use super::preconditions::{PreconditionResult, ResponseValidators, evaluate, not_modified_headers};
 use crate::record::{Dependency, Record};
 
 /// The tag of a body in pieces, with what it depended on, where that is known.
@@ -49,18 +49,18 @@ pub(super) fn tag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, rec
 }
 
 /// What the conditions of a request make of a response.
-pub(super) fn judge(request: &Parts, status: StatusCode, headers: &HeaderMap) -> Verdict {
+pub(super) fn judge(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
     match status {
-        StatusCode::OK => evaluate(&request.method, &request.headers, &Validators::of(headers)),
-        _ => Verdict::Proceed,
+        StatusCode::OK => evaluate(&request.method, &request.headers, &ResponseValidators::of(headers)),
+        _ => PreconditionResult::Proceed,
     }
 }
 
 /// The same after the handler was asked: it has acted, so that nothing is refused.
-pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMap) -> Verdict {
+pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
     match judge(request, status, headers) {
-        Verdict::NotModified => Verdict::NotModified,
-        _ => Verdict::Proceed,
+        PreconditionResult::NotModified => PreconditionResult::NotModified,
+        _ => PreconditionResult::Proceed,
     }
 }
 
@@ -68,21 +68,21 @@ pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMa
 /// asked is never to be made a 412: that is the caller's to see to.
 pub(super) fn conclude<B: Body<Data = Bytes>>(
     method: &Method,
-    verdict: Verdict,
+    verdict: PreconditionResult,
     mut head: response::Parts,
     body: LayerBody<B>,
 ) -> Response<LayerBody<B>> {
     let status = match verdict {
-        Verdict::Proceed if *method != Method::HEAD => return Response::from_parts(head, body),
-        Verdict::Proceed => {
+        PreconditionResult::Proceed if *method != Method::HEAD => return Response::from_parts(head, body),
+        PreconditionResult::Proceed => {
             // An empty body may be that of a handler of its own, which knows better.
             if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
                 head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             }
             return Response::from_parts(head, LayerBody::empty());
         }
-        Verdict::NotModified => StatusCode::NOT_MODIFIED,
-        Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        PreconditionResult::NotModified => StatusCode::NOT_MODIFIED,
+        PreconditionResult::Failed => StatusCode::PRECONDITION_FAILED,
     };
     head.status = status;
     head.headers = not_modified_headers(head.headers);

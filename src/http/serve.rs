@@ -10,42 +10,42 @@ use http_body::Body;
 
 use super::body::LayerBody;
 use super::cache_control::CacheControl;
-use super::cache_status::Did;
+use super::cache_status::CacheStatus;
 use super::fill_holes;
 use super::headers::make_personal;
-use super::pending::{Missing, direction};
+use super::pending::{PendingPage, direction};
 use super::policy::Policy;
-use super::preconditions::Verdict;
-use super::request::Asked;
+use super::preconditions::PreconditionResult;
+use super::request::CacheableRequest;
 use super::revalidate::{conclude, judge, judge_late, tag_of};
 use crate::clock::Nanos;
 use crate::entry::{Body as Content, Entry, Found};
-use crate::page::{Grace, Page, Piece, Stored};
+use crate::page::{BodySegment, Grace, Page, StoredResponse};
 use crate::question::Question;
 
 const SECOND: u64 = 1_000_000_000;
 
 /// A page to be shown.
-pub(super) struct Shown {
+pub(super) struct PageResponse {
     page: Arc<Page>,
     /// When its work began.
     began: Nanos,
-    did: Did,
+    did: CacheStatus,
     /// In seconds.
     age: Option<u64>,
-    conditions: Conditions,
+    conditions: PreconditionTiming,
 }
 
 /// Whether the request has conditions, and whether they could spare the handler.
 #[derive(Debug, Clone, Copy)]
-enum Conditions {
+enum PreconditionTiming {
     None,
     BeforeHandler,
     AfterHandler,
 }
 
 /// Why a page does not answer a request.
-pub(super) enum Unfit {
+pub(super) enum Unusable {
     /// The request has credentials, and the page is for those that have none.
     Credentials,
     /// The client wants it newer.
@@ -53,9 +53,9 @@ pub(super) enum Unfit {
 }
 
 /// What memory has for a request.
-pub(super) enum Looked {
-    Fresh(Shown),
-    Unfit(Unfit),
+pub(super) enum MemoryLookup {
+    Fresh(PageResponse),
+    Unusable(Unusable),
     /// Where to look: its address varies by these headers.
     Directed(Vec<HeaderName>),
     /// Nothing that the client would take, but its address varies by these headers, so that this is what to ask for.
@@ -64,12 +64,12 @@ pub(super) enum Looked {
 }
 
 /// Looks in memory, without waiting for anything.
-pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looked {
+pub(super) fn look(policy: &Policy, asked: &CacheableRequest, headers: &HeaderMap) -> MemoryLookup {
     match look_for(policy, asked, &asked.question) {
-        Looked::Directed(names) => {
+        MemoryLookup::Directed(names) => {
             let varied = asked.varied(&names, headers);
             match look_for(policy, asked, &varied) {
-                Looked::Nothing | Looked::Unfit(Unfit::Age) => Looked::Elsewhere(varied, names),
+                MemoryLookup::Nothing | MemoryLookup::Unusable(Unusable::Age) => MemoryLookup::Elsewhere(varied, names),
                 looked => looked,
             }
         }
@@ -77,37 +77,37 @@ pub(super) fn look(policy: &Policy, asked: &Asked, headers: &HeaderMap) -> Looke
     }
 }
 
-fn look_for(policy: &Policy, asked: &Asked, question: &Question) -> Looked {
+fn look_for(policy: &Policy, asked: &CacheableRequest, question: &Question) -> MemoryLookup {
     let inner = &policy.cache.inner;
     let wanted = question.wanted();
     let looked = inner.seek(&wanted, |entry, latest| {
         if let Some(names) = direction(&entry.body) {
-            return Looked::Directed(names.to_vec());
+            return MemoryLookup::Directed(names.to_vec());
         }
-        match Shown::of(policy, asked, entry.found()) {
+        match PageResponse::of(policy, asked, entry.found()) {
             Ok(shown) => {
                 inner.note_hit(&wanted, entry, latest);
-                Looked::Fresh(shown)
+                MemoryLookup::Fresh(shown)
             }
-            Err(unfit) => Looked::Unfit(unfit),
+            Err(unfit) => MemoryLookup::Unusable(unfit),
         }
     });
-    looked.unwrap_or(Looked::Nothing)
+    looked.unwrap_or(MemoryLookup::Nothing)
 }
 
 /// Whether an entry answers a request, or says where to look.
-pub(super) fn answers(policy: &Policy, asked: &Asked, entry: &Entry) -> bool {
-    direction(&entry.body).is_some() || Shown::of(policy, asked, entry.found()).is_ok()
+pub(super) fn answers(policy: &Policy, asked: &CacheableRequest, entry: &Entry) -> bool {
+    direction(&entry.body).is_some() || PageResponse::of(policy, asked, entry.found()).is_ok()
 }
 
 /// The page that may be shown although it expired, for one of its graces.
-pub(super) fn expired(policy: &Policy, missing: &Missing, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
+pub(super) fn expired(policy: &Policy, missing: &PendingPage, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
     let of = |entry: &Entry| match &entry.body {
         Content::Page(page) => page.stored().map_or(0, |stored| grace(&stored.stale)),
         _ => 0,
     };
     let entry = policy.cache.inner.graced(&missing.question.wanted(), of)?;
-    let fits = of(&entry) > 0 && Shown::of(policy, &missing.asked, entry.found()).is_ok();
+    let fits = of(&entry) > 0 && PageResponse::of(policy, &missing.asked, entry.found()).is_ok();
     fits.then_some(entry)
 }
 
@@ -116,7 +116,7 @@ pub(super) fn refused<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerB
     let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     response.headers_mut().insert(CACHE_CONTROL, CacheControl::no_store().into());
-    Did::Refused.tell(policy.status_name.as_deref(), response.headers_mut());
+    CacheStatus::Refused.tell(policy.status_name.as_deref(), response.headers_mut());
     response
 }
 
@@ -124,7 +124,7 @@ pub(super) fn refused<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerB
 pub(super) async fn fill<R: Body<Data = Bytes>>(
     policy: &Policy,
     mut head: response::Parts,
-    body: &[Piece],
+    body: &[BodySegment],
     request: &Parts,
 ) -> Response<LayerBody<R>> {
     make_personal(&mut head.headers);
@@ -132,23 +132,24 @@ pub(super) async fn fill<R: Body<Data = Bytes>>(
     Response::from_parts(head, LayerBody::pieces(pieces))
 }
 
-impl Shown {
+impl PageResponse {
     /// What was found, if it answers this request.
-    pub(super) fn of(policy: &Policy, asked: &Asked, found: Found) -> Result<Shown, Unfit> {
-        let Content::Page(page) = found.body else { return Err(Unfit::Age) };
-        let Some(stored) = page.stored() else { return Err(Unfit::Age) };
+    pub(super) fn of(policy: &Policy, asked: &CacheableRequest, found: Found) -> Result<PageResponse, Unusable> {
+        let Content::Page(page) = found.body else { return Err(Unusable::Age) };
+        let Some(stored) = page.stored() else { return Err(Unusable::Age) };
         if asked.facts.authorization && !stored.authorized {
-            return Err(Unfit::Credentials);
+            return Err(Unusable::Credentials);
         }
         let now = policy.cache.inner.clock.now();
         let age = now.saturating_sub(found.began).saturating_add(stored.age) / SECOND;
         let left = i64::try_from(found.expires.abs_diff(now) / SECOND).unwrap_or(i64::MAX);
         let left = if found.expires < now { -left } else { left };
         if policy.honor_reload && !asked.directives.accepts(age, left) {
-            return Err(Unfit::Age);
+            return Err(Unusable::Age);
         }
-        let conditions = if asked.facts.conditional { Conditions::BeforeHandler } else { Conditions::None };
-        Ok(Shown { page, began: found.began, did: Did::Hit(left), age: Some(age), conditions })
+        let conditions =
+            if asked.facts.conditional { PreconditionTiming::BeforeHandler } else { PreconditionTiming::None };
+        Ok(PageResponse { page, began: found.began, did: CacheStatus::Hit(left), age: Some(age), conditions })
     }
 
     pub(super) fn page(&self) -> &Arc<Page> {
@@ -160,21 +161,21 @@ impl Shown {
     }
 
     /// An expired page, of which what encloses this request is told as of any other.
-    pub(super) fn stale(policy: &Policy, missing: &Missing, entry: &Entry) -> Option<Shown> {
+    pub(super) fn stale(policy: &Policy, missing: &PendingPage, entry: &Entry) -> Option<PageResponse> {
         let inner = &policy.cache.inner;
         inner.count_stale(&missing.question.wanted(), entry);
-        Shown::of(policy, &missing.asked, entry.found()).ok()
+        PageResponse::of(policy, &missing.asked, entry.found()).ok()
     }
 
     /// A page just made and stored.
-    pub(super) fn stored(page: Arc<Page>, did: Did) -> Shown {
+    pub(super) fn stored(page: Arc<Page>, did: CacheStatus) -> PageResponse {
         let age = page.stored().map(|stored| stored.age / SECOND).filter(|age| *age > 0);
-        Shown { page, began: 0, did, age, conditions: Conditions::AfterHandler }
+        PageResponse { page, began: 0, did, age, conditions: PreconditionTiming::AfterHandler }
     }
 
     /// A page just made, and not stored.
-    pub(super) fn made(page: Stored, did: Did) -> Shown {
-        Shown::stored(Arc::new(Page::Response(page)), did)
+    pub(super) fn made(page: StoredResponse, did: CacheStatus) -> PageResponse {
+        PageResponse::stored(Arc::new(Page::Response(page)), did)
     }
 
     /// The answer to whom the page was made for.
@@ -197,7 +198,7 @@ impl Shown {
     ) -> Option<Response<LayerBody<R>>> {
         let stored = self.page.stored()?;
         match stored.body.as_slice() {
-            [Piece::Text(bytes)] => {
+            [BodySegment::Text(bytes)] => {
                 let body = LayerBody::whole(bytes.clone());
                 Some(self.respond(policy, self.head(stored, stored.headers.clone()), body, request))
             }
@@ -222,7 +223,7 @@ impl Shown {
         self.respond(policy, self.head(stored, headers), LayerBody::pieces(pieces), request)
     }
 
-    fn head(&self, stored: &Stored, headers: HeaderMap) -> response::Parts {
+    fn head(&self, stored: &StoredResponse, headers: HeaderMap) -> response::Parts {
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = stored.status;
         head.headers = headers;
@@ -243,9 +244,9 @@ impl Shown {
         }
         self.did.tell(policy.status_name.as_deref(), &mut head.headers);
         let verdict = match self.conditions {
-            Conditions::None => Verdict::Proceed,
-            Conditions::BeforeHandler => judge(request, head.status, &head.headers),
-            Conditions::AfterHandler => judge_late(request, head.status, &head.headers),
+            PreconditionTiming::None => PreconditionResult::Proceed,
+            PreconditionTiming::BeforeHandler => judge(request, head.status, &head.headers),
+            PreconditionTiming::AfterHandler => judge_late(request, head.status, &head.headers),
         };
         conclude(&request.method, verdict, head, body)
     }

@@ -17,15 +17,15 @@ use tokio::runtime::Handle as Runtime;
 use tower_service::Service;
 
 use super::body::LayerBody;
-use super::cache_status::{Did, Forward, Skip, Why};
-use super::future::{Answer, CacheFuture};
-use super::invalidate::Changing;
-use super::pending::{Missing, direction};
-use super::request::{self, Ask, Asked, Facts};
-use super::response::{Told, within};
-use super::serve::{self, Looked, Shown, Unfit};
-use super::shadow::Verifying;
-use super::state::Shared;
+use super::cache_status::{BypassReason, CacheStatus, ForwardReason, Forwarded};
+use super::future::{CacheFuture, LayerResult};
+use super::invalidate::UnsafeRequest;
+use super::pending::{PendingPage, direction};
+use super::request::{self, CacheableRequest, RequestClass, RequestFacts};
+use super::response::{HandlerResponse, within};
+use super::serve::{self, MemoryLookup, PageResponse, Unusable};
+use super::shadow::ShadowCheck;
+use super::state::LayerState;
 use super::timeout::in_time;
 use crate::asker::Asker;
 use crate::entry::Entry;
@@ -41,11 +41,11 @@ use crate::work::Work;
 #[derive(Debug)]
 pub struct CacheService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<LayerState>,
 }
 
 impl<S> CacheService<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> CacheService<S> {
+    pub(super) fn new(inner: S, shared: Arc<LayerState>) -> CacheService<S> {
         CacheService { inner, shared }
     }
 }
@@ -81,15 +81,15 @@ where
         let (parts, body) = request.into_parts();
         let policy = &self.shared.policy;
         let ask = match policy.cache.inner.settings.enabled {
-            true => Ask::read(policy, &parts, whole),
-            false => Ask::Pass(Skip::Off),
+            true => RequestClass::read(policy, &parts, whole),
+            false => RequestClass::Pass(BypassReason::Off),
         };
         let looked = match &ask {
-            Ask::Page(asked) => serve::look(policy, asked, &parts.headers),
-            _ => Looked::Nothing,
+            RequestClass::Page(asked) => serve::look(policy, asked, &parts.headers),
+            _ => MemoryLookup::Nothing,
         };
-        let verifies = matches!(looked, Looked::Fresh(_)) && policy.cache.inner.is_sampled();
-        if let Looked::Fresh(shown) = &looked
+        let verifies = matches!(looked, MemoryLookup::Fresh(_)) && policy.cache.inner.is_sampled();
+        if let MemoryLookup::Fresh(shown) = &looked
             && !verifies
             && let Some(answer) = shown.at_once(policy, &parts)
         {
@@ -98,36 +98,40 @@ where
         // The service that was polled ready is the one to be called.
         let spare = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, spare);
-        let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
+        let visit = Exchange { inner, shared: Arc::clone(&self.shared), parts, body };
         CacheFuture::running(match (ask, looked) {
-            (Ask::Page(asked), Looked::Fresh(shown)) if verifies => Box::pin(visit.verified(asked, shown)),
-            (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
-            (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
+            (RequestClass::Page(asked), MemoryLookup::Fresh(shown)) if verifies => {
+                Box::pin(visit.verified(asked, shown))
+            }
+            (_, MemoryLookup::Fresh(shown)) => Box::pin(visit.shown(shown)),
+            (RequestClass::Page(asked), MemoryLookup::Unusable(_)) if asked.directives.only_if_cached => {
                 Box::pin(ready(Ok(serve::refused(policy))))
             }
-            (_, Looked::Unfit(Unfit::Credentials)) => Box::pin(visit.passing(None, Skip::Authorization)),
-            (Ask::Unsafe, _) => Box::pin(visit.changing()),
-            (Ask::Refuse, _) => Box::pin(ready(Ok(serve::refused(policy)))),
-            (Ask::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
-            (Ask::Page(asked), Looked::Elsewhere(question, names)) => {
-                let mut missing = Missing::new(asked);
+            (_, MemoryLookup::Unusable(Unusable::Credentials)) => {
+                Box::pin(visit.passing(None, BypassReason::Authorization))
+            }
+            (RequestClass::Unsafe, _) => Box::pin(visit.changing()),
+            (RequestClass::Refuse, _) => Box::pin(ready(Ok(serve::refused(policy)))),
+            (RequestClass::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
+            (RequestClass::Page(asked), MemoryLookup::Elsewhere(question, names)) => {
+                let mut missing = PendingPage::new(asked);
                 missing.turn(question, names);
                 Box::pin(visit.page(missing))
             }
-            (Ask::Page(asked), _) => Box::pin(visit.page(Missing::new(asked))),
+            (RequestClass::Page(asked), _) => Box::pin(visit.page(PendingPage::new(asked))),
         })
     }
 }
 
 /// A request on its way.
-struct Visit<S, B> {
+struct Exchange<S, B> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<LayerState>,
     parts: Parts,
     body: B,
 }
 
-impl<S, B, R> Visit<S, B>
+impl<S, B, R> Exchange<S, B>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -136,15 +140,15 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Send,
 {
-    async fn shown(self, shown: Shown) -> Answer<R, S::Error> {
+    async fn shown(self, shown: PageResponse) -> LayerResult<R, S::Error> {
         Ok(shown.answer(&self.shared.policy, &self.parts).await)
     }
 
     /// Shows a page, and has it made again in the background to see whether it still comes out the same.
-    async fn verified(mut self, asked: Asked, shown: Shown) -> Answer<R, S::Error> {
+    async fn verified(mut self, asked: CacheableRequest, shown: PageResponse) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let label = shared.policy.handler(&self.parts).label();
-        let verifying = Verifying::of(&asked, &shown, label);
+        let verifying = ShadowCheck::of(&asked, &shown, label);
         let seen = self.parts.clone();
         if let (Some(verifying), Ok(runtime)) = (verifying, Runtime::try_current()) {
             let policy = Arc::clone(&self.shared);
@@ -164,27 +168,27 @@ where
     }
 
     /// A request that may change something.
-    async fn changing(self) -> Answer<R, S::Error> {
+    async fn changing(self) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         // Should this be dropped half-way, or end with an error instead of a response, nobody knows what it changed.
-        let changing = policy.invalidates.then(|| Changing::begin(policy, &self.parts)).flatten();
+        let changing = policy.invalidates.then(|| UnsafeRequest::begin(policy, &self.parts)).flatten();
         let (seen, holes) = (self.parts.clone(), self.holes());
         let (scope, response) = self.ask_handler(None, holes.clone()).await;
         let response = response?;
         changing.into_iter().for_each(|changing| changing.end(response.status(), response.headers()));
-        let told = Told { response, scope, holes };
-        Ok(told.answered(policy, &seen, Did::Skipped(Skip::Method)).await)
+        let told = HandlerResponse { response, scope, holes };
+        Ok(told.answered(policy, &seen, CacheStatus::Skipped(BypassReason::Method)).await)
     }
 
     /// A request that the cache has no part in: its page is validated, and says what its fragments say. With facts it
     /// is one for which no page is made, though others may be.
-    async fn passing(mut self, facts: Option<Facts>, skip: Skip) -> Answer<R, S::Error> {
+    async fn passing(mut self, facts: Option<RequestFacts>, skip: BypassReason) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         policy.cache.inner.counters.count(Counter::bypasses);
         let label = policy.handler(&self.parts).label();
-        let bypass = if skip == Skip::Off { Bypass::Off } else { Bypass::Request(skip.token()) };
+        let bypass = if skip == BypassReason::Off { Bypass::Off } else { Bypass::Request(skip.token()) };
         policy.cache.inner.tell_bypass(label, bypass, &[]);
         let (seen, holes) = (self.parts.clone(), self.holes());
         let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
@@ -196,10 +200,10 @@ where
         } else if holes.is_some() {
             self.parts.headers.remove(ACCEPT_ENCODING);
         }
-        let facts = facts.unwrap_or_else(|| Facts::passing(policy, &seen.headers));
+        let facts = facts.unwrap_or_else(|| RequestFacts::passing(policy, &seen.headers));
         let (scope, response) = self.ask_handler(None, holes.clone()).await;
-        let told = Told { response: response?, scope, holes };
-        let did = Did::Skipped(skip);
+        let told = HandlerResponse { response: response?, scope, holes };
+        let did = CacheStatus::Skipped(skip);
         Ok(if reads {
             told.passed_on(policy, &facts, &seen, did).await
         } else {
@@ -207,11 +211,11 @@ where
         })
     }
 
-    async fn page(self, mut missing: Missing) -> Answer<R, S::Error> {
+    async fn page(self, mut missing: PendingPage) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         if !missing.asked.facts.storable && !missing.asked.directives.only_if_cached {
-            let skip = if self.parts.method == Method::HEAD { Skip::Head } else { Skip::Request };
+            let skip = if self.parts.method == Method::HEAD { BypassReason::Head } else { BypassReason::Request };
             return self.passing(Some(missing.asked.facts), skip).await;
         }
         if missing.asked.facts.authorization {
@@ -221,7 +225,7 @@ where
             // One with credentials leads nobody to a page that may be his own.
             policy.cache.inner.counters.count(Counter::bypasses);
             let label = policy.handler(&self.parts).label();
-            let bypass = Bypass::Request(Skip::Authorization.token());
+            let bypass = Bypass::Request(BypassReason::Authorization.token());
             policy.cache.inner.tell_bypass(label, bypass, missing.question.named());
             return self.make(missing, None).await;
         }
@@ -247,12 +251,12 @@ where
                 missing.turn(question, names.to_vec());
                 continue;
             }
-            match Shown::of(policy, &missing.asked, found) {
+            match PageResponse::of(policy, &missing.asked, found) {
                 Ok(shown) => return self.shown(shown).await,
-                Err(Unfit::Credentials) => return self.passing(None, Skip::Authorization).await,
-                Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(serve::refused(policy)),
-                Err(Unfit::Age) => {
-                    missing.forward = Forward::Request;
+                Err(Unusable::Credentials) => return self.passing(None, BypassReason::Authorization).await,
+                Err(Unusable::Age) if missing.asked.directives.only_if_cached => return Ok(serve::refused(policy)),
+                Err(Unusable::Age) => {
+                    missing.forward = ForwardReason::Request;
                     let wanted = missing.question.wanted();
                     let work = policy.cache.replace(&wanted, &mut handler, true, MissReason::Refused);
                     return self.make(missing, Some(work)).await;
@@ -262,7 +266,7 @@ where
     }
 
     /// Shows the expired page, if it may be: where its handler failed lately, or is asked in the background.
-    async fn missed(self, mut missing: Missing, mut work: Work) -> Answer<R, S::Error> {
+    async fn missed(self, mut missing: PendingPage, mut work: Work) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         if missing.asked.directives.only_if_cached {
@@ -273,20 +277,22 @@ where
         let expired = serve::expired(policy, &missing, Grace::while_revalidating);
         if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now())
             && let Some(entry) = serve::expired(policy, &missing, Grace::if_error).or_else(|| expired.clone())
-            && let Some(shown) = Shown::stale(policy, &missing, &entry)
+            && let Some(shown) = PageResponse::stale(policy, &missing, &entry)
         {
             work.give_up();
             return self.shown(shown).await;
         }
         if work.is_of_refusal() {
-            missing.forward = Forward::Request;
+            missing.forward = ForwardReason::Request;
         } else if serve::expired(policy, &missing, Grace::longest).is_some() {
-            missing.forward = Forward::Stale;
+            missing.forward = ForwardReason::Stale;
         }
         let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
             return self.make(missing, Some(work)).await;
         };
-        let Some(shown) = Shown::stale(policy, &missing, &entry) else { return self.make(missing, Some(work)).await };
+        let Some(shown) = PageResponse::stale(policy, &missing, &entry) else {
+            return self.make(missing, Some(work)).await;
+        };
         let seen = self.parts.clone();
         let (refreshing, hash) = (Arc::clone(&shared), missing.hash());
         missing.behind = true;
@@ -305,7 +311,7 @@ where
     }
 
     /// Asks the handler for a page, and stores it if it may be.
-    async fn make(mut self, missing: Missing, mut work: Option<Work>) -> Answer<R, S::Error> {
+    async fn make(mut self, missing: PendingPage, mut work: Option<Work>) -> LayerResult<R, S::Error> {
         let shared = Arc::clone(&self.shared);
         let policy = &shared.policy;
         let (seen, holes) = (self.parts.clone(), self.holes());
@@ -319,14 +325,14 @@ where
         if failed
             && !missing.behind
             && let Some(entry) = serve::expired(policy, &missing, Grace::if_error)
-            && let Some(shown) = Shown::stale(policy, &missing, &entry)
+            && let Some(shown) = PageResponse::stale(policy, &missing, &entry)
         {
             shared.note_failure(missing.hash());
             work.iter_mut().for_each(Work::take_back);
             work.into_iter().for_each(Work::fail);
             return Ok(shown.answer(policy, &seen).await);
         }
-        let told = Told { response: response?, scope, holes };
+        let told = HandlerResponse { response: response?, scope, holes };
         let to_store = told.verdict(policy, &missing.asked.facts).lifetime.is_some();
         // Nor is a body waited for that could not be stored, without the lead or because it was too slow or large
         // lately.
@@ -341,7 +347,7 @@ where
         } else {
             shared.not_stored(&missing, work);
         }
-        let did = Did::Missed(Why { forward: missing.forward, stored: false });
+        let did = CacheStatus::Missed(Forwarded { forward: missing.forward, stored: false });
         Ok(told.passed_on(policy, &missing.asked.facts, &seen, did).await)
     }
 

@@ -7,31 +7,31 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::body::{Collected, collect};
+use super::body::{CollectedBody, collect};
 use super::policy::Policy;
-use super::request::Asked;
-use super::serve::Shown;
+use super::request::CacheableRequest;
+use super::serve::PageResponse;
 use super::timeout::wait_timeout;
 use crate::clock::Nanos;
 use crate::observe::{About, Hit, Label, Rare, key_hash};
-use crate::page::{Page, Piece};
+use crate::page::{BodySegment, Page};
 use crate::scope::Scope;
 
 /// What a visitor was shown, to be held against what the handler says now.
-pub(super) struct Verifying {
+pub(super) struct ShadowCheck {
     page: Arc<Page>,
     about: About,
     label: Arc<Label>,
     began: Nanos,
 }
 
-impl Verifying {
+impl ShadowCheck {
     /// A page without holes; one with holes is nobody's as a whole.
-    pub(super) fn of(asked: &Asked, shown: &Shown, label: Arc<Label>) -> Option<Verifying> {
+    pub(super) fn of(asked: &CacheableRequest, shown: &PageResponse, label: Arc<Label>) -> Option<ShadowCheck> {
         let page = shown.page();
-        let whole = page.stored().is_some_and(|stored| matches!(stored.body.as_slice(), [] | [Piece::Text(_)]));
+        let whole = page.stored().is_some_and(|stored| matches!(stored.body.as_slice(), [] | [BodySegment::Text(_)]));
         let about = About::new(&label, key_hash(asked.question.named()));
-        whole.then(|| Verifying { page: Arc::clone(page), about, label, began: shown.began() })
+        whole.then(|| ShadowCheck { page: Arc::clone(page), about, label, began: shown.began() })
     }
 
     /// Holds what the handler said against it. What fails, or is not to be had whole, says nothing of the page.
@@ -45,13 +45,13 @@ impl Verifying {
             return inner.pause_verifying();
         }
         let reading = collect(body, policy.max_body_bytes, wait_timeout(policy));
-        let Collected::Whole(computed) = scope.run_async(reading).await else {
+        let CollectedBody::Whole(computed) = scope.run_async(reading).await else {
             return;
         };
         let Some(stored) = self.page.stored() else { return };
         self.label.count(Rare::Verified);
         let cached = match stored.body.as_slice() {
-            [Piece::Text(bytes)] => bytes.clone(),
+            [BodySegment::Text(bytes)] => bytes.clone(),
             _ => Bytes::new(),
         };
         if (stored.status, &cached) != (head.status, &computed) {

@@ -10,10 +10,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::cache_control::CacheControl;
 use super::date;
-use super::fill_holes::Unfilled;
+use super::fill_holes::UnfilledHole;
 use super::headers::remove_targeted;
 use super::policy::Policy;
-use super::request::Facts;
+use super::request::RequestFacts;
 use super::vary::{self, Vary};
 use crate::clock::{Nanos, nanos};
 use crate::error::{Error, ErrorKind};
@@ -22,7 +22,7 @@ use crate::record::{FOREVER, Record};
 
 /// What becomes of a response.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Storability {
     /// How long it may be served from the cache, its age before it came here taken off; `None`: not at all.
     pub(super) lifetime: Option<Duration>,
     /// How old it was when it came.
@@ -37,9 +37,9 @@ pub(super) struct Verdict {
     cut: bool,
 }
 
-impl Verdict {
+impl Storability {
     /// Judges the response to a GET or HEAD, without its fragments.
-    pub(super) fn of(policy: &Policy, facts: &Facts, status: StatusCode, headers: &HeaderMap) -> Verdict {
+    pub(super) fn of(policy: &Policy, facts: &RequestFacts, status: StatusCode, headers: &HeaderMap) -> Storability {
         let said = CacheControl::read(headers);
         let route = policy.lifetime(status).filter(|_| facts.declarable(&said, headers));
         let told = match route {
@@ -63,11 +63,11 @@ impl Verdict {
         // Without a lifetime of its own it may still be of use for its grace.
         let lifetime = lifetime.filter(|left| !left.is_zero() || stale != Grace::default());
         let authorized = said.is_public() || said.shared_lifetime().is_some() || said.is_must_revalidate();
-        Verdict { lifetime, age, stale, authorized, told, recast, cut: facts.personal }
+        Storability { lifetime, age, stale, authorized, told, recast, cut: facts.personal }
     }
 
     /// The same with what the fragments of the page say.
-    pub(super) fn tightened(mut self, record: &Record, latest: Nanos, said: &HeaderMap) -> Verdict {
+    pub(super) fn tightened(mut self, record: &Record, latest: Nanos, said: &HeaderMap) -> Storability {
         if record.uncacheable {
             self.lifetime = None;
             let told = self.told.take().unwrap_or_else(|| CacheControl::read(said));
@@ -95,7 +95,7 @@ impl Verdict {
     }
 
     /// The same of a page with a hole that is not filled: no cache may keep it.
-    pub(super) fn unless_filled(mut self, unfilled: Option<&Unfilled>, policy: &Policy) -> Verdict {
+    pub(super) fn unless_filled(mut self, unfilled: Option<&UnfilledHole>, policy: &Policy) -> Storability {
         if let Some(unfilled) = unfilled {
             unfilled.report(policy);
             self.lifetime = None;
@@ -147,7 +147,7 @@ fn tag_names(record: &Record) -> Vec<&str> {
     names
 }
 
-impl Facts {
+impl RequestFacts {
     /// Whether the route's word counts for this response: the handler says nothing of a lifetime, and nothing about it
     /// is one visitor's.
     fn declarable(&self, said: &CacheControl, headers: &HeaderMap) -> bool {
@@ -188,7 +188,7 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-fn is_storable(said: &CacheControl, facts: &Facts) -> bool {
+fn is_storable(said: &CacheControl, facts: &RequestFacts) -> bool {
     !said.is_no_cache() && (!said.is_private() || facts.visitor)
 }
 

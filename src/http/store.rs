@@ -6,7 +6,7 @@ use http::header::COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
-use super::pending::Missing;
+use super::pending::PendingPage;
 use super::policy::Policy;
 use super::vary::{Vary, sorted};
 use crate::clock::Nanos;
@@ -25,19 +25,19 @@ pub(super) fn varies(policy: &Policy, headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// A page on its way into the cache.
-pub(super) struct Keeping<'a> {
+pub(super) struct StoreResponse<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) missing: &'a Missing,
+    pub(super) missing: &'a PendingPage,
     pub(super) record: Record,
     pub(super) page: Arc<Page>,
     pub(super) seen: &'a Parts,
 }
 
-impl Keeping<'_> {
+impl StoreResponse<'_> {
     /// Puts the page where it is found: under its address, or under what its address varies by, and there where to
     /// look. Returns whether it was stored.
     pub(super) fn keep(self, names: Vec<HeaderName>, work: Option<Work>) -> bool {
-        let Missing { asked, question, known, .. } = self.missing;
+        let PendingPage { asked, question, known, .. } = self.missing;
         if names.is_empty() {
             // It is the same for all: whatever was known of its address.
             return self.finish(self.at_the_address(work));

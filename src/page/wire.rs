@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Grace, Page, Piece, Stored};
+use super::{BodySegment, Grace, Page, StoredResponse};
 use crate::clock::Nanos;
 use crate::hole::Call;
 
 /// How a page is written. Times are nanoseconds.
 #[derive(Serialize, Deserialize)]
-enum Wire<'a> {
+enum WirePage<'a> {
     Varies(#[serde(borrow)] Vec<&'a str>),
     Response(#[serde(borrow)] WireResponse<'a>),
 }
@@ -21,14 +21,14 @@ struct WireResponse<'a> {
     #[serde(borrow)]
     headers: Vec<(&'a str, &'a serde_bytes::Bytes)>,
     #[serde(borrow)]
-    body: Vec<WirePiece<'a>>,
+    body: Vec<WireSegment<'a>>,
     age: Nanos,
     stale: Grace,
     authorized: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-enum WirePiece<'a> {
+enum WireSegment<'a> {
     Text(#[serde(borrow)] &'a serde_bytes::Bytes),
     Hole(Call),
 }
@@ -37,8 +37,8 @@ impl Page {
     /// The page as bytes; `None` if it is larger than the encoding allows.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let wire = match self {
-            Page::Varies(names) => Wire::Varies(names.iter().map(HeaderName::as_str).collect()),
-            Page::Response(stored) => Wire::Response(WireResponse {
+            Page::Varies(names) => WirePage::Varies(names.iter().map(HeaderName::as_str).collect()),
+            Page::Response(stored) => WirePage::Response(WireResponse {
                 status: stored.status.as_u16(),
                 headers: stored
                     .headers
@@ -49,8 +49,8 @@ impl Page {
                     .body
                     .iter()
                     .map(|piece| match piece {
-                        Piece::Text(bytes) => WirePiece::Text(serde_bytes::Bytes::new(bytes)),
-                        Piece::Hole(call) => WirePiece::Hole(call.clone()),
+                        BodySegment::Text(bytes) => WireSegment::Text(serde_bytes::Bytes::new(bytes)),
+                        BodySegment::Hole(call) => WireSegment::Hole(call.clone()),
                     })
                     .collect(),
                 age: stored.age,
@@ -64,22 +64,22 @@ impl Page {
     /// The page of such bytes; `None` if they are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Page> {
         Some(match rmp_serde::from_slice(bytes).ok()? {
-            Wire::Varies(names) => {
+            WirePage::Varies(names) => {
                 let names: Result<Vec<HeaderName>, _> = names.iter().map(|name| name.parse()).collect();
                 Page::Varies(names.ok()?)
             }
-            Wire::Response(WireResponse { status, headers: fields, body, age, stale, authorized }) => {
+            WirePage::Response(WireResponse { status, headers: fields, body, age, stale, authorized }) => {
                 let mut headers = HeaderMap::with_capacity(fields.len());
                 for (name, value) in fields {
                     let name: HeaderName = name.parse().ok()?;
                     headers.append(name, HeaderValue::from_bytes(value).ok()?);
                 }
                 let body = body.into_iter().map(|piece| match piece {
-                    WirePiece::Text(bytes) => Piece::Text(Bytes::copy_from_slice(bytes)),
-                    WirePiece::Hole(call) => Piece::Hole(call),
+                    WireSegment::Text(bytes) => BodySegment::Text(Bytes::copy_from_slice(bytes)),
+                    WireSegment::Hole(call) => BodySegment::Hole(call),
                 });
                 let status = StatusCode::from_u16(status).ok()?;
-                Page::Response(Stored { status, headers, body: body.collect(), age, stale, authorized })
+                Page::Response(StoredResponse { status, headers, body: body.collect(), age, stale, authorized })
             }
         })
     }
@@ -89,17 +89,17 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn stored() -> Stored {
+    fn stored() -> StoredResponse {
         let mut headers = HeaderMap::new();
         headers.append("set-thing", HeaderValue::from_bytes(b"\xff\x80 a").unwrap());
         headers.append("set-thing", HeaderValue::from_static("b"));
         headers.insert("etag", HeaderValue::from_static("W/\"x\""));
-        Stored {
+        StoredResponse {
             status: StatusCode::NOT_FOUND,
             headers,
             body: vec![
-                Piece::Text(Bytes::from_static(b"a\0\xffb")),
-                Piece::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
+                BodySegment::Text(Bytes::from_static(b"a\0\xffb")),
+                BodySegment::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
             ],
             age: 3,
             stale: Grace { while_revalidating: 5, if_error: 7 },

@@ -1,6 +1,6 @@
 //! What filters leave of a mark.
 
-use super::super::marks::{Mark, Marks, Side};
+use super::super::marks::{FragmentMark, MarkSide, Marks};
 use super::{PROCESS, begin, end};
 
 fn stripped(text: &str) -> String {
@@ -12,8 +12,8 @@ fn stripped(text: &str) -> String {
 fn marks_are_found_where_they_were() {
     let found = Marks::new(PROCESS).find(format!("ü{}a{}{}", begin(0x3f), end(0x3f), begin(u64::MAX)).as_bytes());
     assert_eq!(found.text, "üa".as_bytes());
-    let expected = [(2, Side::Begin, 0x3f), (3, Side::End, 0x3f), (3, Side::Begin, u64::MAX)];
-    assert_eq!(found.marks, expected.map(|(at, side, id)| Mark { at, side, id }));
+    let expected = [(2, MarkSide::Begin, 0x3f), (3, MarkSide::End, 0x3f), (3, MarkSide::Begin, u64::MAX)];
+    assert_eq!(found.marks, expected.map(|(at, side, id)| FragmentMark { at, side, id }));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::json::Object;
-use super::super::{Marks, Notes, annotate};
+use super::super::json::CommentObject;
+use super::super::{Annotations, Marks, annotate};
 use super::{PROCESS, annotated, begin, end, marked, placed};
 
 #[track_caller]
@@ -118,7 +118,7 @@ fn fragments_of_which_nothing_is_known_are_no_fragments() {
 #[test]
 fn what_is_no_utf_8_gets_no_comments() {
     let page = [&b"<p>\xe4"[..], begin(1).as_bytes(), b"a", end(1).as_bytes()].concat();
-    let notes = Notes {
+    let notes = Annotations {
         describe: &|_| Some(String::from("{}")),
         head: &|_| String::from("<script></script>"),
         end: &|_| String::from("<!-- -->"),
@@ -127,7 +127,7 @@ fn what_is_no_utf_8_gets_no_comments() {
 }
 
 fn scripted(page: &str) -> String {
-    let notes = Notes {
+    let notes = Annotations {
         describe: &|_| Some(String::from("{}")),
         head: &|placed| String::from(if placed.has_base { "[base]" } else { "[script]" }),
         end: &|placed| format!("[{} placed]", placed.fragments.len()),
@@ -135,7 +135,7 @@ fn scripted(page: &str) -> String {
     placed_by(page, &notes)
 }
 
-fn placed_by(page: &str, notes: &Notes<'_>) -> String {
+fn placed_by(page: &str, notes: &Annotations<'_>) -> String {
     String::from_utf8(annotate(marked(page).as_bytes(), &Marks::new(PROCESS), notes)).unwrap()
 }
 
@@ -163,7 +163,7 @@ proptest! {
 
     #[test]
     fn what_a_comment_says_cannot_end_it(text in "[-<>!\"\\\\a\u{0}\u{7f}ü\u{2028}🙂]{0,12}", name in "[-a>]{1,4}") {
-        let json = Object::new().text("label", &text).list("tags", [text.as_str(), &text]).text(&name, "").finish();
+        let json = CommentObject::new().text("label", &text).list("tags", [text.as_str(), &text]).text(&name, "").finish();
         prop_assert!(json.is_ascii() && !json.contains(['<', '>']) && !json.contains("--"), "{}", json);
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(&read["label"], text.as_str());
@@ -173,12 +173,12 @@ proptest! {
 
 #[test]
 fn numbers_and_lists_are_json() {
-    let json = Object::new()
+    let json = CommentObject::new()
         .number("took_ms", 1.23456)
         .number("age_s", 3.0)
         .number("none", f64::NAN)
         .list("tags", [])
         .finish();
     assert_eq!(json, r#"{"took_ms":1.235,"age_s":3}"#);
-    assert_eq!(Object::new().finish(), "{}");
+    assert_eq!(CommentObject::new().finish(), "{}");
 }

@@ -12,8 +12,8 @@ use std::fmt;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 
-use super::parse::{Argument, Directive, directives};
-use super::{Audience, CacheControl, Extension, shorter};
+use super::parse::{Directive, DirectiveArgument, directives};
+use super::{Audience, CacheControl, ExtensionDirective, shorter};
 
 impl CacheControl {
     /// Reads all `Cache-Control` lines of a response, as a cache must.
@@ -42,7 +42,7 @@ impl CacheControl {
     }
 
     fn hear(&mut self, directive: &Directive<'_>) {
-        let bare = directive.argument == Argument::Absent;
+        let bare = directive.argument == DirectiveArgument::Absent;
         let shortest = |time: Option<u32>| shorter(time, Some(directive.seconds().unwrap_or(0)));
         match directive.name.to_ascii_lowercase().as_slice() {
             b"private" => self.audience = Some(Audience::Private),
@@ -69,18 +69,18 @@ impl CacheControl {
 }
 
 /// `None` for what has no sense, or cannot be written again.
-fn extension(name: &[u8], directive: &Directive<'_>) -> Option<Extension> {
+fn extension(name: &[u8], directive: &Directive<'_>) -> Option<ExtensionDirective> {
     let writable = directive.text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     let name = std::str::from_utf8(name).ok().filter(|_| directive.is_readable() && writable)?;
     let text = std::str::from_utf8(directive.text).ok()?;
-    Some(Extension { name: name.to_owned(), text: text.to_owned() })
+    Some(ExtensionDirective { name: name.to_owned(), text: text.to_owned() })
 }
 
 impl fmt::Display for CacheControl {
     /// A legal value with each directive once, in an order that does not depend on the order they were said in. Beside
     /// `no-store` nothing that permits is written, unless `must-understand` gives it a sense.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = List { f, first: true };
+        let mut list = DirectiveWriter { f, first: true };
         let kept = !self.no_store || self.must_understand;
         list.flag(kept && self.is_public(), "public")?;
         list.flag(self.is_private(), "private")?;
@@ -111,12 +111,12 @@ impl From<CacheControl> for HeaderValue {
     }
 }
 
-struct List<'a, 'f> {
+struct DirectiveWriter<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     first: bool,
 }
 
-impl List<'_, '_> {
+impl DirectiveWriter<'_, '_> {
     fn flag(&mut self, said: bool, text: &str) -> fmt::Result {
         if said {
             self.separate()?;

@@ -15,14 +15,14 @@ pub(super) struct Directive<'a> {
     /// As written, empty if the element begins with none; names are compared without regard to case.
     pub(super) name: &'a [u8],
     /// What follows the name.
-    pub(super) argument: Argument<'a>,
+    pub(super) argument: DirectiveArgument<'a>,
     /// The whole element as written.
     pub(super) text: &'a [u8],
 }
 
 /// What follows the name of a directive.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Argument<'a> {
+pub(super) enum DirectiveArgument<'a> {
     /// Nothing.
     Absent,
     /// A token, or what is between the quotes of a quoted string, with its backslashes.
@@ -34,14 +34,14 @@ pub(super) enum Argument<'a> {
 impl Directive<'_> {
     /// Whether the element is a directive by the grammar, known or not.
     pub(super) fn is_readable(&self) -> bool {
-        self.argument != Argument::Unreadable
+        self.argument != DirectiveArgument::Unreadable
     }
 
     /// The argument in seconds, if it is a number of them.
     pub(super) fn seconds(&self) -> Option<u32> {
         match self.argument {
-            Argument::Value(value) => seconds(value),
-            Argument::Absent | Argument::Unreadable => None,
+            DirectiveArgument::Value(value) => seconds(value),
+            DirectiveArgument::Absent | DirectiveArgument::Unreadable => None,
         }
     }
 }
@@ -70,24 +70,24 @@ fn directive(text: &[u8], open: bool) -> Directive<'_> {
     let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let argument = match rest {
-        _ if open || name.is_empty() => Argument::Unreadable,
-        [] => Argument::Absent,
+        _ if open || name.is_empty() => DirectiveArgument::Unreadable,
+        [] => DirectiveArgument::Absent,
         [b'=', value @ ..] => argument(value),
-        _ => Argument::Unreadable,
+        _ => DirectiveArgument::Unreadable,
     };
     Directive { name, argument, text }
 }
 
-fn argument(value: &[u8]) -> Argument<'_> {
+fn argument(value: &[u8]) -> DirectiveArgument<'_> {
     if let [b'"', inner @ .., b'"'] = value
         && is_quotable(inner)
     {
-        return Argument::Value(inner);
+        return DirectiveArgument::Value(inner);
     }
     if !value.is_empty() && value.iter().all(|byte| is_token(*byte)) {
-        return Argument::Value(value);
+        return DirectiveArgument::Value(value);
     }
-    Argument::Unreadable
+    DirectiveArgument::Unreadable
 }
 
 /// Whether these bytes may stand between quotes: every quote escaped, and no escape left open.

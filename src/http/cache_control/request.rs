@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, PRAGMA};
 
-use super::parse::{Argument, Directive, directives};
+use super::parse::{Directive, DirectiveArgument, directives};
 
 /// The `Cache-Control` of a request. Times are whole seconds. An element that is no directive by the grammar counts as
 /// `no-cache` and `no-store`: it may stand for either.
@@ -63,7 +63,7 @@ impl RequestDirectives {
             b"only-if-cached" => self.only_if_cached = true,
             b"max-age" => self.max_age = shorter(self.max_age, strict),
             b"min-fresh" => self.min_fresh = self.min_fresh.max(Some(time.unwrap_or(Duration::MAX))),
-            b"max-stale" if directive.argument == Argument::Absent => {
+            b"max-stale" if directive.argument == DirectiveArgument::Absent => {
                 self.max_stale = shorter(self.max_stale, Some(Duration::MAX));
             }
             b"max-stale" => self.max_stale = shorter(self.max_stale, strict),

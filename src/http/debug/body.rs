@@ -16,13 +16,13 @@ pin_project! {
     pub struct DebugBody<B: Body> {
         #[pin]
         body: LayerBody<B>,
-        filter: Option<Filter>,
+        filter: Option<MarkFilter>,
     }
 }
 
 /// What takes marks out of a text as it comes.
 #[derive(Default)]
-struct Filter {
+struct MarkFilter {
     /// What may be the beginning of a mark, until more comes.
     held: Vec<u8>,
     /// What came after the last of the text.
@@ -36,11 +36,11 @@ impl<B: Body<Data = Bytes>> DebugBody<B> {
     }
 
     pub(super) fn filtered(body: LayerBody<B>) -> DebugBody<B> {
-        DebugBody { body, filter: Some(Filter::default()) }
+        DebugBody { body, filter: Some(MarkFilter::default()) }
     }
 }
 
-impl Filter {
+impl MarkFilter {
     fn take(&mut self, data: &[u8]) -> Bytes {
         self.held.extend_from_slice(data);
         let rest = self.held.split_off(MARKS.decided(&self.held));

@@ -3,8 +3,8 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 
-use super::timing::{SERVER_TIMING, Totals, milliseconds, outcome};
-use crate::debug::{Object, Placed};
+use super::timing::{RequestTotals, SERVER_TIMING, milliseconds, outcome};
+use crate::debug::{AnnotatedFragments, CommentObject};
 use crate::observe::{Explained, Explanation, MissReason, Outcome};
 
 /// More tags or templates than these are not listed.
@@ -21,8 +21,8 @@ fn why(fragment: &Explained) -> Option<String> {
     }
 }
 
-pub(super) fn describe(fragment: &Explained, show_keys: bool) -> Object {
-    let mut facts = Object::new()
+pub(super) fn describe(fragment: &Explained, show_keys: bool) -> CommentObject {
+    let mut facts = CommentObject::new()
         .text("label", &fragment.about.label)
         .text("kind", fragment.about.kind.name())
         .text("outcome", outcome(fragment));
@@ -51,9 +51,14 @@ pub(super) fn describe(fragment: &Explained, show_keys: bool) -> Object {
 }
 
 /// What goes to the end of a page: of the request, and of what has no place in the page.
-pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &HeaderMap, show_keys: bool) -> String {
-    let totals = Totals::of(explanation);
-    let mut request = Object::new()
+pub(super) fn summary(
+    explanation: &Explanation,
+    placed: &AnnotatedFragments,
+    headers: &HeaderMap,
+    show_keys: bool,
+) -> String {
+    let totals = RequestTotals::of(explanation);
+    let mut request = CommentObject::new()
         .number("rendering_ms", milliseconds(totals.rendering))
         .number("saved_ms", milliseconds(totals.saved));
     for name in [CACHE_STATUS, CACHE_CONTROL, SERVER_TIMING] {
@@ -71,7 +76,7 @@ pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &Head
             None => facts,
         }
     });
-    let said = Object::new().object("request", request).objects("elsewhere", elsewhere);
+    let said = CommentObject::new().object("request", request).objects("elsewhere", elsewhere);
     format!("<!-- fragments {} -->", said.finish())
 }
 

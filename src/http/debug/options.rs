@@ -3,21 +3,21 @@
 use std::fmt;
 
 use crate::cache::FragmentCache;
-use crate::http::policy::About;
+use crate::http::policy::RequestFn;
 
 #[derive(Clone)]
-pub(super) struct Options {
+pub(super) struct DebugOptions {
     pub(super) cache: FragmentCache,
     pub(super) enabled: bool,
-    pub(super) only_if: Option<About<bool>>,
+    pub(super) only_if: Option<RequestFn<bool>>,
     pub(super) overlay: bool,
     pub(super) show_keys: bool,
     pub(super) max_body_bytes: usize,
 }
 
-impl Options {
-    pub(super) fn new(cache: &FragmentCache) -> Options {
-        Options {
+impl DebugOptions {
+    pub(super) fn new(cache: &FragmentCache) -> DebugOptions {
+        DebugOptions {
             cache: cache.clone(),
             enabled: cfg!(debug_assertions),
             only_if: None,
@@ -28,9 +28,9 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for DebugOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
+        f.debug_struct("DebugOptions")
             .field("enabled", &self.enabled)
             .field("overlay", &self.overlay)
             .field("show_keys", &self.show_keys)

@@ -35,9 +35,9 @@ pub(super) fn answer<R: Body<Data = Bytes>>(request: &Parts) -> Option<Response<
 /// What a page must say to get it, if its policy allows that. `path` is that of the page, as its visitor sees it.
 pub(super) fn tag(headers: &HeaderMap, path: &str, has_base: bool) -> Option<String> {
     let nonce = match allowed(headers) {
-        Allowed::Nonce(nonce) => format!(" nonce=\"{nonce}\""),
-        Allowed::Plain => String::new(),
-        Allowed::Not => return None,
+        ScriptPermission::Nonce(nonce) => format!(" nonce=\"{nonce}\""),
+        ScriptPermission::Plain => String::new(),
+        ScriptPermission::Not => return None,
     };
     // Relative to the page, unless that says that it would be relative to something else.
     let path = if has_base { path } else { "" };
@@ -46,28 +46,28 @@ pub(super) fn tag(headers: &HeaderMap, path: &str, has_base: bool) -> Option<Str
 
 /// Whether the page's policy lets it load the script.
 #[derive(Debug, PartialEq, Eq)]
-enum Allowed {
+enum ScriptPermission {
     Plain,
     Nonce(String),
     Not,
 }
 
 /// All of the policies of a response must allow it (Content Security Policy Level 3).
-fn allowed(headers: &HeaderMap) -> Allowed {
+fn allowed(headers: &HeaderMap) -> ScriptPermission {
     let policies = headers.get_all(CONTENT_SECURITY_POLICY).iter();
     let policies = policies.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut allowed = Allowed::Plain;
+    let mut allowed = ScriptPermission::Plain;
     for policy in policies {
         match by_policy(&String::from_utf8_lossy(policy)) {
-            Allowed::Plain => {}
-            Allowed::Not => return Allowed::Not,
+            ScriptPermission::Plain => {}
+            ScriptPermission::Not => return ScriptPermission::Not,
             nonce => allowed = nonce,
         }
     }
     allowed
 }
 
-fn by_policy(policy: &str) -> Allowed {
+fn by_policy(policy: &str) -> ScriptPermission {
     let directives = policy.split(';').filter_map(|directive| {
         let mut words = directive.split_ascii_whitespace();
         Some((words.next()?.to_ascii_lowercase(), words))
@@ -75,23 +75,23 @@ fn by_policy(policy: &str) -> Allowed {
     let directives: Vec<_> = directives.collect();
     let named = |wanted: &&str| directives.iter().find(|(name, _)| name == wanted);
     let Some((_, sources)) = ["script-src-elem", "script-src", "default-src"].iter().find_map(named) else {
-        return Allowed::Plain;
+        return ScriptPermission::Plain;
     };
     let nonce = sources.clone().find_map(|source| source.strip_prefix("'nonce-")?.strip_suffix('\''));
     let base64 = |nonce: &&str| nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
     if let Some(nonce) = nonce.filter(base64) {
-        return Allowed::Nonce(nonce.to_owned());
+        return ScriptPermission::Nonce(nonce.to_owned());
     }
     let has = |wanted: &str| sources.clone().any(|source| source.eq_ignore_ascii_case(wanted));
     let from_here = ["'self'", "*", "http:", "https:"].into_iter().any(has);
-    if from_here && !has("'strict-dynamic'") { Allowed::Plain } else { Allowed::Not }
+    if from_here && !has("'strict-dynamic'") { ScriptPermission::Plain } else { ScriptPermission::Not }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn by(policies: &[&str]) -> Allowed {
+    fn by(policies: &[&str]) -> ScriptPermission {
         let mut headers = HeaderMap::new();
         for policy in policies {
             headers.append(CONTENT_SECURITY_POLICY, policy.parse().unwrap());
@@ -109,7 +109,7 @@ mod tests {
             "Script-Src *",
             "default-src https:",
         ] {
-            assert_eq!(by(&[plain]), Allowed::Plain, "{plain}");
+            assert_eq!(by(&[plain]), ScriptPermission::Plain, "{plain}");
         }
         for not in [
             "default-src 'none'",
@@ -119,13 +119,13 @@ mod tests {
             "script-src 'self' 'strict-dynamic'",
             "script-src 'nonce-\"><b>'",
         ] {
-            assert_eq!(by(&[not]), Allowed::Not, "{not}");
+            assert_eq!(by(&[not]), ScriptPermission::Not, "{not}");
         }
-        assert_eq!(by(&["script-src 'self'", "default-src 'none'"]), Allowed::Not);
-        assert_eq!(by(&["script-src 'self', default-src 'none'"]), Allowed::Not);
-        let nonce = Allowed::Nonce(String::from("r4nd+/_-="));
+        assert_eq!(by(&["script-src 'self'", "default-src 'none'"]), ScriptPermission::Not);
+        assert_eq!(by(&["script-src 'self', default-src 'none'"]), ScriptPermission::Not);
+        let nonce = ScriptPermission::Nonce(String::from("r4nd+/_-="));
         assert_eq!(by(&["script-src 'strict-dynamic' 'nonce-r4nd+/_-='; object-src 'none'", "script-src *"]), nonce);
-        assert_eq!(by(&[]), Allowed::Plain);
+        assert_eq!(by(&[]), ScriptPermission::Plain);
     }
 
     #[test]

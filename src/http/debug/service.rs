@@ -19,10 +19,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::DebugBody;
-use super::options::Options;
+use super::options::DebugOptions;
 use super::{facts, script, timing};
-use crate::debug::{Notes, Placed, annotate};
-use crate::http::body::{Collected, LayerBody, collect};
+use crate::debug::{AnnotatedFragments, Annotations, annotate};
+use crate::http::body::{CollectedBody, LayerBody, collect};
 use crate::http::cache_control::CacheControl;
 use crate::http::headers::remove_targeted;
 use crate::http::storability::is_event_stream;
@@ -33,32 +33,32 @@ use crate::observe::{Collecting, Explained, Explanation, MARKS};
 #[derive(Debug, Clone)]
 pub struct DebugService<S> {
     inner: S,
-    options: Arc<Options>,
+    options: Arc<DebugOptions>,
 }
 
 impl<S> DebugService<S> {
-    pub(super) fn new(inner: S, options: Arc<Options>) -> DebugService<S> {
+    pub(super) fn new(inner: S, options: Arc<DebugOptions>) -> DebugService<S> {
         DebugService { inner, options }
     }
 }
 
-type Answer<R, E> = Result<Response<DebugBody<R>>, E>;
-type Answering<R, E> = Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>;
+type DebugResult<R, E> = Result<Response<DebugBody<R>>, E>;
+type DebugResponseFuture<R, E> = Pin<Box<dyn Future<Output = DebugResult<R, E>> + Send>>;
 
 pin_project! {
     /// The answer to a request.
     #[must_use = "it does nothing unless it is polled"]
     pub struct DebugFuture<F, R: Body, E> {
         #[pin]
-        state: State<F, R, E>,
+        state: DebugFutureState<F, R, E>,
     }
 }
 
 pin_project! {
-    #[project = StateProjected]
-    enum State<F, R: Body, E> {
+    #[project = DebugFutureStateProjected]
+    enum DebugFutureState<F, R: Body, E> {
         Off { #[pin] answering: F },
-        On { answering: Answering<R, E> },
+        On { answering: DebugResponseFuture<R, E> },
         Script { script: Option<Response<DebugBody<R>>> },
     }
 }
@@ -68,16 +68,18 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body<Data = Bytes>,
 {
-    type Output = Answer<R, E>;
+    type Output = DebugResult<R, E>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R, E>> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DebugResult<R, E>> {
         match self.project().state.project() {
-            StateProjected::Off { answering } => {
+            DebugFutureStateProjected::Off { answering } => {
                 let response = ready!(answering.poll(context))?;
                 Poll::Ready(Ok(response.map(|body| DebugBody::new(LayerBody::through(body)))))
             }
-            StateProjected::On { answering } => answering.as_mut().poll(context),
-            StateProjected::Script { script } => script.take().map_or(Poll::Pending, |script| Poll::Ready(Ok(script))),
+            DebugFutureStateProjected::On { answering } => answering.as_mut().poll(context),
+            DebugFutureStateProjected::Script { script } => {
+                script.take().map_or(Poll::Pending, |script| Poll::Ready(Ok(script)))
+            }
         }
     }
 }
@@ -106,17 +108,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if !self.options.enabled {
-            return DebugFuture { state: State::Off { answering: self.inner.call(request) } };
+            return DebugFuture { state: DebugFutureState::Off { answering: self.inner.call(request) } };
         }
         let (mut parts, body) = request.into_parts();
         if !self.options.only_if.as_ref().is_none_or(|holds| holds(&parts)) {
             let request = Request::from_parts(parts, body);
-            return DebugFuture { state: State::Off { answering: self.inner.call(request) } };
+            return DebugFuture { state: DebugFutureState::Off { answering: self.inner.call(request) } };
         }
         if let Some(script) = script::answer(&parts) {
-            return DebugFuture { state: State::Script { script: Some(script) } };
+            return DebugFuture { state: DebugFutureState::Script { script: Some(script) } };
         }
-        let asked = Asked { head: parts.method == Method::HEAD, path: path(&parts) };
+        let asked = DebuggedRequest { head: parts.method == Method::HEAD, path: path(&parts) };
         ask_for_text(&mut parts);
         let collecting = Collecting::begin(&self.options.cache, true);
         let answering = collecting.scope().run(|| self.inner.call(Request::from_parts(parts, body)));
@@ -125,12 +127,12 @@ where
             let response = collecting.scope().run_async(answering).await?;
             Ok(debugged(&options, &asked, collecting, response).await)
         });
-        DebugFuture { state: State::On { answering } }
+        DebugFuture { state: DebugFutureState::On { answering } }
     }
 }
 
 /// What is remembered of a request.
-struct Asked {
+struct DebuggedRequest {
     head: bool,
     /// As its visitor sees it.
     path: String,
@@ -170,41 +172,41 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 
 /// What a body is, as far as marks are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BodyKind {
     Page,
     Text,
     /// It holds no text, or not as it is.
     Other,
 }
 
-fn kind(headers: &HeaderMap) -> Kind {
+fn kind(headers: &HeaderMap) -> BodyKind {
     let encoded =
         headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
-        return Kind::Other;
+        return BodyKind::Other;
     }
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return Kind::Text };
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return BodyKind::Text };
     let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     if essence.eq_ignore_ascii_case(b"text/html") {
-        return Kind::Page;
+        return BodyKind::Page;
     }
     let texts: [&[u8]; 5] = [b"text/", b"json", b"xml", b"javascript", b"x-www-form-urlencoded"];
-    if texts.iter().any(|text| contains(essence, text)) { Kind::Text } else { Kind::Other }
+    if texts.iter().any(|text| contains(essence, text)) { BodyKind::Text } else { BodyKind::Other }
 }
 
 async fn debugged<R: Body<Data = Bytes>>(
-    options: &Options,
-    asked: &Asked,
+    options: &DebugOptions,
+    asked: &DebuggedRequest,
     collecting: Collecting,
     response: Response<R>,
 ) -> Response<DebugBody<R>> {
     let (mut head, body) = response.into_parts();
     let kind = kind(&head.headers);
     let empty = asked.head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-    if empty || head.status.is_informational() || kind == Kind::Other {
+    if empty || head.status.is_informational() || kind == BodyKind::Other {
         timing::tell(&collecting.end(), &mut head.headers);
         let body = LayerBody::through(body);
-        return match asked.head && kind == Kind::Page {
+        return match asked.head && kind == BodyKind::Page {
             true => {
                 // The page would have another length.
                 change(&mut head.headers, None);
@@ -214,20 +216,20 @@ async fn debugged<R: Body<Data = Bytes>>(
         };
     }
     let inner = &options.cache.inner;
-    let waits = kind == Kind::Page || body.size_hint().exact().is_some();
+    let waits = kind == BodyKind::Page || body.size_hint().exact().is_some();
     let collected = match waits && !is_event_stream(&head.headers) {
         true => {
             let reading = collect(body, options.max_body_bytes, inner.sleep_until(inner.end_of_patience()));
             collecting.scope().run_async(reading).await
         }
-        false => Collected::Apart(LayerBody::through(body)),
+        false => CollectedBody::Streaming(LayerBody::through(body)),
     };
     let explanation = collecting.end();
     match collected {
-        Collected::Whole(bytes) => {
+        CollectedBody::Whole(bytes) => {
             let changed = match kind {
                 // Told of what the handler says, before it is changed.
-                Kind::Page => Some(page(options, asked, &head.headers, &explanation, &bytes)),
+                BodyKind::Page => Some(page(options, asked, &head.headers, &explanation, &bytes)),
                 _ => MARKS.strip(&bytes),
             };
             timing::tell(&explanation, &mut head.headers);
@@ -238,8 +240,8 @@ async fn debugged<R: Body<Data = Bytes>>(
             let bytes = changed.map_or(bytes, Bytes::from);
             Response::from_parts(head, DebugBody::new(LayerBody::whole(bytes)))
         }
-        Collected::Apart(body) => {
-            if kind == Kind::Page {
+        CollectedBody::Streaming(body) => {
+            if kind == BodyKind::Page {
                 change(&mut head.headers, None);
             }
             timing::tell(&explanation, &mut head.headers);
@@ -250,15 +252,21 @@ async fn debugged<R: Body<Data = Bytes>>(
     }
 }
 
-fn page(options: &Options, asked: &Asked, headers: &HeaderMap, explanation: &Explanation, bytes: &[u8]) -> Vec<u8> {
+fn page(
+    options: &DebugOptions,
+    asked: &DebuggedRequest,
+    headers: &HeaderMap,
+    explanation: &Explanation,
+    bytes: &[u8],
+) -> Vec<u8> {
     let fragments: BTreeMap<u64, &Explained> = explanation.fragments.iter().map(|it| (it.mark(), it)).collect();
     let describe = |id| Some(facts::describe(fragments.get(&id)?, options.show_keys).finish());
-    let head = |placed: &Placed| {
+    let head = |placed: &AnnotatedFragments| {
         let script = options.overlay.then(|| script::tag(headers, &asked.path, placed.has_base));
         script.flatten().unwrap_or_default()
     };
-    let end = |placed: &Placed| facts::summary(explanation, placed, headers, options.show_keys);
-    annotate(bytes, &MARKS, &Notes { describe: &describe, head: &head, end: &end })
+    let end = |placed: &AnnotatedFragments| facts::summary(explanation, placed, headers, options.show_keys);
+    annotate(bytes, &MARKS, &Annotations { describe: &describe, head: &head, end: &end })
 }
 
 /// Says of a response whose body is another one than was said: of which length, and that nobody is to keep it.

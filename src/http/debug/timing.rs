@@ -19,7 +19,7 @@ const LONGEST: usize = 1500;
 
 /// The work of a request in figures.
 #[derive(Debug)]
-pub(super) struct Totals {
+pub(super) struct RequestTotals {
     /// By outcome, in the order in which they are told.
     counts: Vec<(&'static str, usize)>,
     rendered: usize,
@@ -29,8 +29,8 @@ pub(super) struct Totals {
     pub(super) saved: Duration,
 }
 
-impl Totals {
-    pub(super) fn of(explanation: &Explanation) -> Totals {
+impl RequestTotals {
+    pub(super) fn of(explanation: &Explanation) -> RequestTotals {
         let fragments = &explanation.fragments;
         let mut counts = Vec::new();
         for name in ["hit", "shared", "joined", "stale", "miss", "bypass", "error"] {
@@ -41,7 +41,7 @@ impl Totals {
         }
         let computed = || fragments.iter().filter(|fragment| matches!(fragment.outcome, Outcome::Miss(_)));
         let found = fragments.iter().filter(|fragment| !matches!(fragment.outcome, Outcome::Miss(_)));
-        Totals {
+        RequestTotals {
             counts,
             rendered: computed().count(),
             rendering: computed().filter(|fragment| fragment.inside.is_none()).map(|fragment| fragment.cost).sum(),
@@ -65,7 +65,7 @@ pub(super) fn tell(explanation: &Explanation, headers: &mut HeaderMap) {
 }
 
 fn value(explanation: &Explanation) -> String {
-    let totals = Totals::of(explanation);
+    let totals = RequestTotals::of(explanation);
     let mut value = String::new();
     metric(&mut value, "cache", &totals.words(), None);
     if totals.rendered > 0 {

@@ -10,89 +10,95 @@ fn map(fields: &[(HeaderName, &str)]) -> HeaderMap {
     fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
 }
 
-fn verdict(method: &Method, request: &[(HeaderName, &str)], response: &[(HeaderName, &str)]) -> Verdict {
-    evaluate(method, &map(request), &Validators::of(&map(response)))
+fn verdict(method: &Method, request: &[(HeaderName, &str)], response: &[(HeaderName, &str)]) -> PreconditionResult {
+    evaluate(method, &map(request), &ResponseValidators::of(&map(response)))
 }
 
 /// For GET, of a response with a weak tag `1`, modified at [`MID`].
-fn get(request: &[(HeaderName, &str)]) -> Verdict {
+fn get(request: &[(HeaderName, &str)]) -> PreconditionResult {
     verdict(&Method::GET, request, &[(ETAG, "W/\"1\""), (LAST_MODIFIED, MID)])
 }
 
 #[test]
 fn a_request_without_conditions_proceeds() {
-    assert_eq!(get(&[]), Verdict::Proceed);
+    assert_eq!(get(&[]), PreconditionResult::Proceed);
 }
 
 #[test]
 fn if_none_match_is_compared_weakly() {
-    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\", \"1\"")]), Verdict::NotModified);
-    assert_eq!(get(&[(IF_NONE_MATCH, "*")]), Verdict::NotModified);
-    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\"")]), Verdict::Proceed);
-    assert_eq!(get(&[(IF_NONE_MATCH, "1")]), Verdict::Proceed);
+    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\", \"1\"")]), PreconditionResult::NotModified);
+    assert_eq!(get(&[(IF_NONE_MATCH, "*")]), PreconditionResult::NotModified);
+    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\"")]), PreconditionResult::Proceed);
+    assert_eq!(get(&[(IF_NONE_MATCH, "1")]), PreconditionResult::Proceed);
 }
 
 #[test]
 fn if_none_match_decides_alone() {
-    assert_eq!(get(&[(IF_NONE_MATCH, "\"1\""), (IF_MODIFIED_SINCE, OLD)]), Verdict::NotModified);
-    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\""), (IF_MODIFIED_SINCE, MID)]), Verdict::Proceed);
-    assert_eq!(get(&[(IF_NONE_MATCH, ""), (IF_MODIFIED_SINCE, MID)]), Verdict::Proceed);
+    assert_eq!(get(&[(IF_NONE_MATCH, "\"1\""), (IF_MODIFIED_SINCE, OLD)]), PreconditionResult::NotModified);
+    assert_eq!(get(&[(IF_NONE_MATCH, "\"0\""), (IF_MODIFIED_SINCE, MID)]), PreconditionResult::Proceed);
+    assert_eq!(get(&[(IF_NONE_MATCH, ""), (IF_MODIFIED_SINCE, MID)]), PreconditionResult::Proceed);
 }
 
 #[test]
 fn without_a_tag_if_none_match_matches_nothing() {
     for asked in ["\"1\"", "*"] {
         let request = [(IF_NONE_MATCH, asked), (IF_MODIFIED_SINCE, NEW)];
-        assert_eq!(verdict(&Method::GET, &request, &[(LAST_MODIFIED, MID)]), Verdict::Proceed);
+        assert_eq!(verdict(&Method::GET, &request, &[(LAST_MODIFIED, MID)]), PreconditionResult::Proceed);
     }
 }
 
 #[test]
 fn if_modified_since_is_met_by_the_same_date_and_newer_ones() {
-    assert_eq!(get(&[(IF_MODIFIED_SINCE, OLD)]), Verdict::Proceed);
-    assert_eq!(get(&[(IF_MODIFIED_SINCE, MID)]), Verdict::NotModified);
-    assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW)]), Verdict::NotModified);
-    assert_eq!(verdict(&Method::HEAD, &[(IF_MODIFIED_SINCE, MID)], &[(LAST_MODIFIED, MID)]), Verdict::NotModified);
-    assert_eq!(verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(ETAG, "\"1\"")]), Verdict::Proceed);
+    assert_eq!(get(&[(IF_MODIFIED_SINCE, OLD)]), PreconditionResult::Proceed);
+    assert_eq!(get(&[(IF_MODIFIED_SINCE, MID)]), PreconditionResult::NotModified);
+    assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW)]), PreconditionResult::NotModified);
+    assert_eq!(
+        verdict(&Method::HEAD, &[(IF_MODIFIED_SINCE, MID)], &[(LAST_MODIFIED, MID)]),
+        PreconditionResult::NotModified
+    );
+    assert_eq!(verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(ETAG, "\"1\"")]), PreconditionResult::Proceed);
 }
 
 #[test]
 fn dates_count_in_all_three_formats() {
     for date in ["Monday, 07-Nov-94 08:49:37 GMT", "Mon Nov  7 08:49:37 1994"] {
-        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), Verdict::NotModified, "{date}");
+        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), PreconditionResult::NotModified, "{date}");
     }
     for date in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
-        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), Verdict::Proceed, "{date}");
+        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), PreconditionResult::Proceed, "{date}");
     }
 }
 
 #[test]
 fn invalid_and_doubled_dates_are_ignored() {
     for date in ["Mon, 32 Oct 2010 00:00:00 GMT", "", "0", "2030-01-01", "Tue, 08 Nov 1994 08:49:37 +0100", "\u{e9}"] {
-        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), Verdict::Proceed, "{date}");
-        assert_eq!(get(&[(IF_UNMODIFIED_SINCE, date)]), Verdict::Proceed, "{date}");
+        assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), PreconditionResult::Proceed, "{date}");
+        assert_eq!(get(&[(IF_UNMODIFIED_SINCE, date)]), PreconditionResult::Proceed, "{date}");
     }
-    assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW), (IF_MODIFIED_SINCE, NEW)]), Verdict::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(LAST_MODIFIED, "x")]), Verdict::Proceed);
+    assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW), (IF_MODIFIED_SINCE, NEW)]), PreconditionResult::Proceed);
+    assert_eq!(
+        verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(LAST_MODIFIED, "x")]),
+        PreconditionResult::Proceed
+    );
 }
 
 #[test]
 fn if_match_is_compared_strongly() {
     let strong = [(ETAG, "\"1\"")];
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"0\", \"1\"")], &strong), Verdict::Proceed);
-    assert_eq!(verdict(&Method::PUT, &[(IF_MATCH, "\"0\"")], &strong), Verdict::PreconditionFailed);
-    assert_eq!(get(&[(IF_MATCH, "W/\"1\"")]), Verdict::PreconditionFailed);
-    assert_eq!(get(&[(IF_MATCH, "*")]), Verdict::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "*")], &[]), Verdict::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"1\"")], &[]), Verdict::PreconditionFailed);
+    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"0\", \"1\"")], &strong), PreconditionResult::Proceed);
+    assert_eq!(verdict(&Method::PUT, &[(IF_MATCH, "\"0\"")], &strong), PreconditionResult::Failed);
+    assert_eq!(get(&[(IF_MATCH, "W/\"1\"")]), PreconditionResult::Failed);
+    assert_eq!(get(&[(IF_MATCH, "*")]), PreconditionResult::Proceed);
+    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "*")], &[]), PreconditionResult::Proceed);
+    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"1\"")], &[]), PreconditionResult::Failed);
 }
 
 #[test]
 fn if_unmodified_since_counts_without_if_match() {
-    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD)]), Verdict::PreconditionFailed);
-    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, MID)]), Verdict::Proceed);
-    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD), (IF_MATCH, "*")]), Verdict::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_UNMODIFIED_SINCE, OLD)], &[]), Verdict::Proceed);
+    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD)]), PreconditionResult::Failed);
+    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, MID)]), PreconditionResult::Proceed);
+    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD), (IF_MATCH, "*")]), PreconditionResult::Proceed);
+    assert_eq!(verdict(&Method::GET, &[(IF_UNMODIFIED_SINCE, OLD)], &[]), PreconditionResult::Proceed);
 }
 
 #[test]
@@ -100,18 +106,18 @@ fn both_pairs_are_evaluated_in_order() {
     let strong = [(ETAG, "\"1\"")];
     let both =
         |first: &str, second: &str| verdict(&Method::GET, &[(IF_MATCH, first), (IF_NONE_MATCH, second)], &strong);
-    assert_eq!(both("\"1\"", "\"1\""), Verdict::NotModified);
-    assert_eq!(both("\"0\"", "\"1\""), Verdict::PreconditionFailed);
-    assert_eq!(both("\"1\"", "\"0\""), Verdict::Proceed);
-    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD), (IF_NONE_MATCH, "\"1\"")]), Verdict::PreconditionFailed);
+    assert_eq!(both("\"1\"", "\"1\""), PreconditionResult::NotModified);
+    assert_eq!(both("\"0\"", "\"1\""), PreconditionResult::Failed);
+    assert_eq!(both("\"1\"", "\"0\""), PreconditionResult::Proceed);
+    assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD), (IF_NONE_MATCH, "\"1\"")]), PreconditionResult::Failed);
 }
 
 #[test]
 fn other_methods_fail_on_if_none_match_and_ignore_if_modified_since() {
     let response = [(ETAG, "\"1\""), (LAST_MODIFIED, MID)];
-    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "*")], &response), Verdict::PreconditionFailed);
-    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "\"0\"")], &response), Verdict::Proceed);
-    assert_eq!(verdict(&Method::POST, &[(IF_MODIFIED_SINCE, NEW)], &response), Verdict::Proceed);
+    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "*")], &response), PreconditionResult::Failed);
+    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "\"0\"")], &response), PreconditionResult::Proceed);
+    assert_eq!(verdict(&Method::POST, &[(IF_MODIFIED_SINCE, NEW)], &response), PreconditionResult::Proceed);
 }
 
 #[test]
@@ -156,7 +162,7 @@ proptest! {
         if let Ok(value) = HeaderValue::from_bytes(&text) {
             let request = HeaderMap::from_iter([(IF_MODIFIED_SINCE, value.clone()), (IF_UNMODIFIED_SINCE, value)]);
             let response = map(&[(LAST_MODIFIED, MID)]);
-            evaluate(&Method::GET, &request, &Validators::of(&response));
+            evaluate(&Method::GET, &request, &ResponseValidators::of(&response));
         }
     }
 
@@ -166,7 +172,7 @@ proptest! {
     ) {
         let request = map(&[(IF_MODIFIED_SINCE, &text)]);
         let response = map(&[(LAST_MODIFIED, MID)]);
-        evaluate(&Method::GET, &request, &Validators::of(&response));
+        evaluate(&Method::GET, &request, &ResponseValidators::of(&response));
     }
 
     #[test]
@@ -178,7 +184,7 @@ proptest! {
         let mut response = HeaderMap::new();
         response.typed_insert(headers::LastModified::from(at(modified)));
         let changed = headers::IfModifiedSince::from(at(asked)).is_modified(at(modified));
-        let verdict = evaluate(&Method::GET, &request, &Validators::of(&response));
-        prop_assert_eq!(verdict, if changed { Verdict::Proceed } else { Verdict::NotModified });
+        let verdict = evaluate(&Method::GET, &request, &ResponseValidators::of(&response));
+        prop_assert_eq!(verdict, if changed { PreconditionResult::Proceed } else { PreconditionResult::NotModified });
     }
 }
