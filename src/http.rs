@@ -12,6 +12,7 @@ mod date;
 mod debug;
 mod etag;
 mod evaluate;
+mod exchange;
 mod fill_holes;
 mod future;
 mod headers;

@@ -36,7 +36,7 @@ fn data(bytes: &[u8]) -> String {
 
 fn response(page: &Page) -> String {
     match page {
-        Page::Varies(names) => {
+        Page::VaryIndex(names) => {
             let names: Vec<&str> = names.iter().map(http::HeaderName::as_str).collect();
             format!("(where the responses of this address are: they vary by {})", names.join(", "))
         }

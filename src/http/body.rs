@@ -1,7 +1,7 @@
-//! Bodies: the one that responses leave with, and reading one whole.
+//! The body type of all responses, and reading a body whole.
 //!
-//! Nothing is held back for long: a body that is too large, too slow, fails, or ends with trailers goes on to the
-//! client as it came, with what was read of it in front.
+//! A body that is too large, too slow, fails, or ends with trailers is passed on to the client: first the frames that
+//! were read, then the rest of the body.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,11 +16,11 @@ use pin_project_lite::pin_project;
 use crate::scope::Scope;
 
 pin_project! {
-    /// The body of a response that went through a layer: stored, or the inner service's own.
+    /// The body of a response that went through a layer: a stored one, or that of the inner service.
     pub struct LayerBody<B: Body> {
         #[pin]
-        kind: BodySource<B>,
-        // What is read while the body is sent belongs to the request as well.
+        source: BodySource<B>,
+        // A streamed body is polled inside of the request's scope, because it may render fragments.
         scope: Option<Scope>,
     }
 }
@@ -28,28 +28,28 @@ pin_project! {
 pin_project! {
     #[project = BodySourceProjected]
     enum BodySource<B: Body> {
-        /// There already, unless it is taken.
+        /// `None` once it was sent.
         Whole { bytes: Option<Bytes> },
-        /// Pieces that are there already; their length in bytes.
+        /// Text and filled holes. `length` counts the bytes not sent yet.
         Pieces { pieces: VecDeque<Bytes>, length: u64 },
-        /// Untouched.
+        /// The inner body.
         Through { #[pin] body: B },
-        /// Read in part.
+        /// An inner body that was read in part.
         Replayed { read: PartlyReadBody<B> },
     }
 }
 
-/// What was read of a body, and the rest of it.
+/// The frames that were read of a body, and the rest of it.
 struct PartlyReadBody<B: Body> {
     frames: VecDeque<Frame<Bytes>>,
     rest: Option<Pin<Box<B>>>,
     error: Option<B::Error>,
 }
 
-/// A body read as far as could be.
+/// The result of reading a body.
 pub(super) enum CollectedBody<B: Body> {
     Whole(Bytes),
-    /// It is not to be had whole.
+
     Streaming(LayerBody<B>),
 }
 
@@ -68,11 +68,11 @@ impl<B: Body<Data = Bytes>> LayerBody<B> {
         LayerBody::of(BodySource::Pieces { pieces, length })
     }
 
-    fn of(kind: BodySource<B>) -> LayerBody<B> {
-        LayerBody { kind, scope: None }
+    fn of(source: BodySource<B>) -> LayerBody<B> {
+        LayerBody { source, scope: None }
     }
 
-    /// Reads on inside the scope.
+    /// Polls the body inside of the scope.
     pub(super) fn inside(mut self, scope: Scope) -> LayerBody<B> {
         self.scope = Some(scope);
         self
@@ -83,12 +83,14 @@ impl<B: Body<Data = Bytes>> LayerBody<B> {
     }
 }
 
-/// What a frame takes beside its bytes, and how many are taken in however small the limit is.
+/// Bytes of memory for a frame beside its data.
 const FRAME: u64 = size_of::<Frame<Bytes>>() as u64;
-const MANY: u64 = 4096;
 
-/// Reads a body of at most `limit` bytes, until `late` is ready.
-pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> CollectedBody<B>
+/// The number of frames that are read for any limit.
+const MIN_FRAMES: u64 = 4096;
+
+/// Reads a body of at most `limit` bytes until the timer is ready.
+pub(super) async fn collect<B>(body: B, limit: usize, timer: impl Future<Output = ()>) -> CollectedBody<B>
 where
     B: Body<Data = Bytes>,
 {
@@ -96,24 +98,24 @@ where
     if body.size_hint().lower() > limit {
         return CollectedBody::Streaming(LayerBody::through(body));
     }
-    let mut late = pin!(late);
+    let mut timer = pin!(timer);
     let mut body = Box::pin(body);
     let mut read = PartlyReadBody { frames: VecDeque::new(), rest: None, error: None };
-    // Many small frames take more than their bytes.
-    let (mut length, mut taken, mut data_only) = (0, 0, true);
+    // The memory for frames is limited as well, because many small frames need much more than their data.
+    let (mut length, mut memory, mut data_only) = (0, 0, true);
     loop {
         let frame = poll_fn(|context| match body.as_mut().poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+            Poll::Pending => timer.as_mut().poll(context).map(|()| None),
         });
         match frame.await {
             Some(Some(Ok(frame))) => {
                 let data = frame.data_ref().map_or(0, |data| data.len() as u64);
                 length += data;
-                taken += data + FRAME;
+                memory += data + FRAME;
                 data_only &= frame.is_data();
                 read.frames.push_back(frame);
-                if length <= limit && taken <= limit.saturating_mul(2).max(MANY * FRAME) {
+                if length <= limit && memory <= limit.saturating_mul(2).max(MIN_FRAMES * FRAME) {
                     continue;
                 }
                 read.rest = Some(body);
@@ -174,13 +176,13 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         match this.scope {
-            Some(scope) => scope.run(|| this.kind.poll_frame(context)),
-            None => this.kind.poll_frame(context),
+            Some(scope) => scope.run(|| this.source.poll_frame(context)),
+            None => this.source.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
+        match &self.source {
             BodySource::Whole { bytes } => bytes.is_none(),
             BodySource::Pieces { pieces, .. } => pieces.is_empty(),
             BodySource::Through { body } => body.is_end_stream(),
@@ -191,7 +193,7 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
+        match &self.source {
             BodySource::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             BodySource::Pieces { length, .. } => SizeHint::with_exact(*length),
             BodySource::Through { body } => body.size_hint(),
@@ -206,7 +208,7 @@ impl<B: Body<Data = Bytes>> PartlyReadBody<B> {
         let read: u64 = data.map(|data| data.len() as u64).sum();
         let rest = match &self.rest {
             Some(rest) => rest.size_hint(),
-            // A body that failed was to be longer; nobody knows how long.
+            // The length of a body that failed is unknown.
             None if self.error.is_some() => SizeHint::new(),
             None => SizeHint::with_exact(0),
         };

@@ -1,6 +1,6 @@
-//! Filling the holes of a page: what a template left open with `cache_hole`, for each request anew.
+//! Filling the holes of a page for each request.
 //!
-//! Knows too when a hole of a page cannot be filled, and reports it.
+//! A template leaves a hole with `cache_hole`. A hole that is in the page but cannot be filled is reported here.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,32 +16,32 @@ use crate::error::{Error, ErrorKind};
 use crate::hole::{self, Holes};
 use crate::page::BodySegment;
 
-/// Why a hole of a page is not filled.
+/// Why a hole of a page cannot be filled.
 pub(super) enum UnfilledHole {
-    /// The page was not read whole, or none of its marks is in it.
+    /// The page was not read whole, or the page has no mark of a hole.
     Unread,
-    /// The mark of this one is in the page, but was changed, or is for a layer outside of this one.
+    /// The mark of this hole was changed, or it belongs to a layer outside of this one.
     Misplaced(String),
 }
 
 impl UnfilledHole {
-    /// Of a page that is to be stored, where no mark of any request may stay.
+    /// For a page that is stored. It must not contain a mark of any request.
     pub(super) fn in_stored(page: &Bytes, holes: Option<&Holes>) -> Option<UnfilledHole> {
-        let pieces = pieces(page.clone(), holes);
-        if pieces.len() == 1 && holes.is_some_and(Holes::any) && hole::left_in(page).is_none() {
+        let segments = split_at_holes(page.clone(), holes);
+        if segments.len() == 1 && holes.is_some_and(Holes::any) && hole::left_in(page).is_none() {
             return Some(UnfilledHole::Unread);
         }
-        texts(&pieces).find_map(|text| hole::left_in(text)).map(UnfilledHole::Misplaced)
+        texts(&segments).find_map(|text| hole::left_in(text)).map(UnfilledHole::Misplaced)
     }
 
-    /// Of a page that is passed on: marks that a layer outside of this one made are for that to find.
-    pub(super) fn in_passed(page: &Bytes, holes: Option<&Holes>) -> Option<UnfilledHole> {
+    /// For a page that is passed on. It may contain marks of a layer outside of this one, which fills those holes.
+    pub(super) fn in_unstored(page: &Bytes, holes: Option<&Holes>) -> Option<UnfilledHole> {
         let holes = holes?;
-        let pieces = pieces(page.clone(), Some(holes));
-        texts(&pieces).find_map(|text| holes.left_in(text)).map(UnfilledHole::Misplaced)
+        let segments = split_at_holes(page.clone(), Some(holes));
+        texts(&segments).find_map(|text| holes.left_in(text)).map(UnfilledHole::Misplaced)
     }
 
-    /// Of a page that is not read whole.
+    /// For a page that is not read whole.
     pub(super) fn in_unread(holes: Option<&Holes>) -> Option<UnfilledHole> {
         holes.is_some_and(Holes::any).then_some(UnfilledHole::Unread)
     }
@@ -61,34 +61,32 @@ impl UnfilledHole {
     }
 }
 
-fn texts(pieces: &[BodySegment]) -> impl Iterator<Item = &Bytes> {
-    pieces.iter().filter_map(|piece| match piece {
+fn texts(segments: &[BodySegment]) -> impl Iterator<Item = &Bytes> {
+    segments.iter().filter_map(|segment| match segment {
         BodySegment::Text(bytes) => Some(bytes),
         BodySegment::Hole(_) => None,
     })
 }
 
-/// A page cut where it has holes.
-pub(super) fn pieces(bytes: Bytes, holes: Option<&Holes>) -> Vec<BodySegment> {
+pub(super) fn split_at_holes(bytes: Bytes, holes: Option<&Holes>) -> Vec<BodySegment> {
     let found = holes.filter(|holes| holes.any()).map(|holes| holes.find(&bytes)).unwrap_or_default();
-    let mut pieces = Vec::with_capacity(2 * found.len() + 1);
+    let mut segments = Vec::with_capacity(2 * found.len() + 1);
     let mut from = 0;
     for (mark, call) in found {
-        pieces.push(BodySegment::Text(bytes.slice(from..mark.start)));
-        pieces.push(BodySegment::Hole(call));
+        segments.push(BodySegment::Text(bytes.slice(from..mark.start)));
+        segments.push(BodySegment::Hole(call));
         from = mark.end;
     }
-    pieces.push(BodySegment::Text(bytes.slice(from..)));
-    pieces
+    segments.push(BodySegment::Text(bytes.slice(from..)));
+    segments
 }
 
-/// The body of a page for one request: all holes are filled at once. A hole that cannot be filled stays empty and is
-/// reported.
-pub(super) async fn assemble(policy: &Policy, pieces: &[BodySegment], request: &Parts) -> Vec<Bytes> {
-    let mut body: Vec<Result<Bytes, HoleFuture>> = Vec::with_capacity(pieces.len());
-    let mut names = Vec::with_capacity(pieces.len());
-    for piece in pieces {
-        let (name, part) = match piece {
+/// Fills all holes of a body concurrently. A hole that fails stays empty and is reported.
+pub(super) async fn assemble(policy: &Policy, segments: &[BodySegment], request: &Parts) -> Vec<Bytes> {
+    let mut body: Vec<Result<Bytes, HoleFuture>> = Vec::with_capacity(segments.len());
+    let mut names = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let (name, part) = match segment {
             BodySegment::Text(bytes) => ("", Ok(bytes.clone())),
             BodySegment::Hole(call) => {
                 let request = HoleRequest::new(request, &call.arguments);
@@ -102,11 +100,11 @@ pub(super) async fn assemble(policy: &Policy, pieces: &[BodySegment], request: &
         names.push(name);
         body.push(part);
     }
-    policy.cache.scope().run_async(all(policy, body, &names)).await
+    policy.cache.scope().run_async(poll_all(policy, body, &names)).await
 }
 
-/// Polls all of them until the last one is filled, or until the cache's wait timeout.
-async fn all(policy: &Policy, mut body: Vec<Result<Bytes, HoleFuture>>, names: &[&str]) -> Vec<Bytes> {
+/// Polls the futures of all holes until they are ready or the cache's wait timeout has passed.
+async fn poll_all(policy: &Policy, mut body: Vec<Result<Bytes, HoleFuture>>, names: &[&str]) -> Vec<Bytes> {
     let inner = &policy.cache.inner;
     let leave_empty = |name: &str, error: BoxError| {
         let message = format!("the hole {name:?} was left empty");

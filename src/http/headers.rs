@@ -1,4 +1,4 @@
-//! Changes to a response's headers that several steps share.
+//! Changes to the headers of a response that several files make.
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName};
@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderName};
 use super::cache_control::CacheControl;
 use super::tag_header::TagHeader;
 
-/// Says of a page with holes what is true of it once they are filled: it is one visitor's.
-pub(super) fn make_personal(headers: &mut HeaderMap) {
+/// Makes a page with holes private, because the filled page belongs to one visitor. Validators, lifetime and length of
+/// the page without its holes are removed.
+pub(super) fn make_private(headers: &mut HeaderMap) {
     for name in [ETAG, LAST_MODIFIED, EXPIRES, CONTENT_LENGTH] {
         headers.remove(name);
     }
@@ -20,7 +21,7 @@ pub(super) fn make_personal(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, personal.into());
 }
 
-/// What is said to caches of one kind only, which they would go by instead (RFC 9213).
+/// Removes targeted cache control headers (RFC 9213). A cache that is their target ignores `Cache-Control`.
 pub(super) fn remove_targeted(headers: &mut HeaderMap) {
     let targeted =
         |name: &&HeaderName| name.as_str().ends_with("cdn-cache-control") || name.as_str() == "surrogate-control";
@@ -28,7 +29,7 @@ pub(super) fn remove_targeted(headers: &mut HeaderMap) {
     names.into_iter().for_each(|name| drop(headers.remove(name)));
 }
 
-/// Fields about one connection (RFC 9110 §7.6.1).
+/// Removes headers that concern one connection only (RFC 9110 §7.6.1).
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     use http::header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

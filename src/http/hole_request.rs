@@ -1,4 +1,6 @@
-//! The request that a hole is filled for, and the functions that fill it.
+//! The request that a hole is filled for, and the type of the functions that fill holes.
+//!
+//! `fill_holes.rs` calls the functions.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +16,7 @@ pub(super) type HoleFuture = Pin<Box<dyn Future<Output = Result<String, BoxError
 /// Fills the holes of one name.
 pub(super) type FillHole = Arc<dyn Fn(HoleRequest) -> HoleFuture + Send + Sync>;
 
-/// The request that a hole is filled for, as it came: with all its cookies.
+/// The request that a hole is filled for, with all its cookies and headers.
 pub struct HoleRequest {
     parts: Parts,
     arguments: Vec<String>,
@@ -30,18 +32,18 @@ impl HoleRequest {
         &self.parts.headers
     }
 
-    /// The address that is asked for.
+    /// The request target.
     pub fn uri(&self) -> &Uri {
         &self.parts.uri
     }
 
-    /// What other layers noted with the request.
+    /// The extensions that other layers added to the request.
     pub fn extensions(&self) -> &Extensions {
         &self.parts.extensions
     }
 
-    /// What the template gave beside the name, as text, from 0. They are stored with the page, so they are the same for
-    /// everybody.
+    /// An argument of `cache_hole` behind the name, as text; the first one is at 0. Arguments are stored with the page,
+    /// so they are the same for all visitors.
     pub fn argument(&self, at: usize) -> Option<&str> {
         self.arguments.get(at).map(String::as_str)
     }
@@ -53,8 +55,8 @@ impl fmt::Debug for HoleRequest {
     }
 }
 
-/// Takes what an application gave to fill holes with.
-pub(super) fn fill<F, Fut, T, E>(fill: F) -> FillHole
+/// Boxes a function of the application that fills holes.
+pub(super) fn boxed_fill<F, Fut, T, E>(fill: F) -> FillHole
 where
     F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use tower_layer::Layer;
 
-use super::hole_request::{HoleRequest, fill};
+use super::hole_request::{HoleRequest, boxed_fill};
 use super::policy::{Policy, Query};
 use super::service::CacheService;
 use super::state::LayerState;
@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Caches whole responses, and lets every page say to other caches what its fragments allow.
 ///
-/// It acts as a shared cache (RFC 9111) in front of the handlers it is laid around. What a handler says in
+/// It acts as a state cache (RFC 9111) in front of the handlers it is laid around. What a handler says in
 /// `Cache-Control` counts; a route that knows better than its handlers says it with [`ttl`](CacheLayer::ttl). Without
 /// either a page is `private, no-cache` and is not stored, however cacheable its fragments are. Whatever is said,
 /// fragments tighten it: to the shortest of their lifetimes, and to `private, no-store` where one may not be cached.
@@ -58,13 +58,13 @@ use crate::error::{Error, ErrorKind};
 #[must_use]
 pub struct CacheLayer {
     /// Shared with the services it makes: axum has a layer make one for each request.
-    shared: Arc<LayerState>,
+    state: Arc<LayerState>,
 }
 
 impl CacheLayer {
     /// A layer that keeps pages in this cache, or in this namespace of it.
     pub fn new(cache: &FragmentCache) -> CacheLayer {
-        CacheLayer { shared: Arc::new(LayerState::new(Policy::new(cache))) }
+        CacheLayer { state: Arc::new(LayerState::new(Policy::new(cache))) }
     }
 
     /// Declares how long a page lives that does not say so itself: here, and in every cache in front (`public,
@@ -75,7 +75,7 @@ impl CacheLayer {
     }
 
     /// How long browsers keep such a page without asking, where that is not as long as caches that can be purged: they
-    /// are told `max-age` of this, shared caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they
+    /// are told `max-age` of this, state caches `s-maxage` of the [`ttl`](CacheLayer::ttl). [`Duration::ZERO`]: they
     /// ask each time, and are answered 304. A page that is one visitor's says `private, no-cache` unless this is given.
     ///
     /// Windows for expired pages are this layer's alone then: a browser would use them after its own lifetime, and show
@@ -158,7 +158,7 @@ impl CacheLayer {
         self
     }
 
-    /// The version of what handlers say, as part of the key: with a shared tier, for a deployment whose pages those of
+    /// The version of what handlers say, as part of the key: with a state tier, for a deployment whose pages those of
     /// the one before are not to be taken for. (Templates are told apart without it.)
     pub fn version(mut self, version: impl Into<String>) -> CacheLayer {
         self.policy().version = Some(version.into());
@@ -291,21 +291,21 @@ impl CacheLayer {
     /// });
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn hole<F, Fut, T, E>(mut self, name: impl Into<String>, filling: F) -> CacheLayer
+    pub fn hole<F, Fut, T, E>(mut self, name: impl Into<String>, fill: F) -> CacheLayer
     where
         F: Fn(HoleRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Into<String>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.policy().holes.insert(name.into(), fill(filling));
+        self.policy().holes.insert(name.into(), boxed_fill(fill));
         self
     }
 }
 
 impl CacheLayer {
     fn policy(&mut self) -> &mut Policy {
-        &mut Arc::make_mut(&mut self.shared).policy
+        &mut Arc::make_mut(&mut self.state).policy
     }
 
     /// The names that a cookie can have; the others are refused.
@@ -324,7 +324,7 @@ impl CacheLayer {
 
     /// Reports a setting that makes no sense.
     fn refuse(&self, message: &str) {
-        self.shared.policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
+        self.state.policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
     }
 }
 
@@ -332,6 +332,6 @@ impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
     fn layer(&self, inner: S) -> CacheService<S> {
-        CacheService::new(inner, Arc::clone(&self.shared))
+        CacheService::new(inner, Arc::clone(&self.state))
     }
 }

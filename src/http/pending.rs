@@ -1,56 +1,37 @@
-//! A page that the handler is to make: the request, and the key that it was looked up by.
+//! A page that is not in the cache, with the key that it will be stored under.
 
 use http::HeaderName;
 
 use super::cache_status::ForwardReason;
 use super::request::CacheableRequest;
-use crate::entry::Body as Content;
-use crate::page::Page;
 use crate::question::Question;
 
-/// A page that the handler is to make for the cache.
+/// A page that the handler generates for a cacheable request.
 pub(super) struct PendingPage {
-    pub(super) asked: CacheableRequest,
-    /// What it was looked up as.
-    pub(super) question: Question,
-    /// The headers that its address is known to vary by.
-    pub(super) known: Vec<HeaderName>,
-    pub(super) forward: ForwardReason,
-    /// Whether the client has an answer already.
-    pub(super) behind: bool,
+    pub(super) request: CacheableRequest,
+    /// The key of the look-up: the primary key, or a variant key.
+    pub(super) key: Question,
+    /// The header names in the variant key; empty for the primary key.
+    pub(super) vary: Vec<HeaderName>,
+    pub(super) reason: ForwardReason,
+    /// The page is refreshed in the background, and the client already has a stale response.
+    pub(super) in_background: bool,
 }
 
 impl PendingPage {
-    pub(super) fn new(asked: CacheableRequest) -> PendingPage {
-        PendingPage {
-            question: asked.question.clone(),
-            known: Vec::new(),
-            forward: ForwardReason::Miss,
-            behind: false,
-            asked,
-        }
+    pub(super) fn new(request: CacheableRequest) -> PendingPage {
+        let key = request.primary_key.clone();
+        PendingPage { request, key, vary: Vec::new(), reason: ForwardReason::Miss, in_background: false }
     }
 
-    /// Looks on where the response is that fits the request.
-    pub(super) fn turn(&mut self, question: Question, names: Vec<HeaderName>) {
-        self.question = question;
-        self.known = names;
-        self.forward = ForwardReason::VaryMiss;
+    /// Moves the look-up from the primary key to a variant key.
+    pub(super) fn select_variant(&mut self, key: Question, names: Vec<HeaderName>) {
+        self.key = key;
+        self.vary = names;
+        self.reason = ForwardReason::VaryMiss;
     }
 
-    /// Names what is looked up.
-    pub(super) fn hash(&self) -> u128 {
-        self.question.wanted().identity.hash
-    }
-}
-
-/// The names of the headers that an address varies by, if that is what was found.
-pub(super) fn direction(found: &Content) -> Option<&[HeaderName]> {
-    match found {
-        Content::Page(page) => match &**page {
-            Page::Varies(names) => Some(names),
-            Page::Response(_) => None,
-        },
-        _ => None,
+    pub(super) fn key_hash(&self) -> u128 {
+        self.key.wanted().identity.hash
     }
 }

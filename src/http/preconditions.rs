@@ -1,7 +1,7 @@
-//! Conditional requests (RFC 9110 §13): which condition decides, and what a 304 carries.
+//! Preconditions of conditional requests (RFC 9110 §13), and the headers of a 304.
 //!
-//! Owns the order of the conditions and the comparison of dates; `etag.rs` compares tags. Leaves to the layer for which
-//! responses it asks at all (200, and no handler that has already changed something), and the making of the answer.
+//! Owns the order in which preconditions are evaluated, and the comparison of dates. `etag.rs` compares entity tags, and
+//! `revalidate.rs` decides which responses are evaluated and builds the final response.
 
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
@@ -10,69 +10,68 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::date;
-use super::etag::{Comparison, asks_for_any, matches_any};
+use super::etag::{Comparison, is_any, matches_any};
 
-/// What the conditions of a request come to.
+/// The result of evaluating the preconditions of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PreconditionResult {
-    /// No condition stands in the way: the full answer.
+pub(super) enum PreconditionResult {
+    /// The full response is sent.
     Proceed,
-    /// 304: the client has it.
+    /// 304: the client has the current response.
     NotModified,
-    /// 412: the resource is not in the state that the client wants to act on.
+    /// 412: the resource has changed since the client saw it.
     Failed,
 }
 
-/// What conditions are compared with: two fields of the response.
+/// The validators in a response, with which preconditions are compared.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ResponseValidators<'a> {
+pub(super) struct ResponseValidators<'a> {
     /// `ETag` (RFC 9110 §8.8.3).
-    pub(crate) etag: Option<&'a HeaderValue>,
+    pub(super) etag: Option<&'a HeaderValue>,
     /// `Last-Modified` (RFC 9110 §8.8.2).
-    pub(crate) last_modified: Option<&'a HeaderValue>,
+    pub(super) last_modified: Option<&'a HeaderValue>,
 }
 
 impl<'a> ResponseValidators<'a> {
-    /// Those of a response.
-    pub(crate) fn of(response: &'a HeaderMap) -> ResponseValidators<'a> {
+    pub(super) fn of(response: &'a HeaderMap) -> ResponseValidators<'a> {
         ResponseValidators { etag: response.get(ETAG), last_modified: response.get(LAST_MODIFIED) }
     }
 }
 
-/// Evaluates the conditions of a request for which there is a representation, in the order of RFC 9110 §13.2.2.
+/// Evaluates the preconditions of a request whose target exists, in the order of RFC 9110 §13.2.2.
 ///
-/// Without an `ETag`, `If-None-Match` matches nothing, `*` included, and `If-Match` only `*`. Dates count in all three
-/// formats of RFC 9110 §5.6.7; a condition whose date is invalid or given twice is ignored, as is one for a response
-/// without `Last-Modified`.
-pub(crate) fn evaluate(
+/// If the response has no `ETag`, `If-None-Match` does not match at all, and `If-Match` matches only `*`. A date may have
+/// any of the three formats of RFC 9110 §5.6.7. A condition is ignored if its date is invalid or there twice, or if the
+/// response has no `Last-Modified`.
+pub(super) fn evaluate(
     method: &Method,
     request: &HeaderMap,
     validators: &ResponseValidators<'_>,
 ) -> PreconditionResult {
     let reads = method == Method::GET || method == Method::HEAD;
-    let in_wanted_state = match tag_matches(request, &IF_MATCH, validators, Comparison::Strong) {
-        Some(matches) => matches || asks_for_any(request, &IF_MATCH),
+    let state_matches = match tag_matches(request, &IF_MATCH, validators, Comparison::Strong) {
+        Some(matches) => matches || is_any(request, &IF_MATCH),
         None => unchanged_since(request, &IF_UNMODIFIED_SINCE, validators) != Some(false),
     };
-    if !in_wanted_state {
+    if !state_matches {
         return PreconditionResult::Failed;
     }
-    let known = match tag_matches(request, &IF_NONE_MATCH, validators, Comparison::Weak) {
+    let is_current = match tag_matches(request, &IF_NONE_MATCH, validators, Comparison::Weak) {
         Some(matches) => matches,
         None => reads && unchanged_since(request, &IF_MODIFIED_SINCE, validators) == Some(true),
     };
-    match (known, reads) {
+    match (is_current, reads) {
         (false, _) => PreconditionResult::Proceed,
         (true, true) => PreconditionResult::NotModified,
         (true, false) => PreconditionResult::Failed,
     }
 }
 
-/// The fields of a 304 (RFC 9110 §15.4.5), from those of the full answer: all but those that describe content that is
-/// not sent. So `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`, `Last-Modified`, `Vary`, cookies and
-/// what else the handler set stay.
-pub(crate) fn not_modified_headers(mut headers: HeaderMap) -> HeaderMap {
-    const OF_THE_CONTENT: [HeaderName; 10] = [
+/// The headers of a 304 (RFC 9110 §15.4.5): those of the full response without the ones that describe the content, which
+/// is not sent. `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`, `Last-Modified`, `Vary`, cookies and other
+/// headers of the handler are kept.
+pub(super) fn not_modified_headers(mut headers: HeaderMap) -> HeaderMap {
+    const CONTENT_HEADERS: [HeaderName; 10] = [
         CONTENT_ENCODING,
         CONTENT_LANGUAGE,
         CONTENT_LENGTH,
@@ -84,13 +83,13 @@ pub(crate) fn not_modified_headers(mut headers: HeaderMap) -> HeaderMap {
         HeaderName::from_static("content-md5"),
         HeaderName::from_static("digest"),
     ];
-    for name in &OF_THE_CONTENT {
+    for name in &CONTENT_HEADERS {
         headers.remove(name);
     }
     headers
 }
 
-/// Whether a listed tag is the response's; `None` if the request has no such condition.
+/// Whether a listed tag equals that of the response. `None` if the request does not have this header.
 fn tag_matches(
     request: &HeaderMap,
     name: &HeaderName,
@@ -103,7 +102,7 @@ fn tag_matches(
     }
 }
 
-/// Whether the response was last modified at the date in this field or before; `None` if that cannot be said.
+/// Whether the response was last modified at the date in this header or before. `None` if a date is missing or invalid.
 fn unchanged_since(request: &HeaderMap, name: &HeaderName, validators: &ResponseValidators<'_>) -> Option<bool> {
     let mut lines = request.get_all(name).iter();
     let (Some(asked), None) = (lines.next(), lines.next()) else {

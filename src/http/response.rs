@@ -1,7 +1,7 @@
-//! What is made of a handler's response: a stored page, or an answer that is passed on.
+//! The handler's response: stored as a page, or passed on to the client.
 //!
-//! Either way its body is read within the scope of the request, as far as it is to be read, and the response then says
-//! what its fragments say.
+//! In both cases the body is read inside the scope of the request, so that the fragments of a streamed body count.
+//! `evaluate.rs` evaluates the response, `store.rs` chooses the key, and `serve.rs` responds from the page.
 
 use std::future::{Future, ready};
 use std::pin::pin;
@@ -14,16 +14,16 @@ use http_body::Body;
 
 use super::body::{CollectedBody, LayerBody, collect};
 use super::cache_status::{CacheStatus, Forwarded};
-use super::evaluate::{EvaluatedResponse, verdict};
-use super::fill_holes::{UnfilledHole, pieces};
+use super::evaluate::EvaluatedResponse;
+use super::fill_holes::{UnfilledHole, split_at_holes};
 use super::headers::remove_hop_by_hop;
 use super::pending::PendingPage;
 use super::policy::Policy;
 use super::request::RequestFacts;
 use super::serve::{self, PageResponse};
 use super::state::LayerState;
-use super::storability::{Storability, is_event_stream, is_whole};
-use super::store::{StoreResponse, varies};
+use super::storability::{Storability, has_announced_length, is_event_stream};
+use super::store::{StoreResponse, unkeyed_vary};
 use super::timeout::wait_timeout;
 use crate::clock::nanos;
 use crate::handler::Inside;
@@ -32,14 +32,14 @@ use crate::page::Page;
 use crate::scope::Scope;
 use crate::work::Work;
 
-/// What the handler said.
+/// A response from the handler, whose body is not read yet.
 pub(super) struct HandlerResponse<R> {
     pub(super) response: Response<R>,
     pub(super) scope: Scope,
     pub(super) holes: Option<Arc<Holes>>,
 }
 
-/// Runs something inside the work, if there is any.
+/// Runs a future inside the computation, if there is one.
 pub(super) async fn within<F: Future>(work: Option<&mut Work>, future: F) -> F::Output {
     let future = pin!(future);
     match work {
@@ -49,42 +49,49 @@ pub(super) async fn within<F: Future>(work: Option<&mut Work>, future: F) -> F::
 }
 
 impl<R: Body<Data = Bytes>> HandlerResponse<R> {
-    /// What becomes of it as far as its head tells.
-    pub(super) fn verdict(&self, policy: &Policy, facts: &RequestFacts) -> Storability {
-        verdict(policy, facts, self.response.status(), self.response.headers(), &self.scope.record())
+    /// Whether the response may be stored, as far as its head and the fragments rendered so far tell.
+    pub(super) fn may_be_stored(&self, policy: &Policy, facts: &RequestFacts) -> bool {
+        let (status, headers) = (self.response.status(), self.response.headers());
+        Storability::evaluate(policy, facts, status, headers, &self.scope.record()).lifetime.is_some()
     }
 
-    /// The answer to a request that is none of a reader's: only its holes are filled.
-    pub(super) async fn answered(mut self, policy: &Policy, seen: &Parts, did: CacheStatus) -> Response<LayerBody<R>> {
-        did.tell(policy.status_name.as_deref(), self.response.headers_mut());
+    /// Passes the response to a method other than GET and HEAD on. Only its holes are filled.
+    pub(super) async fn fill_and_pass_on(
+        mut self,
+        policy: &Policy,
+        request: &Parts,
+        status: CacheStatus,
+    ) -> Response<LayerBody<R>> {
+        status.append_to(self.response.headers_mut(), policy.status_name.as_deref());
         let HandlerResponse { response, scope, holes } = self;
         let (head, body) = response.into_parts();
-        let Some(unread) = UnfilledHole::in_unread(holes.as_deref()) else {
+        let Some(unfilled) = UnfilledHole::in_unread(holes.as_deref()) else {
             return Response::from_parts(head, LayerBody::through(body).inside(scope));
         };
         match scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy))).await {
             CollectedBody::Whole(bytes) => {
-                let body = pieces(bytes, holes.as_deref());
-                serve::fill(policy, head, &body, seen).await
+                let body = split_at_holes(bytes, holes.as_deref());
+                serve::fill_unstored(policy, head, &body, request).await
             }
             CollectedBody::Streaming(body) => {
-                unread.report(policy);
+                unfilled.report(policy);
                 Response::from_parts(head, body.inside(scope))
             }
         }
     }
 
-    /// Not stored. A body that is there whole already is validated; others go on as they come.
-    pub(super) async fn passed_on(
+    /// Passes the response to a GET or HEAD on without storing it. A body that is already there gets an entity tag; any
+    /// other body is streamed, unless it may have holes.
+    pub(super) async fn pass_on(
         self,
         policy: &Policy,
         facts: &RequestFacts,
-        seen: &Parts,
-        did: CacheStatus,
+        request: &Parts,
+        status: CacheStatus,
     ) -> Response<LayerBody<R>> {
         let HandlerResponse { response, scope, holes } = self;
         let (head, body) = response.into_parts();
-        // A body that is rendered as it is read may come to have holes.
+        // A streamed body may print holes while it is read.
         let collected = if holes.is_some() && !head.status.is_informational() && !is_event_stream(&head.headers) {
             scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy))).await
         } else if head.status == StatusCode::OK && body.size_hint().exact().is_some() {
@@ -92,73 +99,73 @@ impl<R: Body<Data = Bytes>> HandlerResponse<R> {
         } else {
             CollectedBody::Streaming(LayerBody::through(body))
         };
-        let judged = EvaluatedResponse::of(policy, facts, head, &scope, seen);
+        let evaluated = EvaluatedResponse::new(policy, facts, head, &scope, request);
         match collected {
             CollectedBody::Whole(bytes) => {
-                let judged = judged.unless_filled(UnfilledHole::in_passed(&bytes, holes.as_deref()).as_ref());
-                let (stored, rest) = judged.page(bytes, holes.as_deref());
-                PageResponse::made(stored, did).answer_with(rest, policy, seen).await
+                let evaluated = evaluated.unless_unfilled(UnfilledHole::in_unstored(&bytes, holes.as_deref()).as_ref());
+                let (page, extensions) = evaluated.page(bytes, holes.as_deref());
+                PageResponse::unstored(page, status).respond_with(extensions, policy, request).await
             }
             CollectedBody::Streaming(body) => {
-                let judged = judged.unless_filled(UnfilledHole::in_unread(holes.as_deref()).as_ref());
-                judged.apart(body.inside(scope), seen, did)
+                let evaluated = evaluated.unless_unfilled(UnfilledHole::in_unread(holes.as_deref()).as_ref());
+                evaluated.streamed(body.inside(scope), request, status)
             }
         }
     }
 
-    /// Stored, if its body comes whole and its fragments allow it.
-    pub(super) async fn stored(
+    /// Stores the response if its body can be read whole and its fragments permit it, and responds.
+    pub(super) async fn store_and_respond(
         self,
-        shared: &LayerState,
-        missing: &PendingPage,
+        state: &LayerState,
+        pending: &PendingPage,
         mut work: Option<Work>,
-        seen: &Parts,
+        request: &Parts,
     ) -> Response<LayerBody<R>> {
-        let policy = &shared.policy;
+        let policy = &state.policy;
         let HandlerResponse { response, scope, holes } = self;
         let (head, body) = response.into_parts();
         let reading = scope.clone().run_async(collect(body, policy.max_body_bytes, wait_timeout(policy)));
         let collected = within(work.as_mut(), reading).await;
-        let judged = EvaluatedResponse::of(policy, &missing.asked.facts, head, &scope, seen);
-        let did = |stored| CacheStatus::Missed(Forwarded { forward: missing.forward, stored });
+        let evaluated = EvaluatedResponse::new(policy, &pending.request.facts, head, &scope, request);
+        let status = |stored| CacheStatus::Forwarded(Forwarded { reason: pending.reason, stored });
         let bytes = match collected {
             CollectedBody::Whole(bytes) => bytes,
             CollectedBody::Streaming(body) => {
-                shared.streams.note(missing.hash(), policy.cache.inner.clock.now());
-                shared.not_stored(missing, work);
-                let judged = judged.unless_filled(UnfilledHole::in_unread(holes.as_deref()).as_ref());
-                return judged.apart(body.inside(scope), seen, did(false));
+                state.set_streamed(pending.key_hash());
+                state.not_stored(pending, work);
+                let evaluated = evaluated.unless_unfilled(UnfilledHole::in_unread(holes.as_deref()).as_ref());
+                return evaluated.streamed(body.inside(scope), request, status(false));
             }
         };
-        let names = varies(policy, &judged.head.headers);
+        let names = unkeyed_vary(policy, &evaluated.head.headers);
         let unfilled = UnfilledHole::in_stored(&bytes, holes.as_deref());
-        let whole = unfilled.is_none() && is_whole(&judged.head.headers, bytes.len());
-        let judged = judged.unless_filled(unfilled.as_ref());
-        let unmarked = judged.unmarked(&bytes, holes.as_deref());
-        let (page, rest) = judged.page(bytes, holes.as_deref());
-        let EvaluatedResponse { mut record, verdict, .. } = judged;
-        let Some(lifetime) = verdict.lifetime.filter(|_| whole) else {
-            shared.not_stored(missing, work);
-            return PageResponse::made(page, did(false)).answer_with(rest, policy, seen).await;
+        let complete = unfilled.is_none() && has_announced_length(&evaluated.head.headers, bytes.len());
+        let evaluated = evaluated.unless_unfilled(unfilled.as_ref());
+        let without_marks = evaluated.page_without_marks(&bytes, holes.as_deref());
+        let (page, extensions) = evaluated.page(bytes, holes.as_deref());
+        let EvaluatedResponse { mut record, storability, .. } = evaluated;
+        let Some(lifetime) = storability.lifetime.filter(|_| complete) else {
+            state.not_stored(pending, work);
+            return PageResponse::unstored(page, status(false)).respond_with(extensions, policy, request).await;
         };
         record.expires = record.expires.min(record.begin.at.saturating_add(nanos(lifetime)));
-        // What marks fragments for those who debug this request is in their answer only.
-        let (page, marked) = match unmarked {
-            Some(unmarked) => (unmarked, Some(page)),
+        let (page, with_marks) = match without_marks {
+            Some(without_marks) => (without_marks, Some(page)),
             None => (page, None),
         };
         let mut page = page.detached();
         remove_hop_by_hop(&mut page.headers);
-        page.stale = page.stale.within(record.grace_ends.saturating_sub(record.expires));
+        page.grace = page.grace.within(record.grace_ends.saturating_sub(record.expires));
         let page = Arc::new(Page::Response(page));
-        let stored = StoreResponse { policy, missing, record, page: Arc::clone(&page), seen }.keep(names, work);
+        let storing = StoreResponse { policy, pending, record, page: Arc::clone(&page), request };
+        let stored = storing.store(names, work);
         if stored {
-            shared.unstored.forget(missing.hash());
+            state.clear_unstorable(pending.key_hash());
         }
-        let shown = match marked {
-            Some(marked) => PageResponse::made(marked, did(stored)),
-            None => PageResponse::stored(page, did(stored)),
+        let response = match with_marks {
+            Some(with_marks) => PageResponse::unstored(with_marks, status(stored)),
+            None => PageResponse::generated(page, status(stored)),
         };
-        shown.answer_with(rest, policy, seen).await
+        response.respond_with(extensions, policy, request).await
     }
 }

@@ -1,7 +1,10 @@
-//! What a response is validated by, and what the conditions of a request make of it.
+//! Revalidation: entity tags for responses, and responses to conditional requests.
 //!
-//! An entity tag is made of the content, of what the content is, and of the templates that made it: on every node the
-//! same, and another one after a deployment that changed any of it. Never of a time or a number of this process.
+//! The entity tag hashes the content, the headers that describe it, and the templates that it was rendered from. So it
+//! is the same on every node, and differs after a deployment that changed a template. It must not depend on a time or
+//! on a number of this process.
+//!
+//! The rules of preconditions are in `preconditions.rs`.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
@@ -16,8 +19,8 @@ use super::etag::EntityTag;
 use super::preconditions::{PreconditionResult, ResponseValidators, evaluate, not_modified_headers};
 use crate::record::{Dependency, Record};
 
-/// The tag of a body in pieces, with what it depended on, where that is known.
-pub(super) fn tag_of(body: &[Bytes], headers: &HeaderMap, record: Option<&Record>, weak: bool) -> EntityTag {
+/// The entity tag of a body and of the templates in `record`.
+pub(super) fn compute_etag(body: &[Bytes], headers: &HeaderMap, record: Option<&Record>, weak: bool) -> EntityTag {
     let mut hasher = Xxh3::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -39,43 +42,44 @@ pub(super) fn tag_of(body: &[Bytes], headers: &HeaderMap, record: Option<&Record
     EntityTag::of_hash(hasher.digest128(), weak)
 }
 
-/// Gives a successful response an entity tag, if it has none and may be kept by anybody.
-pub(super) fn tag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, record: Option<&Record>, weak: bool) {
-    let kept = !CacheControl::read(headers).is_no_store();
-    if status == StatusCode::OK && kept && !body.is_empty() && !headers.contains_key(ETAG) {
-        let tag = tag_of(std::slice::from_ref(body), headers, record, weak);
+/// Adds an entity tag to a response with status 200 that has none. An empty body and a response with `no-store` get no
+/// tag.
+pub(super) fn add_etag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, record: Option<&Record>, weak: bool) {
+    let storable = !CacheControl::read(headers).is_no_store();
+    if status == StatusCode::OK && storable && !body.is_empty() && !headers.contains_key(ETAG) {
+        let tag = compute_etag(std::slice::from_ref(body), headers, record, weak);
         headers.insert(ETAG, tag.to_header_value());
     }
 }
 
-/// What the conditions of a request make of a response.
-pub(super) fn judge(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
+/// Evaluates the preconditions of a request that the handler has not seen.
+pub(super) fn evaluate_before_handler(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
     match status {
         StatusCode::OK => evaluate(&request.method, &request.headers, &ResponseValidators::of(headers)),
         _ => PreconditionResult::Proceed,
     }
 }
 
-/// The same after the handler was asked: it has acted, so that nothing is refused.
-pub(super) fn judge_late(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
-    match judge(request, status, headers) {
+/// Evaluates the preconditions of a request that the handler has answered. The result is never `Failed`, because the
+/// handler has already acted.
+pub(super) fn evaluate_after_handler(request: &Parts, status: StatusCode, headers: &HeaderMap) -> PreconditionResult {
+    match evaluate_before_handler(request, status, headers) {
         PreconditionResult::NotModified => PreconditionResult::NotModified,
         _ => PreconditionResult::Proceed,
     }
 }
 
-/// Answers a GET or HEAD with a response, or as the verdict on its conditions says. The answer of a handler that was
-/// asked is never to be made a 412: that is the caller's to see to.
-pub(super) fn conclude<B: Body<Data = Bytes>>(
+/// Turns the full response to a GET or HEAD into the one that its preconditions lead to. HEAD gets no body.
+pub(super) fn apply_preconditions<B: Body<Data = Bytes>>(
     method: &Method,
-    verdict: PreconditionResult,
+    result: PreconditionResult,
     mut head: response::Parts,
     body: LayerBody<B>,
 ) -> Response<LayerBody<B>> {
-    let status = match verdict {
+    let status = match result {
         PreconditionResult::Proceed if *method != Method::HEAD => return Response::from_parts(head, body),
         PreconditionResult::Proceed => {
-            // An empty body may be that of a handler of its own, which knows better.
+            // A handler may answer HEAD itself with an empty body, whose length is not that of the GET response.
             if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
                 head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
             }

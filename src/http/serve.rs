@@ -1,4 +1,7 @@
-//! Answering from a page: conditions, HEAD, `Age`, and the holes of this visitor.
+//! Responses from pages: look-up in memory, preconditions, HEAD, `Age`, and holes.
+//!
+//! Whether a stored page answers a request is decided here (RFC 9111 §4). How preconditions are evaluated is in
+//! `revalidate.rs`, how holes are filled in `fill_holes.rs`.
 
 use std::sync::Arc;
 
@@ -12,144 +15,176 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::cache_status::CacheStatus;
 use super::fill_holes;
-use super::headers::make_personal;
-use super::pending::{PendingPage, direction};
+use super::headers::make_private;
+use super::pending::PendingPage;
 use super::policy::Policy;
 use super::preconditions::PreconditionResult;
 use super::request::CacheableRequest;
-use super::revalidate::{conclude, judge, judge_late, tag_of};
+use super::revalidate::{apply_preconditions, compute_etag, evaluate_after_handler, evaluate_before_handler};
 use crate::clock::Nanos;
-use crate::entry::{Body as Content, Entry, Found};
+use crate::entry::{Body as EntryBody, Entry, Found};
 use crate::page::{BodySegment, Grace, Page, StoredResponse};
 use crate::question::Question;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A page to be shown.
+/// A page, stored or just generated, with the state that its response needs.
 pub(super) struct PageResponse {
     page: Arc<Page>,
-    /// When its work began.
+    /// The time at which the computation of the page began.
     began: Nanos,
-    did: CacheStatus,
+    status: CacheStatus,
     /// In seconds.
     age: Option<u64>,
-    conditions: PreconditionTiming,
+    preconditions: PreconditionTiming,
 }
 
-/// Whether the request has conditions, and whether they could spare the handler.
+/// When the preconditions of the request are evaluated.
 #[derive(Debug, Clone, Copy)]
 enum PreconditionTiming {
-    None,
+    Never,
     BeforeHandler,
     AfterHandler,
 }
 
-/// Why a page does not answer a request.
+/// Why a stored page does not answer a request.
 pub(super) enum Unusable {
-    /// The request has credentials, and the page is for those that have none.
+    /// The request has credentials, and the page may only answer requests without (RFC 9111 §3.5).
     Credentials,
-    /// The client wants it newer.
+    /// The client does not accept the age of the page (RFC 9111 §5.2.1).
     Age,
 }
 
-/// What memory has for a request.
+/// The result of a look-up in memory.
 pub(super) enum MemoryLookup {
     Fresh(PageResponse),
-    Unusable(Unusable),
-    /// Where to look: its address varies by these headers.
-    Directed(Vec<HeaderName>),
-    /// Nothing that the client would take, but its address varies by these headers, so that this is what to ask for.
-    Elsewhere(Question, Vec<HeaderName>),
-    Nothing,
+    Rejected(Unusable),
+    /// The primary key has a vary index with these header names.
+    VaryIndex(Vec<HeaderName>),
+    /// The primary key has a vary index, but the variant is missing or too old. With its key and the header names.
+    VariantMissing(Question, Vec<HeaderName>),
+    Missing,
 }
 
-/// Looks in memory, without waiting for anything.
-pub(super) fn look(policy: &Policy, asked: &CacheableRequest, headers: &HeaderMap) -> MemoryLookup {
-    match look_for(policy, asked, &asked.question) {
-        MemoryLookup::Directed(names) => {
-            let varied = asked.varied(&names, headers);
-            match look_for(policy, asked, &varied) {
-                MemoryLookup::Nothing | MemoryLookup::Unusable(Unusable::Age) => MemoryLookup::Elsewhere(varied, names),
-                looked => looked,
-            }
-        }
-        looked => looked,
+/// The header names of a vary index; `None` for any other entry.
+pub(super) fn vary_index(body: &EntryBody) -> Option<&[HeaderName]> {
+    match body {
+        EntryBody::Page(page) => page.vary_index(),
+        _ => None,
     }
 }
 
-fn look_for(policy: &Policy, asked: &CacheableRequest, question: &Question) -> MemoryLookup {
-    let inner = &policy.cache.inner;
-    let wanted = question.wanted();
-    let looked = inner.seek(&wanted, |entry, latest| {
-        if let Some(names) = direction(&entry.body) {
-            return MemoryLookup::Directed(names.to_vec());
-        }
-        match PageResponse::of(policy, asked, entry.found()) {
-            Ok(shown) => {
-                inner.note_hit(&wanted, entry, latest);
-                MemoryLookup::Fresh(shown)
+/// Looks a page up in memory, through the vary index if there is one.
+pub(super) fn look_up(policy: &Policy, request: &CacheableRequest, headers: &HeaderMap) -> MemoryLookup {
+    match look_up_key(policy, request, &request.primary_key) {
+        MemoryLookup::VaryIndex(names) => {
+            let key = request.variant_key(&names, headers);
+            match look_up_key(policy, request, &key) {
+                MemoryLookup::Missing | MemoryLookup::Rejected(Unusable::Age) => {
+                    MemoryLookup::VariantMissing(key, names)
+                }
+                found => found,
             }
-            Err(unfit) => MemoryLookup::Unusable(unfit),
+        }
+        found => found,
+    }
+}
+
+fn look_up_key(policy: &Policy, request: &CacheableRequest, key: &Question) -> MemoryLookup {
+    let inner = &policy.cache.inner;
+    let wanted = key.wanted();
+    let found = inner.seek(&wanted, |entry, latest| {
+        if let Some(names) = vary_index(&entry.body) {
+            return MemoryLookup::VaryIndex(names.to_vec());
+        }
+        match PageResponse::from_cache(policy, request, entry.found()) {
+            Ok(page) => {
+                inner.note_hit(&wanted, entry, latest);
+                MemoryLookup::Fresh(page)
+            }
+            Err(unusable) => MemoryLookup::Rejected(unusable),
         }
     });
-    looked.unwrap_or(MemoryLookup::Nothing)
+    found.unwrap_or(MemoryLookup::Missing)
 }
 
-/// Whether an entry answers a request, or says where to look.
-pub(super) fn answers(policy: &Policy, asked: &CacheableRequest, entry: &Entry) -> bool {
-    direction(&entry.body).is_some() || PageResponse::of(policy, asked, entry.found()).is_ok()
+/// Whether an entry is a vary index or a page that answers the request.
+pub(super) fn is_usable(policy: &Policy, request: &CacheableRequest, entry: &Entry) -> bool {
+    vary_index(&entry.body).is_some() || PageResponse::from_cache(policy, request, entry.found()).is_ok()
 }
 
-/// The page that may be shown although it expired, for one of its graces.
-pub(super) fn expired(policy: &Policy, missing: &PendingPage, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
-    let of = |entry: &Entry| match &entry.body {
-        Content::Page(page) => page.stored().map_or(0, |stored| grace(&stored.stale)),
+/// The expired page that may be served for this kind of grace.
+pub(super) fn stale_entry(policy: &Policy, pending: &PendingPage, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
+    let grace_of = |entry: &Entry| match &entry.body {
+        EntryBody::Page(page) => page.response().map_or(0, |response| grace(&response.grace)),
         _ => 0,
     };
-    let entry = policy.cache.inner.graced(&missing.question.wanted(), of)?;
-    let fits = of(&entry) > 0 && PageResponse::of(policy, &missing.asked, entry.found()).is_ok();
-    fits.then_some(entry)
+    let entry = policy.cache.inner.graced(&pending.key.wanted(), grace_of)?;
+    let usable = grace_of(&entry) > 0 && PageResponse::from_cache(policy, &pending.request, entry.found()).is_ok();
+    usable.then_some(entry)
 }
 
-/// The answer where only a stored one would do, and there is none (RFC 9111 §5.2.1.7).
-pub(super) fn refused<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerBody<R>> {
+/// 504 for a request with `only-if-cached` that no stored page answers (RFC 9111 §5.2.1.7).
+pub(super) fn gateway_timeout<R: Body<Data = Bytes>>(policy: &Policy) -> Response<LayerBody<R>> {
     let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     response.headers_mut().insert(CACHE_CONTROL, CacheControl::no_store().into());
-    CacheStatus::Refused.tell(policy.status_name.as_deref(), response.headers_mut());
+    CacheStatus::OnlyIfCached.append_to(response.headers_mut(), policy.status_name.as_deref());
     response
 }
 
-/// Answers with a page whose holes are filled for this request.
-pub(super) async fn fill<R: Body<Data = Bytes>>(
+/// A response that is not stored, with its holes filled for this request.
+pub(super) async fn fill_unstored<R: Body<Data = Bytes>>(
     policy: &Policy,
     mut head: response::Parts,
     body: &[BodySegment],
     request: &Parts,
 ) -> Response<LayerBody<R>> {
-    make_personal(&mut head.headers);
+    make_private(&mut head.headers);
     let pieces = fill_holes::assemble(policy, body, request).await;
     Response::from_parts(head, LayerBody::pieces(pieces))
 }
 
 impl PageResponse {
-    /// What was found, if it answers this request.
-    pub(super) fn of(policy: &Policy, asked: &CacheableRequest, found: Found) -> Result<PageResponse, Unusable> {
-        let Content::Page(page) = found.body else { return Err(Unusable::Age) };
-        let Some(stored) = page.stored() else { return Err(Unusable::Age) };
-        if asked.facts.authorization && !stored.authorized {
+    /// The response from an entry, if it answers this request.
+    pub(super) fn from_cache(
+        policy: &Policy,
+        request: &CacheableRequest,
+        found: Found,
+    ) -> Result<PageResponse, Unusable> {
+        let EntryBody::Page(page) = found.body else { return Err(Unusable::Age) };
+        let Some(stored) = page.response() else { return Err(Unusable::Age) };
+        if request.facts.has_credentials && !stored.allows_authorization {
             return Err(Unusable::Credentials);
         }
         let now = policy.cache.inner.clock.now();
         let age = now.saturating_sub(found.began).saturating_add(stored.age) / SECOND;
-        let left = i64::try_from(found.expires.abs_diff(now) / SECOND).unwrap_or(i64::MAX);
-        let left = if found.expires < now { -left } else { left };
-        if policy.honor_reload && !asked.directives.accepts(age, left) {
+        let ttl = i64::try_from(found.expires.abs_diff(now) / SECOND).unwrap_or(i64::MAX);
+        let ttl = if found.expires < now { -ttl } else { ttl };
+        if policy.honor_reload && !request.directives.accepts(age, ttl) {
             return Err(Unusable::Age);
         }
-        let conditions =
-            if asked.facts.conditional { PreconditionTiming::BeforeHandler } else { PreconditionTiming::None };
-        Ok(PageResponse { page, began: found.began, did: CacheStatus::Hit(left), age: Some(age), conditions })
+        let preconditions =
+            if request.facts.conditional { PreconditionTiming::BeforeHandler } else { PreconditionTiming::Never };
+        Ok(PageResponse { page, began: found.began, status: CacheStatus::Hit { ttl }, age: Some(age), preconditions })
+    }
+
+    /// The response from an expired entry. An enclosing fragment gets the dependencies of the entry, as on any hit.
+    pub(super) fn from_stale(policy: &Policy, pending: &PendingPage, entry: &Entry) -> Option<PageResponse> {
+        let inner = &policy.cache.inner;
+        inner.count_stale(&pending.key.wanted(), entry);
+        PageResponse::from_cache(policy, &pending.request, entry.found()).ok()
+    }
+
+    /// The response from a page that the handler just generated.
+    pub(super) fn generated(page: Arc<Page>, status: CacheStatus) -> PageResponse {
+        let age = page.response().map(|response| response.age / SECOND).filter(|age| *age > 0);
+        PageResponse { page, began: 0, status, age, preconditions: PreconditionTiming::AfterHandler }
+    }
+
+    /// The response from a page that was generated and not stored.
+    pub(super) fn unstored(response: StoredResponse, status: CacheStatus) -> PageResponse {
+        PageResponse::generated(Arc::new(Page::Response(response)), status)
     }
 
     pub(super) fn page(&self) -> &Arc<Page> {
@@ -160,94 +195,76 @@ impl PageResponse {
         self.began
     }
 
-    /// An expired page, of which what encloses this request is told as of any other.
-    pub(super) fn stale(policy: &Policy, missing: &PendingPage, entry: &Entry) -> Option<PageResponse> {
-        let inner = &policy.cache.inner;
-        inner.count_stale(&missing.question.wanted(), entry);
-        PageResponse::of(policy, &missing.asked, entry.found()).ok()
-    }
-
-    /// A page just made and stored.
-    pub(super) fn stored(page: Arc<Page>, did: CacheStatus) -> PageResponse {
-        let age = page.stored().map(|stored| stored.age / SECOND).filter(|age| *age > 0);
-        PageResponse { page, began: 0, did, age, conditions: PreconditionTiming::AfterHandler }
-    }
-
-    /// A page just made, and not stored.
-    pub(super) fn made(page: StoredResponse, did: CacheStatus) -> PageResponse {
-        PageResponse::stored(Arc::new(Page::Response(page)), did)
-    }
-
-    /// The answer to whom the page was made for.
-    pub(super) async fn answer_with<R: Body<Data = Bytes>>(
+    /// Responds with the extensions of the handler's response.
+    pub(super) async fn respond_with<R: Body<Data = Bytes>>(
         self,
         extensions: Extensions,
         policy: &Policy,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
-        let mut answer = self.answer(policy, request).await;
-        *answer.extensions_mut() = extensions;
-        answer
+        let mut response = self.respond(policy, request).await;
+        *response.extensions_mut() = extensions;
+        response
     }
 
-    /// The answer, unless there are holes to be filled.
-    pub(super) fn at_once<R: Body<Data = Bytes>>(
+    pub(super) async fn respond<R: Body<Data = Bytes>>(
+        self,
+        policy: &Policy,
+        request: &Parts,
+    ) -> Response<LayerBody<R>> {
+        if let Some(response) = self.respond_now(policy, request) {
+            return response;
+        }
+        let Some(stored) = self.page.response() else { return Response::new(LayerBody::empty()) };
+        let pieces = fill_holes::assemble(policy, &stored.body, request).await;
+        let mut headers = stored.headers.clone();
+        if stored.status == StatusCode::OK && !CacheControl::read(&headers).is_no_store() {
+            headers.insert(ETAG, compute_etag(&pieces, &headers, None, true).to_header_value());
+        }
+        self.finish(policy, head(stored, headers), LayerBody::pieces(pieces), request)
+    }
+
+    /// The response, unless holes must be filled.
+    pub(super) fn respond_now<R: Body<Data = Bytes>>(
         &self,
         policy: &Policy,
         request: &Parts,
     ) -> Option<Response<LayerBody<R>>> {
-        let stored = self.page.stored()?;
+        let stored = self.page.response()?;
         match stored.body.as_slice() {
             [BodySegment::Text(bytes)] => {
                 let body = LayerBody::whole(bytes.clone());
-                Some(self.respond(policy, self.head(stored, stored.headers.clone()), body, request))
+                Some(self.finish(policy, head(stored, stored.headers.clone()), body, request))
             }
             _ => None,
         }
     }
 
-    pub(super) async fn answer<R: Body<Data = Bytes>>(
-        self,
-        policy: &Policy,
-        request: &Parts,
-    ) -> Response<LayerBody<R>> {
-        if let Some(answer) = self.at_once(policy, request) {
-            return answer;
-        }
-        let Some(stored) = self.page.stored() else { return Response::new(LayerBody::empty()) };
-        let pieces = fill_holes::assemble(policy, &stored.body, request).await;
-        let mut headers = stored.headers.clone();
-        if stored.status == StatusCode::OK && !CacheControl::read(&headers).is_no_store() {
-            headers.insert(ETAG, tag_of(&pieces, &headers, None, true).to_header_value());
-        }
-        self.respond(policy, self.head(stored, headers), LayerBody::pieces(pieces), request)
-    }
-
-    fn head(&self, stored: &StoredResponse, headers: HeaderMap) -> response::Parts {
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = stored.status;
-        head.headers = headers;
-        head
-    }
-
-    fn respond<R: Body<Data = Bytes>>(
+    fn finish<R: Body<Data = Bytes>>(
         &self,
         policy: &Policy,
         mut head: response::Parts,
         body: LayerBody<R>,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
-        // Both are in a stored page already, so that neither makes the map grow.
+        // A stored page already has `Age` and `Cache-Status`, so these two lines do not make the map grow.
         match self.age {
             Some(age) => drop(head.headers.insert(AGE, HeaderValue::from(age))),
             None => drop(head.headers.remove(AGE)),
         }
-        self.did.tell(policy.status_name.as_deref(), &mut head.headers);
-        let verdict = match self.conditions {
-            PreconditionTiming::None => PreconditionResult::Proceed,
-            PreconditionTiming::BeforeHandler => judge(request, head.status, &head.headers),
-            PreconditionTiming::AfterHandler => judge_late(request, head.status, &head.headers),
+        self.status.append_to(&mut head.headers, policy.status_name.as_deref());
+        let result = match self.preconditions {
+            PreconditionTiming::Never => PreconditionResult::Proceed,
+            PreconditionTiming::BeforeHandler => evaluate_before_handler(request, head.status, &head.headers),
+            PreconditionTiming::AfterHandler => evaluate_after_handler(request, head.status, &head.headers),
         };
-        conclude(&request.method, verdict, head, body)
+        apply_preconditions(&request.method, result, head, body)
     }
+}
+
+fn head(stored: &StoredResponse, headers: HeaderMap) -> response::Parts {
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = stored.status;
+    head.headers = headers;
+    head
 }

@@ -1,4 +1,5 @@
-//! Shadow verification of pages: a stored page is made again after it was shown, and the two are compared.
+//! Shadow verification of pages: the handler generates a page again after it was served from the cache, and the two are
+//! compared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::observe::{About, Hit, Label, Rare, key_hash};
 use crate::page::{BodySegment, Page};
 use crate::scope::Scope;
 
-/// What a visitor was shown, to be held against what the handler says now.
+/// A page that was served from the cache and is to be compared with a new response.
 pub(super) struct ShadowCheck {
     page: Arc<Page>,
     about: About,
@@ -26,15 +27,17 @@ pub(super) struct ShadowCheck {
 }
 
 impl ShadowCheck {
-    /// A page without holes; one with holes is nobody's as a whole.
-    pub(super) fn of(asked: &CacheableRequest, shown: &PageResponse, label: Arc<Label>) -> Option<ShadowCheck> {
-        let page = shown.page();
-        let whole = page.stored().is_some_and(|stored| matches!(stored.body.as_slice(), [] | [BodySegment::Text(_)]));
-        let about = About::new(&label, key_hash(asked.question.named()));
-        whole.then(|| ShadowCheck { page: Arc::clone(page), about, label, began: shown.began() })
+    /// `None` for a page with holes, because every visitor gets another one.
+    pub(super) fn new(request: &CacheableRequest, served: &PageResponse, label: Arc<Label>) -> Option<ShadowCheck> {
+        let page = served.page();
+        let without_holes =
+            page.response().is_some_and(|response| matches!(response.body.as_slice(), [] | [BodySegment::Text(_)]));
+        let about = About::new(&label, key_hash(request.primary_key.named()));
+        without_holes.then(|| ShadowCheck { page: Arc::clone(page), about, label, began: served.began() })
     }
 
-    /// Holds what the handler said against it. What fails, or is not to be had whole, says nothing of the page.
+    /// Compares the page with the handler's response, and reports a difference. A response that is an error or cannot
+    /// be read whole is not compared.
     pub(super) async fn compare<R>(self, policy: &Policy, scope: Scope, response: Response<R>)
     where
         R: Body<Data = Bytes>,
@@ -48,7 +51,7 @@ impl ShadowCheck {
         let CollectedBody::Whole(computed) = scope.run_async(reading).await else {
             return;
         };
-        let Some(stored) = self.page.stored() else { return };
+        let Some(stored) = self.page.response() else { return };
         self.label.count(Rare::Verified);
         let cached = match stored.body.as_slice() {
             [BodySegment::Text(bytes)] => bytes.clone(),

@@ -1,4 +1,4 @@
-//! What all services of one layer share: its policy, and what was noticed of pages lately.
+//! The state that all services of one layer share: the policy, and keys with recent failures.
 
 use super::pending::PendingPage;
 use super::policy::Policy;
@@ -7,41 +7,73 @@ use crate::error::{Error, ErrorKind};
 use crate::observe::{Fate, Rejection};
 use crate::work::Work;
 
-/// What all services of one layer share.
 #[derive(Debug, Clone)]
 pub(super) struct LayerState {
     pub(super) policy: Policy,
-    /// Pages that were not stored: whoever asks for one waits for nobody, whose answer he could not use.
-    pub(super) unstored: RecentSet,
-    /// Pages whose body was too slow or too large to be had whole: it is not waited for again.
-    pub(super) streams: RecentSet,
-    /// Pages whose handler failed: expired ones are shown without asking it again at once.
-    pub(super) failing: RecentSet,
+    /// Keys whose last response could not be stored.
+    unstorable: RecentSet,
+    /// Keys whose last body was too slow or too large to be read whole.
+    streamed: RecentSet,
+    /// Keys whose handler failed while a stale page could be served.
+    failing: RecentSet,
 }
 
 impl LayerState {
-    /// A page could not be made, and an expired one is shown in its place.
-    pub(super) fn note_failure(&self, page: u128) {
-        self.failing.note(page, self.policy.cache.inner.clock.now());
+    pub(super) fn new(policy: Policy) -> LayerState {
+        let (unstorable, streamed, failing) = (RecentSet::new(60), RecentSet::new(60), RecentSet::new(2));
+        LayerState { policy, unstorable, streamed, failing }
+    }
+
+    /// Whether a request for this key must not wait for a running one, because it could not use the response.
+    pub(super) fn is_unstorable(&self, key: u128) -> bool {
+        self.unstorable.contains(key, self.policy.cache.inner.clock.now())
+    }
+
+    /// Whether the body of a response for this key goes to the client without being read whole.
+    pub(super) fn is_streamed(&self, key: u128) -> bool {
+        self.streamed.contains(key, self.policy.cache.inner.clock.now())
+    }
+
+    /// Whether a stale page for this key is served without calling the handler.
+    pub(super) fn is_failing(&self, key: u128) -> bool {
+        self.failing.contains(key, self.policy.cache.inner.clock.now())
+    }
+
+    pub(super) fn set_streamed(&self, key: u128) {
+        self.streamed.insert(key, self.policy.cache.inner.clock.now());
+    }
+
+    pub(super) fn set_failing(&self, key: u128) {
+        self.failing.insert(key, self.policy.cache.inner.clock.now());
+    }
+
+    pub(super) fn clear_failing(&self, key: u128) {
+        self.failing.remove(key);
+    }
+
+    pub(super) fn clear_unstorable(&self, key: u128) {
+        self.unstorable.remove(key);
+    }
+
+    /// Notes and reports that a handler failed and a stale page is served.
+    pub(super) fn handler_failed(&self, key: u128) {
+        self.set_failing(key);
         let message = "the handler of a page failed; the expired page is shown for its grace";
         self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
     }
 
-    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what
-    /// there is: it is gone, say, or private from now on.
-    pub(super) fn not_stored(&self, missing: &PendingPage, work: Option<Work>) {
+    /// Ends the computation of a page that may not be stored. The leader also drops the stored copy of the page,
+    /// because the page is now private or gone.
+    pub(super) fn not_stored(&self, pending: &PendingPage, work: Option<Work>) {
         let inner = &self.policy.cache.inner;
         if let Some(work) = work {
             if work.leads() {
-                self.unstored.note(missing.hash(), inner.clock.now());
-                inner.memory.remove(missing.hash());
-                inner.observers.past.note(missing.hash(), Fate::Rejected(Rejection::Uncacheable));
+                let key = pending.key_hash();
+                self.unstorable.insert(key, inner.clock.now());
+                inner.memory.remove(key);
+                inner.observers.past.note(key, Fate::Rejected(Rejection::Uncacheable));
             }
             work.release();
         }
-    }
-
-    pub(super) fn new(policy: Policy) -> LayerState {
-        LayerState { policy, unstored: RecentSet::new(60), streams: RecentSet::new(60), failing: RecentSet::new(2) }
     }
 }

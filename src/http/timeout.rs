@@ -1,4 +1,4 @@
-//! Limits on how long a future is waited for.
+//! Waiting for a future no longer than a timer.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -1,10 +1,10 @@
-//! What stands in for stored responses without the `http` feature: a type that has no value.
+//! The type of pages without the `http` feature. It has no values, because no page is ever stored.
 
 #[derive(Debug)]
 pub(crate) enum Page {}
 
 impl Page {
-    pub(crate) fn is_direction(&self) -> bool {
+    pub(crate) fn is_vary_index(&self) -> bool {
         match *self {}
     }
 

@@ -1,4 +1,4 @@
-//! The bytes that a stored response is in a shared store.
+//! The encoding of pages in a shared store: MessagePack.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -8,7 +8,7 @@ use super::{BodySegment, Grace, Page, StoredResponse};
 use crate::clock::Nanos;
 use crate::hole::Call;
 
-/// How a page is written. Times are nanoseconds.
+/// The encoded form of a page. Variants are encoded by name, fields by position; times are nanoseconds.
 #[derive(Serialize, Deserialize)]
 enum WirePage<'a> {
     Varies(#[serde(borrow)] Vec<&'a str>),
@@ -23,8 +23,8 @@ struct WireResponse<'a> {
     #[serde(borrow)]
     body: Vec<WireSegment<'a>>,
     age: Nanos,
-    stale: Grace,
-    authorized: bool,
+    grace: Grace,
+    allows_authorization: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,10 +34,10 @@ enum WireSegment<'a> {
 }
 
 impl Page {
-    /// The page as bytes; `None` if it is larger than the encoding allows.
+    /// Encodes the page. `None` if it is too large for the encoding.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let wire = match self {
-            Page::Varies(names) => WirePage::Varies(names.iter().map(HeaderName::as_str).collect()),
+            Page::VaryIndex(names) => WirePage::Varies(names.iter().map(HeaderName::as_str).collect()),
             Page::Response(stored) => WirePage::Response(WireResponse {
                 status: stored.status.as_u16(),
                 headers: stored
@@ -54,21 +54,21 @@ impl Page {
                     })
                     .collect(),
                 age: stored.age,
-                stale: stored.stale,
-                authorized: stored.authorized,
+                grace: stored.grace,
+                allows_authorization: stored.allows_authorization,
             }),
         };
         rmp_serde::to_vec(&wire).ok()
     }
 
-    /// The page of such bytes; `None` if they are none.
+    /// Decodes a page. `None` if the bytes are damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Page> {
         Some(match rmp_serde::from_slice(bytes).ok()? {
             WirePage::Varies(names) => {
                 let names: Result<Vec<HeaderName>, _> = names.iter().map(|name| name.parse()).collect();
-                Page::Varies(names.ok()?)
+                Page::VaryIndex(names.ok()?)
             }
-            WirePage::Response(WireResponse { status, headers: fields, body, age, stale, authorized }) => {
+            WirePage::Response(WireResponse { status, headers: fields, body, age, grace, allows_authorization }) => {
                 let mut headers = HeaderMap::with_capacity(fields.len());
                 for (name, value) in fields {
                     let name: HeaderName = name.parse().ok()?;
@@ -79,7 +79,14 @@ impl Page {
                     WireSegment::Hole(call) => BodySegment::Hole(call),
                 });
                 let status = StatusCode::from_u16(status).ok()?;
-                Page::Response(StoredResponse { status, headers, body: body.collect(), age, stale, authorized })
+                Page::Response(StoredResponse {
+                    status,
+                    headers,
+                    body: body.collect(),
+                    age,
+                    grace,
+                    allows_authorization,
+                })
             }
         })
     }
@@ -102,29 +109,34 @@ mod tests {
                 BodySegment::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
             ],
             age: 3,
-            stale: Grace { while_revalidating: 5, if_error: 7 },
-            authorized: true,
+            grace: Grace { while_revalidating: 5, if_error: 7 },
+            allows_authorization: true,
         }
     }
 
     #[test]
-    fn a_response_comes_back_from_its_bytes() {
+    fn a_response_is_the_same_after_encoding_and_decoding() {
         let page = Page::Response(stored());
         let Some(Page::Response(back)) = Page::decode(&page.encode().unwrap()) else { panic!("another kind of page") };
         let before = stored();
         assert_eq!((back.status, &back.headers, &back.body), (before.status, &before.headers, &before.body));
-        assert_eq!((back.age, back.stale, back.authorized), (before.age, before.stale, before.authorized));
+        assert_eq!(
+            (back.age, back.grace, back.allows_authorization),
+            (before.age, before.grace, before.allows_authorization)
+        );
     }
 
     #[test]
-    fn directions_come_back_from_their_bytes() {
-        let page = Page::Varies(vec![HeaderName::from_static("accept"), HeaderName::from_static("x-tenant")]);
-        let Some(Page::Varies(names)) = Page::decode(&page.encode().unwrap()) else { panic!("another kind of page") };
+    fn a_vary_index_is_the_same_after_encoding_and_decoding() {
+        let page = Page::VaryIndex(vec![HeaderName::from_static("accept"), HeaderName::from_static("x-tenant")]);
+        let Some(Page::VaryIndex(names)) = Page::decode(&page.encode().unwrap()) else {
+            panic!("another kind of page")
+        };
         assert_eq!(names, ["accept", "x-tenant"]);
     }
 
     #[test]
-    fn damaged_bytes_are_no_page() {
+    fn damaged_bytes_are_not_decoded() {
         let bytes = Page::Response(stored()).encode().unwrap();
         for cut in 0..bytes.len() {
             assert!(Page::decode(&bytes[..cut]).is_none());

@@ -97,7 +97,7 @@ fn a_star_alone_on_a_line_matches_every_tag() {
     assert!(!weakly(b"\"*\"", b"\"x\""));
     assert!(!weakly(b"*, \"y\"", b"\"x\""));
     let star = HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static("*"))]);
-    assert!(asks_for_any(&star, &IF_MATCH) && !asks_for_any(&star, &IF_NONE_MATCH));
+    assert!(is_any(&star, &IF_MATCH) && !is_any(&star, &IF_NONE_MATCH));
 }
 
 proptest! {

@@ -10,17 +10,17 @@ fn map(fields: &[(HeaderName, &str)]) -> HeaderMap {
     fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
 }
 
-fn verdict(method: &Method, request: &[(HeaderName, &str)], response: &[(HeaderName, &str)]) -> PreconditionResult {
+fn evaluated(method: &Method, request: &[(HeaderName, &str)], response: &[(HeaderName, &str)]) -> PreconditionResult {
     evaluate(method, &map(request), &ResponseValidators::of(&map(response)))
 }
 
-/// For GET, of a response with a weak tag `1`, modified at [`MID`].
+/// GET of a response with the weak tag `1` that was modified at [`MID`].
 fn get(request: &[(HeaderName, &str)]) -> PreconditionResult {
-    verdict(&Method::GET, request, &[(ETAG, "W/\"1\""), (LAST_MODIFIED, MID)])
+    evaluated(&Method::GET, request, &[(ETAG, "W/\"1\""), (LAST_MODIFIED, MID)])
 }
 
 #[test]
-fn a_request_without_conditions_proceeds() {
+fn a_request_without_preconditions_proceeds() {
     assert_eq!(get(&[]), PreconditionResult::Proceed);
 }
 
@@ -43,24 +43,24 @@ fn if_none_match_decides_alone() {
 fn without_a_tag_if_none_match_matches_nothing() {
     for asked in ["\"1\"", "*"] {
         let request = [(IF_NONE_MATCH, asked), (IF_MODIFIED_SINCE, NEW)];
-        assert_eq!(verdict(&Method::GET, &request, &[(LAST_MODIFIED, MID)]), PreconditionResult::Proceed);
+        assert_eq!(evaluated(&Method::GET, &request, &[(LAST_MODIFIED, MID)]), PreconditionResult::Proceed);
     }
 }
 
 #[test]
-fn if_modified_since_is_met_by_the_same_date_and_newer_ones() {
+fn if_modified_since_matches_the_same_date_and_later_dates() {
     assert_eq!(get(&[(IF_MODIFIED_SINCE, OLD)]), PreconditionResult::Proceed);
     assert_eq!(get(&[(IF_MODIFIED_SINCE, MID)]), PreconditionResult::NotModified);
     assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW)]), PreconditionResult::NotModified);
     assert_eq!(
-        verdict(&Method::HEAD, &[(IF_MODIFIED_SINCE, MID)], &[(LAST_MODIFIED, MID)]),
+        evaluated(&Method::HEAD, &[(IF_MODIFIED_SINCE, MID)], &[(LAST_MODIFIED, MID)]),
         PreconditionResult::NotModified
     );
-    assert_eq!(verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(ETAG, "\"1\"")]), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(ETAG, "\"1\"")]), PreconditionResult::Proceed);
 }
 
 #[test]
-fn dates_count_in_all_three_formats() {
+fn dates_are_read_in_all_three_formats() {
     for date in ["Monday, 07-Nov-94 08:49:37 GMT", "Mon Nov  7 08:49:37 1994"] {
         assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), PreconditionResult::NotModified, "{date}");
     }
@@ -70,14 +70,14 @@ fn dates_count_in_all_three_formats() {
 }
 
 #[test]
-fn invalid_and_doubled_dates_are_ignored() {
+fn invalid_and_repeated_dates_are_ignored() {
     for date in ["Mon, 32 Oct 2010 00:00:00 GMT", "", "0", "2030-01-01", "Tue, 08 Nov 1994 08:49:37 +0100", "\u{e9}"] {
         assert_eq!(get(&[(IF_MODIFIED_SINCE, date)]), PreconditionResult::Proceed, "{date}");
         assert_eq!(get(&[(IF_UNMODIFIED_SINCE, date)]), PreconditionResult::Proceed, "{date}");
     }
     assert_eq!(get(&[(IF_MODIFIED_SINCE, NEW), (IF_MODIFIED_SINCE, NEW)]), PreconditionResult::Proceed);
     assert_eq!(
-        verdict(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(LAST_MODIFIED, "x")]),
+        evaluated(&Method::GET, &[(IF_MODIFIED_SINCE, NEW)], &[(LAST_MODIFIED, "x")]),
         PreconditionResult::Proceed
     );
 }
@@ -85,27 +85,27 @@ fn invalid_and_doubled_dates_are_ignored() {
 #[test]
 fn if_match_is_compared_strongly() {
     let strong = [(ETAG, "\"1\"")];
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"0\", \"1\"")], &strong), PreconditionResult::Proceed);
-    assert_eq!(verdict(&Method::PUT, &[(IF_MATCH, "\"0\"")], &strong), PreconditionResult::Failed);
+    assert_eq!(evaluated(&Method::GET, &[(IF_MATCH, "\"0\", \"1\"")], &strong), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::PUT, &[(IF_MATCH, "\"0\"")], &strong), PreconditionResult::Failed);
     assert_eq!(get(&[(IF_MATCH, "W/\"1\"")]), PreconditionResult::Failed);
     assert_eq!(get(&[(IF_MATCH, "*")]), PreconditionResult::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "*")], &[]), PreconditionResult::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_MATCH, "\"1\"")], &[]), PreconditionResult::Failed);
+    assert_eq!(evaluated(&Method::GET, &[(IF_MATCH, "*")], &[]), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::GET, &[(IF_MATCH, "\"1\"")], &[]), PreconditionResult::Failed);
 }
 
 #[test]
-fn if_unmodified_since_counts_without_if_match() {
+fn if_unmodified_since_is_evaluated_without_if_match() {
     assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD)]), PreconditionResult::Failed);
     assert_eq!(get(&[(IF_UNMODIFIED_SINCE, MID)]), PreconditionResult::Proceed);
     assert_eq!(get(&[(IF_UNMODIFIED_SINCE, OLD), (IF_MATCH, "*")]), PreconditionResult::Proceed);
-    assert_eq!(verdict(&Method::GET, &[(IF_UNMODIFIED_SINCE, OLD)], &[]), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::GET, &[(IF_UNMODIFIED_SINCE, OLD)], &[]), PreconditionResult::Proceed);
 }
 
 #[test]
-fn both_pairs_are_evaluated_in_order() {
+fn if_match_is_evaluated_before_if_none_match() {
     let strong = [(ETAG, "\"1\"")];
     let both =
-        |first: &str, second: &str| verdict(&Method::GET, &[(IF_MATCH, first), (IF_NONE_MATCH, second)], &strong);
+        |first: &str, second: &str| evaluated(&Method::GET, &[(IF_MATCH, first), (IF_NONE_MATCH, second)], &strong);
     assert_eq!(both("\"1\"", "\"1\""), PreconditionResult::NotModified);
     assert_eq!(both("\"0\"", "\"1\""), PreconditionResult::Failed);
     assert_eq!(both("\"1\"", "\"0\""), PreconditionResult::Proceed);
@@ -115,13 +115,13 @@ fn both_pairs_are_evaluated_in_order() {
 #[test]
 fn other_methods_fail_on_if_none_match_and_ignore_if_modified_since() {
     let response = [(ETAG, "\"1\""), (LAST_MODIFIED, MID)];
-    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "*")], &response), PreconditionResult::Failed);
-    assert_eq!(verdict(&Method::PUT, &[(IF_NONE_MATCH, "\"0\"")], &response), PreconditionResult::Proceed);
-    assert_eq!(verdict(&Method::POST, &[(IF_MODIFIED_SINCE, NEW)], &response), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::PUT, &[(IF_NONE_MATCH, "*")], &response), PreconditionResult::Failed);
+    assert_eq!(evaluated(&Method::PUT, &[(IF_NONE_MATCH, "\"0\"")], &response), PreconditionResult::Proceed);
+    assert_eq!(evaluated(&Method::POST, &[(IF_MODIFIED_SINCE, NEW)], &response), PreconditionResult::Proceed);
 }
 
 #[test]
-fn a_304_carries_all_but_what_describes_the_content() {
+fn a_304_has_no_content_headers() {
     let kept = [
         ("cache-control", "max-age=5"),
         ("content-location", "/x"),
@@ -184,7 +184,7 @@ proptest! {
         let mut response = HeaderMap::new();
         response.typed_insert(headers::LastModified::from(at(modified)));
         let changed = headers::IfModifiedSince::from(at(asked)).is_modified(at(modified));
-        let verdict = evaluate(&Method::GET, &request, &ResponseValidators::of(&response));
-        prop_assert_eq!(verdict, if changed { PreconditionResult::Proceed } else { PreconditionResult::NotModified });
+        let result = evaluate(&Method::GET, &request, &ResponseValidators::of(&response));
+        prop_assert_eq!(result, if changed { PreconditionResult::Proceed } else { PreconditionResult::NotModified });
     }
 }
