@@ -1,4 +1,4 @@
-//! The body that leaves, without marks.
+//! The body of debugged responses. It removes marks from a streamed body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,12 +20,12 @@ pin_project! {
     }
 }
 
-/// What takes marks out of a text as it comes.
+/// Removes marks from a streamed text.
 #[derive(Default)]
 struct MarkFilter {
-    /// What may be the beginning of a mark, until more comes.
+    /// The end of the text so far, if it may be the start of a mark.
     held: Vec<u8>,
-    /// What came after the last of the text.
+    /// The trailers, until the held text is sent.
     trailers: Option<Frame<Bytes>>,
     ended: bool,
 }
@@ -47,7 +47,7 @@ impl MarkFilter {
         self.release(rest)
     }
 
-    /// What is held, without marks; the rest is held from here on.
+    /// Returns the held text without marks, and holds `rest` instead.
     fn release(&mut self, rest: Vec<u8>) -> Bytes {
         let text = std::mem::replace(&mut self.held, rest);
         MARKS.strip(&text).unwrap_or(text).into()

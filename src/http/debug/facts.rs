@@ -1,4 +1,4 @@
-//! What there is to say of a fragment, and of a request, for the page's comments.
+//! The JSON in the comments of a page: one object for each fragment, and a summary of the request.
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
@@ -7,13 +7,12 @@ use super::timing::{RequestTotals, SERVER_TIMING, milliseconds, outcome};
 use crate::debug::{AnnotatedFragments, CommentObject};
 use crate::observe::{Explained, Explanation, MissReason, Outcome};
 
-/// More tags or templates than these are not listed.
-const LISTED: usize = 40;
+/// The largest number of tags, and of templates, in a comment.
+const MAX_LISTED: usize = 40;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Why it was computed.
-fn why(fragment: &Explained) -> Option<String> {
+fn miss_reason(fragment: &Explained) -> Option<String> {
     match &fragment.outcome {
         Outcome::Miss(MissReason::Bypassed(bypass)) => Some(bypass.to_string()),
         Outcome::Miss(reason) => Some(reason.to_string()),
@@ -26,7 +25,7 @@ pub(super) fn describe(fragment: &Explained, show_keys: bool) -> CommentObject {
         .text("label", &fragment.about.label)
         .text("kind", fragment.about.kind.name())
         .text("outcome", outcome(fragment));
-    if let Some(why) = why(fragment) {
+    if let Some(why) = miss_reason(fragment) {
         facts = facts.text("why", &why);
     }
     if let Some(rejected) = fragment.rejected {
@@ -46,11 +45,11 @@ pub(super) fn describe(fragment: &Explained, show_keys: bool) -> CommentObject {
     let key = if show_keys { fragment.key_text() } else { fragment.about.key.to_string() };
     facts
         .text(if show_keys { "key" } else { "key_hash" }, &key)
-        .list("tags", some(&fragment.tags).iter().map(|tag| &**tag))
-        .list("templates", some(&fragment.templates).iter().map(|name| &**name))
+        .list("tags", first_listed(&fragment.tags).iter().map(|tag| &**tag))
+        .list("templates", first_listed(&fragment.templates).iter().map(|name| &**name))
 }
 
-/// What goes to the end of a page: of the request, and of what has no place in the page.
+/// The comment at the end of a page. It describes the request, and the fragments that have no position in the page.
 pub(super) fn summary(
     explanation: &Explanation,
     placed: &AnnotatedFragments,
@@ -76,10 +75,10 @@ pub(super) fn summary(
             None => facts,
         }
     });
-    let said = CommentObject::new().object("request", request).objects("elsewhere", elsewhere);
-    format!("<!-- fragments {} -->", said.finish())
+    let summary = CommentObject::new().object("request", request).objects("elsewhere", elsewhere);
+    format!("<!-- fragments {} -->", summary.finish())
 }
 
-fn some<T>(all: &[T]) -> &[T] {
-    &all[..all.len().min(LISTED)]
+fn first_listed<T>(all: &[T]) -> &[T] {
+    &all[..all.len().min(MAX_LISTED)]
 }
