@@ -1,48 +1,48 @@
-//! A page with marks becomes a page with comments.
+//! Replaces the marks in a page by comments.
 
 use std::collections::BTreeSet;
 
 use super::html::CommentPositions;
 use super::marks::{FoundMarks, FragmentMark, MarkSide, Marks};
 
-/// What goes into a page.
+/// The texts that are added to a page.
 pub(crate) struct Annotations<'a> {
-    /// What there is to say of a fragment, as an [`CommentObject`](super::CommentObject) says it. The marks of one that is not known
-    /// are taken out.
+    /// The description of a fragment: a finished [`CommentObject`](super::CommentObject). `None` for an unknown fragment,
+    /// whose marks are removed.
     pub(crate) describe: &'a dyn Fn(u64) -> Option<String>,
-    /// What goes into the head, where the text is a whole page: little, as browsers look for the page's encoding in its
-    /// first 1,024 bytes.
+    /// The text for the head of a whole page. It must be short, because browsers look for the encoding in the first 1,024
+    /// bytes of a page.
     pub(crate) head: &'a dyn Fn(&AnnotatedFragments) -> String,
-    /// What goes to the end of it.
+    /// The text for the end of a whole page.
     pub(crate) end: &'a dyn Fn(&AnnotatedFragments) -> String,
 }
 
-/// What became of a page's fragments.
+/// Facts about a page whose fragments got comments.
 #[derive(Debug)]
 pub(crate) struct AnnotatedFragments {
-    /// Those that have comments around them.
+    /// The fragments with comments around them.
     pub(crate) fragments: BTreeSet<u64>,
-    /// Whether the page says what its relative addresses are relative to.
+    /// Whether the page has a `base` element.
     pub(crate) has_base: bool,
 }
 
-/// Puts comments around fragments where a comment is one, and takes out all other marks.
-pub(crate) fn annotate(page: &[u8], marks: &Marks, notes: &Annotations<'_>) -> Vec<u8> {
+/// Puts comments around fragments where a page can have comments, and removes all other marks.
+pub(crate) fn annotate(page: &[u8], marks: &Marks, texts: &Annotations<'_>) -> Vec<u8> {
     let FoundMarks { text, marks } = marks.find(page);
     if std::str::from_utf8(&text).is_err() {
-        // In another encoding anything may look like a tag.
+        // Bytes of another encoding may look like tags.
         return text;
     }
-    let places = CommentPositions::of(&text);
-    let takes_comment = |at| places.takes_comment(&text, at);
-    let mut placed = AnnotatedFragments { fragments: BTreeSet::new(), has_base: places.has_base() };
-    let mut added = comments(&marks, &takes_comment, notes, &mut placed);
-    if let Some(at) = places.head().filter(|at| takes_comment(*at)) {
-        added.push((at, (notes.head)(&placed)));
+    let positions = CommentPositions::of(&text);
+    let takes_comment = |at| positions.takes_comment(&text, at);
+    let mut annotated = AnnotatedFragments { fragments: BTreeSet::new(), has_base: positions.has_base() };
+    let mut added = comments(&marks, &takes_comment, texts, &mut annotated);
+    if let Some(at) = positions.head().filter(|at| takes_comment(*at)) {
+        added.push((at, (texts.head)(&annotated)));
         let end = if takes_comment(text.len()) { text.len() } else { at };
-        added.push((end, (notes.end)(&placed)));
+        added.push((end, (texts.end)(&annotated)));
     }
-    // It is stable: what is at one place stays in order.
+    // A stable sort keeps the order of texts at one position.
     added.sort_by_key(|(at, _)| *at);
     let mut html = Vec::with_capacity(text.len() + added.iter().map(|(_, added)| added.len()).sum::<usize>());
     let mut done = 0;
@@ -55,21 +55,21 @@ pub(crate) fn annotate(page: &[u8], marks: &Marks, notes: &Annotations<'_>) -> V
     html
 }
 
-/// The comments for every pair of which both may stand where they are, in the order of the marks.
+/// The comments for each pair of marks that are both at a position for comments, in the order of the marks.
 fn comments(
     marks: &[FragmentMark],
     takes_comment: &dyn Fn(usize) -> bool,
-    notes: &Annotations<'_>,
-    placed: &mut AnnotatedFragments,
+    texts: &Annotations<'_>,
+    annotated: &mut AnnotatedFragments,
 ) -> Vec<(usize, String)> {
     let mut comments: Vec<Option<String>> = marks.iter().map(|_| None).collect();
     for (begin, end) in pairs(marks) {
         let id = marks[begin].id;
         if takes_comment(marks[begin].at)
             && takes_comment(marks[end].at)
-            && let Some(facts) = (notes.describe)(id)
+            && let Some(facts) = (texts.describe)(id)
         {
-            placed.fragments.insert(id);
+            annotated.fragments.insert(id);
             comments[begin] = Some(format!("<!-- fragment {id:x} {facts} -->"));
             comments[end] = Some(format!("<!-- /fragment {id:x} -->"));
         }
@@ -77,7 +77,8 @@ fn comments(
     marks.iter().zip(comments).filter_map(|(mark, comment)| Some((mark.at, comment?))).collect()
 }
 
-/// Which marks belong together, by their index. One that has no other, or is not nested as it should be, is left out.
+/// The indexes of marks that belong together. A mark without a counterpart, or one that is not nested properly, is left
+/// out.
 fn pairs(marks: &[FragmentMark]) -> Vec<(usize, usize)> {
     let (mut open, mut pairs) = (Vec::<usize>::new(), Vec::new());
     for (at, mark) in marks.iter().enumerate() {

@@ -43,7 +43,7 @@ impl<B: Body<Data = Bytes>> DebugBody<B> {
 impl MarkFilter {
     fn take(&mut self, data: &[u8]) -> Bytes {
         self.held.extend_from_slice(data);
-        let rest = self.held.split_off(MARKS.decided(&self.held));
+        let rest = self.held.split_off(MARKS.decidable_length(&self.held));
         self.release(rest)
     }
 
