@@ -1,8 +1,8 @@
 //! From marks around fragments to comments in a page. Text in, text out.
 //!
 //! `marks.rs` has the syntax of marks and finds them, `stream.rs` finds them in a streamed text. `html.rs` finds the
-//! positions where a page can have a comment, with `tree.rs`, which follows the open elements. `comments.rs` replaces marks
-//! by comments, and `json.rs` writes their content. Which requests are debugged is decided in `http/debug`.
+//! positions where a page can have a comment, with `tree.rs`, which follows the open elements. `comments.rs` replaces
+//! marks by comments, and `json.rs` writes their content. Which requests are debugged is decided in `http/debug`.
 
 #[cfg(feature = "debug")]
 mod comments;

@@ -7,11 +7,11 @@ use super::marks::{FoundMarks, FragmentMark, MarkSide, Marks};
 
 /// The texts that are added to a page.
 pub(crate) struct Annotations<'a> {
-    /// The description of a fragment: a finished [`CommentObject`](super::CommentObject). `None` for an unknown fragment,
-    /// whose marks are removed.
+    /// The description of a fragment: a finished [`CommentObject`](super::CommentObject). `None` for an unknown
+    /// fragment, whose marks are removed.
     pub(crate) describe: &'a dyn Fn(u64) -> Option<String>,
-    /// The text for the head of a whole page. It must be short, because browsers look for the encoding in the first 1,024
-    /// bytes of a page.
+    /// The text for the head of a whole page. It must be short, because browsers look for the encoding in the first
+    /// 1,024 bytes of a page.
     pub(crate) head: &'a dyn Fn(&AnnotatedFragments) -> String,
     /// The text for the end of a whole page.
     pub(crate) end: &'a dyn Fn(&AnnotatedFragments) -> String,

@@ -86,8 +86,8 @@ impl CommentPositions {
     }
 }
 
-/// Whether the position is inside of a line end, of a character reference or of a possible start of a tag, or between the
-/// start of the page and a byte order mark.
+/// Whether the position is inside of a line end, of a character reference or of a possible start of a tag, or between
+/// the start of the page and a byte order mark.
 fn splits(page: &[u8], at: usize) -> bool {
     let (before, after) = page.split_at(at);
     if before.ends_with(b"\r") && after.starts_with(b"\n") || before.ends_with(b"<") || before.ends_with(b"</") {

@@ -1,8 +1,8 @@
 //! Marks: the text before and after a fragment, until its position in the page is known.
 //!
 //! A mark is `mjc`, 16 hexadecimal digits of this process, `b` or `e`, the number of the fragment in hexadecimal, and a
-//! semicolon. Escaping does not change it, but filters may. The rest of a changed mark is removed if it can be told from
-//! the page's own text.
+//! semicolon. Escaping does not change it, but filters may. The rest of a changed mark is removed if it can be told
+//! from the page's own text.
 
 /// The start of every mark.
 const NAME: &str = "mjc";

@@ -6,8 +6,8 @@ use super::marks::{ENDS, MAX_DIGITS, Marks, common_length, parse_number};
 const LONGEST_END: usize = 3;
 
 impl Marks {
-    /// The length of the text in which marks can be found without knowing what follows. It is shorter than the text if that
-    /// may end inside of a mark.
+    /// The length of the text in which marks can be found without knowing what follows. It is shorter than the text if
+    /// that may end inside of a mark.
     pub(crate) fn decidable_length(&self, text: &[u8]) -> usize {
         let longest = self.prefix.len() + 1 + MAX_DIGITS + LONGEST_END - 1;
         let from = text.len().saturating_sub(longest);

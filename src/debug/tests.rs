@@ -17,8 +17,8 @@ const PROCESS: u64 = 0x0123_4567_89ab_cdef;
 /// The page with comments. Fragments up to 0xff are known.
 fn annotated(page: &str) -> String {
     let describe = |id| (id <= 0xff).then(|| String::from("{}"));
-    let notes = Annotations { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
-    String::from_utf8(annotate(page.as_bytes(), &Marks::new(PROCESS), &notes)).unwrap()
+    let texts = Annotations { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
+    String::from_utf8(annotate(page.as_bytes(), &Marks::new(PROCESS), &texts)).unwrap()
 }
 
 fn begin(id: u64) -> String {
@@ -238,7 +238,11 @@ proptest! {
     #[test]
     fn any_bytes_are_accepted(page in vec(any::<u8>(), 0..64), id in 0u64..4) {
         let page = [&page[..], begin(id).as_bytes(), &page[..], end(id).as_bytes()].concat();
-        let notes = Annotations { describe: &|_| Some(String::from("{}")), head: &|_| String::from("<script></script>"), end: &|_| String::from("<!-- -->") };
-        annotate(&page, &Marks::new(PROCESS), &notes);
+        let texts = Annotations {
+            describe: &|_| Some(String::from("{}")),
+            head: &|_| String::from("<script></script>"),
+            end: &|_| String::from("<!-- -->"),
+        };
+        annotate(&page, &Marks::new(PROCESS), &texts);
     }
 }

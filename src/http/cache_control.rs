@@ -1,7 +1,8 @@
 //! `Cache-Control` of a response (RFC 9111 §5.2.2): its directives, and the builder for handlers.
 //!
-//! `parse.rs` owns the syntax, `format.rs` reads and writes headers, `merge.rs` combines two values, and `request.rs` reads
-//! `Cache-Control` of a request. Which responses are stored and served is decided in `storability.rs` and `serve.rs`.
+//! `parse.rs` owns the syntax, `format.rs` reads and writes headers, `merge.rs` combines two values, and `request.rs`
+//! reads `Cache-Control` of a request. Which responses are stored and served is decided in `storability.rs` and
+//! `serve.rs`.
 
 mod format;
 mod merge;
@@ -132,7 +133,8 @@ impl CacheControl {
         self
     }
 
-    /// `stale-if-error`: how long after its lifetime a cache may serve the response when the origin fails (RFC 5861 §4).
+    /// `stale-if-error`: how long after its lifetime a cache may serve the response when the origin fails (RFC 5861
+    /// §4).
     #[must_use]
     pub fn stale_if_error(mut self, window: Duration) -> CacheControl {
         self.stale_if_error = Some(whole_seconds(window));

@@ -26,8 +26,8 @@ use super::revalidate::{add_etag, apply_preconditions, evaluate_after_handler};
 /// the current response.
 ///
 /// The handler runs for every request, unless [`known`](ConditionalLayer::known) is set. A
-/// [`CacheLayer`](super::CacheLayer) also answers conditional requests, and does so without the handler, so a route needs
-/// only one of the two.
+/// [`CacheLayer`](super::CacheLayer) also answers conditional requests, and does so without the handler, so a route
+/// needs only one of the two.
 ///
 /// A response gets a tag if its status is 200, it may be stored, it is not empty, and its body is complete with a known
 /// length. Streamed bodies are not buffered. Validators that the handler sets are kept, and preconditions are evaluated

@@ -25,8 +25,8 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// Parses one tag: an optional `W/`, and quotes around bytes that are neither quotes, spaces nor control characters.
-    /// `None` for any other text, for example with whitespace around the tag.
+    /// Parses one tag: an optional `W/`, and quotes around bytes that are neither quotes, spaces nor control
+    /// characters. `None` for any other text, for example with whitespace around the tag.
     pub fn parse(text: &[u8]) -> Option<EntityTag> {
         EntityTagRef::parse(text).map(|tag| EntityTag { weak: tag.weak, opaque: tag.opaque.into() })
     }

@@ -89,7 +89,8 @@ impl EvaluatedResponse<'_> {
         (stored, head.extensions.clone())
     }
 
-    /// The page without the marks of the debug layer, if it has any. Only the response to a debugged request keeps them.
+    /// The page without the marks of the debug layer, if it has any. Only the response to a debugged request keeps
+    /// them.
     pub(super) fn page_without_marks(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<StoredResponse> {
         let bytes = Bytes::from(self.policy.cache.inner.unmarked_page(bytes)?);
         let length = bytes.len();

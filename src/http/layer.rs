@@ -23,14 +23,15 @@ use crate::error::{Error, ErrorKind};
 /// of a page can only make that stricter: the page lives no longer than the fragment with the shortest lifetime, and a
 /// page with an uncacheable fragment is `private, no-store`.
 ///
-/// By default a request with cookies bypasses the stored pages, and its response is not stored. Cookies can be made part
-/// of the key ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or be declared
-/// [irrelevant](CacheLayer::ignore_cookies). The same holds for `Authorization`, unless the handler says `public`,
-/// `s-maxage` or `must-revalidate` (RFC 9111 §3.5): then its response is stored for everybody.
+/// By default a request with cookies bypasses the stored pages, and its response is not stored. Cookies can be made
+/// part of the key ([`session_cookie`](CacheLayer::session_cookie), [`key_cookies`](CacheLayer::key_cookies)) or be
+/// declared [irrelevant](CacheLayer::ignore_cookies). The same holds for `Authorization`, unless the handler says
+/// `public`, `s-maxage` or `must-revalidate` (RFC 9111 §3.5): then its response is stored for everybody.
 /// [`vary(AUTHORIZATION)`](CacheLayer::vary) makes credentials part of the key. `Vary` names both headers where they
 /// select the response, so that downstream caches (browsers, proxies, CDNs) do the same.
 ///
-/// A `Cache-Control` of a handler that cannot be parsed (`no store`, `max-age =0`) counts as `no-store`, and is reported.
+/// A `Cache-Control` of a handler that cannot be parsed (`no store`, `max-age =0`) counts as `no-store`, and is
+/// reported.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,8 +54,8 @@ use crate::error::{Error, ErrorKind};
 /// know the whole path.
 ///
 /// The key of a page holds the method, scheme, host, path and query, `Forwarded`, `X-Forwarded-Host`, `-Proto` and
-/// `-Prefix`, the headers that the response names in `Vary`, and the values of the settings below. A handler that prints
-/// another header of the request must name it in `Vary`.
+/// `-Prefix`, the headers that the response names in `Vary`, and the values of the settings below. A handler that
+/// prints another header of the request must name it in `Vary`.
 ///
 /// Several applications in one cache need a [namespace](FragmentCache::namespace) each.
 #[derive(Debug, Clone)]
@@ -78,10 +79,10 @@ impl CacheLayer {
         self
     }
 
-    /// The lifetime of such a page in browsers, if it differs from that in caches that can be purged: browsers get it as
-    /// `max-age`, and shared caches get the [`ttl`](CacheLayer::ttl) as `s-maxage`. With [`Duration::ZERO`] browsers
-    /// revalidate the page each time, and get a 304. Without this setting, a page for one visitor says
-    /// `private, no-cache`.
+    /// The lifetime of such a page in browsers, if it differs from that in caches that can be purged: browsers get it
+    /// as `max-age`, and shared caches get the [`ttl`](CacheLayer::ttl) as `s-maxage`. With [`Duration::ZERO`] browsers
+    /// revalidate the page each time, and get a 304. Without this setting, a page for one visitor says `private,
+    /// no-cache`.
     ///
     /// With this setting, windows for stale pages are not sent to clients. A browser would apply them after its own
     /// lifetime, and could show a page from before an edit.
@@ -119,8 +120,8 @@ impl CacheLayer {
         self
     }
 
-    /// Adds a tag to every page, beside the tags of its fragments. Once the tag is invalidated, this layer does not serve
-    /// older pages either that another layer or deployment stored without it.
+    /// Adds a tag to every page, beside the tags of its fragments. Once the tag is invalidated, this layer does not
+    /// serve older pages either that another layer or deployment stored without it.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> CacheLayer {
         self.policy().tags.push(tag.into());
         self
@@ -136,8 +137,8 @@ impl CacheLayer {
         self
     }
 
-    /// Makes a request header part of the key, and adds it to `Vary`. With `AUTHORIZATION`, each visitor with credentials
-    /// has their own pages.
+    /// Makes a request header part of the key, and adds it to `Vary`. With `AUTHORIZATION`, each visitor with
+    /// credentials has their own pages.
     pub fn vary(mut self, header: HeaderName) -> CacheLayer {
         self.policy().vary.push(header);
         self.policy().vary.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -145,9 +146,9 @@ impl CacheLayer {
         self
     }
 
-    /// Makes a value of the application part of the key: a role, a tenant, an experiment. `Vary` cannot express it, so the
-    /// pages are private for downstream caches. The name is part of the key as well, so that two such values are not
-    /// mistaken for each other.
+    /// Makes a value of the application part of the key: a role, a tenant, an experiment. `Vary` cannot express it, so
+    /// the pages are private for downstream caches. The name is part of the key as well, so that two such values are
+    /// not mistaken for each other.
     pub fn vary_by<T: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -157,16 +158,16 @@ impl CacheLayer {
         self
     }
 
-    /// The path of a request for the key, in place of that of its URI. Use it if a service outside of the layer removes a
-    /// prefix, so that two URIs look the same. (With the crate's `axum` feature the layer knows the prefixes of nested
-    /// routers.)
+    /// The path of a request for the key, in place of that of its URI. Use it if a service outside of the layer removes
+    /// a prefix, so that two URIs look the same. (With the crate's `axum` feature the layer knows the prefixes of
+    /// nested routers.)
     pub fn path_by<T: Into<String>>(mut self, path: impl Fn(&Parts) -> T + Send + Sync + 'static) -> CacheLayer {
         self.policy().path = Some(Arc::new(move |request| path(request).into()));
         self
     }
 
-    /// A version of the handlers, as part of the key. With a shared tier, a deployment with another version does not use
-    /// the pages of the one before. (A changed template is noticed without it.)
+    /// A version of the handlers, as part of the key. With a shared tier, a deployment with another version does not
+    /// use the pages of the one before. (A changed template is noticed without it.)
     pub fn version(mut self, version: impl Into<String>) -> CacheLayer {
         self.policy().version = Some(version.into());
         self
@@ -195,27 +196,27 @@ impl CacheLayer {
     /// Makes cookies part of the key: a language, a currency. Pages for requests with such a cookie are private for
     /// downstream caches.
     ///
-    /// An invalid cookie name (empty, with `=` or `;`, or with white space around it) is reported and ignored, here and in
-    /// the other settings of cookies.
+    /// An invalid cookie name (empty, with `=` or `;`, or with white space around it) is reported and ignored, here and
+    /// in the other settings of cookies.
     pub fn key_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         let names = self.cookie_names("key_cookies", names);
         self.policy().cookies.keyed.extend(names);
         self
     }
 
-    /// Makes the session cookie part of the key. Each visitor with this cookie has their own pages, which are private for
-    /// downstream caches. Responses that say `private` are stored for the visitor, too. So the pages of a session can be
-    /// stored, and `If-None-Match` is answered without the handler. The handler that ends a session must invalidate its
-    /// pages: give them a tag with [`Scope::tag`](crate::Scope::tag).
+    /// Makes the session cookie part of the key. Each visitor with this cookie has their own pages, which are private
+    /// for downstream caches. Responses that say `private` are stored for the visitor, too. So the pages of a session
+    /// can be stored, and `If-None-Match` is answered without the handler. The handler that ends a session must
+    /// invalidate its pages: give them a tag with [`Scope::tag`](crate::Scope::tag).
     pub fn session_cookie(mut self, name: impl Into<String>) -> CacheLayer {
         let names = self.cookie_names("session_cookie", [name]);
         self.policy().cookies.sessions.extend(names);
         self
     }
 
-    /// Declares that pages do not depend on these cookies, for example those of analytics and consent. The handler does not
-    /// see them when it generates a page for the cache. Services that read cookies for the handler, such as a session
-    /// layer, belong inside of this layer, because it cannot remove extensions that an outer service has added.
+    /// Declares that pages do not depend on these cookies, for example those of analytics and consent. The handler does
+    /// not see them when it generates a page for the cache. Services that read cookies for the handler, such as a
+    /// session layer, belong inside of this layer, because it cannot remove extensions that an outer service has added.
     pub fn ignore_cookies<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> CacheLayer {
         let names = self.cookie_names("ignore_cookies", names);
         self.policy().cookies.ignored.extend(names);
@@ -229,23 +230,23 @@ impl CacheLayer {
         self
     }
 
-    /// The largest body that is stored or gets an entity tag, in bytes; 1 MiB by default. A larger body is streamed to the
-    /// client. The layer waits for a body that it stores at most for the cache's wait timeout. A slower body is streamed
-    /// and not stored.
+    /// The largest body that is stored or gets an entity tag, in bytes; 1 MiB by default. A larger body is streamed to
+    /// the client. The layer waits for a body that it stores at most for the cache's wait timeout. A slower body is
+    /// streamed and not stored.
     pub fn max_body_bytes(mut self, bytes: usize) -> CacheLayer {
         self.policy().max_body_bytes = bytes;
         self
     }
 
-    /// Whether the layer obeys `no-cache`, `max-age` and `min-fresh` of requests; no by default, because any client could
-    /// then force the handler to run.
+    /// Whether the layer obeys `no-cache`, `max-age` and `min-fresh` of requests; no by default, because any client
+    /// could then force the handler to run.
     pub fn honor_reload(mut self, yes: bool) -> CacheLayer {
         self.policy().honor_reload = yes;
         self
     }
 
-    /// Makes entity tags strong. Use it only if no service outside of this layer changes bodies: a compression layer keeps a
-    /// strong tag, which then stands for two different bodies.
+    /// Makes entity tags strong. Use it only if no service outside of this layer changes bodies: a compression layer
+    /// keeps a strong tag, which then stands for two different bodies.
     pub fn strong_etags(mut self) -> CacheLayer {
         self.policy().strong_etags = true;
         self
@@ -258,8 +259,8 @@ impl CacheLayer {
         self
     }
 
-    /// The name of this cache in `Cache-Status` (RFC 9211); `minijinja-cache` by default. `None` sends no such header. The
-    /// header contains neither keys nor tags. A name that is not printable ASCII is reported and ignored.
+    /// The name of this cache in `Cache-Status` (RFC 9211); `minijinja-cache` by default. `None` sends no such header.
+    /// The header contains neither keys nor tags. A name that is not printable ASCII is reported and ignored.
     pub fn cache_status(mut self, name: Option<&str>) -> CacheLayer {
         if let Some(name) = name
             && !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
@@ -278,13 +279,13 @@ impl CacheLayer {
     }
 
     /// Fills the holes that templates leave with `{{ cache_hole("name", …) }}`. The rest of the page is stored, and the
-    /// hole is filled for every request. The text is markup. Such a page is private for downstream caches, and its entity
-    /// tag is computed from the filled page. A hole that fails stays empty and is reported. The page must not be larger
-    /// than [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer. Otherwise its holes cannot
-    /// be filled, which is reported.
+    /// hole is filled for every request. The text is markup. Such a page is private for downstream caches, and its
+    /// entity tag is computed from the filled page. A hole that fails stays empty and is reported. The page must not be
+    /// larger than [`max_body_bytes`](CacheLayer::max_body_bytes), nor compressed inside of the layer. Otherwise its
+    /// holes cannot be filled, which is reported.
     ///
-    /// The output of `cache_hole` is valid for one request. Inside of a cached fragment or value it is a template error,
-    /// and a text with it that a handler wants to store is reported and not stored.
+    /// The output of `cache_hole` is valid for one request. Inside of a cached fragment or value it is a template
+    /// error, and a text with it that a handler wants to store is reported and not stored.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;

@@ -11,8 +11,8 @@ pub(super) enum Quoting {
     Tags,
 }
 
-/// The elements of one line, empty ones too, without the whitespace around them. An unclosed quote extends to the end of
-/// the line.
+/// The elements of one line, empty ones too, without the whitespace around them. An unclosed quote extends to the end
+/// of the line.
 pub(super) fn elements(line: &[u8], quoting: Quoting) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
 //! Preconditions of conditional requests (RFC 9110 §13), and the headers of a 304.
 //!
-//! Owns the order in which preconditions are evaluated, and the comparison of dates. `etag.rs` compares entity tags, and
-//! `revalidate.rs` decides which responses are evaluated and builds the final response.
+//! Owns the order in which preconditions are evaluated, and the comparison of dates. `etag.rs` compares entity tags,
+//! and `revalidate.rs` decides which responses are evaluated and builds the final response.
 
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
@@ -40,9 +40,9 @@ impl<'a> ResponseValidators<'a> {
 
 /// Evaluates the preconditions of a request whose target exists, in the order of RFC 9110 §13.2.2.
 ///
-/// If the response has no `ETag`, `If-None-Match` does not match at all, and `If-Match` matches only `*`. A date may have
-/// any of the three formats of RFC 9110 §5.6.7. A condition is ignored if its date is invalid or there twice, or if the
-/// response has no `Last-Modified`.
+/// If the response has no `ETag`, `If-None-Match` does not match at all, and `If-Match` matches only `*`. A date may
+/// have any of the three formats of RFC 9110 §5.6.7. A condition is ignored if its date is invalid or there twice, or
+/// if the response has no `Last-Modified`.
 pub(super) fn evaluate(
     method: &Method,
     request: &HeaderMap,
@@ -67,9 +67,9 @@ pub(super) fn evaluate(
     }
 }
 
-/// The headers of a 304 (RFC 9110 §15.4.5): those of the full response without the ones that describe the content, which
-/// is not sent. `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`, `Last-Modified`, `Vary`, cookies and other
-/// headers of the handler are kept.
+/// The headers of a 304 (RFC 9110 §15.4.5): those of the full response without the ones that describe the content,
+/// which is not sent. `Cache-Control`, `Content-Location`, `Date`, `ETag`, `Expires`, `Last-Modified`, `Vary`, cookies
+/// and other headers of the handler are kept.
 pub(super) fn not_modified_headers(mut headers: HeaderMap) -> HeaderMap {
     const CONTENT_HEADERS: [HeaderName; 10] = [
         CONTENT_ENCODING,

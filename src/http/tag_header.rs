@@ -21,8 +21,8 @@ pub enum TagHeader {
 }
 
 impl TagHeader {
-    /// The name of a tag in the header, by which it is purged. A tag that is too long, not ASCII, or contains a separator
-    /// is replaced by a hash.
+    /// The name of a tag in the header, by which it is purged. A tag that is too long, not ASCII, or contains a
+    /// separator is replaced by a hash.
     pub fn name_of(self, tag: &str) -> Cow<'_, str> {
         let plain = |byte: u8| match self {
             TagHeader::CacheGroups => (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\',

@@ -56,8 +56,8 @@ pub(super) fn add(response: &mut HeaderMap, name: &HeaderName) {
 /// Appends a request's values of these headers. Different values have different bytes, and no encoding is the start of
 /// another one.
 ///
-/// An absent header differs from an empty one. Several lines count as one line with commas, and whitespace around commas
-/// is ignored outside of quotes (RFC 9111 §4.1).
+/// An absent header differs from an empty one. Several lines count as one line with commas, and whitespace around
+/// commas is ignored outside of quotes (RFC 9111 §4.1).
 pub(super) fn encode_values(names: &[HeaderName], request: &HeaderMap, out: &mut Vec<u8>) {
     encode_length(names.len(), out);
     for name in names {

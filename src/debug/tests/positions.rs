@@ -118,25 +118,25 @@ fn marks_of_unknown_fragments_are_removed() {
 #[test]
 fn a_page_that_is_not_utf_8_gets_no_comments() {
     let page = [&b"<p>\xe4"[..], begin(1).as_bytes(), b"a", end(1).as_bytes()].concat();
-    let notes = Annotations {
+    let texts = Annotations {
         describe: &|_| Some(String::from("{}")),
         head: &|_| String::from("<script></script>"),
         end: &|_| String::from("<!-- -->"),
     };
-    assert_eq!(annotate(&page, &Marks::new(PROCESS), &notes), b"<p>\xe4a");
+    assert_eq!(annotate(&page, &Marks::new(PROCESS), &texts), b"<p>\xe4a");
 }
 
 fn scripted(page: &str) -> String {
-    let notes = Annotations {
+    let texts = Annotations {
         describe: &|_| Some(String::from("{}")),
         head: &|annotated| String::from(if annotated.has_base { "[base]" } else { "[script]" }),
         end: &|annotated| format!("[{} placed]", annotated.fragments.len()),
     };
-    commented_with(page, &notes)
+    commented_with(page, &texts)
 }
 
-fn commented_with(page: &str, notes: &Annotations<'_>) -> String {
-    String::from_utf8(annotate(marked(page).as_bytes(), &Marks::new(PROCESS), notes)).unwrap()
+fn commented_with(page: &str, texts: &Annotations<'_>) -> String {
+    String::from_utf8(annotate(marked(page).as_bytes(), &Marks::new(PROCESS), texts)).unwrap()
 }
 
 #[test]
@@ -163,7 +163,8 @@ proptest! {
 
     #[test]
     fn the_json_of_a_comment_cannot_end_it(text in "[-<>!\"\\\\a\u{0}\u{7f}ü\u{2028}🙂]{0,12}", name in "[-a>]{1,4}") {
-        let json = CommentObject::new().text("label", &text).list("tags", [text.as_str(), &text]).text(&name, "").finish();
+        let object = CommentObject::new().text("label", &text).list("tags", [text.as_str(), &text]);
+        let json = object.text(&name, "").finish();
         prop_assert!(json.is_ascii() && !json.contains(['<', '>']) && !json.contains("--"), "{}", json);
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(&read["label"], text.as_str());

@@ -1,7 +1,7 @@
 //! Reading and writing `Cache-Control` of a response.
 //!
-//! Owns the handling of repeated, unknown and invalid directives, and the order of the written ones. `parse.rs` owns the
-//! syntax.
+//! Owns the handling of repeated, unknown and invalid directives, and the order of the written ones. `parse.rs` owns
+//! the syntax.
 //!
 //! In doubt the stricter reading applies. A restricting directive counts with any argument. A permitting one (`public`,
 //! `immutable`, `must-understand`) counts without an argument only. An element that does not follow the grammar counts
@@ -20,10 +20,10 @@ impl CacheControl {
     ///
     /// Names are compared without case, and times may be quoted. A time that is no whole number is 0, so the response
     /// is stale. Of a repeated time the shortest one counts, and `private` counts before `public`: RFC 9111 §4.2.1
-    /// permits to use the first one or to treat the response as stale, and the shortest one is never longer than either.
-    /// `private` and `no-cache` for some headers count for the whole response (§5.2.2.4, §5.2.2.7). Unknown directives
-    /// are kept. An element that does not follow the grammar (`no store`, `max-age =0`, `public; max-age=9`) may be meant
-    /// as any restriction. It counts as `no-store`, and `must-understand` does not lift that.
+    /// permits to use the first one or to treat the response as stale, and the shortest one is never longer than
+    /// either. `private` and `no-cache` for some headers count for the whole response (§5.2.2.4, §5.2.2.7). Unknown
+    /// directives are kept. An element that does not follow the grammar (`no store`, `max-age =0`, `public; max-age=9`)
+    /// may be meant as any restriction. It counts as `no-store`, and `must-understand` does not lift that.
     pub fn read(headers: &HeaderMap) -> CacheControl {
         let mut value = CacheControl::new();
         for directive in directives(headers, CACHE_CONTROL) {
@@ -77,8 +77,8 @@ fn extension(name: &[u8], directive: &Directive<'_>) -> Option<ExtensionDirectiv
 }
 
 impl fmt::Display for CacheControl {
-    /// A valid value with each directive once, in a fixed order. With `no-store`, permitting directives are written only
-    /// if there is a `must-understand`.
+    /// A valid value with each directive once, in a fixed order. With `no-store`, permitting directives are written
+    /// only if there is a `must-understand`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = DirectiveWriter { f, first: true };
         let permits = !self.no_store || self.must_understand;

@@ -40,8 +40,8 @@ impl CacheControl {
         self
     }
 
-    /// Limits lifetimes to `remaining`. A lifetime that becomes shorter loses `immutable`. If less than a second remains,
-    /// the result is `no-cache` without any time.
+    /// Limits lifetimes to `remaining`. A lifetime that becomes shorter loses `immutable`. If less than a second
+    /// remains, the result is `no-cache` without any time.
     ///
     /// A value without a lifetime gets none.
     #[must_use]

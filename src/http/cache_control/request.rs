@@ -25,8 +25,8 @@ pub(in crate::http) struct RequestDirectives {
     /// The response must stay fresh for at least this time (§5.2.1.3). The longest of several; [`Duration::MAX`] if it
     /// cannot be read.
     pub(in crate::http) min_fresh: Option<Duration>,
-    /// The longest accepted staleness (§5.2.1.2); [`Duration::MAX`] without an argument. The shortest of several; 0 if it
-    /// cannot be read.
+    /// The longest accepted staleness (§5.2.1.2); [`Duration::MAX`] without an argument. The shortest of several; 0 if
+    /// it cannot be read.
     pub(in crate::http) max_stale: Option<Duration>,
 }
 
@@ -43,7 +43,8 @@ impl RequestDirectives {
         request
     }
 
-    /// Whether the client accepts a stored response. `age` and `ttl` are seconds; a negative `ttl` means that it is stale.
+    /// Whether the client accepts a stored response. `age` and `ttl` are seconds; a negative `ttl` means that it is
+    /// stale.
     pub(in crate::http) fn accepts(&self, age: u64, ttl: i64) -> bool {
         let fresh_enough =
             self.min_fresh.is_none_or(|wanted| i64::try_from(wanted.as_secs()).is_ok_and(|wanted| ttl >= wanted));

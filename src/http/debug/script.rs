@@ -10,8 +10,8 @@ use super::body::DebugBody;
 use crate::debug::OVERLAY;
 use crate::http::body::LayerBody;
 
-/// The query of the script's URL. Its path is that of the page, so that routers, prefixes of proxies and access rules apply
-/// to the script as they do to the page.
+/// The query of the script's URL. Its path is that of the page, so that routers, prefixes of proxies and access rules
+/// apply to the script as they do to the page.
 const QUERY: &str = "minijinja-cache-overlay";
 
 /// The response with the script, if the request is for it.
@@ -32,8 +32,8 @@ pub(super) fn respond<R: Body<Data = Bytes>>(request: &Parts) -> Option<Response
     Some(response)
 }
 
-/// The script tag for a page, if the `Content-Security-Policy` in its headers allows it. `path` is that of the page, as the
-/// client sees it.
+/// The script tag for a page, if the `Content-Security-Policy` in its headers allows it. `path` is that of the page, as
+/// the client sees it.
 pub(super) fn tag(headers: &HeaderMap, path: &str, has_base: bool) -> Option<String> {
     let nonce = match permission(headers) {
         ScriptPermission::AllowedWithNonce(nonce) => format!(" nonce=\"{nonce}\""),
