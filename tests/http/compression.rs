@@ -40,7 +40,7 @@ async fn asked(app: &App, headers: &[(&str, &str)]) -> (Option<String>, String, 
 }
 
 #[tokio::test]
-async fn outside_two_bodies_share_a_tag_and_it_is_weak() {
+async fn compression_outside_of_the_layer_shares_a_weak_tag() {
     let (cache, _) = cache();
     let (router, made) = pages();
     for app in [
@@ -58,7 +58,7 @@ async fn outside_two_bodies_share_a_tag_and_it_is_weak() {
 }
 
 #[tokio::test]
-async fn inside_each_encoding_is_stored_with_a_tag_of_its_own() {
+async fn compression_inside_of_the_layer_stores_each_encoding_with_its_own_tag() {
     let (cache, _) = cache();
     let (router, made) = pages();
     let app = App::of(router.layer(CompressionLayer::new()).layer(stored(&cache)), Arc::default());
@@ -74,7 +74,7 @@ async fn inside_each_encoding_is_stored_with_a_tag_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_page_with_holes_is_not_compressed_inside_and_is_outside() {
+async fn a_page_with_holes_is_compressed_outside_of_the_layer_only() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", "{{ cache_hole('who') }}{{ text }}{{ 'text ' * 200 }}")]);
     let router = Router::new().route("/", get(async move || Html(render(&env, "page.html"))));

@@ -66,7 +66,7 @@ fn bare(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn comments_say_what_became_of_each_fragment() {
+async fn comments_describe_the_outcome_of_each_fragment() {
     let (cache, clock) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let app = pages(debugged(&cache), &env);
@@ -97,7 +97,7 @@ async fn comments_say_what_became_of_each_fragment() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_changed_is_kept_by_nobody() {
+async fn a_changed_page_is_not_stored_by_any_cache() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let app = app(debugged(&cache), move |_| {
@@ -127,7 +127,7 @@ async fn a_page_that_was_changed_is_kept_by_nobody() {
 }
 
 #[tokio::test]
-async fn switched_off_it_changes_nothing() {
+async fn a_layer_that_is_off_changes_nothing() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let with = |layer: Option<DebugLayer>| {
@@ -160,7 +160,7 @@ async fn switched_off_it_changes_nothing() {
 }
 
 #[tokio::test]
-async fn keys_are_shown_to_those_who_ask_for_them() {
+async fn keys_are_shown_if_the_layer_is_set_so() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let hidden = pages(debugged(&cache), &env).get("/", &[]).await;
@@ -175,7 +175,7 @@ async fn keys_are_shown_to_those_who_ask_for_them() {
 }
 
 #[tokio::test]
-async fn hostile_labels_keys_and_tags_do_not_leave_their_comment() {
+async fn hostile_labels_keys_and_tags_cannot_end_their_comment() {
     let (cache, _) = cache();
     let evil = "--><script>alert(1)</script><!--";
     let env =
@@ -191,7 +191,7 @@ async fn hostile_labels_keys_and_tags_do_not_leave_their_comment() {
 }
 
 #[tokio::test]
-async fn what_is_no_page_has_no_marks() {
+async fn a_response_that_is_no_html_has_no_marks() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("part.html", "{% cache 'part' %}<b>part</b>{% endcache %}")]);
     for kind in ["application/json", "text/plain", "application/xhtml+xml", "application/ld+json", ""] {
@@ -209,7 +209,7 @@ async fn what_is_no_page_has_no_marks() {
 }
 
 #[tokio::test]
-async fn what_has_no_marks_stays_as_it_was() {
+async fn a_response_without_marks_is_unchanged() {
     let (cache, _) = cache();
     let app = app(debugged(&cache), |request| match request.uri().path() {
         "/style.css" => {
@@ -250,7 +250,7 @@ impl http_body::Body for Chunks {
 }
 
 #[tokio::test]
-async fn marks_are_taken_out_of_streams_wherever_they_are_cut() {
+async fn marks_are_removed_from_streams_at_any_chunk_boundary() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("part.html", "m{% cache 'part' %}part{% endcache %}mj")]);
     for length in [1, 2, 7, 22, 23, 24, 1000] {
@@ -302,7 +302,7 @@ impl http_body::Body for Events {
 }
 
 #[tokio::test]
-async fn a_page_that_is_too_large_goes_on_without_comments_and_without_marks() {
+async fn a_page_that_is_too_large_has_neither_comments_nor_marks() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let page = pages(debugged(&cache).max_body_bytes(100), &env).get("/", &[]).await;
@@ -311,7 +311,7 @@ async fn a_page_that_is_too_large_goes_on_without_comments_and_without_marks() {
 }
 
 #[tokio::test]
-async fn what_compresses_may_be_inside_and_outside() {
+async fn compression_works_inside_and_outside_of_the_layer() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let handle = async move || Html(render(&env, "page.html") + &" ".repeat(100));
@@ -325,7 +325,7 @@ async fn what_compresses_may_be_inside_and_outside() {
 }
 
 #[tokio::test]
-async fn a_copy_of_before_is_not_confirmed() {
+async fn a_conditional_request_gets_the_full_page() {
     let (cache, _) = cache();
     let app = app(debugged(&cache), |request| match request.headers().contains_key("if-none-match") {
         true => answer(&[], Body::empty()).into_parts().0.status.as_u16().to_string().into_response(),
@@ -338,7 +338,7 @@ async fn a_copy_of_before_is_not_confirmed() {
 }
 
 #[tokio::test]
-async fn answers_without_a_body_are_left_alone() {
+async fn responses_without_a_body_are_unchanged() {
     let (cache, _) = cache();
     for status in [StatusCode::NOT_MODIFIED, StatusCode::NO_CONTENT] {
         let app = app(debugged(&cache), move |_| {
@@ -366,7 +366,7 @@ fn stored(cache: &FragmentCache, env: &Arc<Environment<'static>>) -> (App, Arc<A
 }
 
 #[tokio::test]
-async fn a_stored_page_has_no_marks_and_is_the_same_as_without() {
+async fn a_stored_page_has_no_marks_and_equals_the_page_without_the_layer() {
     let (cache, _) = cache();
     let page = PAGE.replace(" 0 %}", " 50 %}");
     let page: &'static str = page.leak();
@@ -390,7 +390,7 @@ async fn a_stored_page_has_no_marks_and_is_the_same_as_without() {
 }
 
 #[tokio::test]
-async fn inside_of_a_page_cache_it_keeps_pages_from_being_stored() {
+async fn a_debug_layer_inside_of_a_cache_layer_prevents_storing() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let handle = async move || Html(render(&env, "page.html"));
@@ -403,7 +403,7 @@ async fn inside_of_a_page_cache_it_keeps_pages_from_being_stored() {
 }
 
 #[tokio::test]
-async fn stored_fragments_have_no_marks_of_what_is_inside() {
+async fn stored_fragments_have_no_marks_of_nested_fragments() {
     let (cache, _) = cache();
     let page = "<!doctype html>{% cache 'outer' %}{% set a %}{% cache 'inner' %}inside{% endcache %}{% endset %}\
                 {{ a }}{{ a|upper }}{{ a|length }}{% endcache %}";
@@ -416,7 +416,7 @@ async fn stored_fragments_have_no_marks_of_what_is_inside() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_debugged_gets_no_marks_of_one_that_is() {
+async fn a_request_that_is_not_debugged_gets_no_marks_of_a_debugged_one() {
     let (cache, _) = cache();
     let env = environment(
         &cache,
@@ -451,7 +451,7 @@ async fn a_request_that_is_not_debugged_gets_no_marks_of_one_that_is() {
 }
 
 #[tokio::test]
-async fn the_script_is_served_at_any_address() {
+async fn the_script_is_served_at_any_path() {
     let (cache, _) = cache();
     let router = Router::new().nest(
         "/films",
@@ -475,7 +475,7 @@ async fn the_script_is_served_at_any_address() {
 }
 
 #[tokio::test]
-async fn what_fails_is_said() {
+async fn a_failed_fragment_has_the_outcome_error() {
     let (cache, _) = cache();
     let handled = cache.clone();
     let app = app(debugged(&cache), move |_| {
@@ -499,7 +499,7 @@ async fn what_fails_is_said() {
 }
 
 #[tokio::test]
-async fn timing_is_of_bounded_length() {
+async fn server_timing_has_a_limited_length() {
     let (cache, _) = cache();
     let handled = cache.clone();
     let app = app(debugged(&cache), move |_| {

@@ -15,7 +15,7 @@ fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_request_that_names_two_hosts_is_nobodys_page() {
+async fn a_request_with_two_hosts_bypasses_the_cache() {
     let (cache, _) = cache();
     // The header counts for more than the address, as frameworks have it.
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, request| {
@@ -30,7 +30,7 @@ async fn a_request_that_names_two_hosts_is_nobodys_page() {
 }
 
 #[tokio::test]
-async fn what_is_said_twice_of_an_address_does_not_reach_who_says_it_once() {
+async fn a_page_for_a_repeated_host_or_forwarding_header_is_not_served_to_others() {
     for name in ["host", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix"] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, request| {
@@ -56,7 +56,7 @@ fn forwarded_host(headers: &HeaderMap) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_forwarded_host_counts_however_it_is_written() {
+async fn every_spelling_of_a_forwarded_host_is_keyed() {
     for evil in [
         "host =evil.example, for=192.0.2.1",
         "for=192.0.2.1;host =evil.example",
@@ -77,7 +77,7 @@ async fn a_forwarded_host_counts_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn what_a_query_policy_takes_out_no_extractor_shows() {
+async fn no_extractor_shows_an_unkeyed_parameter() {
     let handler = async |OriginalUri(original): OriginalUri, request: Request| format!("{original} {}", request.uri());
     for (name, query) in [("ignore", Query::ignore(["utm"])), ("only", Query::only(["page"]))] {
         let (cache, _) = cache();
@@ -112,7 +112,7 @@ async fn what_something_on_the_way_made_of_an_address_tells_pages_apart() {
 }
 
 #[tokio::test]
-async fn a_sorted_query_keeps_the_order_of_what_may_be_one_name() {
+async fn a_sorted_query_keeps_the_order_of_equal_encoded_names() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).query(Query::Sorted), |_, request| {
         answer(&[], request.uri().query().unwrap().to_owned())
@@ -126,7 +126,7 @@ async fn a_sorted_query_keeps_the_order_of_what_may_be_one_name() {
 }
 
 #[tokio::test]
-async fn a_page_that_anybody_may_keep_holds_nothing_of_an_ignored_cookie() {
+async fn a_public_page_contains_nothing_of_an_ignored_cookie() {
     let twice: &[(&str, &str)] = &[("x-forwarded-host", "a"), ("x-forwarded-host", "b")];
     let ways: [&[(&str, &str)]; 6] = [
         &[],
@@ -156,7 +156,7 @@ async fn a_page_that_anybody_may_keep_holds_nothing_of_an_ignored_cookie() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_is_no_page() {
+async fn a_response_to_head_is_not_stored() {
     let (cache, _) = cache();
     let handler = get(|| async { "the page" }).head(|| async { [("x-cheap", "1")] });
     let layer = CacheLayer::new(&cache).ttl(seconds(60));
@@ -171,7 +171,7 @@ async fn an_answer_to_head_is_no_page() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_with_a_head_or_a_get_makes_no_page() {
+async fn a_get_or_head_with_a_body_is_not_stored() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[], n.to_string()));
     for method in [Method::GET, Method::HEAD] {

@@ -136,12 +136,12 @@ fn by_tag(site: Site, _: App) -> Pin<Box<dyn Future<Output = ()> + Send>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_was_invalidated_by_tag_before_he_came() {
+async fn no_request_gets_a_page_whose_tag_was_invalidated_before_it() {
     race(alone(), by_tag).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_was_cleared_before_he_came() {
+async fn no_request_gets_a_page_that_was_cleared_before_it() {
     race(alone(), |site, _| {
         site.version.fetch_add(1, Ordering::SeqCst);
         drop(site.cache.clear());
@@ -151,7 +151,7 @@ async fn nobody_sees_what_was_cleared_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_a_page_whose_path_was_invalidated_before_he_came() {
+async fn no_request_gets_a_page_whose_path_was_invalidated_before_it() {
     race(alone(), |site, _| {
         site.version.fetch_add(1, Ordering::SeqCst);
         site.invalidate_keys();
@@ -162,7 +162,7 @@ async fn nobody_sees_a_page_whose_path_was_invalidated_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_a_request_changed_that_was_answered_before_he_came() {
+async fn no_request_gets_a_page_from_before_an_answered_unsafe_request() {
     race(alone(), |site, app| {
         Box::pin(async move {
             site.version.fetch_add(1, Ordering::SeqCst);
@@ -174,7 +174,7 @@ async fn nobody_sees_what_a_request_changed_that_was_answered_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_from_another_node_what_was_invalidated_here_before_he_came() {
+async fn no_request_gets_a_page_of_another_node_that_was_invalidated_before_it() {
     race(two_nodes().await, by_tag).await;
 }
 
@@ -255,7 +255,7 @@ fn may_see(request: &Request) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_a_page_that_was_made_for_another_one() {
+async fn no_visitor_gets_a_page_of_another_visitor() {
     let app = telling();
     let visitors: Vec<_> = (0..16)
         .map(|visitor| {

@@ -22,7 +22,7 @@ fn fails_first(n: usize, _: &Request) -> Response {
 }
 
 #[tokio::test]
-async fn one_failing_answer_does_not_have_the_next_crowds_make_their_pages_each() {
+async fn after_one_failed_response_later_crowds_still_share_one_computation() {
     let (cache, clock) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(5)), fails_first);
     assert_eq!(app.get("/", &[]).await.status, 500);
@@ -36,7 +36,7 @@ async fn one_failing_answer_does_not_have_the_next_crowds_make_their_pages_each(
 }
 
 #[tokio::test]
-async fn a_crowd_whose_first_answer_fails_makes_one_more() {
+async fn a_crowd_whose_leader_fails_computes_once_more() {
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), fails_first);
     let replies = replies(crowd(&app, 100, &[])).await;
@@ -45,7 +45,7 @@ async fn a_crowd_whose_first_answer_fails_makes_one_more() {
 }
 
 #[tokio::test]
-async fn a_stranger_with_credentials_leads_nobody() {
+async fn a_request_with_credentials_does_not_lead() {
     const STRANGER: &[(&str, &str)] = &[("authorization", "Basic eDp5")];
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), page);
@@ -66,7 +66,7 @@ async fn a_stranger_with_credentials_leads_nobody() {
 }
 
 #[tokio::test]
-async fn each_variant_of_a_cold_page_is_made_once() {
+async fn each_variant_of_a_cold_page_is_generated_once() {
     const FOO: [&[(&str, &str)]; 4] = [&[("foo", "0")], &[("foo", "1")], &[("foo", "2")], &[]];
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |_, request| {
@@ -80,7 +80,7 @@ async fn each_variant_of_a_cold_page_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_before_a_crowd_fails_for_one_of_it() {
+async fn a_panic_of_the_handler_fails_one_request_of_a_crowd() {
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |n, request| {
         assert!(n > 0, "the first visit fails");
@@ -97,7 +97,7 @@ async fn a_handler_that_panics_before_a_crowd_fails_for_one_of_it() {
 }
 
 #[tokio::test]
-async fn a_crowd_before_an_expired_page_has_it_made_once() {
+async fn a_crowd_refreshes_an_expired_page_once() {
     let (cache, clock) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(60)), page);
     app.get("/", &[]).await;
@@ -112,7 +112,7 @@ async fn a_crowd_before_an_expired_page_has_it_made_once() {
 }
 
 #[tokio::test]
-async fn a_crowd_before_an_expired_page_asks_a_failing_handler_once() {
+async fn a_crowd_calls_the_failing_handler_of_an_expired_page_once() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(600));
     let app = App::slow(
@@ -135,7 +135,7 @@ async fn a_crowd_before_an_expired_page_asks_a_failing_handler_once() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_page_that_is_invalidated_gets_one_made_after_that() {
+async fn a_follower_of_an_invalidated_page_gets_one_generated_later() {
     type Invalidate = fn(&FragmentCache);
     let ways: [(&str, Invalidate); 4] = [
         ("its path", |cache| drop(cache.invalidate_page("/"))),
@@ -160,7 +160,7 @@ async fn who_waits_for_a_page_that_is_invalidated_gets_one_made_after_that() {
 }
 
 #[tokio::test]
-async fn pages_that_are_made_side_by_side_share_the_fragments_they_wait_for() {
+async fn pages_generated_concurrently_share_the_fragments_they_wait_for() {
     for layered in [false, true] {
         let (cache, _) = cache();
         let made = Arc::new(AtomicUsize::new(0));

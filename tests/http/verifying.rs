@@ -16,7 +16,7 @@ fn layer(cache: &FragmentCache) -> CacheLayer {
 }
 
 #[tokio::test]
-async fn a_page_that_reads_a_header_nobody_named_is_found_after_it_was_shown() {
+async fn a_page_that_depends_on_an_unkeyed_header_is_reported() {
     let (cache, _) = cache();
     let app = App::new(layer(&cache), |_, request| {
         let language = request.headers().get("accept-language").map_or("en", |value| value.to_str().unwrap());
@@ -38,7 +38,7 @@ async fn a_page_that_reads_a_header_nobody_named_is_found_after_it_was_shown() {
 }
 
 #[tokio::test]
-async fn a_page_that_comes_out_the_same_is_counted_and_what_is_irrelevant_is_kept_from_it() {
+async fn an_equal_page_is_counted_and_its_handler_sees_no_ignored_cookies() {
     let (cache, _) = cache();
     let app = App::new(layer(&cache).ignore_other_cookies(), |_, request| {
         answer(&[], format!("{:?}", request.headers().get("cookie")))
@@ -57,7 +57,7 @@ async fn a_page_that_comes_out_the_same_is_counted_and_what_is_irrelevant_is_kep
 }
 
 #[tokio::test]
-async fn another_status_is_a_difference_and_a_failure_is_a_pause() {
+async fn another_status_is_a_difference_and_a_failure_pauses_verification() {
     let (cache, clock) = cache();
     let app = App::new(layer(&cache), |n, _| match n {
         0 => answer(&[], "there"),
@@ -77,7 +77,7 @@ async fn another_status_is_a_difference_and_a_failure_is_a_pause() {
 }
 
 #[tokio::test]
-async fn pages_with_holes_are_left_alone_and_their_fragments_are_not() {
+async fn pages_with_holes_are_not_verified_but_their_fragments_are() {
     let (cache, _) = cache();
     let env =
         environment(&cache, &[("page", "{% cache 'who' name='who' %}for all{% endcache %}{{ cache_hole('name') }}")]);
@@ -91,7 +91,7 @@ async fn pages_with_holes_are_left_alone_and_their_fragments_are_not() {
 }
 
 #[tokio::test]
-async fn the_fragments_of_a_page_made_again_are_verified_with_it() {
+async fn the_fragments_of_a_verified_page_are_verified_with_it() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page", "{% cache 'k' name='part' %}part{% endcache %}")]);
     let app = App::new(layer(&cache), move |_, _| answer(&[("content-type", "text/html")], render(&env, "page")));

@@ -22,7 +22,7 @@ fn impatient() -> FragmentCache {
 }
 
 #[tokio::test]
-async fn holes_are_filled_by_futures_that_take_their_time() {
+async fn holes_are_filled_by_futures_that_wait() {
     let cache = impatient();
     let env = environment(&cache, &[("page.html", "<{{ cache_hole('slow') }}|{{ cache_hole('quick') }}>")]);
     let layer = CacheLayer::new(&cache)
@@ -69,7 +69,7 @@ impl http_body::Body for Late {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_stored() {
+async fn a_body_of_several_frames_is_stored() {
     let cache = impatient();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
         Body::new(Late { pending: 0, pieces: vec!["b", "a"] }).into_response()
@@ -81,7 +81,7 @@ async fn a_body_that_comes_in_pieces_is_stored() {
 }
 
 #[tokio::test]
-async fn callers_still_do_not_wait_for_one_another() {
+async fn requests_do_not_wait_for_each_other() {
     let cache = impatient();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| n.to_string().into_response());
     let both = tokio::join!(app.get("/", &[]), app.get("/", &[]));
@@ -90,7 +90,7 @@ async fn callers_still_do_not_wait_for_one_another() {
 
 #[cfg(feature = "shared")]
 #[tokio::test]
-async fn an_invalidation_that_is_awaited_is_given_time() {
+async fn an_awaited_invalidation_is_given_time() {
     let store = minijinja_cache::LocalStore::new();
     let cache = FragmentCache::builder().wait_timeout(Duration::ZERO).shared(store).build().unwrap();
     cache.get_or_set("k", Options::default(), || Ok::<_, Infallible>("text")).unwrap();
