@@ -1,4 +1,4 @@
-//! Nothing is stored that is not whole, and nobody waits for what he cannot have.
+//! Only whole bodies are stored, and requests do not wait for a body that they could not use.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use crate::support::{App, answer, cache};
 
 const KEPT: (&str, &str) = ("cache-control", "max-age=60");
 
-/// What a body does, one step after the other; whoever drops it is counted.
+/// The steps of a body. Dropping it is counted.
 struct Script {
     steps: Vec<Step>,
     dropped: Arc<AtomicUsize>,
@@ -85,7 +85,7 @@ async fn a_stream_that_ends_is_stored_whole() {
     let app = scripted(&cache, &[KEPT], &[Step::Data("a"), Step::Data("b"), Step::Data("c")]);
     assert_eq!(app.get("/", &[]).await.text(), "abc");
     let stored = app.get("/", &[]).await;
-    assert_eq!((stored.text(), app.asked()), ("abc", 1));
+    assert_eq!((stored.text(), app.handler_calls()), ("abc", 1));
     assert_eq!(stored.header("content-length").as_deref(), Some("3"));
 }
 
@@ -96,7 +96,7 @@ async fn a_body_that_fails_half_way_reaches_the_client_and_not_the_store() {
     for n in 1..=3 {
         let reply = app.get("/", &[]).await;
         assert!(reply.body.unwrap_err().contains("the source failed"));
-        assert_eq!(app.asked(), n);
+        assert_eq!(app.handler_calls(), n);
     }
 }
 
@@ -112,7 +112,7 @@ async fn a_body_of_another_length_than_announced_is_not_stored() {
         });
         app.get("/", &[]).await;
         app.get("/", &[]).await;
-        assert_eq!(app.asked(), 2, "{length}");
+        assert_eq!(app.handler_calls(), 2, "{length}");
     }
 }
 
@@ -123,7 +123,7 @@ async fn trailers_pass_through() {
     for _ in 0..2 {
         assert_eq!(app.get("/", &[]).await.text(), "a");
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]
@@ -132,14 +132,14 @@ async fn a_body_beyond_the_limit_passes_through_unchanged() {
     let app = scripted(&cache, &[KEPT], &vec![Step::Data("x"); 1001]);
     for n in 1..=2 {
         let reply = app.get("/", &[]).await;
-        assert_eq!((reply.text().len(), reply.header("etag"), app.asked()), (1001, None, n));
+        assert_eq!((reply.text().len(), reply.header("etag"), app.handler_calls()), (1001, None, n));
     }
     let known = App::new(CacheLayer::new(&cache.namespace("known")).max_body_bytes(1000), |_, _| {
         answer(&[KEPT], "x".repeat(1001))
     });
     for n in 1..=2 {
         let reply = known.get("/", &[]).await;
-        assert_eq!((reply.text().len(), reply.header("etag"), known.asked()), (1001, None, n));
+        assert_eq!((reply.text().len(), reply.header("etag"), known.handler_calls()), (1001, None, n));
     }
 }
 
@@ -209,7 +209,7 @@ async fn a_thousand_requests_for_a_cold_page_generate_it_once() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
-/// A handler that answers once it is told to go on.
+/// A handler that answers after a notification.
 fn waiting(cache: &FragmentCache, asked: &Arc<AtomicUsize>, go: &Arc<Notify>) -> App {
     let (counted, gate) = (Arc::clone(asked), Arc::clone(go));
     let handler = async move || {
@@ -274,7 +274,7 @@ async fn a_panic_of_the_handler_blocks_no_later_request() {
     assert!(app.get("/", &[]).await.is_hit());
 }
 
-/// A buffer that says when it is let go of.
+/// A buffer that records when it is dropped.
 struct Buffer(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Buffer {
@@ -300,7 +300,7 @@ async fn a_page_from_a_large_buffer_does_not_keep_the_buffer() {
     });
     app.get("/", &[]).await;
     assert_eq!(app.get("/", &[]).await.text(), "x".repeat(10));
-    assert_eq!((app.asked(), kept.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((app.handler_calls(), kept.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn a_body_of_very_many_empty_frames_is_not_read_whole() {
     let app = scripted(&cache, &[KEPT], &vec![Step::Data(""); 6000]);
     for n in 1..=2 {
         assert_eq!(app.get("/", &[]).await.text(), "");
-        assert_eq!((app.asked(), cache.stats().stores), (n, 0));
+        assert_eq!((app.handler_calls(), cache.stats().stores), (n, 0));
     }
 }
 
@@ -340,7 +340,7 @@ async fn an_event_stream_starts_at_once_with_any_lifetime() {
             let mut body = at_once(&app).await.unwrap().into_body();
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1");
         }
-        assert_eq!(app.asked(), 2);
+        assert_eq!(app.handler_calls(), 2);
     }
 }
 

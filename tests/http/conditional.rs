@@ -20,7 +20,7 @@ const MONDAY: &str = "Mon, 02 Nov 2026 10:00:00 GMT";
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// The same page behind each of the layers: validated, passed by the cache, made for it, and taken from it.
+/// The same page behind a `ConditionalLayer`, bypassing a cache, generated for the cache, and served from it.
 async fn everywhere(headers: Headers, body: &'static str, ask: &[(&str, &str)], check: impl Fn(&Reply, &str)) {
     let conditional = || Router::new().route("/", get(move || async move { answer(headers, body) }));
     let app = App::of(conditional().layer(ConditionalLayer::new()), Arc::default());
@@ -68,7 +68,7 @@ async fn a_matching_tag_is_answered_with_304_and_its_headers() {
             assert!(reply.header("expires").is_some());
             assert_eq!(reply.header("x-frame-options").as_deref(), Some("DENY"));
             assert_eq!((reply.header("content-type"), reply.header("content-language")), (None, None));
-            // axum says of every empty body that it is.
+            // axum sends this length with every empty body.
             assert!(reply.header("content-length").is_none_or(|length| length == "0"), "{place}");
         })
         .await;
@@ -141,7 +141,7 @@ async fn only_a_response_with_status_200_becomes_304() {
         for _ in 0..2 {
             assert_eq!(app.get("/", &[("if-none-match", "\"v1\"")]).await.status, code);
         }
-        assert_eq!(app.asked(), 1);
+        assert_eq!(app.handler_calls(), 1);
     }
 }
 
@@ -156,7 +156,7 @@ async fn only_a_stored_page_is_answered_with_412_and_not_a_handler_that_has_run(
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         assert_eq!(app.send(method, "/", ask).await.status, 200);
     }
-    assert_eq!(app.asked(), 4);
+    assert_eq!(app.handler_calls(), 4);
 }
 
 #[tokio::test]

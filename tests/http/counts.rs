@@ -7,7 +7,7 @@ use minijinja_cache::{FragmentCache, FragmentStats, Happened};
 
 use crate::support::{App, answer, cache, idle, seconds, status};
 
-/// What pages count, which is what the cache counts.
+/// The statistics of pages, which must equal those of the cache.
 fn pages(cache: &FragmentCache) -> FragmentStats {
     let (all, total) = (cache.fragment_stats(), cache.stats());
     assert_eq!(all.len(), 1, "{all:#?}");
@@ -34,7 +34,7 @@ async fn a_stale_page_served_during_a_refresh_is_no_miss() {
         let events = cache.subscribe_to_lookups();
         assert_eq!(app.get("/", &[]).await.text(), "page");
         idle().await;
-        assert_eq!(app.asked(), 2);
+        assert_eq!(app.handler_calls(), 2);
         let it = pages(&cache);
         assert_eq!((it.misses, it.stale_hits, it.hits), (1, 1, 0), "{it:#?}");
         assert_eq!((it.renders, it.errors), if fails { (1, 1) } else { (2, 0) });

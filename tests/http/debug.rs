@@ -1,4 +1,4 @@
-//! The debug layer: what it says, where, and what it leaves alone.
+//! The debug layer: content and position of comments, and responses that it does not change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ const PAGE: &str = "<!doctype html><html><head><title>{% cache 'title' %}t{% end
     {% cache 'outer' 60 tags=['films'] %}<p>{% cache ['inner', 'ada@example.org'] 30 %}in{% endcache %}</p>{% endcache %}\
     <a title=\"{% cache 'attribute' %}x{% endcache %}\">{% cache 'bypassed' 0 %}b{% endcache %}</a></body></html>";
 
-/// Answers every address with what the handler makes, which is debugged.
+/// A debugged handler for all paths.
 fn app(layer: DebugLayer, handle: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static) -> App {
     let router = Router::new().fallback(move |request: Request| {
         let answer = handle(&request);
@@ -41,7 +41,7 @@ fn pages(layer: DebugLayer, env: &Arc<Environment<'static>>) -> App {
     app(layer, move |_| Html(render(&env, "page.html")).into_response())
 }
 
-/// What the comments of a page say, in its order; the last is what has no place in it.
+/// The JSON in the comments of a page, in order; the last one is the summary.
 fn comments(page: &str) -> (Vec<Value>, Value) {
     let json = |comment: &str| serde_json::from_str(comment).unwrap_or_else(|error| panic!("{error}: {comment}"));
     let found = page.split("<!-- ").skip(1).map(|rest| rest.split_once(" -->").unwrap().0);
@@ -147,7 +147,7 @@ async fn a_layer_that_is_off_changes_nothing() {
             let (without, with) = (plain.get(path, &[]).await, off.get(path, &[]).await);
             assert_eq!((without.text(), &without.headers), (with.text(), &with.headers));
         }
-        // The body says its length as before.
+        // The length is that of the body.
         let response = off.response(Method::GET, "/", &[]).await;
         assert_eq!(
             http_body::Body::size_hint(response.body()).exact(),
@@ -352,7 +352,7 @@ async fn responses_without_a_body_are_unchanged() {
     }
 }
 
-/// Pages in the cache, of which those who say so see what became of them.
+/// Cached pages, of which requests with a header are debugged.
 fn stored(cache: &FragmentCache, env: &Arc<Environment<'static>>) -> (App, Arc<AtomicUsize>) {
     let (env, made) = (Arc::clone(env), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&made);
@@ -378,11 +378,11 @@ async fn a_stored_page_has_no_marks_and_equals_the_page_without_the_layer() {
     assert!(hit.is_hit(), "{hit:?}");
     assert_eq!((hit.text(), made.load(Ordering::SeqCst)), (render(&env, "page.html").as_str(), 1));
     assert_eq!(hit.header("content-length").unwrap(), hit.text().len().to_string());
-    // The tag is that of the page without marks, so that a page made anew has it too.
+    // The tag is computed without marks, so that a page generated again has the same tag.
     cache.clear();
     let anew = app.get("/", &[]).await;
     assert_eq!((anew.header("etag"), anew.is_hit()), (hit.header("etag"), false));
-    // The page is what was found now, and its fragments were not asked for.
+    // The page was a hit, so its fragments were not looked up.
     let (fragments, summary) = comments(app.get("/", &[("x-debug", "1")]).await.text());
     assert_eq!(fragments, Vec::<Value>::new());
     let page = &summary["elsewhere"][0];

@@ -1,4 +1,4 @@
-//! The tags that a layer gives its pages count for every request of it, whatever a page was stored with.
+//! The tags of a layer count for all its requests, also for pages that were stored without them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What encloses what: pages around fragments and fragments around pages, layers in layers, and work on other threads.
+//! Pages around fragments, fragments around pages, layers inside of layers, and work on other threads.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn text(text: impl Into<String>) -> Result<String, Infallible> {
     Ok(text.into())
 }
 
-/// A page that shows a text cached for ten seconds, and may be shown expired for long.
+/// A page with a text cached for ten seconds, which may be served stale for long.
 fn page_of_a_text(cache: &FragmentCache) -> App {
     let inner = cache.clone();
     let layer = CacheLayer::new(cache).ttl(seconds(1000)).stale_while_revalidate(seconds(500));
@@ -149,8 +149,7 @@ async fn a_fragment_depends_on_a_fresh_or_stale_page_that_it_requested() {
     }
 }
 
-/// Data that was handed to a render was read before it: what is invalidated while it waits for somebody else's concerns
-/// it.
+/// The data of a render was read before its call. So an invalidation while it waits for another render concerns it.
 #[test]
 fn a_render_that_waited_starts_at_its_call() {
     let cache = FragmentCache::builder().build().unwrap();

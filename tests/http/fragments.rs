@@ -1,4 +1,4 @@
-//! What the fragments of a page say reaches its headers, and its place in the cache.
+//! The fragments of a page restrict its headers and its lifetime in the cache.
 
 use std::sync::Arc;
 

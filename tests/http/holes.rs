@@ -1,4 +1,4 @@
-//! Pages with parts that are made for each visitor.
+//! Pages with holes, which are filled for each visitor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +68,7 @@ async fn a_page_is_generated_once_and_its_holes_are_filled_for_each_visitor() {
         assert_eq!(page.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
         assert!(page.header("content-length").is_none_or(|length| length == expected.len().to_string()));
     }
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn holes_of_a_page_that_is_not_stored_are_filled_too() {
         for n in 1..=2 {
             let page = app.get(path, &[("cookie", "ada")]).await;
             assert!(page.text().contains("ada[]") && !page.text().contains("<!--hole "), "{}", page.text());
-            assert_eq!(app.asked(), n);
+            assert_eq!(app.handler_calls(), n);
         }
     }
 }
@@ -153,7 +153,7 @@ const GREETING: &[(&str, &str)] = &[
     ("never.html", "{% cache 'k' %}{{ cache_skip() }}{% endcache %}Hi {{ cache_hole('who') }}!"),
 ];
 
-/// Greets its visitor with these headers, in whatever way it is asked.
+/// A template that greets its visitor with these headers, for any method.
 fn greets(cache: &FragmentCache, layer: CacheLayer, headers: &'static [(&'static str, &'static str)]) -> App {
     let env = environment(cache, GREETING);
     App::new(layer, move |_, _| answer(headers, render(&env, "greeting.html")))

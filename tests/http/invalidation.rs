@@ -186,7 +186,7 @@ async fn pages_and_their_invalidation_are_shared_between_nodes() {
         assert_eq!((shown.text(), shown.header("etag")), (made.text(), made.header("etag")));
         assert_eq!(shown.header("content-type").as_deref(), Some("application/json"));
     }
-    assert_eq!(apps[1].asked(), 0);
+    assert_eq!(apps[1].handler_calls(), 0);
     one.invalidate_tag("t").await.unwrap();
     for _ in 0..5000 {
         if !apps[1].get("/", &[]).await.is_hit() {
@@ -194,7 +194,7 @@ async fn pages_and_their_invalidation_are_shared_between_nodes() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    assert_eq!(apps[1].asked(), 1);
+    assert_eq!(apps[1].handler_calls(), 1);
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn an_unsafe_request_that_is_cancelled_invalidates() {
         let app = app.clone();
         async move { app.send(Method::POST, "/", &[]).await }
     });
-    while app.asked() == 0 {
+    while app.handler_calls() == 0 {
         tokio::task::yield_now().await;
     }
     change.abort();

@@ -1,4 +1,4 @@
-//! What tells pages apart: host, path, query, what proxies say, `Vary`.
+//! The key of a page: host, path, query, forwarding headers, `Vary`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,9 +47,9 @@ async fn hosts_and_what_proxies_say_of_them_are_apart() {
         ("/", &[("forwarded", "for=192.0.2.1;host=other.example")]),
     ];
     apart(&app, &requests).await;
-    // Whom a proxy forwards for tells no pages apart.
+    // `for` in `Forwarded` is not part of the key.
     assert!(app.get("/", &[("forwarded", "for=192.0.2.99;host=evil.example")]).await.is_hit());
-    // Which of two a handler would take nobody knows.
+    // A handler may use either of the two.
     for _ in 0..2 {
         let twice = [("x-forwarded-host", "evil.example"), ("x-forwarded-host", "example.org")];
         assert!(!app.get("/", &twice).await.is_hit());
@@ -103,7 +103,7 @@ async fn pages_of_nested_routers_have_different_keys() {
         assert_eq!(app.get("/blog/1", &[]).await.text(), "post");
         assert_eq!(app.get("/shop/1", &[]).await.text(), "goods");
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn a_body_that_is_passed_on_is_polled_inside_of_its_scope() {
         let response = app.response(Method::GET, "/", headers).await;
         *film.lock().unwrap() = "new";
         cache.invalidate_tag("films");
-        // What it says was read before that.
+        // Its data was read before the invalidation.
         to_bytes(response.into_body(), 1000).await.unwrap();
         assert_eq!(text(&cache, "new"), "new", "{headers:?}");
     }

@@ -185,7 +185,7 @@ async fn a_page_with_a_changed_mark_is_not_stored_and_its_hole_is_reported() {
             for n in 1..=2 {
                 let page = app.get("/", asked).await;
                 assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"), "{changed}");
-                assert_eq!((app.asked(), cache.stats().stores), (n, 0), "{changed}");
+                assert_eq!((app.handler_calls(), cache.stats().stores), (n, 0), "{changed}");
                 let told = std::mem::take(&mut *told.lock().unwrap());
                 assert!(told.iter().any(|(_, message)| message.contains("\"who\"")), "{changed}: {told:?}");
             }
@@ -253,7 +253,7 @@ async fn text_that_looks_like_a_mark_does_not_prevent_storing() {
             let page = app.get("/", &[("cookie", visitor)]).await;
             assert_eq!(page.text(), format!("{visitor}{forged}{forged}"));
         }
-        assert_eq!((app.asked(), cache.stats().errors), (1, before.errors));
+        assert_eq!((app.handler_calls(), cache.stats().errors), (1, before.errors));
         assert_eq!(cache.stats().stores, before.stores + 2, "the fragment and the page");
     }
 }

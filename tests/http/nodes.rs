@@ -26,12 +26,12 @@ async fn in_touch(node: &FragmentCache) {
     }
 }
 
-/// Until the store has what this node wrote.
+/// Waits until the store has the writes of this node.
 fn written(node: &FragmentCache) {
     assert!(node.flush(seconds(5)));
 }
 
-/// Until a page of this path has to be made.
+/// Waits until a page of this path must be generated.
 async fn gone(app: &App, path: &str) {
     for _ in 0..5000 {
         if !app.get(path, &[]).await.is_hit() {
@@ -121,7 +121,7 @@ async fn a_stale_page_of_another_node_is_served_if_the_handler_fails() {
     clock.advance(seconds(61));
     nodes[1].run_maintenance();
     let page = fails.get("/", &[]).await;
-    assert_eq!((page.text(), page.header("age").as_deref(), fails.asked()), ("page", Some("61"), 1));
+    assert_eq!((page.text(), page.header("age").as_deref(), fails.handler_calls()), ("page", Some("61"), 1));
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn holes_in_a_page_of_another_node_are_filled() {
     assert_eq!(apps[0].get("/", &[("cookie", "ada")]).await.text(), "Hi ada7!");
     written(&nodes[0]);
     let page = apps[1].get("/", &[("cookie", "bob")]).await;
-    assert_eq!((page.text(), apps[1].asked()), ("Hi bob7!", 0));
+    assert_eq!((page.text(), apps[1].handler_calls()), ("Hi bob7!", 0));
     assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"));
 }
 

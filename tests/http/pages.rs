@@ -1,4 +1,4 @@
-//! Whole pages in the cache: what is stored, and what is served.
+//! Whole pages in the cache: storing and serving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

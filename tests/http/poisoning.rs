@@ -1,4 +1,4 @@
-//! What one client says reaches no other: not by the address, nor by what of a request handlers are known to print.
+//! Text of one client reaches no other: neither in the URI, nor in headers that handlers are known to print.
 
 use axum::Router;
 use axum::body::Body;
@@ -23,9 +23,9 @@ async fn a_request_with_two_hosts_bypasses_the_cache() {
         answer(&[], last(request.headers(), "host").unwrap_or(authority).to_owned())
     });
     for host in ["evil.example", "example.org.evil.example", "example.org:81"] {
-        let evil = app.ask(request("https://example.org/", &[("host", host)])).await;
+        let evil = app.send_request(request("https://example.org/", &[("host", host)])).await;
         assert_eq!(evil.header("cache-status").as_deref(), Some("minijinja-cache; fwd=bypass; detail=ambiguous"));
-        assert_eq!(app.ask(request("https://example.org/", &[])).await.text(), "example.org", "{host}");
+        assert_eq!(app.send_request(request("https://example.org/", &[])).await.text(), "example.org", "{host}");
     }
 }
 
@@ -38,11 +38,11 @@ async fn a_page_for_a_repeated_host_or_forwarding_header_is_not_served_to_others
             answer(&[], lines.collect::<Vec<_>>().join("|"))
         });
         let twice = request("/", &[(name, "host=good"), (name, "host=evil")]);
-        assert_eq!(app.ask(twice).await.text(), "host=good|host=evil");
+        assert_eq!(app.send_request(twice).await.text(), "host=good|host=evil");
         for once in ["host=good", "host=evil"] {
-            assert_eq!(app.ask(request("/", &[(name, once)])).await.text(), once, "{name}");
+            assert_eq!(app.send_request(request("/", &[(name, once)])).await.text(), once, "{name}");
         }
-        assert_eq!(app.ask(request("/", &[])).await.text(), "", "{name}");
+        assert_eq!(app.send_request(request("/", &[])).await.text(), "", "{name}");
     }
 }
 
@@ -89,7 +89,7 @@ async fn no_extractor_shows_an_unkeyed_parameter() {
         assert_eq!(page.text(), "/list?page=2 /list?page=2", "{name}");
         app.get("/list?utm=evil", &[]).await;
         assert_eq!(app.get("/list", &[]).await.text(), "/list /list", "{name}");
-        // Where no page is made for others, the handler sees no more either.
+        // A bypassed handler does not see more than that of a stored page.
         let part = app.get("/list?utm=evil&page=3", &[("range", "bytes=0-")]).await;
         assert_eq!(part.text(), "/list?page=3 /list?page=3", "{name}");
     }
@@ -176,7 +176,7 @@ async fn a_get_or_head_with_a_body_is_not_stored() {
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[], n.to_string()));
     for method in [Method::GET, Method::HEAD] {
         let request = Request::builder().method(method).uri("/").body(Body::from("evil")).unwrap();
-        let reply = app.ask(request).await;
+        let reply = app.send_request(request).await;
         assert_eq!(reply.header("cache-status").as_deref(), Some("minijinja-cache; fwd=bypass; detail=body"));
     }
     assert_eq!(cache.stats().stores, 0);

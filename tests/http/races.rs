@@ -1,4 +1,4 @@
-//! Many at once, in whatever order: nobody sees what was changed before he came, nor what is another's.
+//! Concurrent requests and invalidations in random order: no request gets an outdated page or one of another visitor.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use minijinja_cache::{FragmentCache, LocalStore, Options};
 
 use crate::support::{App, answer, environment, seconds, status};
 
-/// Data of which there is one version after the other, and pages that show which they were made of.
+/// Data with consecutive versions, and pages that show the version they were rendered from.
 #[derive(Clone)]
 struct Site {
     cache: FragmentCache,
@@ -184,7 +184,7 @@ fn who(headers: &HeaderMap) -> String {
     format!("{} {} {}", said("cookie"), said("authorization"), said("foo"))
 }
 
-/// Pages of all kinds, each with a hole, that say whom they were made for.
+/// Pages of all kinds, each with a hole, that show their visitor.
 fn telling() -> App {
     let cache = FragmentCache::builder().build().unwrap();
     let env = environment(&cache, &[("page.html", "{{ who }}|{{ cache_hole('who') }}")]);
@@ -242,7 +242,7 @@ fn may_see(request: &Request) -> Vec<String> {
         headers.insert("cookie", sid.parse().unwrap());
     }
     let mut seen = vec![own, who(&headers)];
-    // What says that it is public may have been made for others with credentials (RFC 9111 §3.5).
+    // A public response may be that of another visitor with credentials (RFC 9111 §3.5).
     if request.uri().path() == "/public" {
         for authorization in ["Basic 0", "Basic 1"] {
             headers.insert("authorization", authorization.parse().unwrap());
@@ -267,7 +267,7 @@ async fn no_visitor_gets_a_page_of_another_visitor() {
                     let request = any_request(number >> 33);
                     let (allowed, own) = (may_see(&request), who(request.headers()));
                     let told = format!("{} {}", request.method(), request.uri());
-                    let reply = app.ask(request).await;
+                    let reply = app.send_request(request).await;
                     if told.starts_with("HEAD") {
                         assert_eq!(reply.text(), "");
                         continue;

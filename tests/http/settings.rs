@@ -12,7 +12,7 @@ type Set = fn(CacheLayer, &str) -> CacheLayer;
 
 type Told = Arc<Mutex<Vec<(ErrorKind, String)>>>;
 
-/// A cache, and what it reports.
+/// A cache and its reports.
 fn reporting() -> (FragmentCache, Told) {
     let told = Told::default();
     let heard = Arc::clone(&told);
@@ -57,7 +57,7 @@ async fn an_invalid_cookie_name_is_reported_and_ignored() {
             let [(kind, message)] = reports.as_slice() else { panic!("one report for {name:?}: {reports:?}") };
             assert_eq!(*kind, ErrorKind::Config);
             assert!(message.starts_with(way), "{message}");
-            // A pair without a name is no cookie of anybody's.
+            // A cookie pair without a name.
             let app = App::new(layer, |n, _| answer(&[], n.to_string()));
             for n in 0..2 {
                 assert_eq!(app.get("/", &[("cookie", "=1")]).await.text(), n.to_string(), "{way}{name:?}");

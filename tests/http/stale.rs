@@ -23,12 +23,12 @@ fn counting(cache: &FragmentCache, header: (&'static str, &'static str)) -> App 
 
 async fn settled(app: &App, asked: usize) {
     for _ in 0..10_000 {
-        if app.asked() >= asked {
+        if app.handler_calls() >= asked {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(app.asked(), asked);
+    assert_eq!(app.handler_calls(), asked);
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
@@ -46,8 +46,8 @@ async fn an_expired_page_is_served_while_one_new_page_is_generated() {
         assert_eq!(page.header("cache-status").as_deref(), Some("minijinja-cache; hit; ttl=-5"));
         assert_eq!(page.header("age").as_deref(), Some("15"));
         if n == 0 {
-            assert_eq!(app.asked(), 1, "the visitor did not wait");
-            // The next ones come while it is made: a current-thread runtime has not polled it yet.
+            assert_eq!(app.handler_calls(), 1, "the visitor did not wait");
+            // These requests arrive during the refresh: a current-thread runtime has not polled it yet.
             continue;
         }
         break;
@@ -55,7 +55,7 @@ async fn an_expired_page_is_served_while_one_new_page_is_generated() {
     settled(&app, 2).await;
     let page = app.get("/", &[]).await;
     assert_eq!((page.text(), page.header("age").as_deref()), ("1", Some("0")));
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     assert_eq!(cache.stats().stale_hits, 2);
 }
 
@@ -132,7 +132,7 @@ async fn a_failed_refresh_keeps_the_page_and_is_reported() {
     assert_eq!(app.get("/", &[]).await.text(), "0");
     settled(&app, 2).await;
     assert_eq!(cache.stats().errors, 1);
-    // A handler that failed is not asked again at once.
+    // A failed handler is not called again at once.
     assert_eq!(app.get("/", &[]).await.text(), "0");
     settled(&app, 2).await;
     clock.advance(seconds(2));
@@ -168,7 +168,7 @@ async fn each_variant_is_served_stale_for_its_own_requests() {
     settled(&app, 4).await;
     assert!(app.get("/", &[("foo", "a")]).await.text().ends_with(":a"));
     assert!(app.get("/", &[("foo", "b")]).await.is_hit());
-    assert_eq!(app.asked(), 4);
+    assert_eq!(app.handler_calls(), 4);
 }
 
 #[test]
@@ -228,7 +228,7 @@ async fn a_page_invalidated_during_its_refresh_is_generated_again() {
     app.get("/", &[]).await;
     clock.advance(seconds(61));
     assert_eq!(app.get("/", &[]).await.text(), "0");
-    while app.asked() < 2 {
+    while app.handler_calls() < 2 {
         tokio::task::yield_now().await;
     }
     cache.invalidate_tag("films");

@@ -1,4 +1,4 @@
-//! What the layer says it did: `Cache-Status`, and the figures of the cache.
+//! `Cache-Status` and the statistics of the cache.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -99,7 +99,7 @@ async fn cache_status_says_stored_only_for_stored_pages() {
     }
 }
 
-/// Hits, misses, bypasses and what was stored, since then.
+/// Hits, misses, bypasses and stores since then.
 fn since(before: &Stats, cache: &FragmentCache) -> [u64; 4] {
     let now = cache.stats();
     [now.hits - before.hits, now.misses - before.misses, now.bypasses - before.bypasses, now.stores - before.stores]
@@ -163,7 +163,7 @@ async fn only_if_cached_is_answered_from_the_cache_or_with_504() {
     assert_eq!(app.get("/", only).await.status, StatusCode::GATEWAY_TIMEOUT);
     app.get("/", &[]).await;
     assert_eq!(app.get("/", only).await.text(), "page");
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
@@ -195,5 +195,5 @@ async fn a_stale_page_that_was_served_once_counts_once() {
     clock.advance(seconds(61));
     assert_eq!(app.get("/", &[]).await.text(), "old");
     idle().await;
-    assert_eq!((app.asked(), cache.stats().stale_hits), (2, 1));
+    assert_eq!((app.handler_calls(), cache.stats().stale_hits), (2, 1));
 }

@@ -1,4 +1,4 @@
-//! Crowds: who waits for whom, and how often a handler is asked.
+//! Crowds: which requests wait for which, and how often the handler is called.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ async fn after_one_failed_response_later_crowds_still_share_one_computation() {
         for reply in replies(crowd(&app, 100, &[])).await {
             assert_eq!(reply.text(), n.to_string());
         }
-        assert_eq!(app.asked(), n + 1);
+        assert_eq!(app.handler_calls(), n + 1);
         clock.advance(seconds(6));
     }
 }
@@ -41,7 +41,7 @@ async fn a_crowd_whose_leader_fails_computes_once_more() {
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), fails_first);
     let replies = replies(crowd(&app, 100, &[])).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 500).count(), 1);
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]
@@ -57,12 +57,12 @@ async fn a_request_with_credentials_does_not_lead() {
     }
     assert_eq!(replies(stranger).await[0].text(), "0");
     assert!(app.get("/", &[]).await.is_hit());
-    // And none of those who come after a page was not stored for one.
+    // Nor do requests that come after a page could not be stored.
     cache.clear();
     app.get("/", STRANGER).await;
-    let asked = app.asked();
+    let asked = app.handler_calls();
     replies(crowd(&app, 100, &[])).await;
-    assert_eq!(app.asked(), asked + 1);
+    assert_eq!(app.handler_calls(), asked + 1);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn each_variant_of_a_cold_page_is_generated_once() {
     for (reply, text) in replies(visits).await.iter().zip(["0", "1", "2", "none"].iter().cycle()) {
         assert_eq!(reply.text(), *text);
     }
-    assert_eq!(app.asked(), FOO.len());
+    assert_eq!(app.handler_calls(), FOO.len());
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_panic_of_the_handler_fails_one_request_of_a_crowd() {
             Err(_) => failed += 1,
         }
     }
-    assert_eq!((failed, app.asked()), (1, 2));
+    assert_eq!((failed, app.handler_calls()), (1, 2));
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_crowd_refreshes_an_expired_page_once() {
     }
     idle().await;
     idle().await;
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     assert_eq!(app.get("/", &[]).await.text(), "1");
 }
 
@@ -126,11 +126,11 @@ async fn a_crowd_calls_the_failing_handler_of_an_expired_page_once() {
     for reply in replies(crowd(&app, 50, &[])).await {
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "0"));
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     for (pause, asked) in [(1, 2), (1, 3), (1, 3), (1, 4)] {
         clock.advance(seconds(pause));
         replies(crowd(&app, 50, &[])).await;
-        assert_eq!(app.asked(), asked);
+        assert_eq!(app.handler_calls(), asked);
     }
 }
 
@@ -150,11 +150,11 @@ async fn a_follower_of_an_invalidated_page_gets_one_generated_later() {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(app.asked(), 1);
+        assert_eq!(app.handler_calls(), 1);
         invalidate(&cache);
         let replies = replies(waiting).await;
         assert_eq!(replies.iter().filter(|reply| reply.text() == "1").count(), 49, "{name}");
-        assert_eq!((app.asked(), cache.stats().stores), (2, 1), "{name}");
+        assert_eq!((app.handler_calls(), cache.stats().stores), (2, 1), "{name}");
         assert_eq!(app.get("/", &[]).await.text(), "1", "{name}");
     }
 }

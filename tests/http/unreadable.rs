@@ -151,7 +151,7 @@ async fn an_unreadable_request_generates_no_page_without_honor_reload() {
     }
 }
 
-/// A response of the handler with these headers, asked for twice.
+/// The second response to a page with these headers.
 async fn second(headers: &'static [(&'static str, &'static str)]) -> Reply {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, _| answer(headers, "page"));

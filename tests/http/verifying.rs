@@ -1,4 +1,4 @@
-//! Pages made again after they were shown, and compared.
+//! Pages that are generated again after they were served, and compared.
 
 use axum::http::{Method, StatusCode};
 use minijinja_cache::http::{CacheLayer, HoleRequest};
@@ -30,8 +30,8 @@ async fn a_page_that_depends_on_an_unkeyed_header_is_reported() {
     assert_eq!((&*difference.about.label, difference.about.kind), ("front page", FragmentKind::Page));
     assert_eq!((difference.offset, &*difference.cached), ("Hello in ".len(), "Hello in de"));
     assert_eq!(&*difference.computed, "Hello in fr");
-    // What is stored stays, and was made once for the cache.
-    assert_eq!((app.asked(), cache.stats().stores), (2, 1));
+    // The stored page is kept, and was generated once for the cache.
+    assert_eq!((app.handler_calls(), cache.stats().stores), (2, 1));
     let stats = cache.fragment_stats();
     let page = stats.iter().find(|stats| stats.label == "front page").unwrap();
     assert_eq!((page.hits, page.misses, page.verified, page.differing), (1, 1, 1, 1));
@@ -47,12 +47,12 @@ async fn an_equal_page_is_counted_and_its_handler_sees_no_ignored_cookies() {
         assert_eq!(app.get("/", &[("cookie", cookie)]).await.text(), "None");
         idle().await;
     }
-    // A client that asks for nothing but news, too.
+    // The same for a conditional request.
     let etag = app.get("/", &[]).await.header("etag").unwrap();
     assert_eq!(app.get("/", &[("if-none-match", &etag)]).await.status, StatusCode::NOT_MODIFIED);
     assert_eq!(app.send(Method::HEAD, "/", &[]).await.text(), "");
     idle().await;
-    assert_eq!((cache.differences().len(), app.asked()), (0, 6));
+    assert_eq!((cache.differences().len(), app.handler_calls()), (0, 6));
     assert_eq!(cache.fragment_stats()[0].verified, 5);
 }
 
@@ -67,7 +67,7 @@ async fn another_status_is_a_difference_and_a_failure_pauses_verification() {
     for asked in [1, 2, 2, 2] {
         assert_eq!(app.get("/", &[]).await.text(), "there");
         idle().await;
-        assert_eq!(app.asked(), asked);
+        assert_eq!(app.handler_calls(), asked);
     }
     clock.advance(seconds(10));
     assert_eq!(app.get("/", &[]).await.text(), "there");
@@ -87,7 +87,7 @@ async fn pages_with_holes_are_not_verified_but_their_fragments_are() {
         assert_eq!(app.get("/", &[]).await.text(), "for allAda");
         idle().await;
     }
-    assert_eq!((app.asked(), cache.differences().len()), (1, 0));
+    assert_eq!((app.handler_calls(), cache.differences().len()), (1, 0));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Nobody gets what was made for somebody else: cookies, credentials, and what a page says about itself.
+//! No visitor gets a page of another visitor: cookies, credentials, and `Cache-Control` of the page.
 
 use axum::http::Method;
 use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
@@ -6,7 +6,7 @@ use minijinja_cache::http::CacheLayer;
 
 use crate::support::{App, answer, cache, seconds};
 
-/// Says who asks, by whatever a handler might go by, and that everybody may keep it.
+/// Prints all headers that may name a visitor, and says that the page is public.
 fn personal(control: &'static str) -> impl Fn(usize, &axum::extract::Request) -> axum::response::Response {
     move |n, request| {
         let said = |name: &str| request.headers().get(name).map_or("", |value| value.to_str().unwrap());
@@ -57,10 +57,10 @@ async fn keyed_cookies_give_each_visitor_their_own_pages() {
     assert!(hers.is_hit());
     assert_eq!(hers.header("cache-control").as_deref(), Some("private, no-cache"));
     assert_eq!(app.get("/", &[]).await.header("cache-control").as_deref(), Some("public, max-age=60"));
-    // A cookie nobody spoke of is somebody's.
+    // A cookie that is neither keyed nor ignored may name a visitor.
     assert_eq!(app.get("/", &[("cookie", "sid=ada; cart=7")]).await.text(), "3:sid=ada; cart=7:");
     assert_eq!(app.get("/", &[("cookie", "sid=ada"), ("cookie", "cart=7")]).await.header("age"), None);
-    // The same cookie twice: which of them counts is the handler's to say, so their order is part of the key.
+    // The handler decides which of two equal cookies counts, so their order is part of the key.
     assert!(!app.get("/", &[("cookie", "sid=ada; sid=bob")]).await.is_hit());
     assert!(!app.get("/", &[("cookie", "sid=bob; sid=ada")]).await.is_hit());
     assert!(!app.get("/", &[("cookie", "sid=ada; sid=")]).await.is_hit());
@@ -72,7 +72,7 @@ async fn private_pages_are_stored_under_a_visitors_key_only() {
     let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("private, max-age=60"));
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
-    // Without the cookie there is no visitor whose it could be.
+    // Without the cookie the key names no visitor.
     assert_eq!(app.get("/", &[]).await.text(), "1::");
     assert_eq!(app.get("/", &[]).await.text(), "2::");
 }
@@ -125,7 +125,7 @@ async fn credentials_are_answered_from_the_cache_only_if_the_page_allows_it() {
         app.get("/", basic).await;
         assert_eq!(app.get("/", basic).await.is_hit(), shared, "{control}");
         assert_eq!(app.get("/", &[]).await.is_hit(), shared, "{control}");
-        // What was made for somebody without credentials.
+        // The page was generated for a request without credentials.
         let (cache, _) = crate::support::cache();
         let app = App::new(CacheLayer::new(&cache), personal(control));
         app.get("/", &[]).await;
@@ -184,9 +184,9 @@ async fn a_get_with_a_body_bypasses_the_cache() {
         let request = axum::extract::Request::builder().method(Method::GET).uri("/").header("host", "example.org");
         request.body("poison".into()).unwrap()
     };
-    assert_eq!(app.ask(with_body()).await.text(), "0");
+    assert_eq!(app.send_request(with_body()).await.text(), "0");
     assert_eq!(app.get("/", &[]).await.text(), "1");
-    assert_eq!(app.ask(with_body()).await.text(), "2");
+    assert_eq!(app.send_request(with_body()).await.text(), "2");
 }
 
 #[tokio::test]

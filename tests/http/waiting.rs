@@ -1,4 +1,4 @@
-//! A wait timeout of zero: callers do not wait for one another, and what nothing can stand in for is waited for.
+//! A wait timeout of zero: requests do not wait for each other, but holes, bodies and invalidations are waited for.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ async fn holes_are_filled_by_futures_that_wait() {
     assert_eq!((stats.errors, stats.stores), (0, 1));
 }
 
-/// A body whose pieces are not there at once.
+/// A body whose frames are not ready at once.
 struct Late {
     pending: usize,
     pieces: Vec<&'static str>,
@@ -77,7 +77,7 @@ async fn a_body_of_several_frames_is_stored() {
     for _ in 0..2 {
         assert_eq!(app.get("/", &[]).await.text(), "ab");
     }
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn requests_do_not_wait_for_each_other() {
     let cache = impatient();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| n.to_string().into_response());
     let both = tokio::join!(app.get("/", &[]), app.get("/", &[]));
-    assert_eq!((both.0.text(), both.1.text(), app.asked()), ("0", "1", 2));
+    assert_eq!((both.0.text(), both.1.text(), app.handler_calls()), ("0", "1", 2));
 }
 
 #[cfg(feature = "shared")]

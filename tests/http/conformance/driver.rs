@@ -1,4 +1,4 @@
-//! Plays a scenario: a cache on a manual clock, the layer, the handler behind it, one request after the other.
+//! Runs a scenario: a cache with a manual clock, the layer, the handler behind it, and one request after the other.
 
 use std::future::poll_fn;
 use std::time::{Duration, SystemTime};
@@ -218,7 +218,7 @@ impl Seen {
         (!right).then(|| format!("handler expected {expected:?}, {seen}"))
     }
 
-    /// RFC 9111 §4: whoever uses a stored response without validation says its age.
+    /// RFC 9111 §4: a cache that uses a stored response without validation sends its age.
     fn no_age(&self) -> Option<String> {
         let (status, headers, _) = self.response.as_ref()?;
         let own = matches!(status.as_u16(), 304 | 504);

@@ -1,4 +1,4 @@
-//! Renders the scenarios and the public suite's results as `docs/src/http-conformance.md`, and holds the file to both.
+//! Renders the scenarios and the results of the public suite as `docs/src/http-conformance.md`, and checks that file.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -101,7 +101,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Whether the layer does as the suite asks, with the settings of the scenario or by default.
+    /// Whether the layer behaves as the suite expects, with the settings of the scenario or by default.
     fn as_asked(&self, honor_reload: bool) -> Option<bool> {
         match self {
             Entry::Run(all) => {
