@@ -1,42 +1,49 @@
-//! HTTP: whole responses in the cache, validators, and headers that say what a page's fragments allow.
+//! HTTP caching of whole responses, conditional requests, and `Cache-Control` restricted by the fragments of a page.
 //!
-//! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and whatever else speaks
+//! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and other servers with
 //! `Service<Request<_>, Response = Response<_>>`.
 
-mod body;
-mod cache_control;
-mod cache_status;
+// The layers and their configuration.
 mod conditional;
-mod date;
 #[cfg(feature = "debug")]
 mod debug;
-mod etag;
-mod evaluate;
-mod exchange;
-mod fill_holes;
-mod future;
-mod headers;
-mod hole_request;
-mod invalidate;
 mod layer;
-mod list;
-mod pending;
 mod policy;
-mod preconditions;
-mod recent_set;
+mod state;
+
+// The way of a request: key, look-up, handler, storing, response.
+mod exchange;
+mod pending;
 mod request;
 mod request_headers;
 mod response;
-mod revalidate;
 mod serve;
 mod service;
 mod shadow;
-mod state;
-mod storability;
 mod store;
+
+// The rules of HTTP.
+mod cache_control;
+mod cache_status;
+mod date;
+mod etag;
+mod evaluate;
+mod headers;
+mod invalidate;
+mod list;
+mod preconditions;
+mod revalidate;
+mod storability;
 mod tag_header;
-mod timeout;
 mod vary;
+
+// Bodies, holes, futures and helpers.
+mod body;
+mod fill_holes;
+mod future;
+mod hole_request;
+mod recent_set;
+mod timeout;
 
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;

@@ -81,8 +81,8 @@ impl CacheLayer {
 
     /// The lifetime of such a page in browsers, if it differs from that in caches that can be purged: browsers get it
     /// as `max-age`, and shared caches get the [`ttl`](CacheLayer::ttl) as `s-maxage`. With [`Duration::ZERO`] browsers
-    /// revalidate the page each time, and get a 304. Without this setting, a page for one visitor says `private,
-    /// no-cache`.
+    /// revalidate the page each time, and get a 304. Without this setting, a page for one visitor says
+    /// `private, no-cache`.
     ///
     /// With this setting, windows for stale pages are not sent to clients. A browser would apply them after its own
     /// lifetime, and could show a page from before an edit.
