@@ -21,9 +21,24 @@ pub(crate) struct Annotations<'a> {
 #[derive(Debug)]
 pub(crate) struct AnnotatedFragments {
     /// The fragments with comments around them.
-    pub(crate) fragments: BTreeSet<u64>,
+    fragments: BTreeSet<u64>,
     /// Whether the page has a `base` element.
-    pub(crate) has_base: bool,
+    has_base: bool,
+}
+
+impl AnnotatedFragments {
+    pub(crate) fn contains(&self, fragment: u64) -> bool {
+        self.fragments.contains(&fragment)
+    }
+
+    pub(crate) fn has_base(&self) -> bool {
+        self.has_base
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.fragments.len()
+    }
 }
 
 /// Puts comments around fragments where a page can have comments, and removes all other marks.
@@ -82,14 +97,11 @@ fn comments(
 fn pairs(marks: &[FragmentMark]) -> Vec<(usize, usize)> {
     let (mut open, mut pairs) = (Vec::<usize>::new(), Vec::new());
     for (at, mark) in marks.iter().enumerate() {
-        match mark.side {
-            MarkSide::Begin => open.push(at),
-            MarkSide::End => {
-                if let Some(begin) = open.iter().rposition(|begin| marks[*begin].id == mark.id) {
-                    pairs.push((open[begin], at));
-                    open.truncate(begin);
-                }
-            }
+        if mark.side == MarkSide::Begin {
+            open.push(at);
+        } else if let Some(begin) = open.iter().rposition(|begin| marks[*begin].id == mark.id) {
+            pairs.push((open[begin], at));
+            open.truncate(begin);
         }
     }
     pairs

@@ -104,29 +104,34 @@ where
     // The memory for frames is limited as well, because many small frames need much more than their data.
     let (mut length, mut memory, mut data_only) = (0, 0, true);
     loop {
-        let frame = poll_fn(|context| match body.as_mut().poll_frame(context) {
+        let next = poll_fn(|context| match body.as_mut().poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
             Poll::Pending => timer.as_mut().poll(context).map(|()| None),
         });
-        match frame.await {
-            Some(Some(Ok(frame))) => {
-                let data = frame.data_ref().map_or(0, |data| data.len() as u64);
-                length += data;
-                memory += data + FRAME;
-                data_only &= frame.is_data();
-                read.frames.push_back(frame);
-                if length <= limit && memory <= limit.saturating_mul(2).max(MIN_FRAMES * FRAME) {
-                    continue;
-                }
-                read.rest = Some(body);
+        let frame = match next.await {
+            Some(Some(Ok(frame))) => frame,
+            Some(Some(Err(error))) => {
+                read.error = Some(error);
+                break;
             }
-            Some(Some(Err(error))) => read.error = Some(error),
             Some(None) if data_only => return CollectedBody::Whole(joined(read.frames, length)),
-            Some(None) => {}
-            None => read.rest = Some(body),
+            Some(None) => break,
+            None => {
+                read.rest = Some(body);
+                break;
+            }
+        };
+        let data = frame.data_ref().map_or(0, |data| data.len() as u64);
+        length += data;
+        memory += data + FRAME;
+        data_only &= frame.is_data();
+        read.frames.push_back(frame);
+        if length > limit || memory > limit.saturating_mul(2).max(MIN_FRAMES * FRAME) {
+            read.rest = Some(body);
+            break;
         }
-        return CollectedBody::Streaming(LayerBody::of(BodySource::Replayed { read }));
     }
+    CollectedBody::Streaming(LayerBody::of(BodySource::Replayed { read }))
 }
 
 fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {

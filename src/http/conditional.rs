@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{ETAG, LAST_MODIFIED};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -152,11 +152,7 @@ where
         Box::pin(async move {
             let (mut head, body) = call.await?.into_parts();
             if head.status == StatusCode::OK {
-                known.into_iter().flatten().for_each(|(name, value)| {
-                    if let Some(name) = name {
-                        head.headers.entry(name).or_insert(value);
-                    }
-                });
+                add_missing(&mut head.headers, known.into_iter().flatten());
             }
             let needs_tag = head.status == StatusCode::OK && !head.headers.contains_key(ETAG);
             let body = match needs_tag && body.size_hint().exact().is_some() {
@@ -186,6 +182,15 @@ impl Validators {
             headers.insert(LAST_MODIFIED, date);
         }
         headers
+    }
+}
+
+/// Adds headers that are not there yet.
+fn add_missing(headers: &mut HeaderMap, fields: impl Iterator<Item = (Option<HeaderName>, HeaderValue)>) {
+    for (name, value) in fields {
+        if let Some(name) = name {
+            headers.entry(name).or_insert(value);
+        }
     }
 }
 

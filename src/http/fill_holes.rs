@@ -13,7 +13,7 @@ use super::hole_request::{BoxError, HoleFuture, HoleRequest};
 use super::policy::Policy;
 use super::timeout::{in_time, wait_timeout};
 use crate::error::{Error, ErrorKind};
-use crate::hole::{self, Holes};
+use crate::hole::{self, Call, Holes};
 use crate::page::BodySegment;
 
 /// Why a hole of a page cannot be filled.
@@ -88,19 +88,20 @@ pub(super) async fn assemble(policy: &Policy, segments: &[BodySegment], request:
     for segment in segments {
         let (name, part) = match segment {
             BodySegment::Text(bytes) => ("", Ok(bytes.clone())),
-            BodySegment::Hole(call) => {
-                let request = HoleRequest::new(request, &call.arguments);
-                let filling: HoleFuture = match policy.holes.get(&call.name).cloned() {
-                    Some(fill) => Box::pin(async move { fill(request).await }),
-                    None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
-                };
-                (call.name.as_str(), Err(filling))
-            }
+            BodySegment::Hole(call) => (call.name.as_str(), Err(fill(policy, call, request))),
         };
         names.push(name);
         body.push(part);
     }
     policy.cache.scope().run_async(poll_all(policy, body, &names)).await
+}
+
+fn fill(policy: &Policy, call: &Call, request: &Parts) -> HoleFuture {
+    let request = HoleRequest::new(request, &call.arguments);
+    match policy.holes.get(&call.name).cloned() {
+        Some(fill) => Box::pin(async move { fill(request).await }),
+        None => Box::pin(async { Err("this layer has no hole of that name".into()) }),
+    }
 }
 
 /// Polls the futures of all holes until they are ready or the cache's wait timeout has passed.

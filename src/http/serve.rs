@@ -76,16 +76,11 @@ pub(super) fn vary_index(body: &EntryBody) -> Option<&[HeaderName]> {
 
 /// Looks a page up in memory, through the vary index if there is one.
 pub(super) fn look_up(policy: &Policy, request: &CacheableRequest, headers: &HeaderMap) -> MemoryLookup {
-    match look_up_key(policy, request, &request.primary_key) {
-        MemoryLookup::VaryIndex(names) => {
-            let key = request.variant_key(&names, headers);
-            match look_up_key(policy, request, &key) {
-                MemoryLookup::Missing | MemoryLookup::Rejected(Unusable::Age) => {
-                    MemoryLookup::VariantMissing(key, names)
-                }
-                found => found,
-            }
-        }
+    let found = look_up_key(policy, request, &request.primary_key);
+    let MemoryLookup::VaryIndex(names) = found else { return found };
+    let key = request.variant_key(&names, headers);
+    match look_up_key(policy, request, &key) {
+        MemoryLookup::Missing | MemoryLookup::Rejected(Unusable::Age) => MemoryLookup::VariantMissing(key, names),
         found => found,
     }
 }

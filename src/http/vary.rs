@@ -66,16 +66,21 @@ pub(super) fn encode_values(names: &[HeaderName], request: &HeaderMap, out: &mut
         out.push(u8::from(request.contains_key(name)));
         let start = out.len();
         encode_length(0, out);
-        for (line, value) in request.get_all(name).iter().enumerate() {
-            for (element, text) in list::elements(value.as_bytes(), Quoting::Strings).enumerate() {
-                if line + element > 0 {
-                    out.extend_from_slice(b", ");
-                }
-                out.extend_from_slice(text);
-            }
-        }
+        encode_lines(request.get_all(name).iter(), out);
         let written = (out.len() - start - 8) as u64;
         out[start..start + 8].copy_from_slice(&written.to_le_bytes());
+    }
+}
+
+/// Appends the elements of all lines, separated by commas.
+fn encode_lines<'a>(lines: impl Iterator<Item = &'a HeaderValue>, out: &mut Vec<u8>) {
+    for (line, value) in lines.enumerate() {
+        for (element, text) in list::elements(value.as_bytes(), Quoting::Strings).enumerate() {
+            if line + element > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(text);
+        }
     }
 }
 

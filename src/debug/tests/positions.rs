@@ -129,8 +129,8 @@ fn a_page_that_is_not_utf_8_gets_no_comments() {
 fn scripted(page: &str) -> String {
     let texts = Annotations {
         describe: &|_| Some(String::from("{}")),
-        head: &|annotated| String::from(if annotated.has_base { "[base]" } else { "[script]" }),
-        end: &|annotated| format!("[{} placed]", annotated.fragments.len()),
+        head: &|annotated| String::from(if annotated.has_base() { "[base]" } else { "[script]" }),
+        end: &|annotated| format!("[{} placed]", annotated.count()),
     };
     commented_with(page, &texts)
 }

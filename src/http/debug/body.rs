@@ -62,24 +62,19 @@ impl<B: Body<Data = Bytes>> Body for DebugBody<B> {
         let mut this = self.project();
         let Some(filter) = this.filter else { return this.body.poll_frame(context) };
         while !filter.ended {
-            let frame = match ready!(this.body.as_mut().poll_frame(context)).transpose()? {
-                Some(frame) => frame.into_data(),
-                None => {
-                    filter.ended = true;
-                    break;
-                }
+            let Some(frame) = ready!(this.body.as_mut().poll_frame(context)).transpose()? else {
+                filter.ended = true;
+                break;
             };
-            match frame {
-                Ok(data) => {
-                    let text = filter.take(&data);
-                    if !text.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(text))));
-                    }
-                }
+            let text = match frame.into_data() {
+                Ok(data) => filter.take(&data),
                 Err(trailers) => {
                     filter.trailers = Some(trailers);
                     break;
                 }
+            };
+            if !text.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(text))));
             }
         }
         if !filter.held.is_empty() {

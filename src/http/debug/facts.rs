@@ -67,7 +67,7 @@ pub(super) fn summary(
         }
     }
     let fragments = &explanation.fragments;
-    let elsewhere = fragments.iter().filter(|fragment| !placed.fragments.contains(&fragment.mark()));
+    let elsewhere = fragments.iter().filter(|fragment| !placed.contains(fragment.mark()));
     let elsewhere = elsewhere.map(|fragment| {
         let facts = describe(fragment, show_keys);
         match fragment.inside.and_then(|at| fragments.get(at)) {

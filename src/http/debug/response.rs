@@ -137,7 +137,7 @@ fn annotated_page(
     let fragments: BTreeMap<u64, &Explained> = explanation.fragments.iter().map(|it| (it.mark(), it)).collect();
     let describe = |id| Some(facts::describe(fragments.get(&id)?, options.show_keys).finish());
     let head = |annotated: &AnnotatedFragments| {
-        let script = options.overlay.then(|| script::tag(headers, &request.path, annotated.has_base));
+        let script = options.overlay.then(|| script::tag(headers, &request.path, annotated.has_base()));
         script.flatten().unwrap_or_default()
     };
     let end = |annotated: &AnnotatedFragments| facts::summary(explanation, annotated, headers, options.show_keys);
