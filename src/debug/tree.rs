@@ -158,7 +158,7 @@ impl OpenElements {
         let nearest = self.foreign.iter().rposition(|node| *node.name == *name);
         match nearest {
             Some(at) if self.foreign[at..].iter().all(|node| node.kind != ForeignKind::Html) => {
-                self.foreign.truncate(at)
+                self.foreign.truncate(at);
             }
             // The tag closes an outer element with all elements inside of it, or nothing.
             _ => self.lost = true,
