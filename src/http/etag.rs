@@ -115,7 +115,7 @@ fn is_star(line: &HeaderValue) -> bool {
 fn lists(line: &HeaderValue, stored: EntityTagRef<'_>, comparison: Comparison) -> bool {
     list::elements(line.as_bytes(), Quoting::Tags)
         .filter_map(EntityTagRef::parse)
-        .any(|asked| comparison.holds(asked, stored))
+        .any(|listed| comparison.holds(listed, stored))
 }
 
 /// A borrowed tag.

@@ -265,7 +265,7 @@ impl CacheLayer {
         if let Some(name) = name
             && !name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         {
-            let problem = "cannot stand in a header: use printable ASCII characters; the name before it stays";
+            let problem = "is not a valid name: use printable ASCII characters; the previous name is kept";
             self.report_invalid(&format!("cache_status: {name:?} {problem}"));
             return self;
         }

@@ -105,10 +105,10 @@ fn tag_matches(
 /// Whether the response was last modified at the date in this header or before. `None` if a date is missing or invalid.
 fn unchanged_since(request: &HeaderMap, name: &HeaderName, validators: &ResponseValidators<'_>) -> Option<bool> {
     let mut lines = request.get_all(name).iter();
-    let (Some(asked), None) = (lines.next(), lines.next()) else {
+    let (Some(date), None) = (lines.next(), lines.next()) else {
         return None;
     };
-    Some(date::parse(validators.last_modified?)? <= date::parse(asked)?)
+    Some(date::parse(validators.last_modified?)? <= date::parse(date)?)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl LayerState {
     /// Notes and reports that a handler failed and a stale page is served.
     pub(super) fn handler_failed(&self, key: u128) {
         self.set_failing(key);
-        let message = "the handler of a page failed; the expired page is shown for its grace";
+        let message = "the handler of a page failed; the expired page is served during its grace";
         self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
     }
 

@@ -52,7 +52,7 @@ pub(super) fn describe(fragment: &Explained, show_keys: bool) -> CommentObject {
 /// The comment at the end of a page. It describes the request, and the fragments that have no position in the page.
 pub(super) fn summary(
     explanation: &Explanation,
-    placed: &AnnotatedFragments,
+    annotated: &AnnotatedFragments,
     headers: &HeaderMap,
     show_keys: bool,
 ) -> String {
@@ -67,7 +67,7 @@ pub(super) fn summary(
         }
     }
     let fragments = &explanation.fragments;
-    let elsewhere = fragments.iter().filter(|fragment| !placed.contains(fragment.mark()));
+    let elsewhere = fragments.iter().filter(|fragment| !annotated.contains(fragment.mark()));
     let elsewhere = elsewhere.map(|fragment| {
         let facts = describe(fragment, show_keys);
         match fragment.inside.and_then(|at| fragments.get(at)) {
