@@ -143,7 +143,8 @@ impl Storability {
         policy.varies().for_each(|name| vary::add(headers, name));
         let Some(header) = policy.tag_header.filter(|_| !written.is_private()) else { return };
         if !header.write(tag_names(record).into_iter(), headers) {
-            let message = "a page has more tags than the tag header can hold, so the page is private for downstream caches";
+            let message =
+                "a page has more tags than the tag header can hold, so the page is private for downstream caches";
             policy.cache.inner.report(&Error::new(ErrorKind::Config, message));
             headers.insert(CACHE_CONTROL, written.with_private().into());
             remove_targeted(headers);
