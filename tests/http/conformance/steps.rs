@@ -48,11 +48,11 @@ pub(super) enum Outcome {
 /// What is expected of the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handler {
-    Asked,
-    NotAsked,
-    /// Once, behind the client's back.
-    AskedBehind,
-    /// Asked or not.
+    Called,
+    NotCalled,
+    /// Once, after the response was sent.
+    CalledInBackground,
+    /// Called or not.
     Either,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Together {
     pub(super) requests: usize,
     pub(super) answer: Answer,
     /// The number of calls of the handler for all of them.
-    pub(super) asked: usize,
+    pub(super) calls: usize,
 }
 
 fn plain() -> Answer {
@@ -109,7 +109,7 @@ fn page(handler: Handler) -> Exchange {
 
 /// A request for the page that calls the handler.
 pub(super) fn asked() -> Exchange {
-    page(Handler::Asked)
+    page(Handler::Called)
 }
 
 /// The handler runs and gives a page with these headers, which may be stored or not.
@@ -119,12 +119,12 @@ pub(super) fn given(headers: &[&'static str]) -> Exchange {
 
 /// The page comes from the cache.
 pub(super) fn served() -> Exchange {
-    page(Handler::NotAsked)
+    page(Handler::NotCalled)
 }
 
 /// The page comes from the cache, and the handler runs behind the client's back.
 pub(super) fn refreshed() -> Exchange {
-    page(Handler::AskedBehind)
+    page(Handler::CalledInBackground)
 }
 
 /// From the cache or from the handler, as the layer likes.
@@ -134,7 +134,7 @@ pub(super) fn either() -> Exchange {
 
 /// Neither cache nor handler: the layer refuses.
 pub(super) fn refused(status: u16) -> Exchange {
-    page(Handler::NotAsked).status(status)
+    page(Handler::NotCalled).status(status)
 }
 
 /// The handler runs for an unsafe or another method.
@@ -147,9 +147,9 @@ pub(super) fn wait(seconds: u64) -> Step {
     Step::Wait(Duration::from_secs(seconds))
 }
 
-/// `requests` equal requests at the same time, for which the handler is called `asked` times.
-pub(super) fn together(requests: usize, asked: usize, headers: &[&'static str]) -> Together {
-    Together { requests, asked, answer: Answer { headers: headers.to_vec(), ..plain() } }
+/// `requests` equal requests at the same time, for which the handler is called `calls` times.
+pub(super) fn together(requests: usize, calls: usize, headers: &[&'static str]) -> Together {
+    Together { requests, calls, answer: Answer { headers: headers.to_vec(), ..plain() } }
 }
 
 impl Exchange {
