@@ -1,16 +1,16 @@
-//! Text of the debug mode: from marks around fragments to comments in a page.
+//! From marks around fragments to comments in a page. Text in, text out.
 //!
-//! Text in, text out. `marks` owns what a mark looks like and finds what became of it, `html` says where a page may
-//! take a comment (with `tree`, which knows what a tag does to what follows), `place` joins them, `json` writes what a
-//! comment says. `stream` is for text that comes piece by piece. Who asks for it and what there is to say is the HTTP layer's.
+//! `marks.rs` has the syntax of marks and finds them, `stream.rs` finds them in a streamed text. `html.rs` finds the
+//! positions where a page can have a comment, with `tree.rs`, which follows the open elements. `comments.rs` replaces
+//! marks by comments, and `json.rs` writes their content. Which requests are debugged is decided in `http/debug`.
 
+#[cfg(feature = "debug")]
+mod comments;
 #[cfg(feature = "debug")]
 mod html;
 #[cfg(feature = "debug")]
 mod json;
 mod marks;
-#[cfg(feature = "debug")]
-mod place;
 #[cfg(feature = "debug")]
 mod stream;
 #[cfg(all(test, feature = "debug"))]
@@ -19,11 +19,11 @@ mod tests;
 mod tree;
 
 #[cfg(feature = "debug")]
-pub(crate) use json::Object;
-pub(crate) use marks::Marks;
+pub(crate) use comments::{AnnotatedFragments, Annotations, annotate};
 #[cfg(feature = "debug")]
-pub(crate) use place::{Notes, Placed, annotate};
+pub(crate) use json::CommentObject;
+pub(crate) use marks::Marks;
 
-/// What draws on the page; it reads the comments.
+/// The script that reads the comments of a page and draws the overlay.
 #[cfg(feature = "debug")]
 pub(crate) const OVERLAY: &str = include_str!("debug/overlay.js");

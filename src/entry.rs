@@ -105,7 +105,7 @@ impl Entry {
 
     /// Whether it only says by what an address varies, which no tag is about.
     pub(crate) fn is_direction(&self) -> bool {
-        matches!(&self.body, Body::Page(page) if page.is_direction())
+        matches!(&self.body, Body::Page(page) if page.is_index())
     }
 
     /// Counts a hit.

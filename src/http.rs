@@ -1,36 +1,49 @@
-//! HTTP: whole responses in the cache, validators, and headers that say what a page's fragments allow.
+//! HTTP caching of whole responses, conditional requests, and `Cache-Control` restricted by the fragments of a page.
 //!
-//! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and whatever else speaks
+//! [`CacheLayer`] and [`ConditionalLayer`] are tower layers for axum, hyper and other servers with
 //! `Service<Request<_>, Response = Response<_>>`.
 
-mod ask;
-mod body;
-mod cache_control;
-mod cache_status;
+// The layers and their configuration.
 mod conditional;
-mod conditions;
-mod date;
 #[cfg(feature = "debug")]
 mod debug;
-mod etag;
-mod future;
-mod hole;
-mod invalidate;
-mod judged;
-mod keep;
-mod lately;
 mod layer;
-mod list;
-mod make;
-mod notice;
 mod policy;
+mod state;
+
+// The way of a request: key, look-up, handler, storing, response.
+mod exchange;
+mod pending;
+mod request;
+mod request_headers;
+mod response;
+mod serve;
 mod service;
-mod show;
-mod tags;
-mod validate;
+mod shadow;
+mod store;
+
+// The rules of HTTP.
+mod cache_control;
+mod cache_status;
+mod date;
+mod etag;
+mod evaluate;
+mod headers;
+mod invalidate;
+mod list;
+mod preconditions;
+mod revalidate;
+mod storability;
+mod tag_header;
 mod vary;
-mod verdict;
-mod verify;
+
+// Bodies, holes, futures and helpers.
+mod body;
+mod fill_holes;
+mod future;
+mod hole_request;
+mod recent_set;
+mod timeout;
 
 pub use self::body::LayerBody;
 pub use self::cache_control::CacheControl;
@@ -39,8 +52,8 @@ pub use self::conditional::{ConditionalLayer, ConditionalService, Validators};
 pub use self::debug::{DebugBody, DebugFuture, DebugLayer, DebugService};
 pub use self::etag::EntityTag;
 pub use self::future::CacheFuture;
-pub use self::hole::HoleRequest;
+pub use self::hole_request::HoleRequest;
 pub use self::layer::CacheLayer;
 pub use self::policy::Query;
 pub use self::service::CacheService;
-pub use self::tags::TagHeader;
+pub use self::tag_header::TagHeader;

@@ -1,7 +1,7 @@
-//! A stored response.
+//! Stored pages: a response, or the vary index of an address.
 //!
-//! Owns the representation; `page/wire.rs` is the bytes it is in a shared store. What a response means to HTTP (what
-//! may be stored, how old it is) is in `http/`.
+//! Owns the representation and its weight. `page/wire.rs` has the encoding for a shared store. Which responses are
+//! stored and how they are served is in `http/`.
 
 #[cfg(feature = "shared")]
 mod wire;
@@ -19,39 +19,37 @@ use crate::hole::Call;
 use crate::payload::Payload;
 use crate::weight::{allocated, shared};
 
-/// What is stored under the identity of a page.
+/// The content of an entry that the HTTP layer stores.
 #[derive(Debug)]
 pub(crate) enum Page {
-    /// Which request headers the responses of this address vary by, in lower case and sorted: the response itself is
-    /// under an identity that holds their values.
-    Varies(Vec<HeaderName>),
-    Response(Stored),
+    /// The request headers that select the response (RFC 9111 §4.1), in lower case and sorted. The response itself is
+    /// stored under a variant key, which holds their values.
+    VaryIndex(Vec<HeaderName>),
+    Response(StoredResponse),
 }
 
-/// A whole response.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<Piece>,
-    /// How old it was when it was stored, beyond what its entry knows: it came from somewhere else.
+    pub(crate) body: Vec<BodySegment>,
+    /// The age of the response when the handler returned it, from `Age` or `Date`.
     pub(crate) age: Nanos,
-    /// How long after its expiry it may be served while the handler is asked, and when the handler fails.
-    pub(crate) stale: Grace,
-    /// Whether it may answer a request with `Authorization` (RFC 9111 §3.5).
-    pub(crate) authorized: bool,
+    pub(crate) grace: Grace,
+    /// Whether the response may answer a request with `Authorization` (RFC 9111 §3.5).
+    pub(crate) allows_authorization: bool,
 }
 
-/// How long a response may be served after its expiry (RFC 5861).
+/// How long an expired response may be served (RFC 5861): while it is refreshed, and when the handler fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Grace {
     pub(crate) while_revalidating: Nanos,
     pub(crate) if_error: Nanos,
 }
 
-impl Stored {
-    /// The same in memory of its own: a few bytes may be a part of a large buffer, which they would keep.
-    pub(crate) fn detached(mut self) -> Stored {
+impl StoredResponse {
+    /// Copies header values and body into buffers of their own. Otherwise a few bytes could keep a large buffer alive.
+    pub(crate) fn detached(mut self) -> StoredResponse {
         for value in self.headers.values_mut() {
             if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
                 let sensitive = value.is_sensitive();
@@ -60,7 +58,7 @@ impl Stored {
             }
         }
         for piece in &mut self.body {
-            if let Piece::Text(bytes) = piece {
+            if let BodySegment::Text(bytes) = piece {
                 *bytes = Bytes::copy_from_slice(bytes);
             }
         }
@@ -77,7 +75,7 @@ impl Grace {
         self.if_error
     }
 
-    /// None longer than this.
+    /// Limits both times.
     pub(crate) fn within(self, most: Nanos) -> Grace {
         Grace { while_revalidating: self.while_revalidating.min(most), if_error: self.if_error.min(most) }
     }
@@ -87,53 +85,60 @@ impl Grace {
     }
 }
 
-/// A part of a body.
+/// A part of a body. A body with holes is cut at each hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum BodySegment {
     Text(Bytes),
-    /// Filled in for each request.
+    /// Filled for each request.
     Hole(Call),
 }
 
 impl Page {
-    pub(crate) fn stored(&self) -> Option<&Stored> {
+    pub(crate) fn vary_index(&self) -> Option<&[HeaderName]> {
         match self {
-            Page::Varies(_) => None,
-            Page::Response(stored) => Some(stored),
+            Page::VaryIndex(names) => Some(names),
+            Page::Response(_) => None,
+        }
+    }
+
+    pub(crate) fn response(&self) -> Option<&StoredResponse> {
+        match self {
+            Page::VaryIndex(_) => None,
+            Page::Response(response) => Some(response),
         }
     }
 }
 
 impl Payload for Page {
     fn longest_grace(&self) -> Nanos {
-        self.stored().map_or(0, |stored| stored.stale.longest())
+        self.response().map_or(0, |response| response.grace.longest())
     }
 
-    /// The body, and the names and values of the header fields.
+    /// Bytes of the body and of the names and values of the headers.
     fn len(&self) -> usize {
-        let Some(stored) = self.stored() else { return 0 };
-        let fields: usize = stored.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        fields + stored.body.iter().map(Piece::len).sum::<usize>()
+        let Some(response) = self.response() else { return 0 };
+        let fields: usize = response.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        fields + response.body.iter().map(BodySegment::len).sum::<usize>()
     }
 
     fn weight(&self) -> usize {
-        let beside = match self {
-            Page::Varies(names) => {
+        let heap = match self {
+            Page::VaryIndex(names) => {
                 let own: usize = names.iter().map(|name| allocated(name.as_str().len())).sum();
                 own + allocated(names.capacity() * size_of::<HeaderName>())
             }
-            Page::Response(stored) => {
-                let values: usize = stored.headers.values().map(|value| allocated(value.len()) + COUNTERS).sum();
-                let body: usize = stored.body.iter().map(Piece::weight).sum();
-                let pieces = allocated(stored.body.capacity() * size_of::<Piece>());
-                allocated(stored.headers.capacity() * FIELD) + values + body + pieces
+            Page::Response(response) => {
+                let values: usize = response.headers.values().map(|value| allocated(value.len()) + COUNTERS).sum();
+                let body: usize = response.body.iter().map(BodySegment::weight).sum();
+                let segments = allocated(response.body.capacity() * size_of::<BodySegment>());
+                allocated(response.headers.capacity() * FIELD) + values + body + segments
             }
         };
-        shared(size_of::<Page>()) + beside
+        shared(size_of::<Page>()) + heap
     }
 
-    fn is_direction(&self) -> bool {
-        self.stored().is_none()
+    fn is_index(&self) -> bool {
+        self.response().is_none()
     }
 
     #[cfg(feature = "shared")]
@@ -161,24 +166,24 @@ impl Body {
     }
 }
 
-/// What a header map keeps per field it has room for.
+/// Bytes that a header map allocates for each field of its capacity.
 const FIELD: usize = 112;
 
-/// What bytes keep beside themselves once a response was made of them.
+/// Bytes of the reference count that `Bytes` allocates once it is cloned.
 const COUNTERS: usize = 32;
 
-impl Piece {
+impl BodySegment {
     fn len(&self) -> usize {
         match self {
-            Piece::Text(bytes) => bytes.len(),
-            Piece::Hole(call) => call.weight(),
+            BodySegment::Text(bytes) => bytes.len(),
+            BodySegment::Hole(call) => call.weight(),
         }
     }
 
     fn weight(&self) -> usize {
         match self {
-            Piece::Text(bytes) => allocated(bytes.len()) + COUNTERS,
-            Piece::Hole(call) => call.weight(),
+            BodySegment::Text(bytes) => allocated(bytes.len()) + COUNTERS,
+            BodySegment::Hole(call) => call.weight(),
         }
     }
 }

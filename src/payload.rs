@@ -16,8 +16,8 @@ pub(crate) trait Payload: Any + fmt::Debug + Send + Sync {
     /// How long after its expiry it may be of use.
     fn longest_grace(&self) -> Nanos;
 
-    /// Whether it only says under which other identity the response is.
-    fn is_direction(&self) -> bool;
+    /// Whether it only leads to the identity of the response.
+    fn is_index(&self) -> bool;
 
     /// Its bytes for a shared store; `None` if it is larger than the encoding allows.
     fn encode(&self) -> Option<Vec<u8>>;

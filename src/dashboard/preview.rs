@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::entry::Body;
-use crate::page::{Page, Piece, Stored};
+use crate::page::{BodySegment, Page, StoredResponse};
 
 /// The most that is shown of one, in bytes.
 const SHOWN: usize = 64 << 10;
@@ -36,7 +36,7 @@ fn data(bytes: &[u8]) -> String {
 
 fn response(page: &Page) -> String {
     match page {
-        Page::Varies(names) => {
+        Page::VaryIndex(names) => {
             let names: Vec<&str> = names.iter().map(http::HeaderName::as_str).collect();
             format!("(where the responses of this address are: they vary by {})", names.join(", "))
         }
@@ -44,7 +44,7 @@ fn response(page: &Page) -> String {
     }
 }
 
-fn stored_response(stored: &Stored) -> String {
+fn stored_response(stored: &StoredResponse) -> String {
     let mut text = format!("{}\n", stored.status);
     for (name, value) in &stored.headers {
         let _ = writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
@@ -55,13 +55,13 @@ fn stored_response(stored: &Stored) -> String {
             break;
         }
         match piece {
-            Piece::Text(bytes) => match std::str::from_utf8(bytes) {
+            BodySegment::Text(bytes) => match std::str::from_utf8(bytes) {
                 Ok(body) => text.push_str(body),
                 Err(_) => {
                     let _ = write!(text, "({} bytes that are no text)", bytes.len());
                 }
             },
-            Piece::Hole(call) => {
+            BodySegment::Hole(call) => {
                 let _ = write!(text, "(hole: {})", call.name);
             }
         }

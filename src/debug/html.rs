@@ -1,25 +1,25 @@
-//! Where a page may take a comment, so that a browser makes of it what it made before, and a comment.
+//! The positions of a page at which a comment changes nothing else in the browser's document.
 //!
-//! html5gum reads the page; what is noted here is where its tokens are, and what `tree` says of them.
+//! html5gum tokenizes the page. This file records the positions of its tokens, and `tree.rs` follows the open elements.
 
 use html5gum::{Emitter, Error, State, Tokenizer};
 
-use super::tree::{Content, Tree};
+use super::tree::{ContentModel, OpenElements};
 
-/// What was read of a page, by offset.
+/// The tokens of a page by offset.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct CommentPositions {
     /// In order, without overlap.
-    tokens: Vec<Token>,
-    /// Where comments would be text, or lost: from the first place to the last, both included.
+    tokens: Vec<HtmlToken>,
+    /// Ranges in which a comment would become text or be dropped. Both ends are part of a range.
     closed: Vec<(usize, usize)>,
-    head: Option<(Found, usize)>,
+    head: Option<(HeadAnchor, usize)>,
     has_base: bool,
 }
 
-/// After what a script goes, the best last.
+/// The tags after which the script is inserted. A later one is preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Found {
+enum HeadAnchor {
     Doctype,
     Html,
     Head,
@@ -27,36 +27,36 @@ enum Found {
 
 /// A tag, comment or doctype.
 #[derive(Debug)]
-struct Token {
+struct HtmlToken {
     start: usize,
     end: usize,
-    /// Whether a newline right after it is dropped.
+    /// Whether the browser drops a newline right after it.
     eats_newline: bool,
-    /// Whether text after it is moved in front of a table, as a whole.
+    /// Whether the browser moves text after it in front of a table.
     moves_text: bool,
 }
 
-impl Places {
-    pub(super) fn of(page: &[u8]) -> Places {
-        // To a tokenizer it is the same; its offsets need not be adjusted for the pairs.
+impl CommentPositions {
+    pub(super) fn of(page: &[u8]) -> CommentPositions {
+        // Equal for the tokenizer. With CR LF it would count one character, and offsets would be wrong.
         let text: Vec<u8> = page.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect();
-        let mut places = Places::default();
+        let mut positions = CommentPositions::default();
         // Reading from memory does not fail.
-        let _ = Tokenizer::new_with_emitter(text.as_slice(), Reader::new(&text, &mut places)).finish();
-        places
+        let _ = Tokenizer::new_with_emitter(text.as_slice(), TokenReader::new(&text, &mut positions)).finish();
+        positions
     }
 
-    /// Where a script disturbs nothing: right after a tag of the page's head. `None` in what is no whole page.
+    /// The position for the script: right after a tag in the head. `None` if the text is not a whole page.
     pub(super) fn head(&self) -> Option<usize> {
         self.head.map(|(_, at)| at)
     }
 
-    /// Whether the page says what its relative addresses are relative to.
+    /// Whether the page has a `base` element.
     pub(super) fn has_base(&self) -> bool {
         self.has_base
     }
 
-    /// Whether a comment at this offset is one, and changes nothing else.
+    /// Whether a comment at this position is read as a comment and changes nothing else.
     pub(super) fn takes_comment(&self, page: &[u8], at: usize) -> bool {
         let next = self.tokens.partition_point(|token| token.start < at);
         let before = next.checked_sub(1).and_then(|last| self.tokens.get(last));
@@ -86,8 +86,8 @@ impl Places {
     }
 }
 
-/// Whether something that is one is on both sides of the offset: a line's end, a character reference, what could be a
-/// tag's start, a byte order mark and the start of the page.
+/// Whether the position is inside of a line end, of a character reference or of a possible start of a tag, or between
+/// the start of the page and a byte order mark.
 fn splits(page: &[u8], at: usize) -> bool {
     let (before, after) = page.split_at(at);
     if before.ends_with(b"\r") && after.starts_with(b"\n") || before.ends_with(b"<") || before.ends_with(b"</") {
@@ -101,15 +101,15 @@ fn splits(page: &[u8], at: usize) -> bool {
     goes_on && before.iter().rev().find(|byte| !word(byte)) == Some(&b'&')
 }
 
-/// Notes where tokens are.
-struct Reader<'a> {
+/// Receives the tokens from html5gum and records their positions.
+struct TokenReader<'a> {
     page: &'a [u8],
-    places: &'a mut Places,
-    tree: Tree,
+    positions: &'a mut CommentPositions,
+    tree: OpenElements,
     position: usize,
-    /// Where the token starts that is being read.
+    /// The start of the current token.
     open: Option<usize>,
-    /// Where text started in which there are no tags.
+    /// The start of a text without tags, as in a script.
     raw: Option<usize>,
     closed: Option<usize>,
     is_end: bool,
@@ -118,12 +118,12 @@ struct Reader<'a> {
     last_start: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(page: &'a [u8], places: &'a mut Places) -> Reader<'a> {
-        Reader {
+impl<'a> TokenReader<'a> {
+    fn new(page: &'a [u8], positions: &'a mut CommentPositions) -> TokenReader<'a> {
+        TokenReader {
             page,
-            places,
-            tree: Tree::default(),
+            positions,
+            tree: OpenElements::default(),
             position: 0,
             open: None,
             raw: None,
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         let start = self.open.take().unwrap_or(self.position);
         let eats_newline = !self.is_end && matches!(self.name.as_slice(), b"pre" | b"listing");
         let moves_text = self.tree.moves_text();
-        self.places.tokens.push(Token { start, end: self.position, eats_newline, moves_text });
+        self.positions.tokens.push(HtmlToken { start, end: self.position, eats_newline, moves_text });
         start
     }
 
@@ -153,34 +153,34 @@ impl<'a> Reader<'a> {
             false => text.ends_with(b">"),
         };
         if !ended {
-            self.places.close(start, usize::MAX);
+            self.positions.close(start, usize::MAX);
         }
     }
 
-    /// These say that it is a page and not a part of one.
-    fn note_head(&mut self, found: Found) {
-        if self.places.head.is_none_or(|(known, _)| known < found) {
-            self.places.head = Some((found, self.position));
+    /// Records a tag that only a whole page has.
+    fn record_head(&mut self, found: HeadAnchor) {
+        if self.positions.head.is_none_or(|(known, _)| known < found) {
+            self.positions.head = Some((found, self.position));
         }
     }
 
-    /// Notes from where to where no comment may stand for what is open there.
-    fn follow(&mut self, start: usize) {
+    /// Records ranges without comments, as the open elements require. `start` is that of the current token.
+    fn record_closed(&mut self, start: usize) {
         match (self.closed, self.tree.is_closed()) {
             (None, true) => self.closed = Some(self.position),
             (Some(since), false) => {
-                self.places.close(since, start);
+                self.positions.close(since, start);
                 self.closed = None;
             }
             _ => {}
         }
         if self.tree.is_lost() {
-            self.places.close(start, usize::MAX);
+            self.positions.close(start, usize::MAX);
         }
     }
 }
 
-impl Emitter for Reader<'_> {
+impl Emitter for TokenReader<'_> {
     type Token = std::convert::Infallible;
 
     fn move_position(&mut self, offset: isize) {
@@ -192,7 +192,7 @@ impl Emitter for Reader<'_> {
     }
 
     fn emit_string(&mut self, _text: &[u8]) {
-        // What looked like a tag was text.
+        // The possible tag was text.
         self.open = None;
     }
 
@@ -219,14 +219,14 @@ impl Emitter for Reader<'_> {
         let content = match self.is_end {
             true => {
                 self.tree.end(&self.name);
-                Content::Markup
+                ContentModel::Markup
             }
             false => {
                 self.last_start.clone_from(&self.name);
                 match self.name.as_slice() {
-                    b"html" => self.note_head(Found::Html),
-                    b"head" => self.note_head(Found::Head),
-                    b"base" => self.places.has_base = true,
+                    b"html" => self.record_head(HeadAnchor::Html),
+                    b"head" => self.record_head(HeadAnchor::Head),
+                    b"base" => self.positions.has_base = true,
                     _ => {}
                 }
                 self.tree.start(&self.name, self.is_self_closing)
@@ -234,18 +234,18 @@ impl Emitter for Reader<'_> {
         };
         let start = self.token();
         if let Some(raw) = self.raw.take() {
-            self.places.close(raw, start);
+            self.positions.close(raw, start);
         }
-        self.follow(start);
-        if content != Content::Markup {
+        self.record_closed(start);
+        if content != ContentModel::Markup {
             self.raw = Some(self.position);
         }
         match content {
-            Content::Markup => None,
-            Content::Text => Some(State::RcData),
-            Content::Raw => Some(State::RawText),
-            Content::Script => Some(State::ScriptData),
-            Content::Plain => Some(State::PlainText),
+            ContentModel::Markup => None,
+            ContentModel::Text => Some(State::RcData),
+            ContentModel::Raw => Some(State::RawText),
+            ContentModel::Script => Some(State::ScriptData),
+            ContentModel::Plain => Some(State::PlainText),
         }
     }
 
@@ -257,8 +257,8 @@ impl Emitter for Reader<'_> {
         let foreign = self.tree.is_foreign();
         if let Some(start) = self.open.filter(|_| foreign) {
             let end = self.page[start..].windows(3).position(|three| three == b"]]>");
-            // The last place inside is before the last character of the end.
-            self.places.close(start + 1, end.map_or(usize::MAX, |end| start + end + 2));
+            // The last position inside is before the last character of `]]>`.
+            self.positions.close(start + 1, end.map_or(usize::MAX, |end| start + end + 2));
         }
         foreign
     }
@@ -268,13 +268,13 @@ impl Emitter for Reader<'_> {
     }
 
     fn emit_current_doctype(&mut self) {
-        self.note_head(Found::Doctype);
+        self.record_head(HeadAnchor::Doctype);
         self.other_token();
     }
 
     fn emit_eof(&mut self) {
         for open in [self.open.map(|open| open + 1), self.raw, self.closed].into_iter().flatten() {
-            self.places.close(open, usize::MAX);
+            self.positions.close(open, usize::MAX);
         }
     }
 

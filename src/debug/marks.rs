@@ -1,81 +1,88 @@
-//! Marks: what stands around a fragment's text until it is known where the text ends up.
+//! Marks: the text before and after a fragment, until its position in the page is known.
 //!
-//! A mark is `mjc`, 16 hexadecimal digits of this process, `b` or `e`, the fragment's number in hexadecimal, and a
-//! semicolon. No escaping changes it. Filters may: what they leave of a mark is found as far as it can be told from
-//! the page's own words.
+//! A mark is `mjc`, 16 hexadecimal digits of this process, `b` or `e`, the number of the fragment in hexadecimal, and a
+//! semicolon. Escaping does not change it, but filters may. The rest of a changed mark is removed if it can be told
+//! from the page's own text.
 
-/// How a mark starts, before the digits.
+/// The start of every mark.
 const NAME: &str = "mjc";
 
-/// Fewer letters than these are not taken for a mark that was cut: `mjc` and two digits.
-const HEAD: usize = NAME.len() + 2;
+/// The shortest start of a mark that counts as a truncated mark: `mjc` and two digits.
+const MIN_HEAD: usize = NAME.len() + 2;
 
-/// Nor is the end of one without so many of the process's digits.
-const TAIL: usize = 6;
+/// The least number of process digits in the rest of a mark whose start is missing.
+const MIN_TAIL: usize = 6;
 
-/// As many digits as a number can have.
-pub(super) const DIGITS: usize = 16;
+/// The largest number of digits of a fragment's number.
+pub(super) const MAX_DIGITS: usize = 16;
 
-/// What a mark ends with; the others are what an address makes of it.
+/// The end of a mark: a semicolon, plain or percent-encoded.
 pub(super) const ENDS: [&[u8]; 3] = [b";", b"%3B", b"%3b"];
 
-/// The marks of this process.
+/// Marks with the digits of one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Marks {
     pub(super) prefix: Box<str>,
 }
 
-/// Whether a mark stands before or after its fragment.
+/// Whether a mark is before or after its fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum MarkSide {
     Begin,
     End,
 }
 
-/// A whole mark that was found.
+/// A complete mark in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Where it was, in the text without any marks.
+pub(super) struct FragmentMark {
+    /// The position in the text without marks.
     pub(super) at: usize,
-    pub(super) side: Side,
+    pub(super) side: MarkSide,
     pub(super) id: u64,
 }
 
-/// Text without marks, and those that were whole, in order.
+/// The text without marks, and the complete marks in order.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundMarks {
     pub(super) text: Vec<u8>,
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<FragmentMark>,
 }
 
-/// What stands at a place of the text.
-enum Seen {
-    Whole { side: Side, id: u64, length: usize },
-    Cut { length: usize },
-    Text,
+/// The result of matching a mark at a position.
+enum MarkMatch {
+    Whole {
+        side: MarkSide,
+        id: u64,
+        length: usize,
+    },
+    /// The start of a mark.
+    Truncated {
+        length: usize,
+    },
+    None,
 }
 
 impl Marks {
-    /// Marks with these digits.
+    /// `process` gives the digits.
     pub(crate) fn new(process: u64) -> Marks {
         Marks { prefix: format!("{NAME}{process:016x}").into() }
     }
 
-    /// A text between the marks of a fragment.
+    /// Puts the marks of a fragment around its text.
     pub(crate) fn around(&self, text: &str, id: u64) -> String {
         let prefix = &self.prefix;
         format!("{prefix}b{id:x};{text}{prefix}e{id:x};")
     }
 
-    /// Removes every mark, and what is left of those that were cut. `None` if there is none.
+    /// Removes complete and truncated marks. `None` if there are none.
     pub(crate) fn strip(&self, text: &[u8]) -> Option<Vec<u8>> {
         let found = self.find(text);
         (found.text.len() != text.len()).then_some(found.text)
     }
 
-    pub(super) fn find(&self, text: &[u8]) -> Found {
-        let mut found = Found { text: Vec::with_capacity(text.len()), marks: Vec::new() };
-        let tail = &self.prefix.as_bytes()[self.prefix.len() - TAIL..];
+    pub(super) fn find(&self, text: &[u8]) -> FoundMarks {
+        let mut found = FoundMarks { text: Vec::with_capacity(text.len()), marks: Vec::new() };
+        let tail = &self.prefix.as_bytes()[self.prefix.len() - MIN_TAIL..];
         let first = [NAME.as_bytes()[0], tail[0]];
         let mut at = 0;
         while at < text.len() {
@@ -83,15 +90,15 @@ impl Marks {
             let Some(next) = next.map(|ahead| at + ahead) else { break };
             found.text.extend_from_slice(&text[at..next]);
             at = next;
-            match self.see(&text[at..]) {
-                Seen::Whole { side, id, length } => {
-                    found.marks.push(Mark { at: found.text.len(), side, id });
+            match self.match_mark(&text[at..]) {
+                MarkMatch::Whole { side, id, length } => {
+                    found.marks.push(FragmentMark { at: found.text.len(), side, id });
                     at += length;
                 }
-                Seen::Cut { length } => at += length,
-                Seen::Text => match self.see_tail(tail, &text[at..]) {
+                MarkMatch::Truncated { length } => at += length,
+                MarkMatch::None => match self.match_tail(tail, &text[at..]) {
                     Some(length) => {
-                        self.take_back(&mut found);
+                        self.remove_start_of_tail(&mut found);
                         at += length;
                     }
                     None => {
@@ -105,30 +112,32 @@ impl Marks {
         found
     }
 
-    fn see(&self, text: &[u8]) -> Seen {
-        let same = common(self.prefix.as_bytes(), text);
-        if same < HEAD {
-            return Seen::Text;
+    fn match_mark(&self, text: &[u8]) -> MarkMatch {
+        let same = common_length(self.prefix.as_bytes(), text);
+        if same < MIN_HEAD {
+            return MarkMatch::None;
         }
         if same < self.prefix.len() {
-            return Seen::Cut { length: same };
+            return MarkMatch::Truncated { length: same };
         }
-        match number(&text[same..]) {
-            Some(Number { side, id: Some(id), length, ended: true }) => Seen::Whole { side, id, length: same + length },
-            Some(Number { length, .. }) => Seen::Cut { length: same + length },
-            None => Seen::Cut { length: same },
+        match parse_number(&text[same..]) {
+            Some(MarkNumber { side, id: Some(id), length, ended: true }) => {
+                MarkMatch::Whole { side, id, length: same + length }
+            }
+            Some(MarkNumber { length, .. }) => MarkMatch::Truncated { length: same + length },
+            None => MarkMatch::Truncated { length: same },
         }
     }
 
-    /// The length of the rest of a mark whose beginning was cut off, from the last of the process's digits on.
-    fn see_tail(&self, tail: &[u8], text: &[u8]) -> Option<usize> {
-        let rest = (common(tail, text) == tail.len()).then(|| &text[tail.len()..])?;
-        number(rest).filter(|number| number.ended).map(|number| tail.len() + number.length)
+    /// The length of the rest of a mark whose start is missing.
+    fn match_tail(&self, tail: &[u8], text: &[u8]) -> Option<usize> {
+        let rest = (common_length(tail, text) == tail.len()).then(|| &text[tail.len()..])?;
+        parse_number(rest).filter(|number| number.ended).map(|number| tail.len() + number.length)
     }
 
-    /// Removes what was taken for text before the rest of a mark was recognised.
-    fn take_back(&self, found: &mut Found) {
-        let before = &self.prefix.as_bytes()[..self.prefix.len() - TAIL];
+    /// Removes the start of such a mark from the text found so far.
+    fn remove_start_of_tail(&self, found: &mut FoundMarks) {
+        let before = &self.prefix.as_bytes()[..self.prefix.len() - MIN_TAIL];
         let since = found.marks.last().map_or(0, |mark| mark.at);
         let kept = found.text[since..].iter().rev();
         let same = kept.zip(before.iter().rev()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
@@ -136,31 +145,31 @@ impl Marks {
     }
 }
 
-/// How many bytes are the same from the start, whatever their case.
-pub(super) fn common(prefix: &[u8], text: &[u8]) -> usize {
+/// The length of the common start of two texts, compared without case.
+pub(super) fn common_length(prefix: &[u8], text: &[u8]) -> usize {
     prefix.iter().zip(text).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
 }
 
-/// What follows the process's digits.
-pub(super) struct Number {
-    side: Side,
-    /// `None` if there are no digits, or more than a number can have.
+/// The part of a mark behind the digits of the process.
+pub(super) struct MarkNumber {
+    side: MarkSide,
+    /// `None` without digits, or if the number is too large.
     id: Option<u64>,
     pub(super) length: usize,
-    /// Whether the semicolon is there.
+    /// Whether the number has an end.
     pub(super) ended: bool,
 }
 
-pub(super) fn number(text: &[u8]) -> Option<Number> {
+pub(super) fn parse_number(text: &[u8]) -> Option<MarkNumber> {
     let side = match text.first()?.to_ascii_lowercase() {
-        b'b' => Side::Begin,
-        b'e' => Side::End,
+        b'b' => MarkSide::Begin,
+        b'e' => MarkSide::End,
         _ => return None,
     };
-    let digits = text[1..].iter().take(DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = text[1..].iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
     let written = std::str::from_utf8(&text[1..1 + digits]).ok();
     let id = written.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     let rest = &text[1 + digits..];
     let end = ENDS.into_iter().find(|end| rest.starts_with(end));
-    Some(Number { side, id, length: 1 + digits + end.map_or(0, <[u8]>::len), ended: end.is_some() && digits > 0 })
+    Some(MarkNumber { side, id, length: 1 + digits + end.map_or(0, <[u8]>::len), ended: end.is_some() && digits > 0 })
 }

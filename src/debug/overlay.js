@@ -1,7 +1,7 @@
-// Shows on a page which parts of it came from the cache. Reads the comments that the debug layer put there:
+// Shows which parts of a page came from the cache. Reads the comments that the debug layer added:
 //   <!-- fragment 3f {"label":"index.html:4","outcome":"hit",…} -->…<!-- /fragment 3f -->
-//   <!-- fragments {"request":{…},"elsewhere":[…]} -->   what has no place of its own
-// Changes nothing of the page: it draws in a shadow tree of its own beside the body, and lets clicks through.
+//   <!-- fragments {"request":{…},"elsewhere":[…]} -->   the request, and fragments without a position in the page
+// Does not change the page: it draws in a shadow tree beside the body, which lets clicks through.
 (() => {
   'use strict';
   const NAME = 'minijinja-cache-overlay';
@@ -55,11 +55,11 @@
     .facts { padding:0 12px 8px 32px }
     [hidden] { display:none !important }`;
 
-  // ---- what the page says
+  // ---- the comments of the page
 
   const parse = text => { try { return JSON.parse(text); } catch { return null; } };
 
-  /** The fragments of the document, in its order, and what is said of those that have no place in it. */
+  /** The fragments in the order of the document, followed by those without a position in it. */
   function read() {
     const fragments = [], open = [];
     let request = {}, elsewhere = [];
@@ -99,16 +99,16 @@
     return s < 7200 ? `${Math.round(s / 60)} min` : s < 172800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} d`;
   }
 
-  /** A fact's name ends in the unit of its value. */
+  /** Name and value for display. The name of a fact ends with the unit of its value. */
   function fact([name, value]) {
     if (name.endsWith('_ms')) return [name.slice(0, -3), time(value)];
     if (name.endsWith('_s')) return [name.slice(0, -2), time(value * 1000)];
     return [name, Array.isArray(value) ? value.join(', ') : String(value)];
   }
 
-  // ---- where it is
+  // ---- the position of a fragment
 
-  /** Whether everything between the comments is in the run of a line. */
+  /** Whether everything between the comments is inline content. */
   function isInline({ begin, end }) {
     if (begin.parentNode !== end.parentNode) return false;
     for (let it = begin.nextSibling, left = 40; it !== end; it = it.nextSibling) {
@@ -118,7 +118,7 @@
     return true;
   }
 
-  /** The rectangles that a fragment takes: one for each line, or one around all of it. */
+  /** The rectangles of a fragment: one for each line of inline content, or one around all of it. */
   function boxes(fragment) {
     if (!fragment.begin || !fragment.begin.isConnected || !fragment.end.isConnected) return [];
     const range = document.createRange();
@@ -137,7 +137,7 @@
     return lines;
   }
 
-  // ---- what is shown
+  // ---- the elements of the overlay
 
   const make = (tag, className = '', text = '') => {
     const it = document.createElement(tag);
@@ -153,11 +153,11 @@
   };
 
   const host = document.createElement(NAME);
-  // The page's own rules must not reach it, and these are its only ones outside of the shadow tree.
+  // The style of the host element: rules of the page must not apply to it.
   for (const [name, value] of Object.entries({ all: 'initial', position: 'fixed', inset: '0', 'z-index': '2147483647',
     display: 'block', 'pointer-events': 'none', contain: 'layout style' })) host.style.setProperty(name, value, 'important');
   const shadow = host.attachShadow({ mode: 'open' });
-  // A style element would need the page's Content-Security-Policy to allow it.
+  // The page's Content-Security-Policy may forbid a style element.
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(STYLE);
   shadow.adoptedStyleSheets = [sheet];
@@ -176,9 +176,9 @@
   shadow.append(layer, panel, bar, card);
 
   const state = { outlines: true, list: false };
-  try { Object.assign(state, parse(localStorage.getItem(NAME)) || {}); } catch { /* no storage: nothing is remembered */ }
+  try { Object.assign(state, parse(localStorage.getItem(NAME)) || {}); } catch { /* without storage the defaults apply */ }
 
-  // What is known of a fragment stays with its comment: whether its line is open, say.
+  // The state of a fragment is kept with its comment, for example whether its row is open.
   let page = { request: {}, fragments: [], known: new WeakMap() }, drawn = [], lit = null;
 
   const terms = entries => entries.flatMap(([name, value]) => [make('dt', '', name.replaceAll(/[_-]/g, ' ')), make('dd', '', value)]);
@@ -187,9 +187,9 @@
     const { label, outcome: came, why, ...rest } = fragment.facts;
     const it = make('dl');
     const entries = Object.entries(rest).map(fact);
-    if (fragment.begin && !fragment.boxes?.length) entries.push(['place', 'nothing to be seen']);
-    const places = { page: 'the whole page', value: 'nowhere, it is data' };
-    if (!fragment.begin) entries.push(['place', places[fragment.facts.kind] || 'inside of a tag or a script, or not printed']);
+    if (fragment.begin && !fragment.boxes?.length) entries.push(['place', 'not visible']);
+    const places = { page: 'the whole page', value: 'none, it is a value' };
+    if (!fragment.begin) entries.push(['place', places[fragment.facts.kind] || 'inside of a tag or a script, or not in the page']);
     it.append(...terms(entries));
     return it;
   }
@@ -200,7 +200,7 @@
     card.replaceChildren(head, facts(fragment));
   }
 
-  /** Puts the card beside a place, where there is room. */
+  /** Shows the card beside a point, inside of the window. */
   function showCard(fragment, x, y) {
     describe(fragment);
     card.hidden = false;
@@ -220,13 +220,13 @@
   function draw() {
     if (!state.outlines && !state.list) return;
     const origin = host.getBoundingClientRect(), x = scrollX - origin.left, y = scrollY - origin.top;
-    // All is measured before anything is drawn: the page is laid out once.
+    // Measure everything before drawing, so that the browser computes the layout once.
     const measured = page.fragments.map(fragment => [fragment, boxes(fragment).map(it => ({
       left: it.left + x, top: it.top + y, right: it.right + x, bottom: it.bottom + y }))]);
     const enclosing = [], wanted = [];
     for (const [fragment, found] of measured) {
       fragment.boxes = found;
-      // On the edge; what fills the same place as what encloses it is drawn further in.
+      // A fragment with the same box as the enclosing one is drawn inside of it.
       const outer = enclosing[fragment.depth - 1];
       fragment.inset = outer?.boxes[0] && found[0] && same(outer, fragment) ? outer.inset + 3 : -1;
       enclosing[fragment.depth] = fragment;
@@ -265,7 +265,7 @@
     focused?.row.focus();
   }
 
-  /** A line of the list, which opens. */
+  /** A row of the list, which opens to show details. */
   function listed(fragment) {
     const it = make('li', outcome(fragment.facts));
     const row = (fragment.row = button('row', () => {
@@ -306,13 +306,13 @@
     draw();
     if (state.list) drawList();
     if (!state.outlines) light(null);
-    try { localStorage.setItem(NAME, JSON.stringify(state)); } catch { /* as above */ }
+    try { localStorage.setItem(NAME, JSON.stringify(state)); } catch { /* without storage the state is lost */ }
   }
 
-  // ---- following the page
+  // ---- changes of the page
 
   let reads = false, waiting = 0;
-  /** Once for all that happens within a tenth of a second. */
+  /** Refreshes once for all changes within a tenth of a second. */
   function later(alsoRead) {
     reads ||= alsoRead;
     waiting ||= setTimeout(() => requestAnimationFrame(() => { waiting = 0; refresh(); }), 100);
@@ -331,7 +331,7 @@
     draw();
   }
 
-  /** The innermost fragment that is at a place. */
+  /** The innermost fragment at a point. */
   function at(x, y) {
     const inside = box => box.left <= x && x <= box.right && box.top <= y && y <= box.bottom;
     return drawn.findLast(it => it.boxes.some(inside)) || null;

@@ -1,24 +1,24 @@
-//! Marks in pages of every kind.
+//! Comments in pages of every kind.
 
 #[cfg(all(unix, not(shuttle), feature = "shared"))]
 mod browser;
 mod marks;
-mod places;
+mod positions;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::comments::{Annotations, annotate};
 use super::marks::Marks;
-use super::place::{Notes, annotate};
 
 const PROCESS: u64 = 0x0123_4567_89ab_cdef;
 
-/// The page as people who debug it get it; of fragments up to 0xff something is known.
+/// The page with comments. Fragments up to 0xff are known.
 fn annotated(page: &str) -> String {
     let describe = |id| (id <= 0xff).then(|| String::from("{}"));
-    let notes = Notes { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
-    String::from_utf8(annotate(page.as_bytes(), &Marks::new(PROCESS), &notes)).unwrap()
+    let texts = Annotations { describe: &describe, head: &|_| String::new(), end: &|_| String::new() };
+    String::from_utf8(annotate(page.as_bytes(), &Marks::new(PROCESS), &texts)).unwrap()
 }
 
 fn begin(id: u64) -> String {
@@ -29,15 +29,15 @@ fn end(id: u64) -> String {
     format!("mjc{PROCESS:016x}e{id:x};")
 }
 
-/// `[1 …1]` stands for a fragment with that number.
+/// Replaces `[1` and `1]` by the marks of fragment 1.
 fn marked(page: &str) -> String {
     (1..=9).fold(page.to_owned(), |page, id| {
         page.replace(&format!("[{id}"), &begin(id)).replace(&format!("{id}]"), &end(id))
     })
 }
 
-/// The same with comments in place of marks, as short as they were.
-fn placed(page: &str) -> String {
+/// Annotates the page, and writes the comments as `[1` and `1]` again.
+fn commented(page: &str) -> String {
     let short = |page: String, id| {
         let page = page.replace(&format!("<!-- fragment {id} {{}} -->"), &format!("[{id}"));
         page.replace(&format!("<!-- /fragment {id} -->"), &format!("{id}]"))
@@ -45,7 +45,7 @@ fn placed(page: &str) -> String {
     (1..=9).fold(annotated(&marked(page)), short)
 }
 
-/// What is hard to read, in any order.
+/// Parts of pages that are hard to parse.
 const PIECES: [&str; 96] = [
     "<!doctype html>",
     "<html>",
@@ -148,7 +148,7 @@ const PIECES: [&str; 96] = [
 const WORDS: [&str; 18] =
     ["a", "p", ">", " ", "\n", "\r", "\r\n", ";", "#38;", "notin;", "amp", "\u{feff}", "ü", "-", "--", "=", "/", "]]"];
 
-/// How these are read depends on what is open.
+/// Tags whose meaning depends on the open elements.
 const FOREIGN: [&str; 30] = [
     "<svg>",
     "</svg>",
@@ -182,7 +182,7 @@ const FOREIGN: [&str; 30] = [
     "<table>",
 ];
 
-/// A page of pieces that are hard to read, with marks anywhere: without the marks, and with them.
+/// A page of parts that are hard to parse: without marks, and with marks at random positions.
 fn pages() -> impl Strategy<Value = (String, String)> {
     let piece = |all: &'static [&str]| {
         prop_oneof![
@@ -215,7 +215,7 @@ fn pages() -> impl Strategy<Value = (String, String)> {
     })
 }
 
-/// The page without the comments that were put into it.
+/// The page without the comments of fragments.
 fn without_comments(page: &str) -> String {
     let mut rest = page;
     let mut clean = String::new();
@@ -230,15 +230,19 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn without_its_comments_a_page_is_what_it_was_without_marks((clean, page) in pages()) {
+    fn a_page_without_its_comments_equals_the_page_without_marks((clean, page) in pages()) {
         prop_assert_eq!(without_comments(&annotated(&page)), clean.as_str());
         prop_assert_eq!(Marks::new(PROCESS).strip(page.as_bytes()).unwrap_or(page.into_bytes()), clean.into_bytes());
     }
 
     #[test]
-    fn any_bytes_are_taken(page in vec(any::<u8>(), 0..64), id in 0u64..4) {
+    fn any_bytes_are_accepted(page in vec(any::<u8>(), 0..64), id in 0u64..4) {
         let page = [&page[..], begin(id).as_bytes(), &page[..], end(id).as_bytes()].concat();
-        let notes = Notes { describe: &|_| Some(String::from("{}")), head: &|_| String::from("<script></script>"), end: &|_| String::from("<!-- -->") };
-        annotate(&page, &Marks::new(PROCESS), &notes);
+        let texts = Annotations {
+            describe: &|_| Some(String::from("{}")),
+            head: &|_| String::from("<script></script>"),
+            end: &|_| String::from("<!-- -->"),
+        };
+        annotate(&page, &Marks::new(PROCESS), &texts);
     }
 }

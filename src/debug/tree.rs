@@ -1,97 +1,96 @@
-//! What a tag does to what follows it: as much of tree construction as tells how text is to be read.
+//! The open elements of a page: the part of tree construction that decides how the text behind a tag is read.
 //!
-//! A whole tree builder would be needed to be right about every page. This one gives up where it would have to guess
-//! ([`Tree::is_lost`]): from there on nothing is put into the page.
+//! A whole tree builder would be needed for every page. This one gives up where it would have to guess
+//! ([`OpenElements::is_lost`]); the rest of the page gets no comments.
 
-/// How what follows a start tag is read.
+/// How the content of an element is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum ContentModel {
     Markup,
-    /// `title`, `textarea`: character references, no markup.
+    /// `title` and `textarea`: text with character references.
     Text,
-    /// `style` and others: neither.
+    /// `style` and others: text without character references.
     Raw,
     Script,
-    /// To the end of the page.
+    /// `plaintext`: the rest of the page is text.
     Plain,
 }
 
-/// Elements that are open and matter.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
-    /// From `svg` or `math` inwards.
-    foreign: Vec<Node>,
-    /// For each table that is open: whether text there would be moved out of it.
+pub(super) struct OpenElements {
+    /// The open elements from `svg` or `math` inwards.
+    foreign: Vec<ForeignElement>,
+    /// For each open table: whether the browser moves text out of it.
     tables: Vec<bool>,
-    /// The same outside of tables, for rows on their own.
+    /// The same for rows outside of a table.
     rows: bool,
     select: bool,
     lost: bool,
 }
 
 #[derive(Debug)]
-struct Node {
+struct ForeignElement {
     name: Box<[u8]>,
-    kind: Kind,
+    kind: ForeignKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Of HTML, inside of an integration point.
+enum ForeignKind {
+    /// An HTML element inside of an integration point.
     Html,
     Foreign,
-    /// Foreign, and what is inside is HTML again.
+    /// A foreign element with HTML content (HTML integration point).
     Integration,
-    /// Foreign, and its content is no place for a comment.
+    /// A foreign element whose content must not get comments.
     Closed,
-    /// Both: the `title` of an image.
+    /// Both: `title` in SVG.
     ClosedIntegration,
 }
 
-impl Tree {
-    /// Whether what is open cannot be known without a whole parser.
+impl OpenElements {
+    /// Whether the open elements cannot be known without a whole tree builder.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
 
-    /// Whether the innermost element is one of SVG or MathML.
+    /// Whether the innermost element is a foreign one, of SVG or MathML.
     pub(super) fn is_foreign(&self) -> bool {
-        self.foreign.last().is_some_and(|node| node.kind != Kind::Html)
+        self.foreign.last().is_some_and(|node| node.kind != ForeignKind::Html)
     }
 
-    /// Whether what is here is the content of an image's title, style or script.
+    /// Whether the position is inside of a title, style, script or textarea in SVG or MathML.
     pub(super) fn is_closed(&self) -> bool {
-        self.foreign.iter().any(|node| matches!(node.kind, Kind::Closed | Kind::ClosedIntegration))
+        self.foreign.iter().any(|node| matches!(node.kind, ForeignKind::Closed | ForeignKind::ClosedIntegration))
     }
 
-    /// Whether words here would be moved in front of the table, together with the white space beside them.
+    /// Whether the browser moves words here in front of the table, with the white space around them.
     pub(super) fn moves_text(&self) -> bool {
         self.tables.last().copied().unwrap_or(self.rows)
     }
 
-    pub(super) fn start(&mut self, name: &[u8], self_closing: bool) -> Content {
+    pub(super) fn start(&mut self, name: &[u8], self_closing: bool) -> ContentModel {
         if let Some(node) = self.foreign.last() {
             match node.kind {
-                Kind::Foreign | Kind::Closed => return self.start_foreign(name, self_closing),
-                Kind::Html | Kind::Integration | Kind::ClosedIntegration => {}
+                ForeignKind::Foreign | ForeignKind::Closed => return self.start_foreign(name, self_closing),
+                ForeignKind::Html | ForeignKind::Integration | ForeignKind::ClosedIntegration => {}
             }
         }
         let content = content(name);
-        // Whether these are taken at all in a select differs from one edition of the standard to the next.
-        if self.select && (content != Content::Markup && name != b"script" || is_root(name)) {
+        // Editions of the HTML standard differ in whether a `select` may contain these.
+        if self.select && (content != ContentModel::Markup && name != b"script" || is_foreign_root(name)) {
             self.lost = true;
         }
         match name {
-            b"svg" | b"math" if !self_closing => self.push(name, Kind::Foreign),
+            b"svg" | b"math" if !self_closing => self.push(name, ForeignKind::Foreign),
             b"svg" | b"math" => {}
             b"frameset" | b"annotation-xml" => self.lost = true,
             b"select" => self.select = true,
-            _ if !self.foreign.is_empty() && content == Content::Markup && !is_void(name) => {
-                self.push(name, Kind::Html);
+            _ if !self.foreign.is_empty() && content == ContentModel::Markup && !is_void(name) => {
+                self.push(name, ForeignKind::Html);
             }
             _ => {}
         }
-        self.start_of_table(name);
+        self.follow_table(name);
         content
     }
 
@@ -102,8 +101,8 @@ impl Tree {
         if let Some(node) = self.foreign.last() {
             if *node.name == *name {
                 self.foreign.pop();
-            } else if node.kind == Kind::Html {
-                // It may close more than one, or nothing.
+            } else if node.kind == ForeignKind::Html {
+                // The tag may close several elements or none.
                 self.lost = true;
             } else {
                 self.end_foreign(name);
@@ -117,7 +116,7 @@ impl Tree {
         }
     }
 
-    fn start_of_table(&mut self, name: &[u8]) {
+    fn follow_table(&mut self, name: &[u8]) {
         match name {
             b"table" => self.tables.push(true),
             b"tr" | b"tbody" | b"thead" | b"tfoot" | b"colgroup" => self.set_moves(true),
@@ -130,8 +129,8 @@ impl Tree {
         *self.tables.last_mut().unwrap_or(&mut self.rows) = moves;
     }
 
-    fn start_foreign(&mut self, name: &[u8], self_closing: bool) -> Content {
-        // A font breaks out with some attributes, and what is inside an annotation depends on one.
+    fn start_foreign(&mut self, name: &[u8], self_closing: bool) -> ContentModel {
+        // Both depend on attributes: whether `font` ends the foreign content, and what `annotation-xml` contains.
         if name == b"font" || name == b"annotation-xml" {
             self.lost = true;
         }
@@ -140,11 +139,15 @@ impl Tree {
             return self.start(name, self_closing);
         }
         if !self_closing {
-            let math =
-                self.foreign.iter().rev().find(|node| is_root(&node.name)).is_some_and(|it| *it.name == *b"math");
+            let math = self
+                .foreign
+                .iter()
+                .rev()
+                .find(|node| is_foreign_root(&node.name))
+                .is_some_and(|it| *it.name == *b"math");
             self.push(name, kind(name, math));
         }
-        Content::Markup
+        ContentModel::Markup
     }
 
     fn end_foreign(&mut self, name: &[u8]) {
@@ -154,44 +157,46 @@ impl Tree {
         }
         let nearest = self.foreign.iter().rposition(|node| *node.name == *name);
         match nearest {
-            Some(at) if self.foreign[at..].iter().all(|node| node.kind != Kind::Html) => self.foreign.truncate(at),
-            // It closes something outside, with all that is in between; or nothing.
+            Some(at) if self.foreign[at..].iter().all(|node| node.kind != ForeignKind::Html) => {
+                self.foreign.truncate(at);
+            }
+            // The tag closes an outer element with all elements inside of it, or nothing.
             _ => self.lost = true,
         }
     }
 
     fn break_out(&mut self) {
-        while self.foreign.last().is_some_and(|node| matches!(node.kind, Kind::Foreign | Kind::Closed)) {
+        while self.foreign.last().is_some_and(|node| matches!(node.kind, ForeignKind::Foreign | ForeignKind::Closed)) {
             self.foreign.pop();
         }
     }
 
-    fn push(&mut self, name: &[u8], kind: Kind) {
-        self.foreign.push(Node { name: name.into(), kind });
+    fn push(&mut self, name: &[u8], kind: ForeignKind) {
+        self.foreign.push(ForeignElement { name: name.into(), kind });
     }
 }
 
-fn content(name: &[u8]) -> Content {
+fn content(name: &[u8]) -> ContentModel {
     match name {
-        b"title" | b"textarea" => Content::Text,
-        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" | b"noscript" => Content::Raw,
-        b"script" => Content::Script,
-        b"plaintext" => Content::Plain,
-        _ => Content::Markup,
+        b"title" | b"textarea" => ContentModel::Text,
+        b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" | b"noscript" => ContentModel::Raw,
+        b"script" => ContentModel::Script,
+        b"plaintext" => ContentModel::Plain,
+        _ => ContentModel::Markup,
     }
 }
 
-fn is_root(name: &[u8]) -> bool {
+fn is_foreign_root(name: &[u8]) -> bool {
     matches!(name, b"svg" | b"math")
 }
 
-fn kind(name: &[u8], math: bool) -> Kind {
+fn kind(name: &[u8], math: bool) -> ForeignKind {
     match (name, math) {
-        (b"title", false) => Kind::ClosedIntegration,
-        (b"foreignobject" | b"desc", false) => Kind::Integration,
-        (b"mi" | b"mo" | b"mn" | b"ms" | b"mtext", true) => Kind::Integration,
-        (b"title" | b"style" | b"script" | b"textarea", _) => Kind::Closed,
-        _ => Kind::Foreign,
+        (b"title", false) => ForeignKind::ClosedIntegration,
+        (b"foreignobject" | b"desc", false) => ForeignKind::Integration,
+        (b"mi" | b"mo" | b"mn" | b"ms" | b"mtext", true) => ForeignKind::Integration,
+        (b"title" | b"style" | b"script" | b"textarea", _) => ForeignKind::Closed,
+        _ => ForeignKind::Foreign,
     }
 }
 
@@ -218,7 +223,7 @@ fn is_void(name: &[u8]) -> bool {
     NAMES.contains(&name) || name == b"wbr"
 }
 
-/// HTML that ends an image or a formula (HTML standard, parsing tokens in foreign content).
+/// HTML tags that end SVG or MathML (HTML standard, "parsing tokens in foreign content").
 fn breaks_out(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 44] = [
         b"b",

@@ -1,7 +1,7 @@
-//! Bodies: the one that responses leave with, and reading one whole.
+//! The body type of all responses, and reading a body whole.
 //!
-//! Nothing is held back for long: a body that is too large, too slow, fails, or ends with trailers goes on to the
-//! client as it came, with what was read of it in front.
+//! A body that is too large, too slow, fails, or ends with trailers is passed on to the client: first the frames that
+//! were read, then the rest of the body.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,115 +16,122 @@ use pin_project_lite::pin_project;
 use crate::scope::Scope;
 
 pin_project! {
-    /// The body of a response that went through a layer: stored, or the inner service's own.
+    /// The body of a response that went through a layer: a stored one, or that of the inner service.
     pub struct LayerBody<B: Body> {
         #[pin]
-        kind: Kind<B>,
-        // What is read while the body is sent belongs to the request as well.
+        source: BodySource<B>,
+        // A streamed body is polled inside of the request's scope, because it may render fragments.
         scope: Option<Scope>,
     }
 }
 
 pin_project! {
-    #[project = KindProjected]
-    enum Kind<B: Body> {
-        /// There already, unless it is taken.
+    #[project = BodySourceProjected]
+    enum BodySource<B: Body> {
+        /// `None` once it was sent.
         Whole { bytes: Option<Bytes> },
-        /// Pieces that are there already; their length in bytes.
+        /// Text and filled holes. `length` counts the bytes not sent yet.
         Pieces { pieces: VecDeque<Bytes>, length: u64 },
-        /// Untouched.
+        /// The inner body.
         Through { #[pin] body: B },
-        /// Read in part.
-        Replayed { read: Read<B> },
+        /// An inner body that was read in part.
+        Replayed { read: PartlyReadBody<B> },
     }
 }
 
-/// What was read of a body, and the rest of it.
-struct Read<B: Body> {
+/// The frames that were read of a body, and the rest of it.
+struct PartlyReadBody<B: Body> {
     frames: VecDeque<Frame<Bytes>>,
     rest: Option<Pin<Box<B>>>,
     error: Option<B::Error>,
 }
 
-/// A body read as far as could be.
-pub(super) enum Collected<B: Body> {
+/// The result of reading a body.
+pub(super) enum CollectedBody<B: Body> {
     Whole(Bytes),
-    /// It is not to be had whole.
-    Apart(LayerBody<B>),
+
+    Streaming(LayerBody<B>),
 }
 
 impl<B: Body<Data = Bytes>> LayerBody<B> {
     pub(super) fn empty() -> LayerBody<B> {
-        LayerBody::of(Kind::Whole { bytes: None })
+        LayerBody::of(BodySource::Whole { bytes: None })
     }
 
     pub(super) fn whole(bytes: Bytes) -> LayerBody<B> {
-        LayerBody::of(Kind::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) })
+        LayerBody::of(BodySource::Whole { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) })
     }
 
     pub(super) fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> LayerBody<B> {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        LayerBody::of(Kind::Pieces { pieces, length })
+        LayerBody::of(BodySource::Pieces { pieces, length })
     }
 
-    fn of(kind: Kind<B>) -> LayerBody<B> {
-        LayerBody { kind, scope: None }
+    fn of(source: BodySource<B>) -> LayerBody<B> {
+        LayerBody { source, scope: None }
     }
 
-    /// Reads on inside the scope.
+    /// Polls the body inside of the scope.
     pub(super) fn inside(mut self, scope: Scope) -> LayerBody<B> {
         self.scope = Some(scope);
         self
     }
 
     pub(super) fn through(body: B) -> LayerBody<B> {
-        LayerBody::of(Kind::Through { body })
+        LayerBody::of(BodySource::Through { body })
     }
 }
 
-/// What a frame takes beside its bytes, and how many are taken in however small the limit is.
+/// Bytes of memory for a frame beside its data.
 const FRAME: u64 = size_of::<Frame<Bytes>>() as u64;
-const MANY: u64 = 4096;
 
-/// Reads a body of at most `limit` bytes, until `late` is ready.
-pub(super) async fn collect<B>(body: B, limit: usize, late: impl Future<Output = ()>) -> Collected<B>
+/// The number of frames that are read for any limit.
+const MIN_FRAMES: u64 = 4096;
+
+/// Reads a body of at most `limit` bytes until the timer is ready.
+pub(super) async fn collect<B>(body: B, limit: usize, timer: impl Future<Output = ()>) -> CollectedBody<B>
 where
     B: Body<Data = Bytes>,
 {
     let limit = limit as u64;
     if body.size_hint().lower() > limit {
-        return Collected::Apart(LayerBody::through(body));
+        return CollectedBody::Streaming(LayerBody::through(body));
     }
-    let mut late = pin!(late);
+    let mut timer = pin!(timer);
     let mut body = Box::pin(body);
-    let mut read = Read { frames: VecDeque::new(), rest: None, error: None };
-    // Many small frames take more than their bytes.
-    let (mut length, mut taken, mut data_only) = (0, 0, true);
+    let mut read = PartlyReadBody { frames: VecDeque::new(), rest: None, error: None };
+    // The memory for frames is limited as well, because many small frames need much more than their data.
+    let (mut length, mut memory, mut data_only) = (0, 0, true);
     loop {
-        let frame = poll_fn(|context| match body.as_mut().poll_frame(context) {
+        let next = poll_fn(|context| match body.as_mut().poll_frame(context) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending => late.as_mut().poll(context).map(|()| None),
+            Poll::Pending => timer.as_mut().poll(context).map(|()| None),
         });
-        match frame.await {
-            Some(Some(Ok(frame))) => {
-                let data = frame.data_ref().map_or(0, |data| data.len() as u64);
-                length += data;
-                taken += data + FRAME;
-                data_only &= frame.is_data();
-                read.frames.push_back(frame);
-                if length <= limit && taken <= limit.saturating_mul(2).max(MANY * FRAME) {
-                    continue;
-                }
-                read.rest = Some(body);
+        let frame = match next.await {
+            Some(Some(Ok(frame))) => frame,
+            Some(Some(Err(error))) => {
+                read.error = Some(error);
+                break;
             }
-            Some(Some(Err(error))) => read.error = Some(error),
-            Some(None) if data_only => return Collected::Whole(joined(read.frames, length)),
-            Some(None) => {}
-            None => read.rest = Some(body),
+            Some(None) if data_only => return CollectedBody::Whole(joined(read.frames, length)),
+            Some(None) => break,
+            None => {
+                read.rest = Some(body);
+                break;
+            }
+        };
+        let data = frame.data_ref().map_or(0, |data| data.len() as u64);
+        length += data;
+        memory += data + FRAME;
+        data_only &= frame.is_data();
+        read.frames.push_back(frame);
+        if length > limit || memory > limit.saturating_mul(2).max(MIN_FRAMES * FRAME) {
+            read.rest = Some(body);
+            break;
         }
-        return Collected::Apart(LayerBody::of(Kind::Replayed { read }));
     }
+    CollectedBody::Streaming(LayerBody::of(BodySource::Replayed { read }))
 }
 
 fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
@@ -142,16 +149,16 @@ fn joined(frames: VecDeque<Frame<Bytes>>, length: u64) -> Bytes {
     }
 }
 
-impl<B: Body<Data = Bytes>> Kind<B> {
+impl<B: Body<Data = Bytes>> BodySource<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project() {
-            KindProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            KindProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
+            BodySourceProjected::Whole { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodySourceProjected::Pieces { pieces, length } => Poll::Ready(pieces.pop_front().map(|piece| {
                 *length -= piece.remaining() as u64;
                 Ok(Frame::data(piece))
             })),
-            KindProjected::Through { body } => body.poll_frame(context),
-            KindProjected::Replayed { read } => {
+            BodySourceProjected::Through { body } => body.poll_frame(context),
+            BodySourceProjected::Replayed { read } => {
                 if let Some(frame) = read.frames.pop_front() {
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -174,39 +181,39 @@ impl<B: Body<Data = Bytes>> Body for LayerBody<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         match this.scope {
-            Some(scope) => scope.run(|| this.kind.poll_frame(context)),
-            None => this.kind.poll_frame(context),
+            Some(scope) => scope.run(|| this.source.poll_frame(context)),
+            None => this.source.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Whole { bytes } => bytes.is_none(),
-            Kind::Pieces { pieces, .. } => pieces.is_empty(),
-            Kind::Through { body } => body.is_end_stream(),
-            Kind::Replayed { read } => {
+        match &self.source {
+            BodySource::Whole { bytes } => bytes.is_none(),
+            BodySource::Pieces { pieces, .. } => pieces.is_empty(),
+            BodySource::Through { body } => body.is_end_stream(),
+            BodySource::Replayed { read } => {
                 read.frames.is_empty() && read.error.is_none() && read.rest.as_ref().is_none_or(Body::is_end_stream)
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Pieces { length, .. } => SizeHint::with_exact(*length),
-            Kind::Through { body } => body.size_hint(),
-            Kind::Replayed { read } => read.size_hint(),
+        match &self.source {
+            BodySource::Whole { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            BodySource::Pieces { length, .. } => SizeHint::with_exact(*length),
+            BodySource::Through { body } => body.size_hint(),
+            BodySource::Replayed { read } => read.size_hint(),
         }
     }
 }
 
-impl<B: Body<Data = Bytes>> Read<B> {
+impl<B: Body<Data = Bytes>> PartlyReadBody<B> {
     fn size_hint(&self) -> SizeHint {
         let data = self.frames.iter().filter_map(Frame::data_ref);
         let read: u64 = data.map(|data| data.len() as u64).sum();
         let rest = match &self.rest {
             Some(rest) => rest.size_hint(),
-            // A body that failed was to be longer; nobody knows how long.
+            // The length of a body that failed is unknown.
             None if self.error.is_some() => SizeHint::new(),
             None => SizeHint::with_exact(0),
         };

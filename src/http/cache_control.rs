@@ -1,22 +1,22 @@
-//! `Cache-Control` of a response (RFC 9111 §5.2.2): built by handlers, read from headers, merged and written.
+//! `Cache-Control` of a response (RFC 9111 §5.2.2): its directives, and the builder for handlers.
 //!
-//! Owns what a response can say. `cache_control/wire.rs` reads and writes it, `cache_control/merge.rs` knows which of
-//! two is the stricter, `cache_control/parse.rs` owns the syntax, and `cache_control/request.rs` what a client asks
-//! for. Leaves to the layer what is stored and served.
+//! `parse.rs` owns the syntax, `format.rs` reads and writes headers, `merge.rs` combines two values, and `request.rs`
+//! reads `Cache-Control` of a request. Which responses are stored and served is decided in `storability.rs` and
+//! `serve.rs`.
 
+mod format;
 mod merge;
 mod parse;
 mod request;
-mod wire;
 
 use std::time::Duration;
 
 use self::parse::LONGEST;
-pub(crate) use self::request::RequestDirectives;
+pub(in crate::http) use self::request::RequestDirectives;
 
-/// What a response says to caches (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
+/// The `Cache-Control` of a response (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
 ///
-/// HTTP knows whole seconds: fractions are cut off, and what is longer than 2³¹ seconds (68 years) counts as that.
+/// Times are whole seconds: fractions are cut off, and the longest time is 2³¹ seconds (68 years).
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +39,7 @@ pub struct CacheControl {
     s_maxage: Option<u32>,
     stale_while_revalidate: Option<u32>,
     stale_if_error: Option<u32>,
-    extensions: Vec<Extension>,
+    extensions: Vec<ExtensionDirective>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,48 +48,47 @@ enum Audience {
     Private,
 }
 
-/// A directive that means nothing here and goes on to others as it came.
+/// An unknown directive (RFC 9111 §5.2.3), which is kept for other caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Extension {
+struct ExtensionDirective {
     name: String,
     text: String,
 }
 
 impl CacheControl {
-    /// Says nothing.
+    /// No directives.
     pub fn new() -> CacheControl {
         CacheControl::default()
     }
 
-    /// Any cache may keep it, even where it would not by default: the answer to a request with `Authorization`
-    /// (§5.2.2.9).
+    /// `public`: any cache may store the response, even if the request has `Authorization` (§5.2.2.9).
     pub fn public() -> CacheControl {
         CacheControl::new().with_public()
     }
 
-    /// Only the client's own cache may keep it (§5.2.2.7).
+    /// `private`: only the cache of one user, as in a browser, may store the response (§5.2.2.7).
     pub fn private() -> CacheControl {
         CacheControl::new().with_private()
     }
 
-    /// Caches may keep it, and ask before each use (§5.2.2.4).
+    /// `no-cache`: a cache may store the response, and must revalidate it before each use (§5.2.2.4).
     pub fn no_cache() -> CacheControl {
         CacheControl::new().with_no_cache()
     }
 
-    /// No cache may keep it (§5.2.2.5).
+    /// `no-store`: no cache may store the response (§5.2.2.5).
     pub fn no_store() -> CacheControl {
         CacheControl::new().with_no_store()
     }
 
-    /// Adds `public`, in place of `private`.
+    /// Adds `public`, which replaces `private`.
     #[must_use]
     pub fn with_public(mut self) -> CacheControl {
         self.audience = Some(Audience::Public);
         self
     }
 
-    /// Adds `private`, in place of `public`.
+    /// Adds `private`, which replaces `public`.
     #[must_use]
     pub fn with_private(mut self) -> CacheControl {
         self.audience = Some(Audience::Private);
@@ -103,7 +102,7 @@ impl CacheControl {
         self
     }
 
-    /// Adds `no-store`. Lifetimes, `public` and `immutable` are not written beside it, except with
+    /// Adds `no-store`. Lifetimes, `public` and `immutable` are not written with it, except with
     /// [`must_understand`](CacheControl::must_understand).
     #[must_use]
     pub fn with_no_store(mut self) -> CacheControl {
@@ -111,64 +110,67 @@ impl CacheControl {
         self
     }
 
-    /// How long it is fresh, in any cache (§5.2.2.1).
+    /// `max-age`: how long the response is fresh in any cache (§5.2.2.1).
     #[must_use]
     pub fn max_age(mut self, lifetime: Duration) -> CacheControl {
         self.max_age = Some(whole_seconds(lifetime));
         self
     }
 
-    /// How long it is fresh in caches that serve several clients; they go by it instead of `max-age` (§5.2.2.10).
+    /// `s-maxage`: how long the response is fresh in shared caches, which ignore `max-age` then (§5.2.2.10).
     #[must_use]
     pub fn s_maxage(mut self, lifetime: Duration) -> CacheControl {
         self.s_maxage = Some(whole_seconds(lifetime));
         self
     }
 
-    /// How long after its lifetime it may still be served while a cache fetches it anew (RFC 5861 §3). Browsers do so
-    /// too, also after a `max-age` of 0; caches that serve several clients do not beside an `s-maxage` (§5.2.2.10).
+    /// `stale-while-revalidate`: how long after its lifetime a cache may serve the response while it revalidates it
+    /// (RFC 5861 §3). Browsers do this too, even after a `max-age` of 0. Shared caches do not if there is an `s-maxage`
+    /// (§5.2.2.10).
     #[must_use]
     pub fn stale_while_revalidate(mut self, window: Duration) -> CacheControl {
         self.stale_while_revalidate = Some(whole_seconds(window));
         self
     }
 
-    /// How long after its lifetime it may still be served when fetching it fails (RFC 5861 §4).
+    /// `stale-if-error`: how long after its lifetime a cache may serve the response when the origin fails (RFC 5861
+    /// §4).
     #[must_use]
     pub fn stale_if_error(mut self, window: Duration) -> CacheControl {
         self.stale_if_error = Some(whole_seconds(window));
         self
     }
 
-    /// No cache may serve it stale (§5.2.2.2).
+    /// `must-revalidate`: no cache may serve the response stale (§5.2.2.2).
     #[must_use]
     pub fn must_revalidate(mut self) -> CacheControl {
         self.must_revalidate = true;
         self
     }
 
-    /// No cache that serves several clients may serve it stale (§5.2.2.8).
+    /// `proxy-revalidate`: no shared cache may serve the response stale (§5.2.2.8).
     #[must_use]
     pub fn proxy_revalidate(mut self) -> CacheControl {
         self.proxy_revalidate = true;
         self
     }
 
-    /// Only caches that know the status code may keep it; these pass over a `no-store` beside it (§5.2.2.3).
+    /// `must-understand`: only caches that know the status code may store the response. They ignore `no-store` then
+    /// (§5.2.2.3).
     #[must_use]
     pub fn must_understand(mut self) -> CacheControl {
         self.must_understand = true;
         self
     }
 
-    /// No intermediary may change the content (§5.2.2.6).
+    /// `no-transform`: no intermediary may change the content (§5.2.2.6).
     #[must_use]
     pub fn no_transform(mut self) -> CacheControl {
         self.no_transform = true;
         self
     }
 
-    /// It does not change while it is fresh, so that a reload need not ask (RFC 8246).
+    /// `immutable`: the response does not change while it is fresh, so a reload need not revalidate it (RFC 8246).
     #[must_use]
     pub fn immutable(mut self) -> CacheControl {
         self.immutable = true;
@@ -176,49 +178,49 @@ impl CacheControl {
     }
 }
 
-/// What it says.
+/// Reading directives.
 impl CacheControl {
-    /// Whether it says `public`.
+    /// Whether `public` is there.
     pub fn is_public(&self) -> bool {
         self.audience == Some(Audience::Public)
     }
 
-    /// Whether it says `private`, for the whole response or for some of its fields.
+    /// Whether `private` is there, for the whole response or for some headers.
     pub fn is_private(&self) -> bool {
         self.audience == Some(Audience::Private)
     }
 
-    /// Whether it says `no-store`.
+    /// Whether `no-store` is there.
     pub fn is_no_store(&self) -> bool {
         self.no_store
     }
 
-    /// Whether it says `no-cache`, for the whole response or for some of its fields.
+    /// Whether `no-cache` is there, for the whole response or for some headers.
     pub fn is_no_cache(&self) -> bool {
         self.no_cache
     }
 
-    /// Whether it says `must-revalidate`.
+    /// Whether `must-revalidate` is there.
     pub fn is_must_revalidate(&self) -> bool {
         self.must_revalidate
     }
 
-    /// Whether it says `proxy-revalidate`.
+    /// Whether `proxy-revalidate` is there.
     pub fn is_proxy_revalidate(&self) -> bool {
         self.proxy_revalidate
     }
 
-    /// Whether it says `must-understand`.
+    /// Whether `must-understand` is there.
     pub fn is_must_understand(&self) -> bool {
         self.must_understand
     }
 
-    /// Whether it says `no-transform`.
+    /// Whether `no-transform` is there.
     pub fn is_no_transform(&self) -> bool {
         self.no_transform
     }
 
-    /// Whether it says `immutable`.
+    /// Whether `immutable` is there.
     pub fn is_immutable(&self) -> bool {
         self.immutable
     }
@@ -233,7 +235,7 @@ impl CacheControl {
         self.s_maxage.map(duration)
     }
 
-    /// What a cache that serves several clients goes by: `s-maxage`, or else `max-age` (RFC 9111 §4.2.1).
+    /// The lifetime in a shared cache: `s-maxage`, or else `max-age` (RFC 9111 §4.2.1).
     pub fn effective_lifetime(&self) -> Option<Duration> {
         self.effective_seconds().map(duration)
     }
@@ -248,14 +250,13 @@ impl CacheControl {
         self.stale_if_error.map(duration)
     }
 
-    /// Whether a cache that serves several clients is told never to serve it stale: `must-revalidate`,
-    /// `proxy-revalidate` or `no-cache` (RFC 9111 §4.2.4). `s-maxage` alone does not count, because it is commonly
-    /// sent together with a window for stale answers.
+    /// Whether a shared cache must not serve the response stale: `must-revalidate`, `proxy-revalidate` or `no-cache`
+    /// (RFC 9111 §4.2.4). `s-maxage` alone does not count, because it is commonly sent with `stale-while-revalidate`.
     pub fn forbids_stale(&self) -> bool {
         self.must_revalidate || self.proxy_revalidate || self.no_cache
     }
 
-    /// Whether there is nothing to write: no header, an empty one, or one without any directive.
+    /// Whether there are no directives.
     pub fn says_nothing(&self) -> bool {
         *self == CacheControl::default()
     }
@@ -264,8 +265,8 @@ impl CacheControl {
         self.s_maxage.or(self.max_age)
     }
 
-    /// Of several with one name the first counts.
-    fn keep(&mut self, extension: Extension) {
+    /// Adds a directive. The first one of each name is kept.
+    fn add_extension(&mut self, extension: ExtensionDirective) {
         if !self.extensions.iter().any(|known| known.name == extension.name) {
             self.extensions.push(extension);
         }
@@ -280,7 +281,7 @@ fn duration(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// The shorter of what is said.
+/// The shorter one of the times that are there.
 fn shorter(one: Option<u32>, other: Option<u32>) -> Option<u32> {
     one.into_iter().chain(other).min()
 }

@@ -1,4 +1,4 @@
-//! `Cache-Status` (RFC 9211): what this cache did with a request.
+//! `Cache-Status` (RFC 9211): how this cache handled a request.
 
 use std::fmt::Write as _;
 
@@ -8,69 +8,70 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Why the cache had no part in a request.
+/// Why a request bypasses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Skip {
-    /// It neither reads a page nor changes one.
+pub(super) enum BypassReason {
+    /// The method is neither GET nor HEAD.
     Method,
-    /// It asks for what a GET would say; nothing is stored for it.
+    /// HEAD, and no page is stored that answers it.
     Head,
-    /// It has a body, which is no part of any identity.
+    /// The request has a body, which is not part of the key.
     Body,
-    /// It has cookies that are neither keyed nor declared irrelevant.
+    /// The request has cookies that are neither keyed nor ignored.
     Cookie,
-    /// It has credentials, and what is stored may not answer it.
+    /// The request has credentials, and stored pages may not answer it.
     Authorization,
-    /// The client wants the answer not to be stored, or a part of it only.
+    /// The client forbids storing the response, or requests a part of it only.
     Request,
-    /// It says two things of the address that it asks for.
+    /// The request has two different hosts or forwarding headers.
     Ambiguous,
-    /// The application said so.
+    /// The application bypasses the request.
     Policy,
     /// Caching is switched off.
     Off,
 }
 
-/// What was done.
+/// The value of `Cache-Status` for a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Did {
-    /// Answered from the cache; the seconds it stays fresh, negative once it is stale.
-    Hit(i64),
-    /// The handler was asked.
-    Missed(Why),
-    Skipped(Skip),
-    /// Nothing was stored, and the handler was not to be asked (`only-if-cached`).
-    Refused,
+pub(super) enum CacheStatus {
+    /// Served from the cache. `ttl`: the seconds until the page expires, negative if it is stale.
+    Hit {
+        ttl: i64,
+    },
+    Forwarded(Forwarded),
+    Bypassed(BypassReason),
+    /// No stored page answers the request, and `only-if-cached` forbids calling the handler.
+    OnlyIfCached,
 }
 
-/// What there was of use in the cache when the handler was asked, and what became of its answer.
+/// A request that was forwarded to the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Why {
-    pub(super) forward: Forward,
+pub(super) struct Forwarded {
+    pub(super) reason: ForwardReason,
     pub(super) stored: bool,
 }
 
+/// The `fwd` parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forward {
+pub(super) enum ForwardReason {
     Miss,
-    /// It had expired.
     Stale,
-    /// Nothing for these values of the headers that the page varies by.
+    /// Pages are stored for this address, but for other values of the headers in `Vary`.
     VaryMiss,
-    /// The client asked for it.
+    /// The client does not accept the stored page.
     Request,
 }
 
-/// Makes room for what this cache will say, in the headers of a page that is stored.
+/// Adds an empty `Cache-Status` to a page that is stored, so that setting it on a hit does not make the map grow.
 pub(super) fn reserve(name: Option<&str>, headers: &mut HeaderMap) {
     if name.is_some() && !headers.contains_key(CACHE_STATUS) {
         headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
     }
 }
 
-impl Did {
-    /// Adds this cache's word behind those of caches nearer to the origin.
-    pub(super) fn tell(self, name: Option<&str>, headers: &mut HeaderMap) {
+impl CacheStatus {
+    /// Adds the status behind those of caches nearer to the origin. `name` is that of this cache.
+    pub(super) fn append_to(self, headers: &mut HeaderMap, name: Option<&str>) {
         let Some(name) = name else { return };
         let Some(line) = self.line(name) else { return };
         match headers.entry(CACHE_STATUS) {
@@ -81,50 +82,50 @@ impl Did {
     }
 
     fn line(self, name: &str) -> Option<HeaderValue> {
-        if let Did::Hit(ttl) = self {
-            // Said on every hit, so without the machinery of formatting.
+        if let CacheStatus::Hit { ttl } = self {
+            // Every hit has this line, and concatenation is cheaper than `write!`.
             let line = [name, "; hit; ttl=", itoa::Buffer::new().format(ttl)].concat();
             return HeaderValue::from_maybe_shared(Bytes::from(line)).ok();
         }
         let mut line = String::with_capacity(name.len() + 40);
         line.push_str(name);
         let written = match self {
-            Did::Hit(_) => Ok(()),
-            Did::Missed(Why { forward, stored }) => {
+            CacheStatus::Hit { .. } => Ok(()),
+            CacheStatus::Forwarded(Forwarded { reason, stored }) => {
                 let stored = if stored { "; stored" } else { "" };
-                write!(line, "; fwd={}{stored}", forward.token())
+                write!(line, "; fwd={}{stored}", reason.token())
             }
-            Did::Skipped(Skip::Method) => write!(line, "; fwd=method"),
-            Did::Skipped(skip) => write!(line, "; fwd=bypass; detail={}", skip.token()),
-            Did::Refused => write!(line, "; detail=only-if-cached"),
+            CacheStatus::Bypassed(BypassReason::Method) => write!(line, "; fwd=method"),
+            CacheStatus::Bypassed(reason) => write!(line, "; fwd=bypass; detail={}", reason.token()),
+            CacheStatus::OnlyIfCached => write!(line, "; detail=only-if-cached"),
         };
         written.ok().and_then(|()| HeaderValue::try_from(line).ok())
     }
 }
 
-impl Forward {
+impl ForwardReason {
     fn token(self) -> &'static str {
         match self {
-            Forward::Miss => "miss",
-            Forward::Stale => "stale",
-            Forward::VaryMiss => "vary-miss",
-            Forward::Request => "request",
+            ForwardReason::Miss => "miss",
+            ForwardReason::Stale => "stale",
+            ForwardReason::VaryMiss => "vary-miss",
+            ForwardReason::Request => "request",
         }
     }
 }
 
-impl Skip {
+impl BypassReason {
     pub(super) fn token(self) -> &'static str {
         match self {
-            Skip::Method => "method",
-            Skip::Head => "head",
-            Skip::Body => "body",
-            Skip::Cookie => "cookie",
-            Skip::Authorization => "authorization",
-            Skip::Request => "request",
-            Skip::Ambiguous => "ambiguous",
-            Skip::Policy => "policy",
-            Skip::Off => "off",
+            BypassReason::Method => "method",
+            BypassReason::Head => "head",
+            BypassReason::Body => "body",
+            BypassReason::Cookie => "cookie",
+            BypassReason::Authorization => "authorization",
+            BypassReason::Request => "request",
+            BypassReason::Ambiguous => "ambiguous",
+            BypassReason::Policy => "policy",
+            BypassReason::Off => "off",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Validators and conditional requests for any response, without a cache.
+//! [`ConditionalLayer`]: entity tags and responses to conditional requests, without a cache.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -10,25 +10,28 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{ETAG, LAST_MODIFIED};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::{Collected, LayerBody, collect};
-use super::conditions::{self, Verdict, evaluate};
+use super::body::{CollectedBody, LayerBody, collect};
 use super::date;
 use super::etag::EntityTag;
-use super::policy::About;
-use super::validate::{conclude, judge_late, tag};
+use super::policy::RequestFn;
+use super::preconditions::{self, PreconditionResult, evaluate};
+use super::revalidate::{add_etag, apply_preconditions, evaluate_after_handler};
 
-/// Gives responses an `ETag` and answers conditional requests (RFC 9110 §13): 304 where the client has what the handler
-/// would send. The handler runs all the same; a [`CacheLayer`](super::CacheLayer) answers without it, and validates as
-/// this one does, so one of the two is enough.
+/// Adds an `ETag` to responses and answers conditional requests (RFC 9110 §13), for example with 304 if the client has
+/// the current response.
 ///
-/// Only a response with status 200 that may be stored and is not empty gets a tag, and only if its body is there whole
-/// with a known length: streams pass through unbuffered. A handler's own validators are kept, and conditions are held
-/// against them for streams too. HEAD is asked of the handler as GET, so that both say the same.
+/// The handler runs for every request, unless [`known`](ConditionalLayer::known) is set. A
+/// [`CacheLayer`](super::CacheLayer) also answers conditional requests, and does so without the handler, so a route
+/// needs only one of the two.
+///
+/// A response gets a tag if its status is 200, it may be stored, it is not empty, and its body is complete with a known
+/// length. Streamed bodies are not buffered. Validators that the handler sets are kept, and preconditions are evaluated
+/// against them for streamed bodies too. HEAD reaches the handler as GET, so that both have the same headers.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -41,20 +44,20 @@ use super::validate::{conclude, judge_late, tag};
 pub struct ConditionalLayer {
     max_body_bytes: usize,
     strong_etags: bool,
-    known: Option<About<Option<Validators>>>,
+    known: Option<RequestFn<Option<Validators>>>,
 }
 
-/// What identifies the current state of a resource, known before its handler runs.
+/// The validators of the current state of a resource (RFC 9110 §8.8).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Validators {
-    /// Its entity tag.
+    /// The entity tag.
     pub etag: Option<EntityTag>,
-    /// When it was last modified; HTTP knows whole seconds.
+    /// The time of the last modification. HTTP dates have whole seconds.
     pub last_modified: Option<SystemTime>,
 }
 
 impl ConditionalLayer {
-    /// A layer that tags bodies of up to 1 MiB.
+    /// A layer that adds tags to bodies of up to 1 MiB.
     pub fn new() -> ConditionalLayer {
         ConditionalLayer { max_body_bytes: 1 << 20, strong_etags: false, known: None }
     }
@@ -65,17 +68,19 @@ impl ConditionalLayer {
         self
     }
 
-    /// Has tags say that they stand for these very bytes. Only where nothing outside of this layer changes bodies: what
-    /// compresses leaves a strong tag as it is, and it would stand for two different bodies.
+    /// Makes tags strong. Use it only if no service outside of this layer changes bodies: a compression layer keeps a
+    /// strong tag, which then stands for two different bodies.
     pub fn strong_etags(mut self) -> ConditionalLayer {
         self.strong_etags = true;
         self
     }
 
-    /// Asks the application for the current state before the handler runs: a version column, say. A GET is then
-    /// answered 304, and a request that would change something 412 if the client does not know that state (`If-Match`,
-    /// `If-Unmodified-Since`, `If-None-Match: *`), without running the handler. Without this a 412 is the handler's own
-    /// to say: it has run by then. The state goes into the response where the handler does not say it.
+    /// Gets the current validators from the application before the handler runs, for example from a version column.
+    ///
+    /// The layer then answers a GET with 304 without running the handler. It answers an unsafe request with 412 if its
+    /// preconditions do not match the current state (`If-Match`, `If-Unmodified-Since`, `If-None-Match: *`). Without
+    /// this setting only the handler can answer 412, because it has acted by the time its response has validators. The
+    /// validators are added to responses with status 200 that have none.
     pub fn known(mut self, validators: impl Fn(&Parts) -> Option<Validators> + Send + Sync + 'static) -> Self {
         self.known = Some(Arc::new(validators));
         self
@@ -132,41 +137,37 @@ where
         let (mut parts, body) = request.into_parts();
         let known = self.layer.known.as_ref().and_then(|known| known(&parts)).map(|known| known.headers());
         if let Some(known) = &known
-            && let Some(answer) = answered(&parts, known)
+            && let Some(response) = answer_from_known(&parts, known)
         {
-            return Box::pin(ready(Ok(answer)));
+            return Box::pin(ready(Ok(response)));
         }
         if parts.method != Method::GET && parts.method != Method::HEAD {
-            let answering = self.inner.call(Request::from_parts(parts, body));
-            return Box::pin(async { Ok(answering.await?.map(LayerBody::through)) });
+            let call = self.inner.call(Request::from_parts(parts, body));
+            return Box::pin(async { Ok(call.await?.map(LayerBody::through)) });
         }
-        let seen = parts.clone();
+        let original = parts.clone();
         parts.method = Method::GET;
-        let answering = self.inner.call(Request::from_parts(parts, body));
+        let call = self.inner.call(Request::from_parts(parts, body));
         let (limit, weak) = (self.layer.max_body_bytes, !self.layer.strong_etags);
         Box::pin(async move {
-            let (mut head, body) = answering.await?.into_parts();
+            let (mut head, body) = call.await?.into_parts();
             if head.status == StatusCode::OK {
-                known.into_iter().flatten().for_each(|(name, value)| {
-                    if let Some(name) = name {
-                        head.headers.entry(name).or_insert(value);
-                    }
-                });
+                add_missing(&mut head.headers, known.into_iter().flatten());
             }
-            let tagged = head.status == StatusCode::OK && !head.headers.contains_key(ETAG);
-            let body = match tagged && body.size_hint().exact().is_some() {
+            let needs_tag = head.status == StatusCode::OK && !head.headers.contains_key(ETAG);
+            let body = match needs_tag && body.size_hint().exact().is_some() {
                 true => collect(body, limit, ready(())).await,
-                false => Collected::Apart(LayerBody::through(body)),
+                false => CollectedBody::Streaming(LayerBody::through(body)),
             };
             let body = match body {
-                Collected::Whole(bytes) => {
-                    tag(head.status, &mut head.headers, &bytes, None, weak);
+                CollectedBody::Whole(bytes) => {
+                    add_etag(head.status, &mut head.headers, &bytes, None, weak);
                     LayerBody::whole(bytes)
                 }
-                Collected::Apart(body) => body,
+                CollectedBody::Streaming(body) => body,
             };
-            let verdict = judge_late(&seen, head.status, &head.headers);
-            Ok(conclude(&seen.method, verdict, head, body))
+            let result = evaluate_after_handler(&original, head.status, &head.headers);
+            Ok(apply_preconditions(&original.method, result, head, body))
         })
     }
 }
@@ -184,13 +185,22 @@ impl Validators {
     }
 }
 
-/// The answer to a request whose conditions the known state of its target decides.
-fn answered<R: Body<Data = Bytes>>(request: &Parts, known: &HeaderMap) -> Option<Response<LayerBody<R>>> {
-    let verdict = evaluate(&request.method, &request.headers, &conditions::Validators::of(known));
-    let status = match verdict {
-        Verdict::Proceed => return None,
-        Verdict::NotModified => StatusCode::NOT_MODIFIED,
-        Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+/// Adds headers that are not there yet.
+fn add_missing(headers: &mut HeaderMap, fields: impl Iterator<Item = (Option<HeaderName>, HeaderValue)>) {
+    for (name, value) in fields {
+        if let Some(name) = name {
+            headers.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// The response to a request whose preconditions are decided by the known validators.
+fn answer_from_known<R: Body<Data = Bytes>>(request: &Parts, known: &HeaderMap) -> Option<Response<LayerBody<R>>> {
+    let result = evaluate(&request.method, &request.headers, &preconditions::ResponseValidators::of(known));
+    let status = match result {
+        PreconditionResult::Proceed => return None,
+        PreconditionResult::NotModified => StatusCode::NOT_MODIFIED,
+        PreconditionResult::Failed => StatusCode::PRECONDITION_FAILED,
     };
     let mut response = Response::new(LayerBody::empty());
     *response.status_mut() = status;

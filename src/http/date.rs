@@ -1,25 +1,24 @@
-//! Dates of HTTP (RFC 9110 §5.6.7), read leniently and written as they should be.
+//! HTTP dates (RFC 9110 §5.6.7): parsed leniently, written strictly.
 
 use std::time::SystemTime;
 
 use http::HeaderValue;
 
-/// A date in any of the three formats, in whatever case (RFC 9111 §4.2), and with whatever weekday: the rest of the
-/// date says which day it is.
+/// Parses a date in any of the three formats. Upper and lower case (RFC 9111 §4.2) and the weekday are ignored.
 pub(super) fn parse(value: &HeaderValue) -> Option<SystemTime> {
     let text = value.to_str().ok()?;
-    httpdate::parse_http_date(text).ok().or_else(|| on_any_weekday(&in_usual_case(text)))
+    httpdate::parse_http_date(text).ok().or_else(|| parse_with_any_weekday(&with_usual_case(text)))
 }
 
-/// `None` outside of the years 1970 to 9999, for which HTTP has no form.
+/// `None` outside of the years 1970 to 9999, because the format cannot express other years.
 pub(super) fn write(at: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000: u64 = 253_402_300_800;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since.as_secs() < YEAR_10000).then(|| httpdate::fmt_http_date(at).try_into().ok())?
 }
 
-/// A date whose weekday may be that of another one.
-fn on_any_weekday(text: &str) -> Option<SystemTime> {
+/// Parses a date with each weekday in turn.
+fn parse_with_any_weekday(text: &str) -> Option<SystemTime> {
     const LONG: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     const SHORT: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     let (day, rest) = text.split_at(text.find([',', ' '])?);
@@ -27,8 +26,8 @@ fn on_any_weekday(text: &str) -> Option<SystemTime> {
     names.iter().find_map(|name| httpdate::parse_http_date(&format!("{name}{rest}")).ok())
 }
 
-/// Names with a capital, the zone in capitals.
-fn in_usual_case(text: &str) -> String {
+/// The text with capitalised names and an upper-case zone.
+fn with_usual_case(text: &str) -> String {
     let mut usual = String::with_capacity(text.len());
     for character in text.chars() {
         let inside = usual.ends_with(|last: char| last.is_ascii_alphabetic());
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_day_of_a_date_is_not_its_weekday() {
+    fn the_weekday_of_a_date_is_ignored() {
         for text in [
             "Thu, 06 Nov 1994 08:49:37 GMT",
             "WED, 06 nov 1994 08:49:37 GMT",
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_http_cannot_write_is_not_written() {
+    fn years_outside_of_1970_to_9999_are_not_written() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(write(epoch).unwrap(), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(write(epoch - Duration::from_secs(1)), None);

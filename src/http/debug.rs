@@ -1,44 +1,47 @@
-//! The debug layer: which part of a page came from the cache, said in the page itself.
+//! [`DebugLayer`]: shows in a page which parts came from the cache.
 //!
-//! Here is how it is configured. `service` has the order of events, `facts` what is said of a fragment, `timing` what
-//! `Server-Timing` says, `script` how the overlay gets onto the page, `body` takes marks out of what is streamed.
+//! This file has the settings. `service.rs` handles requests, `response.rs` changes responses, `facts.rs` describes
+//! fragments for comments, `timing.rs` writes `Server-Timing`, `script.rs` serves the script of the overlay, and
+//! `body.rs` removes marks from streamed bodies.
 
 mod body;
 mod facts;
+mod options;
+mod response;
 mod script;
 mod service;
 mod timing;
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
 use tower_layer::Layer;
 
 pub use self::body::DebugBody;
+use self::options::DebugOptions;
 pub use self::service::{DebugFuture, DebugService};
-use super::policy::About;
 use crate::cache::FragmentCache;
 
-/// Shows in each page what the cache did for it, to those who develop it: comments around fragments, an overlay that
-/// outlines them, and `Server-Timing`.
+/// Shows developers in each page how the cache answered: with comments around fragments, an overlay that outlines them,
+/// and `Server-Timing`.
 ///
-/// On in builds with debug assertions, off in others unless [`enabled`](DebugLayer::enabled) says otherwise. When off
-/// it passes everything on untouched.
+/// The layer is on in builds with debug assertions, and off in others, unless [`enabled`](DebugLayer::enabled) is set.
+/// If it is off, it changes nothing.
 ///
-/// - Around each fragment stand comments: `<!-- fragment 3f {"label":"index.html:4","outcome":"miss","why":"expired",
-///   …} -->` and `<!-- /fragment 3f -->`. The first says in JSON where the fragment comes from, how it was answered and
-///   why, what it took or saved in milliseconds, its age and what is left of its lifetime in seconds, its tags and
-///   templates. Comments stand only where a browser makes a comment and nothing else of them: not in attributes,
-///   scripts, styles, titles, nor in what is no HTML. Fragments without a place are told of at the page's end.
-/// - The overlay is one script, which the layer serves itself, at the page's own address with another query: a policy
-///   with `script-src 'self'` allows it, and a nonce in the page's `Content-Security-Policy` is used. It outlines
-///   fragments, coloured by outcome, and lists them; hover or focus one to see what there is to say of it. Where the
-///   policy allows neither there are comments only.
-/// - `Server-Timing` tells of every request what was rendered, what was saved, and why there were misses.
+/// - Comments stand around each fragment: `<!-- fragment 3f {"label":"index.html:4","outcome":"miss","why":"expired",
+///   …} -->` and `<!-- /fragment 3f -->`. The first one contains JSON: the label of the fragment, the outcome of the
+///   look-up and its reason, the time that it took or saved in milliseconds, the age and the remaining lifetime in
+///   seconds, tags and templates. Comments are added only at positions where the browser reads them as comments and
+///   nothing else changes: not inside of attributes, scripts, styles and titles, and only in HTML. A fragment without
+///   such a position is listed in a comment at the end of the page.
+/// - The overlay is one script. The layer serves it at the URL of the page with another query. It is allowed by a
+///   `Content-Security-Policy` with `script-src 'self'`, and a nonce in the policy is used. If the policy allows
+///   neither, the page gets comments only. The overlay outlines fragments, coloured by outcome, and lists them. Hover
+///   or focus one to see its details.
+/// - `Server-Timing` shows for each request what was rendered, what was saved, and the reasons of misses.
 ///
-/// A page that was changed must not be kept: it goes out with `Cache-Control: no-store` and without validators. (The
-/// overlay's list says what it had in `Cache-Control`, `Cache-Status` and `Server-Timing`.)
+/// A changed page must not be stored: it is sent with `Cache-Control: no-store` and without validators. (The overlay
+/// shows the original `Cache-Control`, `Cache-Status` and `Server-Timing`.)
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,80 +57,62 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Lay it outside of everything that makes or keeps pages, a [`CacheLayer`](super::CacheLayer) and what compresses
-/// among it; what compresses outside of it does no harm.
+/// Put it outside of every service that generates or stores pages, and outside of [`CacheLayer`](super::CacheLayer) and
+/// compression layers. A compression layer outside of it does no harm.
 ///
-/// Templates print marks for it, of 22 letters and more. They print none where a template can read its own output: in
-/// `set`, `filter` and `call` blocks, in macros, in blocks and partials whose `self.name()`, `super()` or
-/// `cache_partial(…)` is more than printed, and in all that these include. Nor has a fragment any that a handler passes
-/// to a template. Such fragments are told of at the page's end. What else a handler does with the text of a fragment
-/// that [`render`](FragmentCache::render) gave it, such as sending it by mail, sees the marks; so does a template that
-/// is given what a function of the application rendered.
+/// Templates print marks for the layer, which have 22 characters and more. They print none where a template can read
+/// its own output: in `set`, `filter` and `call` blocks, in macros, in blocks and partials whose `self.name()`,
+/// `super()` or `cache_partial(…)` is not only printed, and in all templates that these include. A fragment that a
+/// handler passes to a template has no marks either. All these fragments are listed at the end of the page. A handler
+/// that uses the text of [`render`](FragmentCache::render) for another purpose, such as a mail, sees the marks. So does
+/// a template that gets text which a function of the application rendered.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DebugLayer {
-    options: Arc<Options>,
-}
-
-#[derive(Clone)]
-struct Options {
-    cache: FragmentCache,
-    enabled: bool,
-    only_if: Option<About<bool>>,
-    overlay: bool,
-    show_keys: bool,
-    max_body_bytes: usize,
+    options: Arc<DebugOptions>,
 }
 
 impl DebugLayer {
-    /// A layer that shows what this cache does, in whatever namespace.
+    /// A layer that shows the look-ups in this cache, in all namespaces.
     pub fn new(cache: &FragmentCache) -> DebugLayer {
-        let options = Options {
-            cache: cache.clone(),
-            enabled: cfg!(debug_assertions),
-            only_if: None,
-            overlay: true,
-            show_keys: false,
-            max_body_bytes: 4 << 20,
-        };
-        DebugLayer { options: Arc::new(options) }
+        DebugLayer { options: Arc::new(DebugOptions::new(cache)) }
     }
 
-    /// Switches it on or off, whatever the build. What it shows is for developers: labels, tags and names of templates
-    /// are seen by everybody who sees the page.
+    /// Switches the layer on or off in any build. Labels, tags and names of templates are then visible to every visitor
+    /// of the page.
     pub fn enabled(mut self, yes: bool) -> DebugLayer {
         self.options().enabled = yes;
         self
     }
 
-    /// Debugs only the requests for which this holds: those of an administrator, say. Others pass as if it were off.
-    /// The overlay's script is asked for by a request of its own, for which it must hold too.
+    /// Debugs only requests for which this holds, for example those of administrators. The layer does nothing for
+    /// others. The overlay's script has a request of its own, for which it must hold too.
     pub fn only_if(mut self, holds: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> DebugLayer {
         self.options().only_if = Some(Arc::new(holds));
         self
     }
 
-    /// Whether pages get the overlay; yes by default. Without it they have comments, for whoever reads the source.
+    /// Whether pages get the overlay; yes by default. Without it they have comments only.
     pub fn overlay(mut self, yes: bool) -> DebugLayer {
         self.options().overlay = yes;
         self
     }
 
-    /// Whether keys are shown as they were given; no by default, as they may hold what is private. A hash is shown in
-    /// their place.
+    /// Whether comments contain the keys; no by default, because keys may contain private data. A hash is shown
+    /// instead.
     pub fn show_keys(mut self, yes: bool) -> DebugLayer {
         self.options().show_keys = yes;
         self
     }
 
-    /// The largest page that gets comments, in bytes; 4 MiB by default. A larger one, and one that takes longer than
-    /// the cache's wait timeout to come, goes on as it comes, without.
+    /// The largest page that gets comments, in bytes; 4 MiB by default. A larger page is streamed without comments, and
+    /// so is one that takes longer than the cache's wait timeout.
     pub fn max_body_bytes(mut self, bytes: usize) -> DebugLayer {
         self.options().max_body_bytes = bytes;
         self
     }
 
-    fn options(&mut self) -> &mut Options {
+    fn options(&mut self) -> &mut DebugOptions {
         Arc::make_mut(&mut self.options)
     }
 }
@@ -137,16 +122,5 @@ impl<S> Layer<S> for DebugLayer {
 
     fn layer(&self, inner: S) -> DebugService<S> {
         DebugService::new(inner, Arc::clone(&self.options))
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("enabled", &self.enabled)
-            .field("overlay", &self.overlay)
-            .field("show_keys", &self.show_keys)
-            .field("max_body_bytes", &self.max_body_bytes)
-            .finish_non_exhaustive()
     }
 }

@@ -1,15 +1,14 @@
-//! Entity tags (RFC 9110 §8.8.3) and the conditions that list them.
+//! Entity tags (RFC 9110 §8.8.3): syntax, comparison, and the headers that list them.
 //!
-//! Owns their grammar and both comparisons. Leaves to `conditions.rs` what follows from a match, and to the layer what
-//! is hashed and whether the tag is weak.
+//! `preconditions.rs` decides what follows from a match, `revalidate.rs` computes tags.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::list::{self, Quoting};
 
-/// The name of one state of a resource: `"…"` or `W/"…"` (RFC 9110 §8.8.3).
+/// The entity tag of one state of a resource: `"…"`, or `W/"…"` if it is weak (RFC 9110 §8.8.3).
 ///
-/// `==` compares the text; two tags are compared for HTTP by [`weak_eq`](EntityTag::weak_eq) and
+/// `==` compares the text. The comparisons of HTTP are [`weak_eq`](EntityTag::weak_eq) and
 /// [`strong_eq`](EntityTag::strong_eq).
 ///
 /// ```
@@ -26,33 +25,33 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// Reads one tag: an upper-case `W/` or nothing, and quotes around bytes that are neither quote, space nor control
-    /// character. `None` for everything else, whitespace around it included.
+    /// Parses one tag: an optional `W/`, and quotes around bytes that are neither quotes, spaces nor control
+    /// characters. `None` for any other text, for example with whitespace around the tag.
     pub fn parse(text: &[u8]) -> Option<EntityTag> {
-        Tag::parse(text).map(|tag| EntityTag { weak: tag.weak, opaque: tag.opaque.into() })
+        EntityTagRef::parse(text).map(|tag| EntityTag { weak: tag.weak, opaque: tag.opaque.into() })
     }
 
-    /// The tag of a hash: 22 characters of the URL-safe base64 alphabet, one text for one hash.
+    /// The tag of a hash: 22 characters of the URL-safe base64 alphabet. Different hashes have different tags.
     pub fn of_hash(hash: u128, weak: bool) -> EntityTag {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let opaque = (0..22).rev().map(|digit| ALPHABET[(hash >> (6 * digit)) as usize & 63]).collect();
         EntityTag { weak, opaque }
     }
 
-    /// Whether it is weak: the same tag may stand for bytes that differ where it does not matter.
+    /// Whether the tag is weak: it may stand for bodies that are equivalent but not equal.
     pub fn is_weak(&self) -> bool {
         self.weak
     }
 
-    /// What is between the quotes.
+    /// The bytes between the quotes.
     pub fn opaque(&self) -> &[u8] {
         &self.opaque
     }
 
-    /// The value of an `ETag` field.
+    /// The value of an `ETag` header.
     pub fn to_header_value(&self) -> HeaderValue {
         let prefix: &[u8] = if self.weak { b"W/\"" } else { b"\"" };
-        // The grammar of tags is narrower than that of values. Were it not, an empty value is no tag and matches none.
+        // Every tag is a valid header value. An empty value would be no tag, and would match none.
         HeaderValue::from_bytes(&[prefix, &self.opaque, b"\""].concat()).unwrap_or(HeaderValue::from_static(""))
     }
 
@@ -66,31 +65,31 @@ impl EntityTag {
         Comparison::Strong.holds(self.borrowed(), other.borrowed())
     }
 
-    fn borrowed(&self) -> Tag<'_> {
-        Tag { weak: self.weak, opaque: &self.opaque }
+    fn borrowed(&self) -> EntityTagRef<'_> {
+        EntityTagRef { weak: self.weak, opaque: &self.opaque }
     }
 }
 
 /// How two tags are compared (RFC 9110 §8.8.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    /// Equal text will do.
+pub(super) enum Comparison {
+    /// The text is equal.
     Weak,
-    /// And neither may be weak.
+    /// The text is equal and neither tag is weak.
     Strong,
 }
 
 impl Comparison {
-    fn holds(self, one: Tag<'_>, other: Tag<'_>) -> bool {
+    fn holds(self, one: EntityTagRef<'_>, other: EntityTagRef<'_>) -> bool {
         one.opaque == other.opaque && (self == Comparison::Weak || !(one.weak || other.weak))
     }
 }
 
-/// Whether any tag that the request lists under this name is the stored one; `None` if the field is absent.
+/// Whether a tag in this header of the request matches the response's `ETag`, which is `stored`. `None` if the request
+/// does not have the header.
 ///
-/// `stored` is the value of the response's `ETag`. `*` alone on a line matches every stored tag. What is no tag, on
-/// either side, matches nothing. Allocates nothing.
-pub(crate) fn matches_any(
+/// `*` alone on a line matches every valid tag. An invalid tag, on either side, matches nothing.
+pub(super) fn matches_any(
     request: &HeaderMap,
     name: &HeaderName,
     stored: &HeaderValue,
@@ -98,14 +97,14 @@ pub(crate) fn matches_any(
 ) -> Option<bool> {
     let mut lines = request.get_all(name).iter().peekable();
     lines.peek()?;
-    let Some(stored) = Tag::parse(stored.as_bytes()) else {
+    let Some(stored) = EntityTagRef::parse(stored.as_bytes()) else {
         return Some(false);
     };
     Some(lines.any(|line| is_star(line) || lists(line, stored, comparison)))
 }
 
-/// Whether the request asks under this name for any representation at all: `*`.
-pub(crate) fn asks_for_any(request: &HeaderMap, name: &HeaderName) -> bool {
+/// Whether this header of the request is `*`: any current response matches.
+pub(super) fn is_any(request: &HeaderMap, name: &HeaderName) -> bool {
     request.get_all(name).iter().any(is_star)
 }
 
@@ -113,25 +112,27 @@ fn is_star(line: &HeaderValue) -> bool {
     line.as_bytes().trim_ascii() == b"*"
 }
 
-fn lists(line: &HeaderValue, stored: Tag<'_>, comparison: Comparison) -> bool {
-    list::elements(line.as_bytes(), Quoting::Tags).filter_map(Tag::parse).any(|asked| comparison.holds(asked, stored))
+fn lists(line: &HeaderValue, stored: EntityTagRef<'_>, comparison: Comparison) -> bool {
+    list::elements(line.as_bytes(), Quoting::Tags)
+        .filter_map(EntityTagRef::parse)
+        .any(|listed| comparison.holds(listed, stored))
 }
 
-/// A tag where it lies.
+/// A borrowed tag.
 #[derive(Clone, Copy)]
-struct Tag<'a> {
+struct EntityTagRef<'a> {
     weak: bool,
     opaque: &'a [u8],
 }
 
-impl Tag<'_> {
-    fn parse(text: &[u8]) -> Option<Tag<'_>> {
+impl EntityTagRef<'_> {
+    fn parse(text: &[u8]) -> Option<EntityTagRef<'_>> {
         let (weak, quoted) = match text.strip_prefix(b"W/") {
             Some(quoted) => (true, quoted),
             None => (false, text),
         };
         let opaque = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        opaque.iter().all(|byte| matches!(byte, b'!' | b'#'..=b'~' | 0x80..)).then_some(Tag { weak, opaque })
+        opaque.iter().all(|byte| matches!(byte, b'!' | b'#'..=b'~' | 0x80..)).then_some(EntityTagRef { weak, opaque })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answer to a request, as the future that a service gives.
+//! The future that [`CacheService`](super::CacheService) returns.
 
 use std::fmt;
 use std::future::Future;
@@ -10,36 +10,38 @@ use http_body::Body;
 
 use super::body::LayerBody;
 
-pub(super) type Answer<R, E> = Result<Response<LayerBody<R>>, E>;
+pub(super) type LayerResult<R, E> = Result<Response<LayerBody<R>>, E>;
 
-/// The answer to a request; ready at once where the cache has it.
+/// The response to a request. It is ready at once on a hit.
 #[must_use = "it does nothing unless it is polled"]
-pub struct CacheFuture<R: Body, E>(State<R, E>);
+pub struct CacheFuture<R: Body, E>(CacheFutureState<R, E>);
 
-enum State<R: Body, E> {
+enum CacheFutureState<R: Body, E> {
     Ready(Option<Response<LayerBody<R>>>),
-    Running(Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>),
+    Running(Pin<Box<dyn Future<Output = LayerResult<R, E>> + Send>>),
 }
 
 impl<R: Body, E> CacheFuture<R, E> {
-    pub(super) fn ready(answer: Response<LayerBody<R>>) -> CacheFuture<R, E> {
-        CacheFuture(State::Ready(Some(answer)))
+    pub(super) fn ready(response: Response<LayerBody<R>>) -> CacheFuture<R, E> {
+        CacheFuture(CacheFutureState::Ready(Some(response)))
     }
 
-    pub(super) fn running(answering: Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>) -> CacheFuture<R, E> {
-        CacheFuture(State::Running(answering))
+    pub(super) fn running(future: Pin<Box<dyn Future<Output = LayerResult<R, E>> + Send>>) -> CacheFuture<R, E> {
+        CacheFuture(CacheFutureState::Running(future))
     }
 }
 
 impl<R: Body, E> Unpin for CacheFuture<R, E> {}
 
 impl<R: Body, E> Future for CacheFuture<R, E> {
-    type Output = Answer<R, E>;
+    type Output = LayerResult<R, E>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R, E>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LayerResult<R, E>> {
         match &mut self.0 {
-            State::Ready(answer) => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
-            State::Running(running) => running.as_mut().poll(context),
+            CacheFutureState::Ready(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            CacheFutureState::Running(future) => future.as_mut().poll(context),
         }
     }
 }

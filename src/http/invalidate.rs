@@ -1,4 +1,4 @@
-//! Pages that are no longer valid: by their path, and because something was changed at their address.
+//! Invalidation of pages: by path, and by unsafe requests (RFC 9111 §4.4).
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 
-use super::ask;
 use super::policy::Policy;
+use super::request;
 use crate::cache::FragmentCache;
 use crate::floors::TagHash;
 use crate::identity::{TagClass, tag_hash};
@@ -17,10 +17,10 @@ use crate::observe::By;
 use crate::record::Tag;
 
 impl FragmentCache {
-    /// Invalidates the stored pages of a path in this namespace: on every host, with every query, for every visitor.
-    /// The path is as a client sends it, with what is not ASCII in percent signs.
+    /// Invalidates the stored pages of a path in this namespace: for all hosts, queries and visitors. The path is
+    /// percent-encoded, as clients send it.
     ///
-    /// A page of one host alone goes with `invalidate(("example.org", "/film/7"))`.
+    /// The pages of one host are invalidated with `invalidate(("example.org", "/film/7"))`.
     pub fn invalidate_page(&self, path: &str) -> Invalidation {
         self.invalidate_page_by(path, By::Call)
     }
@@ -32,10 +32,10 @@ impl FragmentCache {
     }
 }
 
-/// By which a page goes with its path, on all hosts and on its own. However the path is spelled: the page is another
-/// one, but not what it shows.
+/// The tags by which a page is invalidated with its path: on all hosts, and on its own. Two percent-encodings of a path
+/// have the same tags, because the resource is the same.
 pub(super) fn path_tags(policy: &Policy, request: &Parts) -> impl Iterator<Item = Tag> {
-    let path = ask::path(policy, request);
+    let path = request::path(policy, request);
     let host = host_of(request).unwrap_or_default();
     let hashes = [path_hash(&policy.cache, "", &path), path_hash(&policy.cache, &host, &path)];
     hashes.into_iter().map(|hash| Tag { hash, name: None })
@@ -44,14 +44,14 @@ pub(super) fn path_tags(policy: &Policy, request: &Parts) -> impl Iterator<Item 
 fn path_hash(cache: &FragmentCache, host: &str, path: &str) -> TagHash {
     let mut bytes = Vec::with_capacity(host.len() + path.len() + 1);
     bytes.extend_from_slice(host.as_bytes());
-    // No host and no path holds one.
+    // Neither a host nor a path contains a space.
     bytes.push(b' ');
-    decode(path, &mut bytes);
+    percent_decode(path, &mut bytes);
     tag_hash(TagClass::Path, cache.namespace.id, &bytes)
 }
 
-/// Every `%xx` as the byte it is.
-fn decode(path: &str, out: &mut Vec<u8>) {
+/// Decodes percent-encoding.
+fn percent_decode(path: &str, out: &mut Vec<u8>) {
     let mut rest = path.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
         let digits = after.first_chunk::<2>().and_then(|digits| std::str::from_utf8(digits).ok());
@@ -62,27 +62,27 @@ fn decode(path: &str, out: &mut Vec<u8>) {
 }
 
 fn host_of(request: &Parts) -> Option<Cow<'_, str>> {
-    ask::host(ask::original_uri(request), request.headers.get(HOST))
+    request::host(request::original_uri(request), request.headers.get(HOST))
 }
 
-/// A request under way that may change something at its address (RFC 9111 §4.4). Dropped before its end, it counts as
-/// if it had: nobody knows.
-pub(super) struct Changing {
+/// A running request with an unsafe method. If it is dropped before its end, it invalidates its target, because the
+/// handler may have changed it.
+pub(super) struct UnsafeRequest {
     cache: FragmentCache,
     host: String,
     path: String,
     ended: bool,
 }
 
-impl Changing {
-    /// `None` for a request that does not say on which host.
-    pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<Changing> {
+impl UnsafeRequest {
+    /// `None` if the host is ambiguous.
+    pub(super) fn begin(policy: &Policy, request: &Parts) -> Option<UnsafeRequest> {
         let host = host_of(request)?.into_owned();
-        let path = ask::path(policy, request).into_owned();
-        Some(Changing { cache: policy.cache.clone(), host, path, ended: false })
+        let path = request::path(policy, request).into_owned();
+        Some(UnsafeRequest { cache: policy.cache.clone(), host, path, ended: false })
     }
 
-    /// If it succeeded, what is stored of its target is not valid any more, nor of what the response names beside it.
+    /// Invalidates the target and the pages in `Location` and `Content-Location`, if the response is no error.
     pub(super) fn end(mut self, status: StatusCode, response: &HeaderMap) {
         self.ended = true;
         if !status.is_success() && !status.is_redirection() {
@@ -100,7 +100,7 @@ impl Changing {
         self.cache.inner.tell_invalidated(Invalidated::Page(path), By::Request);
     }
 
-    /// The path of a reference, if it is on the same host: nobody invalidates somebody else's pages.
+    /// The path of a URI reference. `None` for another host, whose pages the response must not invalidate.
     fn resolve(&self, reference: &str) -> Option<String> {
         let reference = reference.split('#').next().unwrap_or_default();
         let absolute = reference.strip_prefix("//").map(|rest| format!("http://{rest}"));
@@ -114,17 +114,17 @@ impl Changing {
         let path = reference.split('?').next().unwrap_or_default();
         match path {
             "" => Some(self.path.clone()),
-            _ if path.starts_with('/') => Some(without_dots(path)),
+            _ if path.starts_with('/') => Some(remove_dot_segments(path)),
             _ if path.split('/').next().unwrap_or_default().contains(':') => None,
             _ => {
                 let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                Some(without_dots(&format!("{folder}/{path}")))
+                Some(remove_dot_segments(&format!("{folder}/{path}")))
             }
         }
     }
 }
 
-impl Drop for Changing {
+impl Drop for UnsafeRequest {
     fn drop(&mut self) {
         if !self.ended {
             self.invalidate(&self.path);
@@ -132,8 +132,8 @@ impl Drop for Changing {
     }
 }
 
-/// A path with its dots resolved (RFC 3986 §5.2.4).
-fn without_dots(path: &str) -> String {
+/// Removes dot segments from a path (RFC 3986 §5.2.4).
+fn remove_dot_segments(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     let last = path.rsplit('/').next().unwrap_or_default();
     for segment in path.split('/').skip(1) {

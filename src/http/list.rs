@@ -1,19 +1,18 @@
-//! Comma-separated lists in field values (RFC 9110 §5.6.1), with the commas inside quotes left alone.
+//! Comma-separated lists in header values (RFC 9110 §5.6.1). Commas inside of quotes do not separate.
 //!
-//! Owns where an element starts and ends. Leaves to the fields what an element means, and what an empty one means.
+//! The meaning of an element, and of an empty one, is left to the files that read a header.
 
-/// How a field quotes.
+/// The quoting rules of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quoting {
-    /// Quoted strings (RFC 9110 §5.6.4): a backslash takes the next byte with it.
+    /// Quoted strings (RFC 9110 §5.6.4), in which a backslash escapes the next byte.
     Strings,
-    /// Entity tags (RFC 9110 §8.8.3): a backslash is a byte like any other.
+    /// Entity tags (RFC 9110 §8.8.3), in which a backslash has no meaning.
     Tags,
 }
 
-/// The elements of one line, without the whitespace around them. Empty elements are elements here.
-///
-/// A quote that nothing closes runs to the end of the line.
+/// The elements of one line, empty ones too, without the whitespace around them. An unclosed quote extends to the end
+/// of the line.
 pub(super) fn elements(line: &[u8], quoting: Quoting) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -24,12 +23,12 @@ pub(super) fn elements(line: &[u8], quoting: Quoting) -> impl Iterator<Item = &[
     })
 }
 
-/// Whether an element has a quote that nothing closes.
-pub(super) fn is_open(element: &[u8], quoting: Quoting) -> bool {
+/// Whether an element has an unclosed quote.
+pub(super) fn has_open_quote(element: &[u8], quoting: Quoting) -> bool {
     scan(element, quoting).1
 }
 
-/// The place of the first comma outside quotes, or the end; and whether a quote is still open there.
+/// The position of the first comma outside of quotes, or of the end, and whether a quote is open there.
 fn scan(line: &[u8], quoting: Quoting) -> (usize, bool) {
     let mut quoted = false;
     let mut at = 0;
@@ -71,8 +70,8 @@ mod tests {
     #[test]
     fn an_open_quote_runs_to_the_end() {
         assert_eq!(split("a, \"b, c", Quoting::Strings), ["a", "\"b, c"]);
-        assert!(is_open(b"\"b, c", Quoting::Strings));
-        assert!(is_open(br#""b\"#, Quoting::Strings));
-        assert!(!is_open(br#""b\""#, Quoting::Tags));
+        assert!(has_open_quote(b"\"b, c", Quoting::Strings));
+        assert!(has_open_quote(br#""b\"#, Quoting::Strings));
+        assert!(!has_open_quote(br#""b\""#, Quoting::Tags));
     }
 }

@@ -1,4 +1,4 @@
-//! What a layer was told: which requests share a response, how long it lives, and what it says to clients.
+//! The configuration of a layer: keys, lifetimes, tags, and the headers of its responses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,44 +9,44 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 
-use super::hole::Fill;
-use super::tags::TagHeader;
+use super::hole_request::FillHole;
+use super::tag_header::TagHeader;
 use crate::cache::FragmentCache;
 use crate::clock::nanos;
 use crate::handler::{Called, Handler};
 use crate::observe::FragmentKind;
 use crate::page::Grace;
 
-/// Which part of a query tells pages apart. What does not is kept from the handler when a page is made for the cache,
-/// so that nobody can put something into it that others are shown.
+/// The part of a query that belongs to a page's key. Other parameters are removed from a request before the handler
+/// generates a page for the cache, so that no client can put text into a page that others get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {
-    /// All of it, as it is written: another order is another page.
+    /// The query as it is written. Another order is another page.
     #[default]
     All,
-    /// All of it, in whatever order; repeated parameters keep theirs.
+    /// The query with its parameters sorted by name. Repeated parameters keep their order.
     Sorted,
-    /// These parameters.
+    /// These parameters only.
     Only(Vec<String>),
-    /// All but these: `utm_source`, say.
+    /// All parameters but these, for example `utm_source`.
     Ignore(Vec<String>),
 }
 
 impl Query {
-    /// Only these parameters tell pages apart.
+    /// Only these parameters belong to the key.
     pub fn only<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Query {
         Query::Only(names.into_iter().map(Into::into).collect())
     }
 
-    /// All parameters but these do.
+    /// All parameters but these belong to the key.
     pub fn ignore<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Query {
         Query::Ignore(names.into_iter().map(Into::into).collect())
     }
 }
 
-/// Asks the application about a request.
-pub(super) type About<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
+/// A function of the application that takes a request.
+pub(super) type RequestFn<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Policy {
@@ -57,32 +57,32 @@ pub(super) struct Policy {
     pub(super) stale_if_error: Duration,
     pub(super) statuses: Vec<(StatusCode, Duration)>,
     pub(super) tags: Vec<Arc<str>>,
-    pub(super) tags_by: Vec<About<Vec<String>>>,
+    pub(super) tags_by: Vec<RequestFn<Vec<String>>>,
     pub(super) vary: Vec<HeaderName>,
-    /// By name, which is part of the key.
-    pub(super) vary_by: Vec<(String, About<String>)>,
-    pub(super) path: Option<About<String>>,
+    /// Name and value are both part of the key.
+    pub(super) vary_by: Vec<(String, RequestFn<String>)>,
+    pub(super) path: Option<RequestFn<String>>,
     pub(super) version: Option<String>,
     pub(super) invalidates: bool,
-    pub(super) bypass_if: Vec<About<bool>>,
+    pub(super) bypass_if: Vec<RequestFn<bool>>,
     pub(super) query: Query,
-    pub(super) cookies: Cookies,
+    pub(super) cookies: CookieRules,
     pub(super) max_body_bytes: usize,
     pub(super) honor_reload: bool,
     pub(super) strong_etags: bool,
     pub(super) tag_header: Option<TagHeader>,
-    /// Who it is in `Cache-Status`.
+    /// The name of this cache in `Cache-Status`.
     pub(super) status_name: Option<Arc<str>>,
-    /// What its pages are counted under.
+    /// The label of the pages in statistics.
     pub(super) label: Option<Arc<str>>,
-    pub(super) holes: HashMap<String, Fill, ahash::RandomState>,
+    pub(super) holes: HashMap<String, FillHole, ahash::RandomState>,
 }
 
-/// Which cookies tell pages apart.
+/// Which cookies belong to the key.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cookies {
+pub(super) struct CookieRules {
     pub(super) keyed: Vec<String>,
-    /// Those that say who asks; keyed too.
+    /// Keyed cookies that name the visitor.
     pub(super) sessions: Vec<String>,
     pub(super) ignored: Vec<String>,
     pub(super) others_ignored: bool,
@@ -106,7 +106,7 @@ impl Policy {
             invalidates: true,
             bypass_if: Vec::new(),
             query: Query::All,
-            cookies: Cookies::default(),
+            cookies: CookieRules::default(),
             max_body_bytes: 1 << 20,
             honor_reload: false,
             strong_etags: false,
@@ -117,45 +117,45 @@ impl Policy {
         }
     }
 
-    /// The layer as the one who asks for the page of a request. Pages are counted by route, not by address: addresses
-    /// are many, and may hold what is private.
+    /// The caller for look-ups of a request's page. Pages are counted by route, because URIs are many and may contain
+    /// private data.
     pub(super) fn handler<'a>(&'a self, request: &'a Parts) -> Handler<'a> {
         let name = self.label.as_deref().or_else(|| route(request)).unwrap_or("(pages)");
         Handler { cache: &self.cache.inner, kind: FragmentKind::Page, called: Called::Name(name) }
     }
 
-    /// The tags of the page of a request, beside those of its fragments.
+    /// The tags of a page beside those of its fragments.
     pub(super) fn tags_of(&self, request: &Parts) -> Vec<Arc<str>> {
         let by_request = self.tags_by.iter().flat_map(|tags| tags(request)).map(Arc::from);
         self.tags.iter().cloned().chain(by_request).collect()
     }
 
-    /// The request headers that a response of this layer varies by, whatever the handler says.
+    /// The names that this layer adds to `Vary`.
     pub(super) fn varies(&self) -> impl Iterator<Item = &HeaderName> {
-        let Cookies { keyed, sessions, others_ignored, .. } = &self.cookies;
+        let CookieRules { keyed, sessions, others_ignored, .. } = &self.cookies;
         let cookies = !others_ignored || !keyed.is_empty() || !sessions.is_empty();
-        // A page for all is not shown to a request with credentials, also where cookies do not matter.
+        // `Authorization` always selects the response: a stored page may not be served to a request with credentials.
         self.vary.iter().chain([&AUTHORIZATION]).chain(cookies.then_some(&COOKIE))
     }
 
-    /// How long a response that the route declares may be served after its expiry.
+    /// The grace of a page that takes the layer's TTL.
     pub(super) fn grace(&self) -> Grace {
         Grace { while_revalidating: nanos(self.stale_while_revalidate), if_error: nanos(self.stale_if_error) }
     }
 
-    /// How long a response of this status lives that says nothing itself.
+    /// The layer's TTL for a response with this status that names no lifetime.
     pub(super) fn lifetime(&self, status: StatusCode) -> Option<Duration> {
-        let own = self.statuses.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
-        own.or(self.ttl.filter(|_| status == StatusCode::OK))
+        let by_status = self.statuses.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
+        by_status.or(self.ttl.filter(|_| status == StatusCode::OK))
     }
 }
 
-impl Cookies {
+impl CookieRules {
     pub(super) fn is_keyed(&self, name: &str) -> bool {
         self.keyed.iter().any(|keyed| keyed == name) || self.is_session(name)
     }
 
-    /// Whether anything is said of any.
+    /// Whether any cookie is keyed or ignored.
     pub(super) fn are_declared(&self) -> bool {
         self.others_ignored || !(self.keyed.is_empty() && self.sessions.is_empty() && self.ignored.is_empty())
     }
@@ -186,7 +186,7 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// The route that led here, where the router says.
+/// The pattern of the matched route, for example `/film/{id}`, if the router has set it.
 #[cfg(feature = "axum")]
 fn route(request: &Parts) -> Option<&str> {
     request.extensions.get::<axum::extract::MatchedPath>().map(axum::extract::MatchedPath::as_str)

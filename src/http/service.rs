@@ -1,103 +1,44 @@
-//! What becomes of a request: answered from the cache, or by the handler for the cache, or passed by.
+//! The service of a [`CacheLayer`](super::CacheLayer): which step answers a request.
 //!
-//! Owns the order of events. Which request is which page is `ask.rs`, what a response is worth `verdict.rs`, what a
-//! stored one answers `show.rs`.
+//! A fresh page without holes is served from memory at once. All other requests become an exchange, which
+//! `exchange.rs` owns.
 
 use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::ACCEPT_ENCODING;
-use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
-use tokio::runtime::Handle as Runtime;
 use tower_service::Service;
 
-use super::ask::{self, Ask, Asked, Facts};
 use super::body::LayerBody;
-use super::cache_status::{Did, Forward, Skip, Why};
-use super::future::{Answer, CacheFuture};
-use super::invalidate::Changing;
-use super::keep::Missing;
-use super::lately::Lately;
-use super::make::{Told, in_time, within};
-use super::policy::Policy;
-use super::show::{self, Looked, Shown, Unfit};
-use super::verify::Verifying;
-use crate::asker::Asker;
-use crate::entry::Entry;
-use crate::error::{Error, ErrorKind};
-use crate::hole::Holes;
-use crate::lookup::Lookup;
-use crate::observe::{Bypass, Fate, MissReason, Rejection};
-use crate::page::Grace;
-use crate::scope::Scope;
-use crate::stats::Counter;
-use crate::work::Work;
+use super::cache_status::BypassReason;
+use super::exchange::Exchange;
+use super::future::CacheFuture;
+use super::pending::PendingPage;
+use super::request::RequestClass;
+use super::serve::{self, MemoryLookup, Unusable};
+use super::state::LayerState;
 
 /// A service with a cache in front; made by [`CacheLayer`](super::CacheLayer).
 #[derive(Debug)]
 pub struct CacheService<S> {
     inner: S,
-    shared: Arc<Shared>,
-}
-
-/// What all services of one layer share.
-#[derive(Debug, Clone)]
-pub(super) struct Shared {
-    pub(super) policy: Policy,
-    /// Pages that were not stored: whoever asks for one waits for nobody, whose answer he could not use.
-    pub(super) unstored: Lately,
-    /// Pages whose body was too slow or too large to be had whole: it is not waited for again.
-    pub(super) streams: Lately,
-    /// Pages whose handler failed: expired ones are shown without asking it again at once.
-    pub(super) failing: Lately,
-}
-
-impl Shared {
-    /// A page could not be made, and an expired one is shown in its place.
-    fn note_failure(&self, page: u128) {
-        self.failing.note(page, self.policy.cache.inner.clock.now());
-        let message = "the handler of a page failed; the expired page is shown for its grace";
-        self.policy.cache.inner.report(&Error::new(ErrorKind::Callback, message));
-    }
-
-    /// A page turned out to be none to store: nobody waits for it for a while, and what there was of it is not what
-    /// there is: it is gone, say, or private from now on.
-    pub(super) fn not_stored(&self, missing: &Missing, work: Option<Work>) {
-        let inner = &self.policy.cache.inner;
-        if let Some(work) = work {
-            if work.leads() {
-                self.unstored.note(missing.hash(), inner.clock.now());
-                inner.memory.remove(missing.hash());
-                inner.observers.past.note(missing.hash(), Fate::Rejected(Rejection::Uncacheable));
-            }
-            work.release();
-        }
-    }
-
-    pub(super) fn new(policy: Policy) -> Shared {
-        Shared { policy, unstored: Lately::new(60), streams: Lately::new(60), failing: Lately::new(2) }
-    }
+    state: Arc<LayerState>,
 }
 
 impl<S> CacheService<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> CacheService<S> {
-        CacheService { inner, shared }
+    pub(super) fn new(inner: S, state: Arc<LayerState>) -> CacheService<S> {
+        CacheService { inner, state }
     }
 }
 
 impl<S: Clone> Clone for CacheService<S> {
     fn clone(&self) -> CacheService<S> {
-        CacheService { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        CacheService { inner: self.inner.clone(), state: Arc::clone(&self.state) }
     }
 }
-
-/// How long a page may take to be made anew in the background.
-const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
 impl<S, B, R> Service<Request<B>> for CacheService<S>
 where
@@ -117,293 +58,48 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let whole = request.body().is_end_stream();
+        let has_body = !request.body().is_end_stream();
         let (parts, body) = request.into_parts();
-        let policy = &self.shared.policy;
-        let ask = match policy.cache.inner.settings.enabled {
-            true => Ask::read(policy, &parts, whole),
-            false => Ask::Pass(Skip::Off),
+        let policy = &self.state.policy;
+        let class = match policy.cache.inner.settings.enabled {
+            true => RequestClass::of(policy, &parts, has_body),
+            false => RequestClass::Bypass(BypassReason::Off),
         };
-        let looked = match &ask {
-            Ask::Page(asked) => show::look(policy, asked, &parts.headers),
-            _ => Looked::Nothing,
+        let found = match &class {
+            RequestClass::Cacheable(request) => serve::look_up(policy, request, &parts.headers),
+            _ => MemoryLookup::Missing,
         };
-        let verifies = matches!(looked, Looked::Fresh(_)) && policy.cache.inner.is_sampled();
-        if let Looked::Fresh(shown) = &looked
+        let verifies = matches!(found, MemoryLookup::Fresh(_)) && policy.cache.inner.is_sampled();
+        if let MemoryLookup::Fresh(page) = &found
             && !verifies
-            && let Some(answer) = shown.at_once(policy, &parts)
+            && let Some(response) = page.respond_now(policy, &parts)
         {
-            return CacheFuture::ready(answer);
+            return CacheFuture::ready(response);
         }
-        // The service that was polled ready is the one to be called.
-        let spare = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, spare);
-        let visit = Visit { inner, shared: Arc::clone(&self.shared), parts, body };
-        CacheFuture::running(match (ask, looked) {
-            (Ask::Page(asked), Looked::Fresh(shown)) if verifies => Box::pin(visit.verified(asked, shown)),
-            (_, Looked::Fresh(shown)) => Box::pin(visit.shown(shown)),
-            (Ask::Page(asked), Looked::Unfit(_)) if asked.directives.only_if_cached => {
-                Box::pin(ready(Ok(show::refused(policy))))
+        // The called service must be the one that was polled ready.
+        let clone = self.inner.clone();
+        let service = std::mem::replace(&mut self.inner, clone);
+        let exchange = Exchange { service, state: Arc::clone(&self.state), parts, body };
+        CacheFuture::running(match (class, found) {
+            (RequestClass::Cacheable(request), MemoryLookup::Fresh(page)) if verifies => {
+                Box::pin(exchange.serve_and_verify(request, page))
             }
-            (_, Looked::Unfit(Unfit::Credentials)) => Box::pin(visit.passing(None, Skip::Authorization)),
-            (Ask::Unsafe, _) => Box::pin(visit.changing()),
-            (Ask::Refuse, _) => Box::pin(ready(Ok(show::refused(policy)))),
-            (Ask::Pass(skip), _) => Box::pin(visit.passing(None, skip)),
-            (Ask::Page(asked), Looked::Elsewhere(question, names)) => {
-                let mut missing = Missing::new(asked);
-                missing.turn(question, names);
-                Box::pin(visit.page(missing))
+            (_, MemoryLookup::Fresh(page)) => Box::pin(exchange.serve(page)),
+            (RequestClass::Cacheable(request), MemoryLookup::Rejected(_)) if request.directives.only_if_cached => {
+                Box::pin(ready(Ok(serve::gateway_timeout(policy))))
             }
-            (Ask::Page(asked), _) => Box::pin(visit.page(Missing::new(asked))),
+            (_, MemoryLookup::Rejected(Unusable::Credentials)) => {
+                Box::pin(exchange.bypass(None, BypassReason::Authorization))
+            }
+            (RequestClass::Unsafe, _) => Box::pin(exchange.call_unsafe()),
+            (RequestClass::Unsatisfiable, _) => Box::pin(ready(Ok(serve::gateway_timeout(policy)))),
+            (RequestClass::Bypass(reason), _) => Box::pin(exchange.bypass(None, reason)),
+            (RequestClass::Cacheable(request), MemoryLookup::VariantMissing(key, names)) => {
+                let mut pending = PendingPage::new(request);
+                pending.select_variant(key, names);
+                Box::pin(exchange.look_up(pending))
+            }
+            (RequestClass::Cacheable(request), _) => Box::pin(exchange.look_up(PendingPage::new(request))),
         })
-    }
-}
-
-/// A request on its way.
-struct Visit<S, B> {
-    inner: S,
-    shared: Arc<Shared>,
-    parts: Parts,
-    body: B,
-}
-
-impl<S, B, R> Visit<S, B>
-where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send + 'static,
-    B: Body + Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Send,
-{
-    async fn shown(self, shown: Shown) -> Answer<R, S::Error> {
-        Ok(shown.answer(&self.shared.policy, &self.parts).await)
-    }
-
-    /// Shows a page, and has it made again in the background to see whether it still comes out the same.
-    async fn verified(mut self, asked: Asked, shown: Shown) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let label = shared.policy.handler(&self.parts).label();
-        let verifying = Verifying::of(&asked, &shown, label);
-        let seen = self.parts.clone();
-        if let (Some(verifying), Ok(runtime)) = (verifying, Runtime::try_current()) {
-            let policy = Arc::clone(&self.shared);
-            runtime.spawn(async move {
-                let policy = &policy.policy;
-                ask::make_whole(&mut self.parts);
-                ask::reduce(policy, &mut self.parts);
-                let inner = &policy.cache.inner;
-                let asked = in_time(self.ask_handler(None, None), inner.sleep_until(Instant::now() + LONGEST_REFRESH));
-                match asked.await {
-                    Some((scope, Ok(response))) => verifying.compare(policy, scope, response).await,
-                    _ => inner.pause_verifying(),
-                }
-            });
-        }
-        Ok(shown.answer(&shared.policy, &seen).await)
-    }
-
-    /// A request that may change something.
-    async fn changing(self) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let policy = &shared.policy;
-        // Should this be dropped half-way, or end with an error instead of a response, nobody knows what it changed.
-        let changing = policy.invalidates.then(|| Changing::begin(policy, &self.parts)).flatten();
-        let (seen, holes) = (self.parts.clone(), self.holes());
-        let (scope, response) = self.ask_handler(None, holes.clone()).await;
-        let response = response?;
-        changing.into_iter().for_each(|changing| changing.end(response.status(), response.headers()));
-        let told = Told { response, scope, holes };
-        Ok(told.answered(policy, &seen, Did::Skipped(Skip::Method)).await)
-    }
-
-    /// A request that the cache has no part in: its page is validated, and says what its fragments say. With facts it
-    /// is one for which no page is made, though others may be.
-    async fn passing(mut self, facts: Option<Facts>, skip: Skip) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let policy = &shared.policy;
-        policy.cache.inner.counters.count(Counter::bypasses);
-        let label = policy.handler(&self.parts).label();
-        let bypass = if skip == Skip::Off { Bypass::Off } else { Bypass::Request(skip.token()) };
-        policy.cache.inner.observers.tell_bypass(label, bypass, &[]);
-        let (seen, holes) = (self.parts.clone(), self.holes());
-        let reads = self.parts.method == Method::GET || self.parts.method == Method::HEAD;
-        if reads {
-            self.parts.method = Method::GET;
-        }
-        if facts.is_some() {
-            ask::reduce(policy, &mut self.parts);
-        } else if holes.is_some() {
-            self.parts.headers.remove(ACCEPT_ENCODING);
-        }
-        let facts = facts.unwrap_or_else(|| Facts::passing(policy, &seen.headers));
-        let (scope, response) = self.ask_handler(None, holes.clone()).await;
-        let told = Told { response: response?, scope, holes };
-        let did = Did::Skipped(skip);
-        Ok(if reads {
-            told.passed_on(policy, &facts, &seen, did).await
-        } else {
-            told.answered(policy, &seen, did).await
-        })
-    }
-
-    async fn page(self, mut missing: Missing) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let policy = &shared.policy;
-        if !missing.asked.facts.storable && !missing.asked.directives.only_if_cached {
-            let skip = if self.parts.method == Method::HEAD { Skip::Head } else { Skip::Request };
-            return self.passing(Some(missing.asked.facts), skip).await;
-        }
-        if missing.asked.facts.authorization {
-            if missing.asked.directives.only_if_cached {
-                return Ok(show::refused(policy));
-            }
-            // One with credentials leads nobody to a page that may be his own.
-            policy.cache.inner.counters.count(Counter::bypasses);
-            let label = policy.handler(&self.parts).label();
-            let bypass = Bypass::Request(Skip::Authorization.token());
-            policy.cache.inner.observers.tell_bypass(label, bypass, missing.question.named());
-            return self.make(missing, None).await;
-        }
-        let inner = &policy.cache.inner;
-        loop {
-            if shared.unstored.holds(missing.hash(), inner.clock.now()) {
-                missing.question.wait_for_nobody();
-            }
-            let mut handler = policy.handler(&self.parts);
-            let takes = |entry: &Entry| show::answers(policy, &missing.asked, entry);
-            let mut wanted = missing.question.wanted();
-            if policy.honor_reload {
-                wanted.takes = Some(&takes);
-            }
-            let found = match policy.cache.lookup_async(&wanted, &mut handler).await {
-                Lookup::Compute(work) => return self.missed(missing, work).await,
-                Lookup::Hit(found) => found,
-            };
-            if missing.known.is_empty()
-                && let Some(names) = show::direction(&found.body)
-            {
-                let question = missing.asked.varied(names, &self.parts.headers);
-                missing.turn(question, names.to_vec());
-                continue;
-            }
-            match Shown::of(policy, &missing.asked, found) {
-                Ok(shown) => return self.shown(shown).await,
-                Err(Unfit::Credentials) => return self.passing(None, Skip::Authorization).await,
-                Err(Unfit::Age) if missing.asked.directives.only_if_cached => return Ok(show::refused(policy)),
-                Err(Unfit::Age) => {
-                    missing.forward = Forward::Request;
-                    let wanted = missing.question.wanted();
-                    let work = policy.cache.replace(&wanted, &mut handler, true, MissReason::Refused);
-                    return self.make(missing, Some(work)).await;
-                }
-            }
-        }
-    }
-
-    /// Shows the expired page, if it may be: where its handler failed lately, or is asked in the background.
-    async fn missed(self, mut missing: Missing, mut work: Work) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let policy = &shared.policy;
-        if missing.asked.directives.only_if_cached {
-            work.miss(missing.question.named());
-            work.give_up();
-            return Ok(show::refused(policy));
-        }
-        let expired = show::expired(policy, &missing, Grace::while_revalidating);
-        if shared.failing.holds(missing.hash(), policy.cache.inner.clock.now())
-            && let Some(entry) = show::expired(policy, &missing, Grace::if_error).or_else(|| expired.clone())
-            && let Some(shown) = Shown::stale(policy, &missing, &entry)
-        {
-            work.give_up();
-            return self.shown(shown).await;
-        }
-        if work.is_of_refusal() {
-            missing.forward = Forward::Request;
-        } else if show::expired(policy, &missing, Grace::longest).is_some() {
-            missing.forward = Forward::Stale;
-        }
-        let (Some(entry), Ok(runtime)) = (expired, Runtime::try_current()) else {
-            return self.make(missing, Some(work)).await;
-        };
-        let Some(shown) = Shown::stale(policy, &missing, &entry) else { return self.make(missing, Some(work)).await };
-        let seen = self.parts.clone();
-        let (refreshing, hash) = (Arc::clone(&shared), missing.hash());
-        missing.behind = true;
-        // Until it succeeds, also should it panic.
-        shared.failing.note(hash, policy.cache.inner.clock.now());
-        runtime.spawn(async move {
-            let made = self.make(missing, Some(work));
-            let inner = &refreshing.policy.cache.inner;
-            // One that never ends is dropped, so that another one may try.
-            match in_time(made, inner.sleep_until(Instant::now() + LONGEST_REFRESH)).await {
-                Some(Ok(answer)) if !answer.status().is_server_error() => refreshing.failing.forget(hash),
-                _ => refreshing.note_failure(hash),
-            }
-        });
-        Ok(shown.answer(policy, &seen).await)
-    }
-
-    /// Asks the handler for a page, and stores it if it may be.
-    async fn make(mut self, missing: Missing, mut work: Option<Work>) -> Answer<R, S::Error> {
-        let shared = Arc::clone(&self.shared);
-        let policy = &shared.policy;
-        let (seen, holes) = (self.parts.clone(), self.holes());
-        if let Some(work) = work.as_mut().filter(|_| !missing.behind) {
-            work.miss(missing.question.named());
-        }
-        ask::make_whole(&mut self.parts);
-        ask::reduce(policy, &mut self.parts);
-        let (scope, response) = self.ask_handler(work.as_mut(), holes.clone()).await;
-        let failed = response.as_ref().map_or(true, |response| response.status().is_server_error());
-        if failed
-            && !missing.behind
-            && let Some(entry) = show::expired(policy, &missing, Grace::if_error)
-            && let Some(shown) = Shown::stale(policy, &missing, &entry)
-        {
-            shared.note_failure(missing.hash());
-            work.iter_mut().for_each(Work::take_back);
-            work.into_iter().for_each(Work::fail);
-            return Ok(shown.answer(policy, &seen).await);
-        }
-        let told = Told { response: response?, scope, holes };
-        let to_store = told.verdict(policy, &missing.asked.facts).lifetime.is_some();
-        // Nor is a body waited for that could not be stored, without the lead or because it was too slow or large
-        // lately.
-        let streams = shared.streams.holds(missing.hash(), policy.cache.inner.clock.now());
-        if to_store && !streams && work.as_ref().is_none_or(Work::leads) {
-            return Ok(told.stored(&shared, &missing, work, &seen).await);
-        }
-        if failed {
-            work.into_iter().for_each(Work::fail);
-        } else if to_store {
-            work.into_iter().for_each(Work::release);
-        } else {
-            shared.not_stored(&missing, work);
-        }
-        let did = Did::Missed(Why { forward: missing.forward, stored: false });
-        Ok(told.passed_on(policy, &missing.asked.facts, &seen, did).await)
-    }
-
-    fn holes(&self) -> Option<Arc<Holes>> {
-        (!self.shared.policy.holes.is_empty()).then(|| Arc::new(Holes::new()))
-    }
-
-    /// Has the handler answer, inside the scope of this request: whatever it reads, it reads after the scope opened.
-    async fn ask_handler(
-        mut self,
-        mut work: Option<&mut Work>,
-        holes: Option<Arc<Holes>>,
-    ) -> (Scope, Result<Response<R>, S::Error>) {
-        let mut scope = self.shared.policy.cache.scope_with(holes);
-        if let Some(work) = &mut work {
-            scope.trace_in(work.span().downgrade());
-        }
-        self.parts.extensions.insert(scope.clone());
-        let request = Request::from_parts(self.parts, self.body);
-        // A service may do its work when it is called, and not only when its future is polled.
-        let answering = scope.clone().run_async(async move { self.inner.call(request).await });
-        let response = within(work, answering).await;
-        (scope, response)
     }
 }

@@ -1,25 +1,24 @@
-//! `Vary` (RFC 9110 §12.5.5): which fields of a request choose its response, and what a request says in them.
+//! `Vary` (RFC 9110 §12.5.5): the names in it, and the values of a request for a variant key.
 //!
-//! Owns the set of names and the bytes of a request's values. Leaves to the layer what key it makes of the bytes.
+//! `request.rs` makes keys from the encoded values.
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::list::{self, Quoting};
 
-/// The fields that choose a response.
+/// The request headers that select a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Vary {
-    /// Something that is no field chooses it: the response is never used again.
+pub(super) enum Vary {
+    /// `*`: the response cannot be selected by headers, so it is not stored.
     Star,
-    /// These, in lower case, sorted, each once.
+    /// In lower case, sorted, each once.
     Names(Vec<HeaderName>),
 }
 
 impl Vary {
-    /// Reads all `Vary` lines of a response. A `*` anywhere is [`Vary::Star`], and so is what is no field name: no
-    /// request could be compared by it.
-    pub(crate) fn read(response: &HeaderMap) -> Vary {
+    /// Reads all `Vary` lines of a response. An element that is `*` or no valid header name makes it [`Vary::Star`].
+    pub(super) fn read(response: &HeaderMap) -> Vary {
         let mut names = Vec::new();
         for element in elements(response) {
             match HeaderName::from_bytes(element) {
@@ -31,16 +30,15 @@ impl Vary {
     }
 }
 
-/// These names sorted, each once.
-pub(crate) fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
+/// Sorts the names and removes duplicates.
+pub(super) fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names
 }
 
-/// Adds a name to a response's `Vary`, unless it is there. The names before it stay as they are, on one line; a `*`,
-/// there or added, leaves nothing else.
-pub(crate) fn add(response: &mut HeaderMap, name: &HeaderName) {
+/// Adds a name to the `Vary` of a response, unless it is there. The result is one line; with a `*` it is `*` alone.
+pub(super) fn add(response: &mut HeaderMap, name: &HeaderName) {
     if name.as_str() == "*" || elements(response).any(|element| element == b"*") {
         response.insert(VARY, HeaderValue::from_static("*"));
         return;
@@ -50,43 +48,49 @@ pub(crate) fn add(response: &mut HeaderMap, name: &HeaderName) {
     }
     let mut all: Vec<&[u8]> = elements(response).collect();
     all.push(name.as_str().as_bytes());
-    // Parts of values and a name make a value. Did they not, `*` is the one that is never wrong.
+    // Names and commas always make a valid value. `*` would be the safe one.
     let line = HeaderValue::from_bytes(&all.join(&b", "[..])).unwrap_or(HeaderValue::from_static("*"));
     response.insert(VARY, line);
 }
 
-/// Appends what a request says in these fields: other values, other bytes. The bytes know their own end.
+/// Appends a request's values of these headers. Different values have different bytes, and no encoding is the start of
+/// another one.
 ///
-/// A field that is absent differs from an empty one. Several lines are one line with commas, and whitespace around
-/// commas outside quotes does not count (RFC 9111 §4.1).
-pub(crate) fn encode_values(names: &[HeaderName], request: &HeaderMap, out: &mut Vec<u8>) {
-    length(names.len(), out);
+/// An absent header differs from an empty one. Several lines count as one line with commas, and whitespace around
+/// commas is ignored outside of quotes (RFC 9111 §4.1).
+pub(super) fn encode_values(names: &[HeaderName], request: &HeaderMap, out: &mut Vec<u8>) {
+    encode_length(names.len(), out);
     for name in names {
-        length(name.as_str().len(), out);
+        encode_length(name.as_str().len(), out);
         out.extend_from_slice(name.as_str().as_bytes());
         out.push(u8::from(request.contains_key(name)));
         let start = out.len();
-        length(0, out);
-        for (line, value) in request.get_all(name).iter().enumerate() {
-            for (element, text) in list::elements(value.as_bytes(), Quoting::Strings).enumerate() {
-                if line + element > 0 {
-                    out.extend_from_slice(b", ");
-                }
-                out.extend_from_slice(text);
-            }
-        }
+        encode_length(0, out);
+        encode_lines(request.get_all(name).iter(), out);
         let written = (out.len() - start - 8) as u64;
         out[start..start + 8].copy_from_slice(&written.to_le_bytes());
     }
 }
 
-/// The elements of all lines that are not empty.
+/// Appends the elements of all lines, separated by commas.
+fn encode_lines<'a>(lines: impl Iterator<Item = &'a HeaderValue>, out: &mut Vec<u8>) {
+    for (line, value) in lines.enumerate() {
+        for (element, text) in list::elements(value.as_bytes(), Quoting::Strings).enumerate() {
+            if line + element > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(text);
+        }
+    }
+}
+
+/// All elements that are not empty.
 fn elements(response: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = response.get_all(VARY).into_iter();
     lines.flat_map(|line| list::elements(line.as_bytes(), Quoting::Strings)).filter(|element| !element.is_empty())
 }
 
-fn length(count: usize, out: &mut Vec<u8>) {
+fn encode_length(count: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&(count as u64).to_le_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! The bytes that a stored response is in a shared store.
+//! The encoding of pages in a shared store: MessagePack.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Grace, Page, Piece, Stored};
+use super::{BodySegment, Grace, Page, StoredResponse};
 use crate::clock::Nanos;
 use crate::hole::Call;
 use crate::payload::Payload;
 
-/// How a page is written. Times are nanoseconds.
+/// The encoded form of a page. Variants are encoded by name, fields by position; times are nanoseconds.
 #[derive(Serialize, Deserialize)]
-enum Wire<'a> {
+enum WirePage<'a> {
     Varies(#[serde(borrow)] Vec<&'a str>),
     Response(#[serde(borrow)] WireResponse<'a>),
 }
@@ -24,24 +24,24 @@ struct WireResponse<'a> {
     #[serde(borrow)]
     headers: Vec<(&'a str, &'a serde_bytes::Bytes)>,
     #[serde(borrow)]
-    body: Vec<WirePiece<'a>>,
+    body: Vec<WireSegment<'a>>,
     age: Nanos,
-    stale: Grace,
-    authorized: bool,
+    grace: Grace,
+    allows_authorization: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-enum WirePiece<'a> {
+enum WireSegment<'a> {
     Text(#[serde(borrow)] &'a serde_bytes::Bytes),
     Hole(Call),
 }
 
 impl Page {
-    /// The page as bytes; `None` if it is larger than the encoding allows.
+    /// Encodes the page. `None` if it is too large for the encoding.
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         let wire = match self {
-            Page::Varies(names) => Wire::Varies(names.iter().map(HeaderName::as_str).collect()),
-            Page::Response(stored) => Wire::Response(WireResponse {
+            Page::VaryIndex(names) => WirePage::Varies(names.iter().map(HeaderName::as_str).collect()),
+            Page::Response(stored) => WirePage::Response(WireResponse {
                 status: stored.status.as_u16(),
                 headers: stored
                     .headers
@@ -52,42 +52,49 @@ impl Page {
                     .body
                     .iter()
                     .map(|piece| match piece {
-                        Piece::Text(bytes) => WirePiece::Text(serde_bytes::Bytes::new(bytes)),
-                        Piece::Hole(call) => WirePiece::Hole(call.clone()),
+                        BodySegment::Text(bytes) => WireSegment::Text(serde_bytes::Bytes::new(bytes)),
+                        BodySegment::Hole(call) => WireSegment::Hole(call.clone()),
                     })
                     .collect(),
                 age: stored.age,
-                stale: stored.stale,
-                authorized: stored.authorized,
+                grace: stored.grace,
+                allows_authorization: stored.allows_authorization,
             }),
         };
         rmp_serde::to_vec(&wire).ok()
     }
 
-    /// The page of such bytes, as the store takes it.
+    /// As [`Page::decode`], for the store.
     pub(crate) fn decode_payload(bytes: &[u8]) -> Option<Arc<dyn Payload>> {
         Page::decode(bytes).map(|page| Arc::new(page) as Arc<dyn Payload>)
     }
 
-    /// The page of such bytes; `None` if they are none.
+    /// Decodes a page. `None` if the bytes are damaged.
     fn decode(bytes: &[u8]) -> Option<Page> {
         Some(match rmp_serde::from_slice(bytes).ok()? {
-            Wire::Varies(names) => {
+            WirePage::Varies(names) => {
                 let names: Result<Vec<HeaderName>, _> = names.iter().map(|name| name.parse()).collect();
-                Page::Varies(names.ok()?)
+                Page::VaryIndex(names.ok()?)
             }
-            Wire::Response(WireResponse { status, headers: fields, body, age, stale, authorized }) => {
+            WirePage::Response(WireResponse { status, headers: fields, body, age, grace, allows_authorization }) => {
                 let mut headers = HeaderMap::with_capacity(fields.len());
                 for (name, value) in fields {
                     let name: HeaderName = name.parse().ok()?;
                     headers.append(name, HeaderValue::from_bytes(value).ok()?);
                 }
                 let body = body.into_iter().map(|piece| match piece {
-                    WirePiece::Text(bytes) => Piece::Text(Bytes::copy_from_slice(bytes)),
-                    WirePiece::Hole(call) => Piece::Hole(call),
+                    WireSegment::Text(bytes) => BodySegment::Text(Bytes::copy_from_slice(bytes)),
+                    WireSegment::Hole(call) => BodySegment::Hole(call),
                 });
                 let status = StatusCode::from_u16(status).ok()?;
-                Page::Response(Stored { status, headers, body: body.collect(), age, stale, authorized })
+                Page::Response(StoredResponse {
+                    status,
+                    headers,
+                    body: body.collect(),
+                    age,
+                    grace,
+                    allows_authorization,
+                })
             }
         })
     }
@@ -97,44 +104,49 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn stored() -> Stored {
+    fn stored() -> StoredResponse {
         let mut headers = HeaderMap::new();
         headers.append("set-thing", HeaderValue::from_bytes(b"\xff\x80 a").unwrap());
         headers.append("set-thing", HeaderValue::from_static("b"));
         headers.insert("etag", HeaderValue::from_static("W/\"x\""));
-        Stored {
+        StoredResponse {
             status: StatusCode::NOT_FOUND,
             headers,
             body: vec![
-                Piece::Text(Bytes::from_static(b"a\0\xffb")),
-                Piece::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
+                BodySegment::Text(Bytes::from_static(b"a\0\xffb")),
+                BodySegment::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
             ],
             age: 3,
-            stale: Grace { while_revalidating: 5, if_error: 7 },
-            authorized: true,
+            grace: Grace { while_revalidating: 5, if_error: 7 },
+            allows_authorization: true,
         }
     }
 
     #[test]
-    fn a_response_comes_back_from_its_bytes() {
+    fn a_response_is_the_same_after_encoding_and_decoding() {
         let page = Page::Response(stored());
         let Some(Page::Response(back)) = Page::decode(&page.to_bytes().unwrap()) else {
             panic!("another kind of page")
         };
         let before = stored();
         assert_eq!((back.status, &back.headers, &back.body), (before.status, &before.headers, &before.body));
-        assert_eq!((back.age, back.stale, back.authorized), (before.age, before.stale, before.authorized));
+        assert_eq!(
+            (back.age, back.grace, back.allows_authorization),
+            (before.age, before.grace, before.allows_authorization)
+        );
     }
 
     #[test]
-    fn directions_come_back_from_their_bytes() {
-        let page = Page::Varies(vec![HeaderName::from_static("accept"), HeaderName::from_static("x-tenant")]);
-        let Some(Page::Varies(names)) = Page::decode(&page.to_bytes().unwrap()) else { panic!("another kind of page") };
+    fn a_vary_index_is_the_same_after_encoding_and_decoding() {
+        let page = Page::VaryIndex(vec![HeaderName::from_static("accept"), HeaderName::from_static("x-tenant")]);
+        let Some(Page::VaryIndex(names)) = Page::decode(&page.to_bytes().unwrap()) else {
+            panic!("another kind of page")
+        };
         assert_eq!(names, ["accept", "x-tenant"]);
     }
 
     #[test]
-    fn damaged_bytes_are_no_page() {
+    fn damaged_bytes_are_not_decoded() {
         let bytes = Page::Response(stored()).to_bytes().unwrap();
         for cut in 0..bytes.len() {
             assert!(Page::decode(&bytes[..cut]).is_none());

@@ -1,4 +1,4 @@
-//! Nothing is stored that is not whole, and nobody waits for what he cannot have.
+//! Only whole bodies are stored, and requests do not wait for a body that they could not use.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use crate::support::{App, answer, cache};
 
 const KEPT: (&str, &str) = ("cache-control", "max-age=60");
 
-/// What a body does, one step after the other; whoever drops it is counted.
+/// The steps of a body. Dropping it is counted.
 struct Script {
     steps: Vec<Step>,
     dropped: Arc<AtomicUsize>,
@@ -80,12 +80,12 @@ fn scripted(cache: &FragmentCache, headers: &'static [(&'static str, &'static st
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_well_is_stored_whole() {
+async fn a_stream_that_ends_is_stored_whole() {
     let (cache, _) = cache();
     let app = scripted(&cache, &[KEPT], &[Step::Data("a"), Step::Data("b"), Step::Data("c")]);
     assert_eq!(app.get("/", &[]).await.text(), "abc");
     let stored = app.get("/", &[]).await;
-    assert_eq!((stored.text(), app.asked()), ("abc", 1));
+    assert_eq!((stored.text(), app.handler_calls()), ("abc", 1));
     assert_eq!(stored.header("content-length").as_deref(), Some("3"));
 }
 
@@ -96,7 +96,7 @@ async fn a_body_that_fails_half_way_reaches_the_client_and_not_the_store() {
     for n in 1..=3 {
         let reply = app.get("/", &[]).await;
         assert!(reply.body.unwrap_err().contains("the source failed"));
-        assert_eq!(app.asked(), n);
+        assert_eq!(app.handler_calls(), n);
     }
 }
 
@@ -112,7 +112,7 @@ async fn a_body_of_another_length_than_announced_is_not_stored() {
         });
         app.get("/", &[]).await;
         app.get("/", &[]).await;
-        assert_eq!(app.asked(), 2, "{length}");
+        assert_eq!(app.handler_calls(), 2, "{length}");
     }
 }
 
@@ -123,7 +123,7 @@ async fn trailers_pass_through() {
     for _ in 0..2 {
         assert_eq!(app.get("/", &[]).await.text(), "a");
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]
@@ -132,14 +132,14 @@ async fn a_body_beyond_the_limit_passes_through_unchanged() {
     let app = scripted(&cache, &[KEPT], &vec![Step::Data("x"); 1001]);
     for n in 1..=2 {
         let reply = app.get("/", &[]).await;
-        assert_eq!((reply.text().len(), reply.header("etag"), app.asked()), (1001, None, n));
+        assert_eq!((reply.text().len(), reply.header("etag"), app.handler_calls()), (1001, None, n));
     }
     let known = App::new(CacheLayer::new(&cache.namespace("known")).max_body_bytes(1000), |_, _| {
         answer(&[KEPT], "x".repeat(1001))
     });
     for n in 1..=2 {
         let reply = known.get("/", &[]).await;
-        assert_eq!((reply.text().len(), reply.header("etag"), known.asked()), (1001, None, n));
+        assert_eq!((reply.text().len(), reply.header("etag"), known.handler_calls()), (1001, None, n));
     }
 }
 
@@ -165,7 +165,7 @@ async fn an_endless_stream_costs_no_more_memory_than_the_limit() {
 }
 
 #[tokio::test]
-async fn an_event_stream_that_is_not_to_be_stored_begins_at_once() {
+async fn an_unstorable_event_stream_starts_at_once() {
     let (cache, _) = cache();
     let app = scripted(&cache, &[("content-type", "text/event-stream")], &[Step::Data("data: 1"), Step::Hang]);
     let response = app.response(Method::GET, "/", &[]).await;
@@ -174,7 +174,7 @@ async fn an_event_stream_that_is_not_to_be_stored_begins_at_once() {
 }
 
 #[tokio::test]
-async fn a_slow_body_goes_on_to_the_client_once_it_has_been_waited_for() {
+async fn a_slow_body_is_streamed_after_the_wait_timeout() {
     let cache = FragmentCache::builder().wait_timeout(Duration::from_millis(20)).build().unwrap();
     let app = scripted(&cache, &[KEPT], &[Step::Data("begun"), Step::Hang]);
     let mut body = app.response(Method::GET, "/", &[]).await.into_body();
@@ -184,7 +184,7 @@ async fn a_slow_body_goes_on_to_the_client_once_it_has_been_waited_for() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_ask_for_one_cold_page_have_it_made_once() {
+async fn a_thousand_requests_for_a_cold_page_generate_it_once() {
     let (cache, _) = cache();
     let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let app = waiting(&cache, &asked, &go);
@@ -209,7 +209,7 @@ async fn a_thousand_who_ask_for_one_cold_page_have_it_made_once() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
-/// A handler that answers once it is told to go on.
+/// A handler that answers after a notification.
 fn waiting(cache: &FragmentCache, asked: &Arc<AtomicUsize>, go: &Arc<Notify>) -> App {
     let (counted, gate) = (Arc::clone(asked), Arc::clone(go));
     let handler = async move || {
@@ -224,7 +224,7 @@ fn waiting(cache: &FragmentCache, asked: &Arc<AtomicUsize>, go: &Arc<Notify>) ->
 }
 
 #[tokio::test]
-async fn when_the_one_who_leads_goes_away_the_next_one_goes_on() {
+async fn a_follower_leads_after_the_leader_is_cancelled() {
     let (cache, _) = cache();
     let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let app = waiting(&cache, &asked, &go);
@@ -252,7 +252,7 @@ async fn when_the_one_who_leads_goes_away_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn pages_that_are_not_stored_are_waited_for_once_and_then_made_side_by_side() {
+async fn unstorable_pages_are_waited_for_once_and_then_generated_concurrently() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| answer(&[], n.to_string()));
     assert_eq!(app.get("/", &[]).await.text(), "0");
@@ -262,7 +262,7 @@ async fn pages_that_are_not_stored_are_waited_for_once_and_then_made_side_by_sid
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_wedges_nothing() {
+async fn a_panic_of_the_handler_blocks_no_later_request() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| -> Response {
         assert!(n > 0, "the first visit fails");
@@ -274,7 +274,7 @@ async fn a_handler_that_panics_wedges_nothing() {
     assert!(app.get("/", &[]).await.is_hit());
 }
 
-/// A buffer that says when it is let go of.
+/// A buffer that records when it is dropped.
 struct Buffer(Vec<u8>, Arc<AtomicUsize>);
 
 impl AsRef<[u8]> for Buffer {
@@ -290,7 +290,7 @@ impl Drop for Buffer {
 }
 
 #[tokio::test]
-async fn a_page_cut_out_of_a_large_buffer_does_not_keep_it() {
+async fn a_page_from_a_large_buffer_does_not_keep_the_buffer() {
     let (cache, _) = cache();
     let kept = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&kept);
@@ -300,16 +300,16 @@ async fn a_page_cut_out_of_a_large_buffer_does_not_keep_it() {
     });
     app.get("/", &[]).await;
     assert_eq!(app.get("/", &[]).await.text(), "x".repeat(10));
-    assert_eq!((app.asked(), kept.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((app.handler_calls(), kept.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test]
-async fn a_body_of_very_many_empty_pieces_is_not_gathered() {
+async fn a_body_of_very_many_empty_frames_is_not_read_whole() {
     let (cache, _) = cache();
     let app = scripted(&cache, &[KEPT], &vec![Step::Data(""); 6000]);
     for n in 1..=2 {
         assert_eq!(app.get("/", &[]).await.text(), "");
-        assert_eq!((app.asked(), cache.stats().stores), (n, 0));
+        assert_eq!((app.handler_calls(), cache.stats().stores), (n, 0));
     }
 }
 
@@ -328,7 +328,7 @@ async fn at_once(app: &App) -> Option<Response> {
 }
 
 #[tokio::test]
-async fn an_event_stream_begins_at_once_whatever_is_declared() {
+async fn an_event_stream_starts_at_once_with_any_lifetime() {
     for control in ["max-age=60", "public, s-maxage=60, stale-while-revalidate=60"] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache).ttl(Duration::from_secs(60)), move |_, _| {
@@ -340,12 +340,12 @@ async fn an_event_stream_begins_at_once_whatever_is_declared() {
             let mut body = at_once(&app).await.unwrap().into_body();
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1");
         }
-        assert_eq!(app.asked(), 2);
+        assert_eq!(app.handler_calls(), 2);
     }
 }
 
 #[tokio::test]
-async fn a_stream_that_was_waited_for_in_vain_is_not_waited_for_again() {
+async fn a_body_that_was_too_slow_is_not_waited_for_again() {
     let cache = FragmentCache::builder().wait_timeout(Duration::from_millis(50)).build().unwrap();
     let app = scripted(&cache, &[KEPT], &[Step::Data("begun"), Step::Hang]);
     assert!(at_once(&app).await.is_none());

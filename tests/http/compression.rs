@@ -16,7 +16,7 @@ use crate::support::{App, cache, environment, render, seconds};
 
 const GZIP: (&str, &str) = ("accept-encoding", "gzip");
 
-/// A page long enough to be compressed, of which is known how often it was made.
+/// A page long enough to be compressed, and the number of its renders.
 fn pages() -> (Router, Arc<AtomicUsize>) {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
@@ -32,7 +32,7 @@ fn stored(cache: &FragmentCache) -> CacheLayer {
 }
 
 /// Encoding, entity tag and length of an answer.
-async fn asked(app: &App, headers: &[(&str, &str)]) -> (Option<String>, String, usize) {
+async fn content(app: &App, headers: &[(&str, &str)]) -> (Option<String>, String, usize) {
     let response = app.response(Method::GET, "/", headers).await;
     let text = |name| response.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
     let (encoding, tag) = (text("content-encoding"), text("etag").unwrap());
@@ -40,14 +40,14 @@ async fn asked(app: &App, headers: &[(&str, &str)]) -> (Option<String>, String, 
 }
 
 #[tokio::test]
-async fn outside_two_bodies_share_a_tag_and_it_is_weak() {
+async fn compression_outside_of_the_layer_shares_a_weak_tag() {
     let (cache, _) = cache();
     let (router, made) = pages();
     for app in [
         App::of(router.clone().layer(ConditionalLayer::new()).layer(CompressionLayer::new()), Arc::default()),
         App::of(router.layer(stored(&cache)).layer(CompressionLayer::new()), Arc::default()),
     ] {
-        let (plain, compressed) = (asked(&app, &[]).await, asked(&app, &[GZIP]).await);
+        let (plain, compressed) = (content(&app, &[]).await, content(&app, &[GZIP]).await);
         assert_eq!((plain.0, plain.2), (None, 1000));
         assert!(compressed.0.as_deref() == Some("gzip") && compressed.2 < 200);
         assert!(plain.1 == compressed.1 && plain.1.starts_with("W/\""), "{}", plain.1);
@@ -58,12 +58,12 @@ async fn outside_two_bodies_share_a_tag_and_it_is_weak() {
 }
 
 #[tokio::test]
-async fn inside_each_encoding_is_stored_with_a_tag_of_its_own() {
+async fn compression_inside_of_the_layer_stores_each_encoding_with_its_own_tag() {
     let (cache, _) = cache();
     let (router, made) = pages();
     let app = App::of(router.layer(CompressionLayer::new()).layer(stored(&cache)), Arc::default());
     for _ in 0..2 {
-        let (plain, compressed) = (asked(&app, &[]).await, asked(&app, &[GZIP]).await);
+        let (plain, compressed) = (content(&app, &[]).await, content(&app, &[GZIP]).await);
         assert_eq!((plain.0, plain.2), (None, 1000));
         assert!(compressed.0.as_deref() == Some("gzip") && compressed.2 < 200);
         assert_ne!(plain.1, compressed.1);
@@ -74,7 +74,7 @@ async fn inside_each_encoding_is_stored_with_a_tag_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_page_with_holes_is_not_compressed_inside_and_is_outside() {
+async fn a_page_with_holes_is_compressed_outside_of_the_layer_only() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", "{{ cache_hole('who') }}{{ text }}{{ 'text ' * 200 }}")]);
     let router = Router::new().route("/", get(async move || Html(render(&env, "page.html"))));
@@ -83,6 +83,6 @@ async fn a_page_with_holes_is_not_compressed_inside_and_is_outside() {
     let app = App::of(router.layer(layers.0).layer(layers.1).layer(layers.2), Arc::default());
     for _ in 0..2 {
         assert!(app.get("/", &[]).await.text().starts_with("you text "));
-        assert_eq!(asked(&app, &[GZIP]).await.0.as_deref(), Some("gzip"));
+        assert_eq!(content(&app, &[GZIP]).await.0.as_deref(), Some("gzip"));
     }
 }

@@ -20,7 +20,7 @@ const MONDAY: &str = "Mon, 02 Nov 2026 10:00:00 GMT";
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// The same page behind each of the layers: validated, passed by the cache, made for it, and taken from it.
+/// The same page behind a `ConditionalLayer`, bypassing a cache, generated for the cache, and served from it.
 async fn everywhere(headers: Headers, body: &'static str, ask: &[(&str, &str)], check: impl Fn(&Reply, &str)) {
     let conditional = || Router::new().route("/", get(move || async move { answer(headers, body) }));
     let app = App::of(conditional().layer(ConditionalLayer::new()), Arc::default());
@@ -34,7 +34,7 @@ async fn everywhere(headers: Headers, body: &'static str, ask: &[(&str, &str)], 
 }
 
 #[tokio::test]
-async fn a_page_gets_a_weak_tag_and_keeps_its_own() {
+async fn a_response_gets_a_weak_tag_unless_it_has_one() {
     everywhere(&[], "text", &[], |reply, place| {
         assert!(reply.header("etag").is_some_and(|tag| tag.starts_with("W/\"") && tag.ends_with('"')), "{place}");
         assert_eq!(reply.text(), "text");
@@ -48,7 +48,7 @@ async fn a_page_gets_a_weak_tag_and_keeps_its_own() {
 }
 
 #[tokio::test]
-async fn a_known_tag_is_answered_304_with_what_that_carries() {
+async fn a_matching_tag_is_answered_with_304_and_its_headers() {
     const PAGE: Headers = &[
         ("etag", "W/\"v1\""),
         ("content-type", "text/html"),
@@ -68,7 +68,7 @@ async fn a_known_tag_is_answered_304_with_what_that_carries() {
             assert!(reply.header("expires").is_some());
             assert_eq!(reply.header("x-frame-options").as_deref(), Some("DENY"));
             assert_eq!((reply.header("content-type"), reply.header("content-language")), (None, None));
-            // axum says of every empty body that it is.
+            // axum sends this length with every empty body.
             assert!(reply.header("content-length").is_none_or(|length| length == "0"), "{place}");
         })
         .await;
@@ -82,7 +82,7 @@ async fn a_known_tag_is_answered_304_with_what_that_carries() {
 }
 
 #[tokio::test]
-async fn a_tag_decides_alone_where_both_are_asked() {
+async fn if_none_match_takes_precedence_over_if_modified_since() {
     const PAGE: Headers = &[("etag", "\"v1\""), ("last-modified", MONDAY)];
     for (tag, since, status) in [
         (Some("\"v1\""), "Sun, 01 Nov 2026 10:00:00 GMT", 304),
@@ -101,7 +101,7 @@ async fn a_tag_decides_alone_where_both_are_asked() {
 }
 
 #[tokio::test]
-async fn a_head_says_what_the_get_says() {
+async fn head_has_the_headers_of_get() {
     let head = async |app: &App, ask: &[(&str, &str)]| app.send(Method::HEAD, "/", ask).await;
     let (cache, _) = cache();
     let handler = |_, request: &axum::extract::Request| {
@@ -128,7 +128,7 @@ async fn a_head_says_what_the_get_says() {
 }
 
 #[tokio::test]
-async fn only_a_success_is_ever_304() {
+async fn only_a_response_with_status_200_becomes_304() {
     for code in [301, 400, 404, 500] {
         let handler = move |_: usize, _: &axum::extract::Request| {
             let mut response: Response = answer(&[("etag", "\"v1\"")], "text");
@@ -141,12 +141,12 @@ async fn only_a_success_is_ever_304() {
         for _ in 0..2 {
             assert_eq!(app.get("/", &[("if-none-match", "\"v1\"")]).await.status, code);
         }
-        assert_eq!(app.asked(), 1);
+        assert_eq!(app.handler_calls(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_stored_page_refuses_what_it_does_not_match_and_a_handler_that_ran_does_not() {
+async fn only_a_stored_page_is_answered_with_412_and_not_a_handler_that_has_run() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| answer(&[("etag", "\"v1\"")], "text"));
     let ask = &[("if-match", "\"v2\"")];
@@ -156,11 +156,11 @@ async fn a_stored_page_refuses_what_it_does_not_match_and_a_handler_that_ran_doe
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         assert_eq!(app.send(method, "/", ask).await.status, 200);
     }
-    assert_eq!(app.asked(), 4);
+    assert_eq!(app.handler_calls(), 4);
 }
 
 #[tokio::test]
-async fn a_state_that_is_known_before_spares_the_handler() {
+async fn known_validators_answer_without_the_handler() {
     let log = Log::default();
     let noted = log.clone();
     let handler = get(move |request: axum::extract::Request| {
@@ -196,7 +196,7 @@ async fn a_state_that_is_known_before_spares_the_handler() {
 }
 
 #[tokio::test]
-async fn an_answer_of_304_of_the_handlers_own_is_passed_on() {
+async fn a_304_of_the_handler_is_passed_on() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache), |_, request| {
         let known = request.headers().get("if-none-match").is_some_and(|tag| tag == "\"v1\"");
@@ -225,7 +225,7 @@ impl http_body::Body for StreamOf {
 }
 
 #[tokio::test]
-async fn a_stream_gets_no_tag_and_its_own_decides() {
+async fn a_stream_gets_no_tag_and_its_own_tag_is_compared() {
     let pieces = || Body::new(StreamOf(2));
     let routes = Router::new()
         .route("/", get(async move || pieces()))
@@ -238,7 +238,7 @@ async fn a_stream_gets_no_tag_and_its_own_decides() {
 }
 
 #[tokio::test]
-async fn a_tag_that_stands_for_these_very_bytes_holds_for_if_match_too() {
+async fn a_strong_tag_matches_if_match() {
     for strong in [false, true] {
         let (cache, _) = cache();
         let layer = CacheLayer::new(&cache).ttl(seconds(60));

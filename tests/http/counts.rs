@@ -7,7 +7,7 @@ use minijinja_cache::{FragmentCache, FragmentStats, Happened};
 
 use crate::support::{App, answer, cache, idle, seconds, status};
 
-/// What pages count, which is what the cache counts.
+/// The statistics of pages, which must equal those of the cache.
 fn pages(cache: &FragmentCache) -> FragmentStats {
     let (all, total) = (cache.fragment_stats(), cache.stats());
     assert_eq!(all.len(), 1, "{all:#?}");
@@ -20,7 +20,7 @@ fn pages(cache: &FragmentCache) -> FragmentStats {
 }
 
 #[tokio::test]
-async fn an_expired_page_that_is_shown_is_no_miss_whatever_becomes_of_the_new_one() {
+async fn a_stale_page_served_during_a_refresh_is_no_miss() {
     for fails in [false, true] {
         let (cache, clock) = cache();
         let layer = CacheLayer::new(&cache).ttl(seconds(60));
@@ -34,7 +34,7 @@ async fn an_expired_page_that_is_shown_is_no_miss_whatever_becomes_of_the_new_on
         let events = cache.subscribe_to_lookups();
         assert_eq!(app.get("/", &[]).await.text(), "page");
         idle().await;
-        assert_eq!(app.asked(), 2);
+        assert_eq!(app.handler_calls(), 2);
         let it = pages(&cache);
         assert_eq!((it.misses, it.stale_hits, it.hits), (1, 1, 0), "{it:#?}");
         assert_eq!((it.renders, it.errors), if fails { (1, 1) } else { (2, 0) });
@@ -45,7 +45,7 @@ async fn an_expired_page_that_is_shown_is_no_miss_whatever_becomes_of_the_new_on
 }
 
 #[tokio::test]
-async fn an_expired_page_in_place_of_an_error_is_no_miss_and_the_error_counts() {
+async fn a_stale_page_served_instead_of_an_error_is_no_miss_and_the_error_counts() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(60));
     let app = App::new(layer, |n, _| if n == 0 { answer(&[], "page") } else { status(StatusCode::BAD_GATEWAY) });
@@ -59,7 +59,7 @@ async fn an_expired_page_in_place_of_an_error_is_no_miss_and_the_error_counts() 
 }
 
 #[tokio::test]
-async fn a_page_that_varies_is_computed_once_and_explained_as_what_it_is() {
+async fn a_variant_is_counted_and_explained_once() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| {
         answer(&[("vary", if n < 3 { "foo" } else { "bar" })], "0123456789")
@@ -98,7 +98,7 @@ async fn a_reload_is_a_miss_and_no_hit() {
 }
 
 #[tokio::test]
-async fn many_who_reload_at_once_count_once_each_and_wait_for_nobody_in_turn() {
+async fn concurrent_reloads_count_once_each_and_do_not_queue() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(60)).honor_reload(true);
     let app = App::slow(layer, |n, _| answer(&[], n.to_string()));
@@ -112,7 +112,7 @@ async fn many_who_reload_at_once_count_once_each_and_wait_for_nobody_in_turn() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_stored_was_computed_all_the_same() {
+async fn a_page_that_is_not_stored_counts_as_computed() {
     type Case = (fn() -> Response, [u64; 4]);
     let cases: [Case; 3] = [
         (|| answer(&[("cache-control", "no-store")], "private"), [1, 1, 0, 1]),
@@ -129,7 +129,7 @@ async fn a_page_that_is_not_stored_was_computed_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_not_asked_of_the_cache_says_why() {
+async fn a_bypass_has_a_reason() {
     let (one, _) = cache();
     let page = |cache: &FragmentCache| App::new(CacheLayer::new(cache).ttl(seconds(60)), |_, _| answer(&[], "page"));
     page(&one).get("/", &[("authorization", "Basic YTpi")]).await;

@@ -1,4 +1,4 @@
-//! The debug layer: what it says, where, and what it leaves alone.
+//! The debug layer: content and position of comments, and responses that it does not change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ const PAGE: &str = "<!doctype html><html><head><title>{% cache 'title' %}t{% end
     {% cache 'outer' 60 tags=['films'] %}<p>{% cache ['inner', 'ada@example.org'] 30 %}in{% endcache %}</p>{% endcache %}\
     <a title=\"{% cache 'attribute' %}x{% endcache %}\">{% cache 'bypassed' 0 %}b{% endcache %}</a></body></html>";
 
-/// Answers every address with what the handler makes, which is debugged.
+/// A debugged handler for all paths.
 fn app(layer: DebugLayer, handle: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static) -> App {
     let router = Router::new().fallback(move |request: Request| {
         let answer = handle(&request);
@@ -41,7 +41,7 @@ fn pages(layer: DebugLayer, env: &Arc<Environment<'static>>) -> App {
     app(layer, move |_| Html(render(&env, "page.html")).into_response())
 }
 
-/// What the comments of a page say, in its order; the last is what has no place in it.
+/// The JSON in the comments of a page, in order; the last one is the summary.
 fn comments(page: &str) -> (Vec<Value>, Value) {
     let json = |comment: &str| serde_json::from_str(comment).unwrap_or_else(|error| panic!("{error}: {comment}"));
     let found = page.split("<!-- ").skip(1).map(|rest| rest.split_once(" -->").unwrap().0);
@@ -66,7 +66,7 @@ fn bare(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn comments_say_what_became_of_each_fragment() {
+async fn comments_describe_the_outcome_of_each_fragment() {
     let (cache, clock) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let app = pages(debugged(&cache), &env);
@@ -97,7 +97,7 @@ async fn comments_say_what_became_of_each_fragment() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_changed_is_kept_by_nobody() {
+async fn a_changed_page_is_not_stored_by_any_cache() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let app = app(debugged(&cache), move |_| {
@@ -127,7 +127,7 @@ async fn a_page_that_was_changed_is_kept_by_nobody() {
 }
 
 #[tokio::test]
-async fn switched_off_it_changes_nothing() {
+async fn a_layer_that_is_off_changes_nothing() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let with = |layer: Option<DebugLayer>| {
@@ -147,7 +147,7 @@ async fn switched_off_it_changes_nothing() {
             let (without, with) = (plain.get(path, &[]).await, off.get(path, &[]).await);
             assert_eq!((without.text(), &without.headers), (with.text(), &with.headers));
         }
-        // The body says its length as before.
+        // The length is that of the body.
         let response = off.response(Method::GET, "/", &[]).await;
         assert_eq!(
             http_body::Body::size_hint(response.body()).exact(),
@@ -160,7 +160,7 @@ async fn switched_off_it_changes_nothing() {
 }
 
 #[tokio::test]
-async fn keys_are_shown_to_those_who_ask_for_them() {
+async fn keys_are_shown_if_the_layer_is_set_so() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let hidden = pages(debugged(&cache), &env).get("/", &[]).await;
@@ -175,7 +175,7 @@ async fn keys_are_shown_to_those_who_ask_for_them() {
 }
 
 #[tokio::test]
-async fn hostile_labels_keys_and_tags_do_not_leave_their_comment() {
+async fn hostile_labels_keys_and_tags_cannot_end_their_comment() {
     let (cache, _) = cache();
     let evil = "--><script>alert(1)</script><!--";
     let env =
@@ -191,7 +191,7 @@ async fn hostile_labels_keys_and_tags_do_not_leave_their_comment() {
 }
 
 #[tokio::test]
-async fn what_is_no_page_has_no_marks() {
+async fn a_response_that_is_no_html_has_no_marks() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("part.html", "{% cache 'part' %}<b>part</b>{% endcache %}")]);
     for kind in ["application/json", "text/plain", "application/xhtml+xml", "application/ld+json", ""] {
@@ -209,7 +209,7 @@ async fn what_is_no_page_has_no_marks() {
 }
 
 #[tokio::test]
-async fn what_has_no_marks_stays_as_it_was() {
+async fn a_response_without_marks_is_unchanged() {
     let (cache, _) = cache();
     let app = app(debugged(&cache), |request| match request.uri().path() {
         "/style.css" => {
@@ -250,7 +250,7 @@ impl http_body::Body for Chunks {
 }
 
 #[tokio::test]
-async fn marks_are_taken_out_of_streams_wherever_they_are_cut() {
+async fn marks_are_removed_from_streams_at_any_chunk_boundary() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("part.html", "m{% cache 'part' %}part{% endcache %}mj")]);
     for length in [1, 2, 7, 22, 23, 24, 1000] {
@@ -302,7 +302,7 @@ impl http_body::Body for Events {
 }
 
 #[tokio::test]
-async fn a_page_that_is_too_large_goes_on_without_comments_and_without_marks() {
+async fn a_page_that_is_too_large_has_neither_comments_nor_marks() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let page = pages(debugged(&cache).max_body_bytes(100), &env).get("/", &[]).await;
@@ -311,7 +311,7 @@ async fn a_page_that_is_too_large_goes_on_without_comments_and_without_marks() {
 }
 
 #[tokio::test]
-async fn what_compresses_may_be_inside_and_outside() {
+async fn compression_works_inside_and_outside_of_the_layer() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let handle = async move || Html(render(&env, "page.html") + &" ".repeat(100));
@@ -325,7 +325,7 @@ async fn what_compresses_may_be_inside_and_outside() {
 }
 
 #[tokio::test]
-async fn a_copy_of_before_is_not_confirmed() {
+async fn a_conditional_request_gets_the_full_page() {
     let (cache, _) = cache();
     let app = app(debugged(&cache), |request| match request.headers().contains_key("if-none-match") {
         true => answer(&[], Body::empty()).into_parts().0.status.as_u16().to_string().into_response(),
@@ -338,7 +338,7 @@ async fn a_copy_of_before_is_not_confirmed() {
 }
 
 #[tokio::test]
-async fn answers_without_a_body_are_left_alone() {
+async fn responses_without_a_body_are_unchanged() {
     let (cache, _) = cache();
     for status in [StatusCode::NOT_MODIFIED, StatusCode::NO_CONTENT] {
         let app = app(debugged(&cache), move |_| {
@@ -352,7 +352,7 @@ async fn answers_without_a_body_are_left_alone() {
     }
 }
 
-/// Pages in the cache, of which those who say so see what became of them.
+/// Cached pages, of which requests with a header are debugged.
 fn stored(cache: &FragmentCache, env: &Arc<Environment<'static>>) -> (App, Arc<AtomicUsize>) {
     let (env, made) = (Arc::clone(env), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&made);
@@ -366,7 +366,7 @@ fn stored(cache: &FragmentCache, env: &Arc<Environment<'static>>) -> (App, Arc<A
 }
 
 #[tokio::test]
-async fn a_stored_page_has_no_marks_and_is_the_same_as_without() {
+async fn a_stored_page_has_no_marks_and_equals_the_page_without_the_layer() {
     let (cache, _) = cache();
     let page = PAGE.replace(" 0 %}", " 50 %}");
     let page: &'static str = page.leak();
@@ -378,11 +378,11 @@ async fn a_stored_page_has_no_marks_and_is_the_same_as_without() {
     assert!(hit.is_hit(), "{hit:?}");
     assert_eq!((hit.text(), made.load(Ordering::SeqCst)), (render(&env, "page.html").as_str(), 1));
     assert_eq!(hit.header("content-length").unwrap(), hit.text().len().to_string());
-    // The tag is that of the page without marks, so that a page made anew has it too.
+    // The tag is computed without marks, so that a page generated again has the same tag.
     cache.clear();
     let anew = app.get("/", &[]).await;
     assert_eq!((anew.header("etag"), anew.is_hit()), (hit.header("etag"), false));
-    // The page is what was found now, and its fragments were not asked for.
+    // The page was a hit, so its fragments were not looked up.
     let (fragments, summary) = comments(app.get("/", &[("x-debug", "1")]).await.text());
     assert_eq!(fragments, Vec::<Value>::new());
     let page = &summary["elsewhere"][0];
@@ -390,7 +390,7 @@ async fn a_stored_page_has_no_marks_and_is_the_same_as_without() {
 }
 
 #[tokio::test]
-async fn inside_of_a_page_cache_it_keeps_pages_from_being_stored() {
+async fn a_debug_layer_inside_of_a_cache_layer_prevents_storing() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", PAGE)]);
     let handle = async move || Html(render(&env, "page.html"));
@@ -403,7 +403,7 @@ async fn inside_of_a_page_cache_it_keeps_pages_from_being_stored() {
 }
 
 #[tokio::test]
-async fn stored_fragments_have_no_marks_of_what_is_inside() {
+async fn stored_fragments_have_no_marks_of_nested_fragments() {
     let (cache, _) = cache();
     let page = "<!doctype html>{% cache 'outer' %}{% set a %}{% cache 'inner' %}inside{% endcache %}{% endset %}\
                 {{ a }}{{ a|upper }}{{ a|length }}{% endcache %}";
@@ -416,7 +416,7 @@ async fn stored_fragments_have_no_marks_of_what_is_inside() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_debugged_gets_no_marks_of_one_that_is() {
+async fn a_request_that_is_not_debugged_gets_no_marks_of_a_debugged_one() {
     let (cache, _) = cache();
     let env = environment(
         &cache,
@@ -451,7 +451,7 @@ async fn a_request_that_is_not_debugged_gets_no_marks_of_one_that_is() {
 }
 
 #[tokio::test]
-async fn the_script_is_served_at_any_address() {
+async fn the_script_is_served_at_any_path() {
     let (cache, _) = cache();
     let router = Router::new().nest(
         "/films",
@@ -475,7 +475,7 @@ async fn the_script_is_served_at_any_address() {
 }
 
 #[tokio::test]
-async fn what_fails_is_said() {
+async fn a_failed_fragment_has_the_outcome_error() {
     let (cache, _) = cache();
     let handled = cache.clone();
     let app = app(debugged(&cache), move |_| {
@@ -499,7 +499,7 @@ async fn what_fails_is_said() {
 }
 
 #[tokio::test]
-async fn timing_is_of_bounded_length() {
+async fn server_timing_has_a_limited_length() {
     let (cache, _) = cache();
     let handled = cache.clone();
     let app = app(debugged(&cache), move |_| {

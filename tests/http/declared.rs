@@ -1,4 +1,4 @@
-//! The tags that a layer gives its pages count for every request of it, whatever a page was stored with.
+//! The tags of a layer count for all its requests, also for pages that were stored without them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn layer(cache: &FragmentCache) -> CacheLayer {
 }
 
 #[tokio::test]
-async fn a_layer_that_gives_a_page_a_tag_does_not_show_what_was_stored_before_it_was_invalidated() {
+async fn a_page_stored_without_the_tag_is_not_served_once_the_layers_tag_is_invalidated() {
     let (cache, _) = cache();
     let before = App::new(layer(&cache), |n, _| answer(&[KEPT], format!("before {n}")));
     let tagged = App::new(layer(&cache).tag("films"), |n, _| answer(&[KEPT], format!("tagged {n}")));
@@ -34,7 +34,7 @@ async fn a_layer_that_gives_a_page_a_tag_does_not_show_what_was_stored_before_it
 }
 
 #[tokio::test]
-async fn what_an_address_varies_by_outlives_the_tags_of_its_pages() {
+async fn a_vary_index_outlives_the_tags_of_its_pages() {
     let (cache, _) = cache();
     let app = App::new(layer(&cache).tag("films"), |n, request| {
         let language = request.headers().get("accept-language").map_or("", |value| value.to_str().unwrap());

@@ -1,4 +1,4 @@
-//! What encloses what: pages around fragments and fragments around pages, layers in layers, and work on other threads.
+//! Pages around fragments, fragments around pages, layers inside of layers, and work on other threads.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn text(text: impl Into<String>) -> Result<String, Infallible> {
     Ok(text.into())
 }
 
-/// A page that shows a text cached for ten seconds, and may be shown expired for long.
+/// A page with a text cached for ten seconds, which may be served stale for long.
 fn page_of_a_text(cache: &FragmentCache) -> App {
     let inner = cache.clone();
     let layer = CacheLayer::new(cache).ttl(seconds(1000)).stale_while_revalidate(seconds(500));
@@ -33,7 +33,7 @@ fn page_of_a_text(cache: &FragmentCache) -> App {
 }
 
 #[tokio::test]
-async fn a_page_is_not_shown_longer_than_its_fragments_may_be_found_or_made() {
+async fn a_page_is_not_served_longer_than_its_fragments_are_valid() {
     for found in [false, true] {
         let (cache, clock) = cache();
         if found {
@@ -47,7 +47,7 @@ async fn a_page_is_not_shown_longer_than_its_fragments_may_be_found_or_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nor_is_it_on_another_node() {
+async fn a_page_is_not_served_longer_than_its_fragments_on_another_node() {
     let (store, clock) = (LocalStore::new(), ManualClock::new());
     let node = async || {
         let cache = FragmentCache::builder().shared(store.clone()).clock(&clock).build().unwrap();
@@ -66,7 +66,7 @@ async fn nor_is_it_on_another_node() {
 }
 
 #[tokio::test]
-async fn a_layer_does_not_show_what_one_inside_of_it_stored() {
+async fn a_layer_does_not_serve_pages_of_a_layer_inside_of_it() {
     let (cache, _) = cache();
     let mut env = Environment::new();
     cache.add_to_environment(&mut env);
@@ -92,7 +92,7 @@ async fn a_layer_does_not_show_what_one_inside_of_it_stored() {
 }
 
 #[tokio::test]
-async fn what_a_fragment_has_made_on_another_thread_is_the_fragments() {
+async fn work_of_a_fragment_on_another_thread_belongs_to_the_fragment() {
     let (cache, _) = cache();
     let mut env = Environment::new();
     cache.add_to_environment(&mut env);
@@ -127,7 +127,7 @@ async fn what_a_fragment_has_made_on_another_thread_is_the_fragments() {
 }
 
 #[tokio::test]
-async fn a_fragment_depends_on_a_page_it_asked_for_expired_or_not() {
+async fn a_fragment_depends_on_a_fresh_or_stale_page_that_it_requested() {
     for expired in [false, true] {
         let (cache, clock) = cache();
         let layer = CacheLayer::new(&cache).ttl(seconds(10)).stale_while_revalidate(seconds(100)).tag("t");
@@ -149,10 +149,9 @@ async fn a_fragment_depends_on_a_page_it_asked_for_expired_or_not() {
     }
 }
 
-/// Data that was handed to a render was read before it: what is invalidated while it waits for somebody else's concerns
-/// it.
+/// The data of a render was read before its call. So an invalidation while it waits for another render concerns it.
 #[test]
-fn a_render_that_waited_begins_where_it_was_called() {
+fn a_render_that_waited_starts_at_its_call() {
     let cache = FragmentCache::builder().build().unwrap();
     let mut env = Environment::new();
     cache.add_to_environment(&mut env);

@@ -1,4 +1,4 @@
-//! What the fragments of a page say reaches its headers, and its place in the cache.
+//! The fragments of a page restrict its headers and its lifetime in the cache.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn without_a_declaration_a_page_is_private_however_cacheable_its_fragments_are() {
+async fn without_a_lifetime_a_page_is_private_even_if_its_fragments_are_cached() {
     let (cache, _) = cache();
     let app = app(&cache, CacheLayer::new(&cache), PAGES);
     for path in ["/here/plain.html", "/here/short.html", "/there/short.html"] {
@@ -76,7 +76,7 @@ async fn without_a_declaration_a_page_is_private_however_cacheable_its_fragments
 }
 
 #[tokio::test]
-async fn a_declared_page_lives_as_long_as_the_shortest_of_its_fragments() {
+async fn a_page_lives_as_long_as_its_fragment_with_the_shortest_lifetime() {
     let (cache, clock) = cache();
     let app = app(&cache, CacheLayer::new(&cache).ttl(seconds(600)), PAGES);
     for (path, lifetime) in [("plain", 600), ("short", 100)] {
@@ -109,7 +109,7 @@ async fn an_uncacheable_fragment_makes_its_page_private_and_not_stored() {
 }
 
 #[tokio::test]
-async fn a_tag_of_a_fragment_is_one_of_its_page_on_hits_too() {
+async fn a_page_has_the_tags_of_its_fragments_on_hits_too() {
     for (header, name, list) in [
         (TagHeader::CacheGroups, "cache-groups", r#""b", "every", "films""#),
         (TagHeader::CacheTag, "cache-tag", "b,every,films"),
@@ -133,7 +133,7 @@ async fn a_tag_of_a_fragment_is_one_of_its_page_on_hits_too() {
 }
 
 #[tokio::test]
-async fn a_page_with_more_tags_than_the_header_holds_is_not_for_caches_in_front() {
+async fn a_page_with_too_many_tags_for_the_header_is_private() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(600)).tag_header(TagHeader::CacheGroups);
     let layer = layer.tags_by(|_| (0..40).map(|n| n.to_string()));
@@ -146,7 +146,7 @@ async fn a_page_with_more_tags_than_the_header_holds_is_not_for_caches_in_front(
 }
 
 #[tokio::test]
-async fn what_a_handler_says_through_its_scope_counts_for_the_page() {
+async fn the_scope_of_a_handler_counts_for_the_page() {
     let (cache, _) = cache();
     let app = app(&cache, CacheLayer::new(&cache), PAGES);
     app.get("/taken/plain.html", &[]).await;
@@ -156,7 +156,7 @@ async fn what_a_handler_says_through_its_scope_counts_for_the_page() {
 }
 
 #[tokio::test]
-async fn a_scope_shortens_and_forbids_like_a_template() {
+async fn a_scope_limits_and_forbids_like_a_template() {
     let (cache, _) = cache();
     let handler = {
         let cache = cache.clone();
@@ -176,7 +176,7 @@ async fn a_scope_shortens_and_forbids_like_a_template() {
 }
 
 #[tokio::test]
-async fn data_that_was_read_before_an_invalidation_is_not_stored_with_a_page() {
+async fn a_page_with_data_from_before_an_invalidation_is_not_stored() {
     let (cache, _) = cache();
     let handler = {
         let cache = cache.clone();
@@ -195,7 +195,7 @@ async fn data_that_was_read_before_an_invalidation_is_not_stored_with_a_page() {
 }
 
 #[tokio::test]
-async fn cached_values_and_texts_of_a_handler_tighten_its_page() {
+async fn cached_values_and_texts_of_a_handler_restrict_its_page() {
     let (cache, _) = cache();
     let handler = {
         let cache = cache.clone();
@@ -216,7 +216,7 @@ async fn cached_values_and_texts_of_a_handler_tighten_its_page() {
 }
 
 #[tokio::test]
-async fn an_entity_tag_is_the_same_on_every_node_and_another_after_a_deployment() {
+async fn an_entity_tag_is_the_same_on_every_node_and_changes_with_a_template() {
     let etag = async |templates: &[(&'static str, &'static str)]| {
         let (cache, clock) = cache();
         clock.advance(seconds(templates.len() as u64));
@@ -248,7 +248,7 @@ async fn editing_a_template_refreshes_the_pages_that_used_it() {
 }
 
 #[tokio::test]
-async fn caches_of_one_kind_are_told_no_more_than_others() {
+async fn targeted_headers_are_removed_if_the_page_becomes_private() {
     let (cache, _) = cache();
     let handler = async || {
         let targeted = [("cdn-cache-control", "max-age=600"), ("surrogate-control", "max-age=600")];
@@ -272,7 +272,7 @@ async fn caches_of_one_kind_are_told_no_more_than_others() {
 }
 
 #[tokio::test]
-async fn the_tags_of_a_policy_are_told_wherever_caches_in_front_may_keep_the_page() {
+async fn the_tags_of_the_layer_are_sent_with_every_public_page() {
     let ways: [&[(&str, &str)]; 4] =
         [&[], &[("cache-control", "no-store")], &[("range", "bytes=0-1")], &[("upgrade", "websocket")]];
     for limit in [1 << 20, 3] {
@@ -294,7 +294,7 @@ fn says(cache: &FragmentCache, headers: &'static [(&'static str, &'static str)],
 }
 
 #[tokio::test]
-async fn what_a_fragment_forbids_takes_back_what_loosens_and_nothing_else() {
+async fn an_uncacheable_fragment_removes_permitting_directives_only() {
     let (cache, _) = cache();
     const HEADERS: &[(&str, &str)] = &[
         ("cache-control", "public, max-age=60, no-transform, must-revalidate"),
@@ -315,7 +315,7 @@ async fn what_a_fragment_forbids_takes_back_what_loosens_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_page_of_no_lifetime_gets_none_of_a_cache_that_guesses() {
+async fn a_page_without_a_lifetime_gets_no_heuristic_one_downstream() {
     const HEADERS: &[(&str, &str)] = &[("cache-control", "public"), ("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT")];
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", "{% cache 'k' 5 %}x{% endcache %}")]);
@@ -324,7 +324,7 @@ async fn a_page_of_no_lifetime_gets_none_of_a_cache_that_guesses() {
 }
 
 #[tokio::test]
-async fn fragments_tighten_alike_what_is_made_found_or_passed_by() {
+async fn fragments_restrict_generated_stored_and_bypassed_pages_alike() {
     const OWN: [&[(&str, &str)]; 4] = [
         &[],
         &[("cache-control", "public, max-age=60")],
@@ -357,7 +357,7 @@ async fn fragments_tighten_alike_what_is_made_found_or_passed_by() {
 }
 
 #[tokio::test]
-async fn a_service_that_works_as_it_is_called_works_inside_the_scope() {
+async fn a_service_that_works_in_call_is_inside_of_the_scope() {
     let (cache, _) = cache();
     let env = environment(&cache, PAGES);
     let service = CacheLayer::new(&cache).ttl(seconds(60)).layer(tower::service_fn(move |_: Request| {
@@ -384,7 +384,7 @@ async fn a_handler_that_takes_its_scope_works_with_caching_switched_off() {
 }
 
 #[tokio::test]
-async fn a_date_of_expiry_that_others_may_read_is_taken_back() {
+async fn an_unreadable_expires_is_removed() {
     // A Tuesday; most caches do not look at that.
     const EXPIRES: &[(&str, &str)] = &[("expires", "Fri, 31 Dec 2199 23:59:59 GMT")];
     let (cache, _) = cache();
@@ -394,7 +394,7 @@ async fn a_date_of_expiry_that_others_may_read_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_page_with_too_many_tags_is_kept_by_no_cache_of_one_kind() {
+async fn a_page_with_too_many_tags_has_no_targeted_headers() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).tag_header(TagHeader::CacheGroups).tags_by(|_| (0..40).map(|n| n.to_string()));
     let app = App::new(layer, |_, _| {

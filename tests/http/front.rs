@@ -14,7 +14,7 @@ fn windowed(cache: &FragmentCache, browser: u64) -> CacheLayer {
 }
 
 #[tokio::test]
-async fn beside_a_lifetime_for_browsers_no_window_is_announced() {
+async fn no_window_is_sent_with_a_browser_ttl() {
     for (browser, control) in [(0, "public, max-age=0, s-maxage=60"), (5, "public, max-age=5, s-maxage=60")] {
         let (cache, _) = cache();
         let app = App::new(windowed(&cache, browser), |_, _| answer(&[], "page"));
@@ -25,7 +25,7 @@ async fn beside_a_lifetime_for_browsers_no_window_is_announced() {
 }
 
 #[tokio::test]
-async fn the_layer_keeps_the_windows_that_it_does_not_announce() {
+async fn the_layer_itself_uses_windows_that_it_does_not_send() {
     let (cache, clock) = cache();
     let app = App::new(windowed(&cache, 0), |n, _| match n {
         0 => answer(&[], "page"),
@@ -41,7 +41,7 @@ async fn the_layer_keeps_the_windows_that_it_does_not_announce() {
 }
 
 #[tokio::test]
-async fn a_window_of_the_handler_is_not_announced_beside_the_routes_lifetime_for_browsers() {
+async fn a_window_of_the_handler_is_not_sent_with_a_browser_ttl() {
     for said in ["stale-while-revalidate=30", "stale-if-error=30", "public, stale-while-revalidate=30"] {
         let (cache, _) = cache();
         let app = App::new(windowed(&cache, 0), move |_, _| answer(&[("cache-control", said)], "page"));
@@ -51,7 +51,7 @@ async fn a_window_of_the_handler_is_not_announced_beside_the_routes_lifetime_for
 }
 
 #[tokio::test]
-async fn a_page_of_one_visitor_announces_no_window_beside_its_lifetime_for_browsers() {
+async fn a_page_for_one_visitor_has_no_window_with_a_browser_ttl() {
     for (browser, control) in [(0, "private, no-cache"), (5, "private, max-age=5")] {
         let (cache, _) = cache();
         let layer = windowed(&cache, browser).session_cookie("sid");
@@ -62,7 +62,7 @@ async fn a_page_of_one_visitor_announces_no_window_beside_its_lifetime_for_brows
 }
 
 #[tokio::test]
-async fn neither_another_status_nor_a_fragment_brings_a_window_back() {
+async fn neither_another_status_nor_a_fragment_adds_a_window() {
     let (cache, _) = cache();
     let fragments = cache.clone();
     let layer = windowed(&cache, 0).status(StatusCode::NOT_FOUND, seconds(20));
@@ -80,7 +80,7 @@ async fn neither_another_status_nor_a_fragment_brings_a_window_back() {
 }
 
 #[tokio::test]
-async fn without_a_lifetime_for_browsers_the_windows_are_announced() {
+async fn without_a_browser_ttl_the_windows_are_sent() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(30));
     let app = App::new(layer, |_, _| answer(&[], "page"));
@@ -97,7 +97,7 @@ fn named(layer: CacheLayer, said: &'static [(&'static str, &'static str)]) -> Ap
 }
 
 #[tokio::test]
-async fn requests_with_credentials_are_told_apart_in_front_as_they_are_here() {
+async fn vary_names_authorization_for_downstream_caches() {
     let ways: [fn(CacheLayer) -> CacheLayer; 6] = [
         |layer| layer,
         CacheLayer::ignore_other_cookies,
@@ -124,7 +124,7 @@ async fn requests_with_credentials_are_told_apart_in_front_as_they_are_here() {
 }
 
 #[tokio::test]
-async fn a_style_sheet_without_cookies_still_names_credentials_alone() {
+async fn vary_of_a_page_that_ignores_cookies_is_authorization_alone() {
     let (cache, _) = cache();
     let app = named(CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies(), &[]);
     assert_eq!(app.get("/", &[]).await.header("vary").as_deref(), Some("authorization"));

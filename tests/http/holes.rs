@@ -1,4 +1,4 @@
-//! Pages with parts that are made for each visitor.
+//! Pages with holes, which are filled for each visitor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +57,7 @@ fn layer(cache: &FragmentCache) -> CacheLayer {
 }
 
 #[tokio::test]
-async fn a_page_is_made_once_and_its_holes_for_each_visitor() {
+async fn a_page_is_generated_once_and_its_holes_are_filled_for_each_visitor() {
     let (cache, _) = cache();
     let app = app(&cache, layer(&cache));
     for visitor in ["ada", "bob", "ada"] {
@@ -68,11 +68,11 @@ async fn a_page_is_made_once_and_its_holes_for_each_visitor() {
         assert_eq!(page.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
         assert!(page.header("content-length").is_none_or(|length| length == expected.len().to_string()));
     }
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
-async fn the_entity_tag_is_of_what_the_visitor_gets() {
+async fn the_entity_tag_is_computed_from_the_filled_page() {
     let (cache, _) = cache();
     let app = app(&cache, layer(&cache));
     let tag = async |visitor| app.get("/page.html", &[("cookie", visitor)]).await.header("etag").unwrap();
@@ -87,7 +87,7 @@ async fn the_entity_tag_is_of_what_the_visitor_gets() {
 }
 
 #[tokio::test]
-async fn a_head_of_a_page_with_holes_tells_the_visitors_length() {
+async fn head_of_a_page_with_holes_has_the_length_of_the_filled_page() {
     let (cache, _) = cache();
     let app = app(&cache, layer(&cache));
     let page = app.get("/page.html", &[("cookie", "ada lovelace")]).await;
@@ -125,13 +125,13 @@ async fn holes_of_a_page_that_is_not_stored_are_filled_too() {
         for n in 1..=2 {
             let page = app.get(path, &[("cookie", "ada")]).await;
             assert!(page.text().contains("ada[]") && !page.text().contains("<!--hole "), "{}", page.text());
-            assert_eq!(app.asked(), n);
+            assert_eq!(app.handler_calls(), n);
         }
     }
 }
 
 #[tokio::test]
-async fn a_hole_inside_a_fragment_or_without_anybody_to_fill_it_is_refused_in_words() {
+async fn a_hole_in_a_fragment_or_without_a_layer_is_a_template_error() {
     let (cache, _) = cache();
     let app = app(&cache, layer(&cache));
     let refused = app.get("/inside.html", &[]).await;
@@ -153,7 +153,7 @@ const GREETING: &[(&str, &str)] = &[
     ("never.html", "{% cache 'k' %}{{ cache_skip() }}{% endcache %}Hi {{ cache_hole('who') }}!"),
 ];
 
-/// Greets its visitor with these headers, in whatever way it is asked.
+/// A template that greets its visitor with these headers, for any method.
 fn greets(cache: &FragmentCache, layer: CacheLayer, headers: &'static [(&'static str, &'static str)]) -> App {
     let env = environment(cache, GREETING);
     App::new(layer, move |_, _| answer(headers, render(&env, "greeting.html")))
@@ -164,7 +164,7 @@ async fn visitor(hole: HoleRequest) -> Result<String, std::io::Error> {
 }
 
 #[tokio::test]
-async fn holes_are_filled_with_caching_switched_off_and_for_whatever_method() {
+async fn holes_are_filled_with_caching_switched_off_and_for_all_methods() {
     let off = FragmentCache::builder().enabled(false).build().unwrap();
     for cache in [off, cache().0] {
         let app = greets(&cache, CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor), &[]);
@@ -178,7 +178,7 @@ async fn holes_are_filled_with_caching_switched_off_and_for_whatever_method() {
 }
 
 #[tokio::test]
-async fn a_page_with_holes_is_private_and_filled_whatever_its_handler_says() {
+async fn a_page_with_holes_is_private_and_filled_with_any_cache_control() {
     let ways: [&[(&str, &str)]; 5] = [
         &[],
         &[("cookie", "ada")],
@@ -213,7 +213,7 @@ async fn a_page_with_holes_is_private_and_filled_whatever_its_handler_says() {
 }
 
 #[tokio::test]
-async fn a_hole_loosens_nothing_that_a_fragment_forbids() {
+async fn a_hole_does_not_lift_the_restrictions_of_a_fragment() {
     let (cache, _) = cache();
     let env = environment(&cache, GREETING);
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor);
@@ -227,7 +227,7 @@ async fn a_hole_loosens_nothing_that_a_fragment_forbids() {
 }
 
 #[tokio::test]
-async fn holes_that_cannot_be_found_again_are_reported_and_their_page_is_not_kept() {
+async fn a_page_whose_holes_cannot_be_found_is_reported_and_not_stored() {
     let (cache, _) = cache();
     let env = environment(&cache, GREETING);
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).hole("who", visitor);
@@ -243,7 +243,7 @@ async fn holes_that_cannot_be_found_again_are_reported_and_their_page_is_not_kep
 }
 
 #[tokio::test]
-async fn a_page_too_large_for_its_holes_is_reported_and_not_kept() {
+async fn a_page_with_holes_that_is_too_large_is_reported_and_not_stored() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).max_body_bytes(3).hole("who", visitor);
     let page = greets(&cache, layer, &[("etag", "\"all\"")]).get("/", &[]).await;
@@ -269,7 +269,7 @@ async fn a_hole_that_panics_or_never_ends_stays_empty() {
 }
 
 #[tokio::test]
-async fn what_visitors_write_is_no_hole() {
+async fn text_of_visitors_is_never_a_hole() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", "{{ cache_hole('who') }}|{{ query }}")]);
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies();
@@ -286,7 +286,7 @@ async fn what_visitors_write_is_no_hole() {
 }
 
 #[tokio::test]
-async fn a_page_with_holes_is_its_visitors_to_caches_of_one_kind_too() {
+async fn targeted_headers_do_not_make_a_page_with_holes_public() {
     const HEADERS: &[(&str, &str)] = &[
         ("cache-control", "public, max-age=60"),
         ("cdn-cache-control", "max-age=600"),

@@ -35,7 +35,7 @@ async fn stored(app: &App, paths: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_succeeds_in_changing_an_address_invalidates_its_pages() {
+async fn a_successful_unsafe_request_invalidates_the_pages_of_its_path() {
     let (cache, _) = cache();
     let app = app(&cache);
     for method in ["POST", "PUT", "PATCH", "DELETE", "M-SEARCH"] {
@@ -50,7 +50,7 @@ async fn what_succeeds_in_changing_an_address_invalidates_its_pages() {
 }
 
 #[tokio::test]
-async fn what_fails_or_changes_nothing_invalidates_nothing() {
+async fn a_failed_or_safe_request_invalidates_nothing() {
     let (cache, _) = cache();
     let app = app(&cache);
     stored(&app, &["/a"]).await;
@@ -67,7 +67,7 @@ async fn what_fails_or_changes_nothing_invalidates_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_change_names_is_invalidated_where_it_is_on_the_same_host() {
+async fn location_and_content_location_invalidate_on_the_same_host_only() {
     let (cache, _) = cache();
     let app = app(&cache);
     for name in ["location", "content-location"] {
@@ -95,7 +95,7 @@ async fn what_a_change_names_is_invalidated_where_it_is_on_the_same_host() {
 }
 
 #[tokio::test]
-async fn a_page_goes_with_its_path_its_host_or_everything() {
+async fn a_page_is_invalidated_by_path_by_host_and_by_clear() {
     let (cache, _) = cache();
     let pages = cache.namespace("pages");
     let app = app(&pages);
@@ -118,7 +118,7 @@ async fn a_page_goes_with_its_path_its_host_or_everything() {
 }
 
 #[tokio::test]
-async fn all_variants_of_a_page_go_together() {
+async fn all_variants_of_a_page_are_invalidated_together() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[("vary", "foo")], n.to_string()));
     for foo in ["1", "2"] {
@@ -132,7 +132,7 @@ async fn all_variants_of_a_page_go_together() {
 }
 
 #[test]
-fn the_application_is_told_what_it_invalidates() {
+fn on_invalidate_is_called_for_pages() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&told);
     let cache = FragmentCache::builder()
@@ -163,7 +163,7 @@ fn the_application_is_told_what_it_invalidates() {
 }
 
 #[tokio::test]
-async fn pages_and_their_invalidation_reach_other_nodes() {
+async fn pages_and_their_invalidation_are_shared_between_nodes() {
     let store = LocalStore::new();
     let node = || FragmentCache::builder().shared(store.clone()).build().unwrap();
     let (one, two) = (node(), node());
@@ -186,7 +186,7 @@ async fn pages_and_their_invalidation_reach_other_nodes() {
         assert_eq!((shown.text(), shown.header("etag")), (made.text(), made.header("etag")));
         assert_eq!(shown.header("content-type").as_deref(), Some("application/json"));
     }
-    assert_eq!(apps[1].asked(), 0);
+    assert_eq!(apps[1].handler_calls(), 0);
     one.invalidate_tag("t").await.unwrap();
     for _ in 0..5000 {
         if !apps[1].get("/", &[]).await.is_hit() {
@@ -194,11 +194,11 @@ async fn pages_and_their_invalidation_reach_other_nodes() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    assert_eq!(apps[1].asked(), 1);
+    assert_eq!(apps[1].handler_calls(), 1);
 }
 
 #[tokio::test]
-async fn a_page_goes_with_its_path_however_that_is_spelled() {
+async fn a_page_is_invalidated_by_any_percent_encoding_of_its_path() {
     let (cache, _) = cache();
     let app = app(&cache);
     let spellings = ["/film/7", "/film/%37", "/%66ilm/7"];
@@ -217,7 +217,7 @@ async fn a_page_goes_with_its_path_however_that_is_spelled() {
 }
 
 #[tokio::test]
-async fn a_change_whose_client_went_away_may_have_happened() {
+async fn an_unsafe_request_that_is_cancelled_invalidates() {
     let (cache, _) = cache();
     let saved = Arc::new(AtomicUsize::new(0));
     let (read, write) = (Arc::clone(&saved), Arc::clone(&saved));
@@ -233,7 +233,7 @@ async fn a_change_whose_client_went_away_may_have_happened() {
         let app = app.clone();
         async move { app.send(Method::POST, "/", &[]).await }
     });
-    while app.asked() == 0 {
+    while app.handler_calls() == 0 {
         tokio::task::yield_now().await;
     }
     change.abort();
@@ -242,7 +242,7 @@ async fn a_change_whose_client_went_away_may_have_happened() {
 }
 
 #[tokio::test]
-async fn a_change_inside_a_nested_router_is_one_of_the_whole_path() {
+async fn an_unsafe_request_in_a_nested_router_invalidates_the_whole_path() {
     let (cache, _) = cache();
     let asked = Arc::new(AtomicUsize::new(0));
     let page = {
@@ -262,7 +262,7 @@ async fn a_change_inside_a_nested_router_is_one_of_the_whole_path() {
 }
 
 #[tokio::test]
-async fn a_layer_that_is_told_so_invalidates_nothing_on_a_change() {
+async fn invalidation_on_change_can_be_switched_off() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).invalidate_on_change(false);
     let app = App::new(layer, |n, _| answer(&[("location", "/b")], n.to_string()));

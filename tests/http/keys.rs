@@ -1,4 +1,4 @@
-//! What tells pages apart: host, path, query, what proxies say, `Vary`.
+//! The key of a page: host, path, query, forwarding headers, `Vary`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ async fn apart(app: &App, requests: &[(&str, &[(&str, &str)])]) {
 }
 
 #[tokio::test]
-async fn paths_and_queries_are_apart_as_they_are_written() {
+async fn the_key_has_path_and_query_as_they_are_written() {
     let (cache, _) = cache();
     let requests = ["/p", "/p?", "/p?a=1", "/p?a=2", "/p?a=1&b=2", "/p?b=2&a=1", "/p/", "/P", "/p?x=b+c", "/p?x=b%20c"];
     apart(&app(CacheLayer::new(&cache)), &requests.map(|path| (path, &[][..]))).await;
@@ -47,9 +47,9 @@ async fn hosts_and_what_proxies_say_of_them_are_apart() {
         ("/", &[("forwarded", "for=192.0.2.1;host=other.example")]),
     ];
     apart(&app, &requests).await;
-    // Whom a proxy forwards for tells no pages apart.
+    // `for` in `Forwarded` is not part of the key.
     assert!(app.get("/", &[("forwarded", "for=192.0.2.99;host=evil.example")]).await.is_hit());
-    // Which of two a handler would take nobody knows.
+    // A handler may use either of the two.
     for _ in 0..2 {
         let twice = [("x-forwarded-host", "evil.example"), ("x-forwarded-host", "example.org")];
         assert!(!app.get("/", &twice).await.is_hit());
@@ -57,7 +57,7 @@ async fn hosts_and_what_proxies_say_of_them_are_apart() {
 }
 
 #[tokio::test]
-async fn a_host_is_the_same_in_upper_case() {
+async fn the_host_is_compared_without_case() {
     let (cache, _) = cache();
     let app = app(CacheLayer::new(&cache));
     app.get("http://Example.COM/", &[]).await;
@@ -65,7 +65,7 @@ async fn a_host_is_the_same_in_upper_case() {
 }
 
 #[tokio::test]
-async fn a_query_policy_says_what_counts_and_the_handler_sees_no_more() {
+async fn the_handler_sees_only_keyed_parameters() {
     let (cache, _) = cache();
     let only = app(CacheLayer::new(&cache.namespace("only")).query(Query::only(["page"])));
     assert_eq!(only.get("/?utm=evil&page=2&page=3", &[]).await.text(), "0/?page=2&page=3");
@@ -86,7 +86,7 @@ async fn a_query_policy_says_what_counts_and_the_handler_sees_no_more() {
 }
 
 #[tokio::test]
-async fn nested_routers_have_pages_of_their_own() {
+async fn pages_of_nested_routers_have_different_keys() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -103,11 +103,11 @@ async fn nested_routers_have_pages_of_their_own() {
         assert_eq!(app.get("/blog/1", &[]).await.text(), "post");
         assert_eq!(app.get("/shop/1", &[]).await.text(), "goods");
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]
-async fn a_policy_tells_pages_apart_by_a_header_and_says_so() {
+async fn a_header_of_the_policy_is_keyed_and_named_in_vary() {
     let (cache, _) = cache();
     let app = app(CacheLayer::new(&cache).vary(ACCEPT_LANGUAGE));
     apart(&app, &[("/", &[("accept-language", "de")]), ("/", &[("accept-language", "en")]), ("/", &[])]).await;
@@ -116,7 +116,7 @@ async fn a_policy_tells_pages_apart_by_a_header_and_says_so() {
 }
 
 #[tokio::test]
-async fn variants_of_a_page_are_all_kept() {
+async fn all_variants_of_a_page_are_stored() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, request| {
         let control = ("cache-control", "max-age=60");
@@ -138,7 +138,7 @@ async fn variants_of_a_page_are_all_kept() {
 }
 
 #[tokio::test]
-async fn a_page_that_comes_to_vary_by_more_is_told_apart_by_more() {
+async fn a_page_that_varies_by_a_further_header_gets_more_variants() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, request| {
         let vary = if request.headers().contains_key("bar") { "foo, bar" } else { "foo" };
@@ -153,7 +153,7 @@ async fn a_page_that_comes_to_vary_by_more_is_told_apart_by_more() {
 }
 
 #[tokio::test]
-async fn a_page_that_varies_by_anything_is_never_used_again() {
+async fn a_page_with_vary_star_is_not_stored() {
     for vary in ["*", "*, foo", "foo, *", ", *"] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache), move |n, _| {
@@ -165,7 +165,7 @@ async fn a_page_that_varies_by_anything_is_never_used_again() {
 }
 
 #[tokio::test]
-async fn a_page_whose_variants_come_to_tell_more_apart_is_stored_on() {
+async fn a_page_is_still_stored_after_its_vary_index_grew() {
     let (cache, clock) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| {
         let vary = if n == 0 { "foo" } else { "foo, bar" };
@@ -180,7 +180,7 @@ async fn a_page_whose_variants_come_to_tell_more_apart_is_stored_on() {
 }
 
 #[tokio::test]
-async fn a_page_that_varies_no_longer_is_one_for_all() {
+async fn a_page_without_vary_replaces_the_vary_index() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| {
         if n == 0 { answer(&[("vary", "foo")], "0") } else { answer(&[], n.to_string()) }
@@ -193,7 +193,7 @@ async fn a_page_that_varies_no_longer_is_one_for_all() {
 }
 
 #[tokio::test]
-async fn nested_routers_are_apart_however_deep() {
+async fn pages_of_deeply_nested_routers_have_different_keys() {
     let (cache, _) = cache();
     let part = |name: &'static str| {
         let layer = CacheLayer::new(&cache).ttl(seconds(60));

@@ -32,7 +32,7 @@ fn lazy(make: impl FnOnce() -> String + Send + Unpin + 'static) -> Body {
 }
 
 #[tokio::test]
-async fn a_body_that_is_rendered_as_it_is_read_belongs_to_its_page() {
+async fn fragments_of_a_streamed_body_belong_to_its_page() {
     let (cache, _) = cache();
     let env =
         environment(&cache, &[("page.html", "{% cache 'k' 7 tags=['t'] %}x{% endcache %}{{ cache_hole('who') }}")]);
@@ -57,7 +57,7 @@ async fn who(hole: HoleRequest) -> Result<String, Infallible> {
 }
 
 #[tokio::test]
-async fn a_body_that_is_passed_on_is_read_inside_its_request() {
+async fn a_body_that_is_passed_on_is_polled_inside_of_its_scope() {
     let (cache, _) = cache();
     let film = Arc::new(Mutex::new("old"));
     let (fragments, read) = (cache.clone(), Arc::clone(&film));
@@ -71,7 +71,7 @@ async fn a_body_that_is_passed_on_is_read_inside_its_request() {
         let response = app.response(Method::GET, "/", headers).await;
         *film.lock().unwrap() = "new";
         cache.invalidate_tag("films");
-        // What it says was read before that.
+        // Its data was read before the invalidation.
         to_bytes(response.into_body(), 1000).await.unwrap();
         assert_eq!(text(&cache, "new"), "new", "{headers:?}");
     }
@@ -98,7 +98,7 @@ async fn a_body_that_is_passed_on_has_its_holes() {
 }
 
 #[tokio::test]
-async fn what_a_body_shows_as_it_is_read_reaches_every_layer_around() {
+async fn fragments_of_a_streamed_body_count_for_all_enclosing_layers() {
     for layers in [1, 2] {
         let (cache, _) = cache();
         let inner = cache.clone();

@@ -57,7 +57,7 @@ fn templates() -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_template_that_would_store_a_hole_is_refused_and_the_hole_is_named() {
+async fn a_template_that_would_store_a_hole_is_an_error_that_names_the_hole() {
     for (name, _) in STORED {
         let (cache, _) = cache();
         let env = environment(&cache, &templates());
@@ -72,7 +72,7 @@ async fn a_template_that_would_store_a_hole_is_refused_and_the_hole_is_named() {
 }
 
 #[tokio::test]
-async fn a_partial_that_a_handler_renders_with_a_hole_is_refused() {
+async fn a_partial_with_a_hole_is_an_error() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("hole.html", "{{ cache_hole('who') }}"), ("nav.html", "<b>{{ nav }}</b>")]);
     let fragments = cache.clone();
@@ -119,7 +119,7 @@ fn keep(cache: &FragmentCache, way: usize, nav: String) -> String {
 }
 
 #[tokio::test]
-async fn a_handler_that_would_store_a_hole_is_told_and_its_visitors_get_their_own() {
+async fn a_text_with_a_hole_is_reported_and_each_visitor_gets_their_own() {
     for way in 0..=6 {
         let (cache, told) = reporting();
         let env = environment(&cache, &[("hole.html", "<p>{{ cache_hole('who') }}</p>")]);
@@ -139,7 +139,7 @@ async fn a_handler_that_would_store_a_hole_is_told_and_its_visitors_get_their_ow
 }
 
 #[tokio::test]
-async fn those_who_wait_for_a_fragment_with_a_hole_get_no_hole_of_another() {
+async fn followers_of_a_fragment_with_a_hole_get_no_hole_of_another_visitor() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("hole.html", "<p>{{ cache_hole('who') }}</p>")]);
     let fragments = cache.clone();
@@ -168,7 +168,7 @@ async fn those_who_wait_for_a_fragment_with_a_hole_get_no_hole_of_another() {
 }
 
 #[tokio::test]
-async fn a_page_in_which_a_mark_was_changed_is_not_stored_and_its_hole_is_named() {
+async fn a_page_with_a_changed_mark_is_not_stored_and_its_hole_is_reported() {
     for changed in [
         "{{ cache_hole('other') }}{{ cache_hole('who')|upper }}",
         "{{ cache_hole('other') }}{{ [cache_hole('who')]|tojson }}",
@@ -185,7 +185,7 @@ async fn a_page_in_which_a_mark_was_changed_is_not_stored_and_its_hole_is_named(
             for n in 1..=2 {
                 let page = app.get("/", asked).await;
                 assert_eq!(page.header("cache-control").as_deref(), Some("private, no-store"), "{changed}");
-                assert_eq!((app.asked(), cache.stats().stores), (n, 0), "{changed}");
+                assert_eq!((app.handler_calls(), cache.stats().stores), (n, 0), "{changed}");
                 let told = std::mem::take(&mut *told.lock().unwrap());
                 assert!(told.iter().any(|(_, message)| message.contains("\"who\"")), "{changed}: {told:?}");
             }
@@ -194,7 +194,7 @@ async fn a_page_in_which_a_mark_was_changed_is_not_stored_and_its_hole_is_named(
 }
 
 #[tokio::test]
-async fn a_layer_stores_no_hole_of_a_layer_around_it() {
+async fn a_layer_stores_no_hole_of_an_outer_layer() {
     let (cache, told) = reporting();
     let env = environment(&cache, &[("hole.html", "<p>{{ cache_hole('who') }}</p>")]);
     let inner = CacheLayer::new(&cache.namespace("inner")).ttl(seconds(60)).ignore_other_cookies();
@@ -234,7 +234,7 @@ async fn mark_of_another_request(cache: &FragmentCache) -> String {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_mark_keeps_nothing_from_being_stored() {
+async fn text_that_looks_like_a_mark_does_not_prevent_storing() {
     let (cache, _) = cache();
     let replayed = mark_of_another_request(&cache).await;
     let digits = "340282366920938463463374607431768211455";
@@ -253,7 +253,7 @@ async fn what_looks_like_a_mark_keeps_nothing_from_being_stored() {
             let page = app.get("/", &[("cookie", visitor)]).await;
             assert_eq!(page.text(), format!("{visitor}{forged}{forged}"));
         }
-        assert_eq!((app.asked(), cache.stats().errors), (1, before.errors));
+        assert_eq!((app.handler_calls(), cache.stats().errors), (1, before.errors));
         assert_eq!(cache.stats().stores, before.stores + 2, "the fragment and the page");
     }
 }

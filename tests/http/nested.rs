@@ -26,7 +26,7 @@ fn twice(outer: CacheLayer, inner: CacheLayer) -> App {
 }
 
 #[tokio::test]
-async fn what_an_inner_layer_finds_is_tagged_in_the_outer_one() {
+async fn a_page_of_an_inner_layer_adds_its_tags_to_the_outer_page() {
     let (cache, _) = cache();
     for by in ["tag", "path"] {
         let inner = CacheLayer::new(&cache.namespace(by)).ttl(seconds(60)).tag("films");
@@ -45,7 +45,7 @@ async fn what_an_inner_layer_finds_is_tagged_in_the_outer_one() {
 }
 
 #[tokio::test]
-async fn an_outer_page_lives_no_longer_than_what_the_inner_layer_found() {
+async fn an_outer_page_lives_no_longer_than_the_inner_one() {
     let (cache, clock) = cache();
     let app = twice(CacheLayer::new(&cache).vary(FOO), CacheLayer::new(&cache).ttl(seconds(60)));
     app.get("/", &[("foo", "a")]).await;
@@ -63,7 +63,7 @@ async fn an_outer_page_lives_no_longer_than_what_the_inner_layer_found() {
 }
 
 #[tokio::test]
-async fn a_hole_of_an_outer_layer_is_refused_where_an_inner_one_would_store_it() {
+async fn an_inner_layer_does_not_store_a_hole_of_an_outer_layer() {
     for ttl in [None, Some(seconds(60))] {
         let (cache, _) = cache();
         let env = environment(&cache, &[("page.html", "Hi {{ cache_hole('who') }}!")]);
@@ -86,7 +86,7 @@ async fn a_hole_of_an_outer_layer_is_refused_where_an_inner_one_would_store_it()
 }
 
 #[tokio::test]
-async fn a_page_with_a_fragment_of_another_cache_is_not_kept() {
+async fn a_page_with_a_fragment_of_another_cache_is_not_stored() {
     let (cache, _) = cache();
     let (other, _) = crate::support::cache();
     let fragment = async move || {
@@ -103,7 +103,7 @@ async fn a_page_with_a_fragment_of_another_cache_is_not_kept() {
 }
 
 #[tokio::test]
-async fn both_layers_may_lie_in_each_other() {
+async fn cache_layer_and_conditional_layer_work_inside_of_each_other() {
     fn page(cache: &FragmentCache, validated_inside: bool) -> App {
         let handler = |_: Request| async { Ok::<Response, Infallible>(answer(&[], "page")) };
         let stored = CacheLayer::new(cache).ttl(seconds(60));

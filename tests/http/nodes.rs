@@ -26,12 +26,12 @@ async fn in_touch(node: &FragmentCache) {
     }
 }
 
-/// Until the store has what this node wrote.
+/// Waits until the store has the writes of this node.
 fn written(node: &FragmentCache) {
     assert!(node.flush(seconds(5)));
 }
 
-/// Until a page of this path has to be made.
+/// Waits until a page of this path must be generated.
 async fn gone(app: &App, path: &str) {
     for _ in 0..5000 {
         if !app.get(path, &[]).await.is_hit() {
@@ -43,7 +43,7 @@ async fn gone(app: &App, path: &str) {
 }
 
 #[tokio::test]
-async fn variants_that_any_node_made_are_found_by_all() {
+async fn all_nodes_find_the_variants_of_each_node() {
     let (nodes, _) = nodes(2).await;
     let app = |node: &FragmentCache, name: &'static str| {
         App::new(CacheLayer::new(node).ttl(seconds(60)), move |n, request| {
@@ -64,7 +64,7 @@ async fn variants_that_any_node_made_are_found_by_all() {
 }
 
 #[tokio::test]
-async fn a_change_on_one_node_is_one_on_all() {
+async fn an_unsafe_request_on_one_node_invalidates_on_all_nodes() {
     let (nodes, _) = nodes(2).await;
     let apps: Vec<App> = nodes
         .iter()
@@ -79,7 +79,7 @@ async fn a_change_on_one_node_is_one_on_all() {
 }
 
 #[tokio::test]
-async fn each_visitor_has_pages_of_his_own_on_every_node() {
+async fn each_visitor_has_their_own_pages_on_every_node() {
     let (nodes, _) = nodes(2).await;
     let apps: Vec<App> = nodes
         .iter()
@@ -107,7 +107,7 @@ async fn each_visitor_has_pages_of_his_own_on_every_node() {
 }
 
 #[tokio::test]
-async fn a_page_that_another_node_made_covers_a_failure_here() {
+async fn a_stale_page_of_another_node_is_served_if_the_handler_fails() {
     let (nodes, clock) = nodes(2).await;
     let app = |node: &FragmentCache, fails: bool| {
         App::new(CacheLayer::new(node).ttl(seconds(60)).stale_if_error(seconds(600)), move |_, _| {
@@ -121,11 +121,11 @@ async fn a_page_that_another_node_made_covers_a_failure_here() {
     clock.advance(seconds(61));
     nodes[1].run_maintenance();
     let page = fails.get("/", &[]).await;
-    assert_eq!((page.text(), page.header("age").as_deref(), fails.asked()), ("page", Some("61"), 1));
+    assert_eq!((page.text(), page.header("age").as_deref(), fails.handler_calls()), ("page", Some("61"), 1));
 }
 
 #[tokio::test]
-async fn one_content_has_one_entity_tag_on_all_nodes() {
+async fn the_entity_tag_of_a_page_is_the_same_on_all_nodes() {
     let (nodes, _) = nodes(2).await;
     let app = |node: &FragmentCache| {
         let templates =
@@ -145,7 +145,7 @@ async fn one_content_has_one_entity_tag_on_all_nodes() {
 }
 
 #[tokio::test]
-async fn holes_of_a_page_that_another_node_made_are_filled() {
+async fn holes_in_a_page_of_another_node_are_filled() {
     let (nodes, _) = nodes(2).await;
     let app = |node: &FragmentCache| {
         let env = environment(node, &[("page.html", "Hi {{ cache_hole('who', 7) }}!")]);
@@ -160,7 +160,7 @@ async fn holes_of_a_page_that_another_node_made_are_filled() {
     assert_eq!(apps[0].get("/", &[("cookie", "ada")]).await.text(), "Hi ada7!");
     written(&nodes[0]);
     let page = apps[1].get("/", &[("cookie", "bob")]).await;
-    assert_eq!((page.text(), apps[1].asked()), ("Hi bob7!", 0));
+    assert_eq!((page.text(), apps[1].handler_calls()), ("Hi bob7!", 0));
     assert_eq!(page.header("cache-control").as_deref(), Some("private, no-cache"));
 }
 

@@ -1,4 +1,4 @@
-//! Whole pages in the cache: what is stored, and what is served.
+//! Whole pages in the cache: storing and serving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use minijinja_cache::http::CacheLayer;
 use crate::support::{App, answer, cache, crowd, idle, replies, seconds};
 
 #[tokio::test]
-async fn a_page_with_a_lifetime_is_made_once_and_served_for_that_long() {
+async fn a_page_is_generated_once_and_served_for_its_lifetime() {
     let (cache, clock) = cache();
     let app =
         App::new(CacheLayer::new(&cache), |n, _| answer(&[("cache-control", "public, max-age=60")], n.to_string()));
@@ -33,7 +33,7 @@ fn counting(layer: CacheLayer) -> App {
 }
 
 #[tokio::test]
-async fn the_lifetime_of_a_layer_is_that_of_pages_that_succeed() {
+async fn the_layers_ttl_applies_to_pages_with_status_200() {
     const OWN: &[(&str, &str)] = &[("cache-control", "public, max-age=60")];
     for code in [201, 203, 301, 302, 307, 308, 400, 404, 410, 500, 503] {
         let code = StatusCode::from_u16(code).unwrap();
@@ -82,7 +82,7 @@ async fn only_get_and_head_are_answered_from_the_cache() {
 }
 
 #[tokio::test]
-async fn what_was_said_of_one_connection_is_not_stored() {
+async fn hop_by_hop_headers_are_not_stored() {
     const OF_THE_CONNECTION: &[(&str, &str)] = &[
         ("connection", "close, x-hop"),
         ("x-hop", "1"),
@@ -106,7 +106,7 @@ async fn what_was_said_of_one_connection_is_not_stored() {
 }
 
 #[tokio::test]
-async fn with_caching_switched_off_pages_say_what_they_would() {
+async fn with_caching_switched_off_pages_have_the_same_headers() {
     let cache = FragmentCache::builder().enabled(false).build().unwrap();
     let app = counting(CacheLayer::new(&cache));
     for n in 0..2 {
@@ -121,7 +121,7 @@ async fn with_caching_switched_off_pages_say_what_they_would() {
 }
 
 #[tokio::test]
-async fn a_page_of_one_version_is_none_of_another() {
+async fn versions_share_no_page() {
     let (cache, _) = cache();
     let layer = |version: &str| CacheLayer::new(&cache).version(version);
     let apps = [counting(layer("1")), counting(layer("2")), counting(CacheLayer::new(&cache))];
@@ -136,7 +136,7 @@ async fn a_page_of_one_version_is_none_of_another() {
 }
 
 #[tokio::test]
-async fn a_path_that_the_application_knows_is_the_one_a_page_goes_with() {
+async fn a_page_is_invalidated_by_the_path_of_path_by() {
     let (cache, _) = cache();
     let app = counting(CacheLayer::new(&cache).path_by(|request| {
         let prefix = request.headers.get("x-prefix").map_or("", |prefix| prefix.to_str().unwrap());
@@ -155,7 +155,7 @@ async fn a_path_that_the_application_knows_is_the_one_a_page_goes_with() {
 }
 
 #[tokio::test]
-async fn the_age_of_a_page_counts_from_when_it_was_made() {
+async fn the_age_of_a_page_counts_from_its_generation() {
     let (cache, clock) = cache();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
@@ -185,7 +185,7 @@ async fn the_age_of_a_page_counts_from_when_it_was_made() {
 struct Mark;
 
 #[tokio::test]
-async fn what_a_handler_notes_with_its_response_reaches_the_layers_outside() {
+async fn extensions_of_a_response_reach_outer_layers() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
         let mut response = answer(&[], "page");
@@ -203,7 +203,7 @@ async fn what_a_handler_notes_with_its_response_reaches_the_layers_outside() {
 }
 
 #[tokio::test]
-async fn a_reload_is_obeyed_where_the_layer_says_so_and_makes_the_page_for_all() {
+async fn a_reload_is_obeyed_if_the_layer_is_set_so_and_replaces_the_page() {
     for vary in ["", "foo"] {
         for obeyed in [false, true] {
             let (cache, _) = cache();
@@ -222,7 +222,7 @@ async fn a_reload_is_obeyed_where_the_layer_says_so_and_makes_the_page_for_all()
 }
 
 #[tokio::test]
-async fn odd_headers_do_no_harm() {
+async fn unusual_headers_do_no_harm() {
     const ODD: &[&[(&str, &str)]] = &[
         &[("age", "18446744073709551615")],
         &[("age", "99999999999999999999999")],

@@ -1,4 +1,4 @@
-//! What one client says reaches no other: not by the address, nor by what of a request handlers are known to print.
+//! Text of one client reaches no other: neither in the URI, nor in headers that handlers are known to print.
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_request_that_names_two_hosts_is_nobodys_page() {
+async fn a_request_with_two_hosts_bypasses_the_cache() {
     let (cache, _) = cache();
     // The header counts for more than the address, as frameworks have it.
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, request| {
@@ -23,14 +23,14 @@ async fn a_request_that_names_two_hosts_is_nobodys_page() {
         answer(&[], last(request.headers(), "host").unwrap_or(authority).to_owned())
     });
     for host in ["evil.example", "example.org.evil.example", "example.org:81"] {
-        let evil = app.ask(request("https://example.org/", &[("host", host)])).await;
+        let evil = app.send_request(request("https://example.org/", &[("host", host)])).await;
         assert_eq!(evil.header("cache-status").as_deref(), Some("minijinja-cache; fwd=bypass; detail=ambiguous"));
-        assert_eq!(app.ask(request("https://example.org/", &[])).await.text(), "example.org", "{host}");
+        assert_eq!(app.send_request(request("https://example.org/", &[])).await.text(), "example.org", "{host}");
     }
 }
 
 #[tokio::test]
-async fn what_is_said_twice_of_an_address_does_not_reach_who_says_it_once() {
+async fn a_page_for_a_repeated_host_or_forwarding_header_is_not_served_to_others() {
     for name in ["host", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix"] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, request| {
@@ -38,11 +38,11 @@ async fn what_is_said_twice_of_an_address_does_not_reach_who_says_it_once() {
             answer(&[], lines.collect::<Vec<_>>().join("|"))
         });
         let twice = request("/", &[(name, "host=good"), (name, "host=evil")]);
-        assert_eq!(app.ask(twice).await.text(), "host=good|host=evil");
+        assert_eq!(app.send_request(twice).await.text(), "host=good|host=evil");
         for once in ["host=good", "host=evil"] {
-            assert_eq!(app.ask(request("/", &[(name, once)])).await.text(), once, "{name}");
+            assert_eq!(app.send_request(request("/", &[(name, once)])).await.text(), once, "{name}");
         }
-        assert_eq!(app.ask(request("/", &[])).await.text(), "", "{name}");
+        assert_eq!(app.send_request(request("/", &[])).await.text(), "", "{name}");
     }
 }
 
@@ -56,7 +56,7 @@ fn forwarded_host(headers: &HeaderMap) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_forwarded_host_counts_however_it_is_written() {
+async fn every_spelling_of_a_forwarded_host_is_keyed() {
     for evil in [
         "host =evil.example, for=192.0.2.1",
         "for=192.0.2.1;host =evil.example",
@@ -77,7 +77,7 @@ async fn a_forwarded_host_counts_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn what_a_query_policy_takes_out_no_extractor_shows() {
+async fn no_extractor_shows_an_unkeyed_parameter() {
     let handler = async |OriginalUri(original): OriginalUri, request: Request| format!("{original} {}", request.uri());
     for (name, query) in [("ignore", Query::ignore(["utm"])), ("only", Query::only(["page"]))] {
         let (cache, _) = cache();
@@ -89,7 +89,7 @@ async fn what_a_query_policy_takes_out_no_extractor_shows() {
         assert_eq!(page.text(), "/list?page=2 /list?page=2", "{name}");
         app.get("/list?utm=evil", &[]).await;
         assert_eq!(app.get("/list", &[]).await.text(), "/list /list", "{name}");
-        // Where no page is made for others, the handler sees no more either.
+        // A bypassed handler does not see more than that of a stored page.
         let part = app.get("/list?utm=evil&page=3", &[("range", "bytes=0-")]).await;
         assert_eq!(part.text(), "/list?page=3 /list?page=3", "{name}");
     }
@@ -112,7 +112,7 @@ async fn what_something_on_the_way_made_of_an_address_tells_pages_apart() {
 }
 
 #[tokio::test]
-async fn a_sorted_query_keeps_the_order_of_what_may_be_one_name() {
+async fn a_sorted_query_keeps_the_order_of_equal_encoded_names() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).query(Query::Sorted), |_, request| {
         answer(&[], request.uri().query().unwrap().to_owned())
@@ -126,7 +126,7 @@ async fn a_sorted_query_keeps_the_order_of_what_may_be_one_name() {
 }
 
 #[tokio::test]
-async fn a_page_that_anybody_may_keep_holds_nothing_of_an_ignored_cookie() {
+async fn a_public_page_contains_nothing_of_an_ignored_cookie() {
     let twice: &[(&str, &str)] = &[("x-forwarded-host", "a"), ("x-forwarded-host", "b")];
     let ways: [&[(&str, &str)]; 6] = [
         &[],
@@ -156,7 +156,7 @@ async fn a_page_that_anybody_may_keep_holds_nothing_of_an_ignored_cookie() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_is_no_page() {
+async fn a_response_to_head_is_not_stored() {
     let (cache, _) = cache();
     let handler = get(|| async { "the page" }).head(|| async { [("x-cheap", "1")] });
     let layer = CacheLayer::new(&cache).ttl(seconds(60));
@@ -171,12 +171,12 @@ async fn an_answer_to_head_is_no_page() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_with_a_head_or_a_get_makes_no_page() {
+async fn a_get_or_head_with_a_body_is_not_stored() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[], n.to_string()));
     for method in [Method::GET, Method::HEAD] {
         let request = Request::builder().method(method).uri("/").body(Body::from("evil")).unwrap();
-        let reply = app.ask(request).await;
+        let reply = app.send_request(request).await;
         assert_eq!(reply.header("cache-status").as_deref(), Some("minijinja-cache; fwd=bypass; detail=body"));
     }
     assert_eq!(cache.stats().stores, 0);

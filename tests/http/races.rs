@@ -1,4 +1,4 @@
-//! Many at once, in whatever order: nobody sees what was changed before he came, nor what is another's.
+//! Concurrent requests and invalidations in random order: no request gets an outdated page or one of another visitor.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use minijinja_cache::{FragmentCache, LocalStore, Options};
 
 use crate::support::{App, answer, environment, seconds, status};
 
-/// Data of which there is one version after the other, and pages that show which they were made of.
+/// Data with consecutive versions, and pages that show the version they were rendered from.
 #[derive(Clone)]
 struct Site {
     cache: FragmentCache,
@@ -136,12 +136,12 @@ fn by_tag(site: Site, _: App) -> Pin<Box<dyn Future<Output = ()> + Send>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_was_invalidated_by_tag_before_he_came() {
+async fn no_request_gets_a_page_whose_tag_was_invalidated_before_it() {
     race(alone(), by_tag).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_was_cleared_before_he_came() {
+async fn no_request_gets_a_page_that_was_cleared_before_it() {
     race(alone(), |site, _| {
         site.version.fetch_add(1, Ordering::SeqCst);
         drop(site.cache.clear());
@@ -151,7 +151,7 @@ async fn nobody_sees_what_was_cleared_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_a_page_whose_path_was_invalidated_before_he_came() {
+async fn no_request_gets_a_page_whose_path_was_invalidated_before_it() {
     race(alone(), |site, _| {
         site.version.fetch_add(1, Ordering::SeqCst);
         site.invalidate_keys();
@@ -162,7 +162,7 @@ async fn nobody_sees_a_page_whose_path_was_invalidated_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_what_a_request_changed_that_was_answered_before_he_came() {
+async fn no_request_gets_a_page_from_before_an_answered_unsafe_request() {
     race(alone(), |site, app| {
         Box::pin(async move {
             site.version.fetch_add(1, Ordering::SeqCst);
@@ -174,7 +174,7 @@ async fn nobody_sees_what_a_request_changed_that_was_answered_before_he_came() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_from_another_node_what_was_invalidated_here_before_he_came() {
+async fn no_request_gets_a_page_of_another_node_that_was_invalidated_before_it() {
     race(two_nodes().await, by_tag).await;
 }
 
@@ -184,7 +184,7 @@ fn who(headers: &HeaderMap) -> String {
     format!("{} {} {}", said("cookie"), said("authorization"), said("foo"))
 }
 
-/// Pages of all kinds, each with a hole, that say whom they were made for.
+/// Pages of all kinds, each with a hole, that show their visitor.
 fn telling() -> App {
     let cache = FragmentCache::builder().build().unwrap();
     let env = environment(&cache, &[("page.html", "{{ who }}|{{ cache_hole('who') }}")]);
@@ -242,7 +242,7 @@ fn may_see(request: &Request) -> Vec<String> {
         headers.insert("cookie", sid.parse().unwrap());
     }
     let mut seen = vec![own, who(&headers)];
-    // What says that it is public may have been made for others with credentials (RFC 9111 §3.5).
+    // A public response may be that of another visitor with credentials (RFC 9111 §3.5).
     if request.uri().path() == "/public" {
         for authorization in ["Basic 0", "Basic 1"] {
             headers.insert("authorization", authorization.parse().unwrap());
@@ -255,7 +255,7 @@ fn may_see(request: &Request) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_sees_a_page_that_was_made_for_another_one() {
+async fn no_visitor_gets_a_page_of_another_visitor() {
     let app = telling();
     let visitors: Vec<_> = (0..16)
         .map(|visitor| {
@@ -267,7 +267,7 @@ async fn nobody_sees_a_page_that_was_made_for_another_one() {
                     let request = any_request(number >> 33);
                     let (allowed, own) = (may_see(&request), who(request.headers()));
                     let told = format!("{} {}", request.method(), request.uri());
-                    let reply = app.ask(request).await;
+                    let reply = app.send_request(request).await;
                     if told.starts_with("HEAD") {
                         assert_eq!(reply.text(), "");
                         continue;

@@ -23,19 +23,19 @@ fn counting(cache: &FragmentCache, header: (&'static str, &'static str)) -> App 
 
 async fn settled(app: &App, asked: usize) {
     for _ in 0..10_000 {
-        if app.asked() >= asked {
+        if app.handler_calls() >= asked {
             break;
         }
         tokio::task::yield_now().await;
     }
-    assert_eq!(app.asked(), asked);
+    assert_eq!(app.handler_calls(), asked);
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn an_expired_page_is_shown_while_one_new_one_is_made() {
+async fn an_expired_page_is_served_while_one_new_page_is_generated() {
     let (cache, clock) = cache();
     let app = counting(&cache, WHILE);
     app.get("/", &[]).await;
@@ -46,8 +46,8 @@ async fn an_expired_page_is_shown_while_one_new_one_is_made() {
         assert_eq!(page.header("cache-status").as_deref(), Some("minijinja-cache; hit; ttl=-5"));
         assert_eq!(page.header("age").as_deref(), Some("15"));
         if n == 0 {
-            assert_eq!(app.asked(), 1, "the visitor did not wait");
-            // The next ones come while it is made: a current-thread runtime has not polled it yet.
+            assert_eq!(app.handler_calls(), 1, "the visitor did not wait");
+            // These requests arrive during the refresh: a current-thread runtime has not polled it yet.
             continue;
         }
         break;
@@ -55,12 +55,12 @@ async fn an_expired_page_is_shown_while_one_new_one_is_made() {
     settled(&app, 2).await;
     let page = app.get("/", &[]).await;
     assert_eq!((page.text(), page.header("age").as_deref()), ("1", Some("0")));
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     assert_eq!(cache.stats().stale_hits, 2);
 }
 
 #[tokio::test]
-async fn beyond_its_window_a_page_is_waited_for() {
+async fn after_its_grace_a_page_is_waited_for() {
     let (cache, clock) = cache();
     let app = counting(&cache, WHILE);
     app.get("/", &[]).await;
@@ -69,7 +69,7 @@ async fn beyond_its_window_a_page_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_invalidated_page_is_never_shown_expired() {
+async fn an_invalidated_page_is_never_served_stale() {
     let (cache, clock) = cache();
     let app = counting(&cache, WHILE);
     app.get("/", &[]).await;
@@ -79,7 +79,7 @@ async fn an_invalidated_page_is_never_shown_expired() {
 }
 
 #[tokio::test]
-async fn what_must_be_revalidated_is_not_shown_expired() {
+async fn a_page_with_must_revalidate_is_not_served_stale() {
     for more in ["must-revalidate", "proxy-revalidate"] {
         let (cache, clock) = cache();
         let app = App::new(CacheLayer::new(&cache), move |n, _| {
@@ -97,7 +97,7 @@ fn failing(n: usize, fails: std::ops::Range<usize>, code: StatusCode) -> Respons
 }
 
 #[tokio::test]
-async fn an_expired_page_is_shown_instead_of_an_error_within_its_window() {
+async fn an_expired_page_is_served_instead_of_an_error_during_its_grace() {
     let (cache, clock) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| failing(n, 1..4, StatusCode::SERVICE_UNAVAILABLE));
     app.get("/", &[]).await;
@@ -113,7 +113,7 @@ async fn an_expired_page_is_shown_instead_of_an_error_within_its_window() {
 }
 
 #[tokio::test]
-async fn what_is_no_fault_of_the_handler_is_no_error_to_hide() {
+async fn a_status_below_500_is_not_replaced_by_a_stale_page() {
     let (cache, clock) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| failing(n, 1..2, StatusCode::NOT_FOUND));
     app.get("/", &[]).await;
@@ -122,7 +122,7 @@ async fn what_is_no_fault_of_the_handler_is_no_error_to_hide() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_fails_leaves_the_page_as_it_is_and_is_reported() {
+async fn a_failed_refresh_keeps_the_page_and_is_reported() {
     let (cache, clock) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, _| {
         if n == 1 { status(StatusCode::INTERNAL_SERVER_ERROR) } else { answer(&[WHILE], n.to_string()) }
@@ -132,7 +132,7 @@ async fn a_refresh_that_fails_leaves_the_page_as_it_is_and_is_reported() {
     assert_eq!(app.get("/", &[]).await.text(), "0");
     settled(&app, 2).await;
     assert_eq!(cache.stats().errors, 1);
-    // A handler that failed is not asked again at once.
+    // A failed handler is not called again at once.
     assert_eq!(app.get("/", &[]).await.text(), "0");
     settled(&app, 2).await;
     clock.advance(seconds(2));
@@ -142,7 +142,7 @@ async fn a_refresh_that_fails_leaves_the_page_as_it_is_and_is_reported() {
 }
 
 #[tokio::test]
-async fn a_route_declares_both_windows_and_tells_caches_in_front() {
+async fn the_layer_sends_both_windows_to_downstream_caches() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(10));
     let layer = layer.stale_while_revalidate(seconds(20)).stale_if_error(seconds(40));
@@ -154,7 +154,7 @@ async fn a_route_declares_both_windows_and_tells_caches_in_front() {
 }
 
 #[tokio::test]
-async fn variants_are_shown_expired_each_for_its_own() {
+async fn each_variant_is_served_stale_for_its_own_requests() {
     let (cache, clock) = cache();
     let app = App::new(CacheLayer::new(&cache), |n, request| {
         let text = format!("{n}:{}", request.headers()["foo"].to_str().unwrap());
@@ -168,11 +168,11 @@ async fn variants_are_shown_expired_each_for_its_own() {
     settled(&app, 4).await;
     assert!(app.get("/", &[("foo", "a")]).await.text().ends_with(":a"));
     assert!(app.get("/", &[("foo", "b")]).await.is_hit());
-    assert_eq!(app.asked(), 4);
+    assert_eq!(app.handler_calls(), 4);
 }
 
 #[test]
-fn without_a_runtime_the_visitor_waits() {
+fn without_a_runtime_the_request_waits() {
     let (cache, clock) = cache();
     let app = counting(&cache, WHILE);
     let get = || {
@@ -197,7 +197,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 #[tokio::test]
-async fn an_expired_page_goes_with_what_its_refresh_says() {
+async fn an_unstorable_refresh_removes_the_expired_page() {
     type Refresh = fn() -> Response;
     let refreshes: [(&str, Refresh); 3] = [
         ("it is gone", || status(StatusCode::NOT_FOUND)),
@@ -221,14 +221,14 @@ async fn an_expired_page_goes_with_what_its_refresh_says() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_invalidated_while_it_is_made_anew_is_made_once_more() {
+async fn a_page_invalidated_during_its_refresh_is_generated_again() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(60)).tag("films");
     let app = App::slow(layer, |n, _| answer(&[], n.to_string()));
     app.get("/", &[]).await;
     clock.advance(seconds(61));
     assert_eq!(app.get("/", &[]).await.text(), "0");
-    while app.asked() < 2 {
+    while app.handler_calls() < 2 {
         tokio::task::yield_now().await;
     }
     cache.invalidate_tag("films");
@@ -238,7 +238,7 @@ async fn a_page_that_is_invalidated_while_it_is_made_anew_is_made_once_more() {
 }
 
 #[tokio::test]
-async fn every_failure_that_an_expired_page_covers_is_reported() {
+async fn every_failure_that_a_stale_page_replaces_is_reported() {
     let layers: [fn(CacheLayer) -> CacheLayer; 3] = [
         |layer| layer.stale_while_revalidate(seconds(60)),
         |layer| layer.stale_if_error(seconds(60)),
@@ -258,7 +258,7 @@ async fn every_failure_that_an_expired_page_covers_is_reported() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_without_an_answer_is_covered_too() {
+async fn an_error_of_the_service_is_replaced_by_a_stale_page() {
     let (cache, clock) = cache();
     let asked = Arc::new(AtomicUsize::new(0));
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(60));
@@ -275,7 +275,7 @@ async fn a_service_that_fails_without_an_answer_is_covered_too() {
 }
 
 #[tokio::test]
-async fn what_was_invalidated_covers_no_failure() {
+async fn an_invalidated_page_does_not_replace_a_failure() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).tag("films");
     let layer = layer.stale_if_error(seconds(600)).stale_while_revalidate(seconds(600));
@@ -288,7 +288,7 @@ async fn what_was_invalidated_covers_no_failure() {
 }
 
 #[tokio::test]
-async fn a_page_is_shown_expired_no_longer_than_its_fragments_may_be() {
+async fn a_page_is_served_stale_no_longer_than_its_fragments() {
     let (cache, clock) = cache();
     let fragments = cache.clone();
     let layer = CacheLayer::new(&cache).ttl(seconds(3600)).stale_while_revalidate(seconds(86_400));
@@ -308,7 +308,7 @@ async fn a_page_is_shown_expired_no_longer_than_its_fragments_may_be() {
 }
 
 #[tokio::test]
-async fn a_reload_during_an_outage_leaves_the_page_to_all_others() {
+async fn a_reload_during_an_outage_keeps_the_page_for_others() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(600)).honor_reload(true);
     let app = App::new(layer, |n, _| if n == 0 { answer(&[], "page") } else { status(StatusCode::BAD_GATEWAY) });

@@ -1,4 +1,4 @@
-//! What the layer says it did: `Cache-Status`, and the figures of the cache.
+//! `Cache-Status` and the statistics of the cache.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use minijinja_cache::{FragmentCache, Stats};
 use crate::support::{App, answer, cache, environment, idle, render, seconds, status};
 
 #[tokio::test]
-async fn every_answer_says_how_it_came_about() {
+async fn every_response_has_a_cache_status() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(60)).honor_reload(true);
     let layer = layer.bypass_if(|request| request.uri.path() == "/admin");
@@ -49,7 +49,7 @@ async fn every_answer_says_how_it_came_about() {
 }
 
 #[tokio::test]
-async fn a_layer_is_called_as_the_application_says() {
+async fn the_name_in_cache_status_can_be_set() {
     for (name, told) in [
         (Some("shop.pages"), Some("shop.pages")),
         (Some("a:b_c-1"), Some("a:b_c-1")),
@@ -70,7 +70,7 @@ async fn a_layer_is_called_as_the_application_says() {
 }
 
 #[tokio::test]
-async fn what_caches_behind_said_stays_in_front_of_it() {
+async fn the_cache_status_of_upstream_caches_comes_first() {
     let (cache, _) = cache();
     for name in [Some("here"), None] {
         let layer = CacheLayer::new(&cache.namespace(name.unwrap_or("none"))).ttl(seconds(60)).cache_status(name);
@@ -82,7 +82,7 @@ async fn what_caches_behind_said_stays_in_front_of_it() {
 }
 
 #[tokio::test]
-async fn a_page_is_called_stored_only_if_it_is() {
+async fn cache_status_says_stored_only_for_stored_pages() {
     let cache = FragmentCache::builder().max_entry_bytes(2000).build().unwrap();
     for vary in ["", "foo"] {
         let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, request| {
@@ -99,14 +99,14 @@ async fn a_page_is_called_stored_only_if_it_is() {
     }
 }
 
-/// Hits, misses, bypasses and what was stored, since then.
+/// Hits, misses, bypasses and stores since then.
 fn since(before: &Stats, cache: &FragmentCache) -> [u64; 4] {
     let now = cache.stats();
     [now.hits - before.hits, now.misses - before.misses, now.bypasses - before.bypasses, now.stores - before.stores]
 }
 
 #[tokio::test]
-async fn each_request_counts_once_whatever_its_page_is_made_of() {
+async fn each_request_counts_once_with_any_number_of_fragments() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page.html", "{{ cache_hole('who') }}{{ cache_hole('who') }}")]);
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).hole("who", |_| async { Ok::<_, Infallible>("ada") });
@@ -130,7 +130,7 @@ async fn each_request_counts_once_whatever_its_page_is_made_of() {
 }
 
 #[tokio::test]
-async fn one_with_credentials_is_a_bypass_where_a_page_is_not_for_him() {
+async fn a_request_with_credentials_counts_as_a_bypass() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, request: &Request| {
         answer(if request.uri().path() == "/" { &[] } else { &[("cache-control", "max-age=60")] }, "page")
@@ -144,7 +144,7 @@ async fn one_with_credentials_is_a_bypass_where_a_page_is_not_for_him() {
 }
 
 #[tokio::test]
-async fn what_a_page_took_to_make_is_saved_by_its_hits() {
+async fn hits_save_the_time_of_the_page() {
     for vary in ["", "foo"] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, _| answer(&[("vary", vary)], "page"));
@@ -156,18 +156,18 @@ async fn what_a_page_took_to_make_is_saved_by_its_hits() {
 }
 
 #[tokio::test]
-async fn a_page_that_only_a_stored_one_could_answer_is_refused_or_found() {
+async fn only_if_cached_is_answered_from_the_cache_or_with_504() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| answer(&[], "page"));
     let only: &[(&str, &str)] = &[("cache-control", "only-if-cached")];
     assert_eq!(app.get("/", only).await.status, StatusCode::GATEWAY_TIMEOUT);
     app.get("/", &[]).await;
     assert_eq!(app.get("/", only).await.text(), "page");
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
-async fn a_failing_handler_is_no_error_of_the_cache_where_nothing_covers_it() {
+async fn a_failing_handler_without_a_stale_page_is_no_error_of_the_cache() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| status(StatusCode::BAD_GATEWAY));
     assert_eq!(app.get("/", &[]).await.header("cache-status").as_deref(), Some("minijinja-cache; fwd=miss"));
@@ -175,7 +175,7 @@ async fn a_failing_handler_is_no_error_of_the_cache_where_nothing_covers_it() {
 }
 
 #[tokio::test]
-async fn a_variant_that_expired_is_called_stale() {
+async fn an_expired_variant_has_the_status_stale() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(60));
     let app = App::new(layer, |_, _| answer(&[("vary", "foo")], "page"));
@@ -186,7 +186,7 @@ async fn a_variant_that_expired_is_called_stale() {
 }
 
 #[tokio::test]
-async fn an_expired_page_that_was_shown_once_counts_once() {
+async fn a_stale_page_that_was_served_once_counts_once() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60));
     let layer = layer.stale_while_revalidate(seconds(60)).stale_if_error(seconds(60));
@@ -195,5 +195,5 @@ async fn an_expired_page_that_was_shown_once_counts_once() {
     clock.advance(seconds(61));
     assert_eq!(app.get("/", &[]).await.text(), "old");
     idle().await;
-    assert_eq!((app.asked(), cache.stats().stale_hits), (2, 1));
+    assert_eq!((app.handler_calls(), cache.stats().stale_hits), (2, 1));
 }

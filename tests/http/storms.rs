@@ -1,4 +1,4 @@
-//! Crowds: who waits for whom, and how often a handler is asked.
+//! Crowds: which requests wait for which, and how often the handler is called.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn fails_first(n: usize, _: &Request) -> Response {
 }
 
 #[tokio::test]
-async fn one_failing_answer_does_not_have_the_next_crowds_make_their_pages_each() {
+async fn after_one_failed_response_later_crowds_still_share_one_computation() {
     let (cache, clock) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(5)), fails_first);
     assert_eq!(app.get("/", &[]).await.status, 500);
@@ -30,22 +30,22 @@ async fn one_failing_answer_does_not_have_the_next_crowds_make_their_pages_each(
         for reply in replies(crowd(&app, 100, &[])).await {
             assert_eq!(reply.text(), n.to_string());
         }
-        assert_eq!(app.asked(), n + 1);
+        assert_eq!(app.handler_calls(), n + 1);
         clock.advance(seconds(6));
     }
 }
 
 #[tokio::test]
-async fn a_crowd_whose_first_answer_fails_makes_one_more() {
+async fn a_crowd_whose_leader_fails_computes_once_more() {
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), fails_first);
     let replies = replies(crowd(&app, 100, &[])).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 500).count(), 1);
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
 }
 
 #[tokio::test]
-async fn a_stranger_with_credentials_leads_nobody() {
+async fn a_request_with_credentials_does_not_lead() {
     const STRANGER: &[(&str, &str)] = &[("authorization", "Basic eDp5")];
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), page);
@@ -57,16 +57,16 @@ async fn a_stranger_with_credentials_leads_nobody() {
     }
     assert_eq!(replies(stranger).await[0].text(), "0");
     assert!(app.get("/", &[]).await.is_hit());
-    // And none of those who come after a page was not stored for one.
+    // Nor do requests that come after a page could not be stored.
     cache.clear();
     app.get("/", STRANGER).await;
-    let asked = app.asked();
+    let asked = app.handler_calls();
     replies(crowd(&app, 100, &[])).await;
-    assert_eq!(app.asked(), asked + 1);
+    assert_eq!(app.handler_calls(), asked + 1);
 }
 
 #[tokio::test]
-async fn each_variant_of_a_cold_page_is_made_once() {
+async fn each_variant_of_a_cold_page_is_generated_once() {
     const FOO: [&[(&str, &str)]; 4] = [&[("foo", "0")], &[("foo", "1")], &[("foo", "2")], &[]];
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |_, request| {
@@ -76,11 +76,11 @@ async fn each_variant_of_a_cold_page_is_made_once() {
     for (reply, text) in replies(visits).await.iter().zip(["0", "1", "2", "none"].iter().cycle()) {
         assert_eq!(reply.text(), *text);
     }
-    assert_eq!(app.asked(), FOO.len());
+    assert_eq!(app.handler_calls(), FOO.len());
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_before_a_crowd_fails_for_one_of_it() {
+async fn a_panic_of_the_handler_fails_one_request_of_a_crowd() {
     let (cache, _) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |n, request| {
         assert!(n > 0, "the first visit fails");
@@ -93,11 +93,11 @@ async fn a_handler_that_panics_before_a_crowd_fails_for_one_of_it() {
             Err(_) => failed += 1,
         }
     }
-    assert_eq!((failed, app.asked()), (1, 2));
+    assert_eq!((failed, app.handler_calls()), (1, 2));
 }
 
 #[tokio::test]
-async fn a_crowd_before_an_expired_page_has_it_made_once() {
+async fn a_crowd_refreshes_an_expired_page_once() {
     let (cache, clock) = cache();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)).stale_while_revalidate(seconds(60)), page);
     app.get("/", &[]).await;
@@ -107,12 +107,12 @@ async fn a_crowd_before_an_expired_page_has_it_made_once() {
     }
     idle().await;
     idle().await;
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     assert_eq!(app.get("/", &[]).await.text(), "1");
 }
 
 #[tokio::test]
-async fn a_crowd_before_an_expired_page_asks_a_failing_handler_once() {
+async fn a_crowd_calls_the_failing_handler_of_an_expired_page_once() {
     let (cache, clock) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).stale_if_error(seconds(600));
     let app = App::slow(
@@ -126,16 +126,16 @@ async fn a_crowd_before_an_expired_page_asks_a_failing_handler_once() {
     for reply in replies(crowd(&app, 50, &[])).await {
         assert_eq!((reply.status, reply.text()), (StatusCode::OK, "0"));
     }
-    assert_eq!(app.asked(), 2);
+    assert_eq!(app.handler_calls(), 2);
     for (pause, asked) in [(1, 2), (1, 3), (1, 3), (1, 4)] {
         clock.advance(seconds(pause));
         replies(crowd(&app, 50, &[])).await;
-        assert_eq!(app.asked(), asked);
+        assert_eq!(app.handler_calls(), asked);
     }
 }
 
 #[tokio::test]
-async fn who_waits_for_a_page_that_is_invalidated_gets_one_made_after_that() {
+async fn a_follower_of_an_invalidated_page_gets_one_generated_later() {
     type Invalidate = fn(&FragmentCache);
     let ways: [(&str, Invalidate); 4] = [
         ("its path", |cache| drop(cache.invalidate_page("/"))),
@@ -150,17 +150,17 @@ async fn who_waits_for_a_page_that_is_invalidated_gets_one_made_after_that() {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(app.asked(), 1);
+        assert_eq!(app.handler_calls(), 1);
         invalidate(&cache);
         let replies = replies(waiting).await;
         assert_eq!(replies.iter().filter(|reply| reply.text() == "1").count(), 49, "{name}");
-        assert_eq!((app.asked(), cache.stats().stores), (2, 1), "{name}");
+        assert_eq!((app.handler_calls(), cache.stats().stores), (2, 1), "{name}");
         assert_eq!(app.get("/", &[]).await.text(), "1", "{name}");
     }
 }
 
 #[tokio::test]
-async fn pages_that_are_made_side_by_side_share_the_fragments_they_wait_for() {
+async fn pages_generated_concurrently_share_the_fragments_they_wait_for() {
     for layered in [false, true] {
         let (cache, _) = cache();
         let made = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! An application of one page, and a client that asks for it.
+//! An application with one page, and its client.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ pub(crate) fn cache() -> (FragmentCache, ManualClock) {
     (FragmentCache::builder().clock(&clock).build().unwrap(), clock)
 }
 
-/// An application whose every address is answered by one handler, and how often that was asked.
+/// An application with one handler for all paths, which counts its calls.
 #[derive(Clone)]
 pub(crate) struct App {
     router: Router,
-    asked: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
 }
 
 type Handler = dyn Fn(usize, &Request) -> Response + Send + Sync;
@@ -34,38 +34,38 @@ impl App {
     /// `handle` is given how often it was called before.
     pub(crate) fn new(layer: CacheLayer, handle: impl Fn(usize, &Request) -> Response + Send + Sync + 'static) -> App {
         let handle: Arc<Handler> = Arc::new(handle);
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
         let router = Router::new().fallback(move |request: Request| {
             let answer = handle(counted.fetch_add(1, Ordering::SeqCst), &request);
             async move { answer }
         });
-        App::of(router.layer(layer), asked)
+        App::of(router.layer(layer), calls)
     }
 
-    /// The same with a handler that takes its time: whoever is on the way comes before it answers.
+    /// The same with a slow handler: all running requests arrive before it answers.
     pub(crate) fn slow(
         layer: CacheLayer,
         handle: impl Fn(usize, &Request) -> Response + Clone + Send + Sync + 'static,
     ) -> App {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
         let router = Router::new().fallback(async move |request: Request| {
             let n = counted.fetch_add(1, Ordering::SeqCst);
             idle().await;
             handle(n, &request)
         });
-        App::of(router.layer(layer), asked)
+        App::of(router.layer(layer), calls)
     }
 
-    pub(crate) fn of(router: Router, asked: Arc<AtomicUsize>) -> App {
+    pub(crate) fn of(router: Router, calls: Arc<AtomicUsize>) -> App {
         // As a server has it: its layers are laid once and not for every request.
-        App { router: router.with_state(()), asked }
+        App { router: router.with_state(()), calls }
     }
 
-    /// How often the handler was asked.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    /// The number of calls of the handler.
+    pub(crate) fn handler_calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
@@ -87,7 +87,7 @@ impl App {
         self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
-    pub(crate) async fn ask(&self, request: Request) -> Reply {
+    pub(crate) async fn send_request(&self, request: Request) -> Reply {
         Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn environment(
     Arc::new(env)
 }
 
-/// The page of a template, or the words of what went wrong.
+/// The rendered page of a template, or the error message.
 pub(crate) fn render(env: &Environment<'_>, name: &str) -> String {
     let page = env.get_template(name).unwrap().render(context! {});
     page.unwrap_or_else(|error| format!("{error:#}"))
@@ -185,7 +185,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The pages a handler was asked for, in order.
+/// The requests of a handler, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 

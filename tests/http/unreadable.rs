@@ -44,7 +44,7 @@ fn is_shared(page: &Reply) -> bool {
 }
 
 #[tokio::test]
-async fn a_route_declares_no_lifetime_for_what_it_cannot_read() {
+async fn the_layers_ttl_does_not_apply_to_an_unreadable_cache_control() {
     for said in GARBLED {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |n, _| {
@@ -60,7 +60,7 @@ async fn a_route_declares_no_lifetime_for_what_it_cannot_read() {
 }
 
 #[tokio::test]
-async fn a_lifetime_beside_something_unreadable_does_not_count() {
+async fn a_lifetime_in_an_unreadable_cache_control_is_ignored() {
     for said in GARBLED {
         for one_line in [true, false] {
             let (cache, _) = cache();
@@ -80,7 +80,7 @@ async fn a_lifetime_beside_something_unreadable_does_not_count() {
 }
 
 #[tokio::test]
-async fn an_unreadable_response_to_one_visitor_is_not_stored_for_her() {
+async fn an_unreadable_response_is_not_stored_for_its_visitor() {
     for said in ["private, max-age=60, no store", "private no-store, max-age=60", "private, max-age=60, ext=a no-store"]
     {
         let (cache, _) = cache();
@@ -94,7 +94,7 @@ async fn an_unreadable_response_to_one_visitor_is_not_stored_for_her() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_reported_without_its_text() {
+async fn an_unreadable_cache_control_is_reported_without_its_text() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let cache = FragmentCache::builder()
@@ -112,7 +112,7 @@ async fn what_cannot_be_read_is_reported_without_its_text() {
 }
 
 #[tokio::test]
-async fn what_is_readable_is_left_as_it_was_written() {
+async fn a_readable_cache_control_is_unchanged() {
     for said in ["max-age=60", "max-age=60, ext=\"a, b\", , x", "Max-Age=\"60\", n='x'", "max-age=60, e=\"\u{fc}\""] {
         let (cache, _) = cache();
         let app = App::new(CacheLayer::new(&cache), move |_, _| answer(&[("cache-control", said)], "page"));
@@ -125,7 +125,7 @@ async fn what_is_readable_is_left_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_clients_unreadable_wish_is_taken_for_the_strictest() {
+async fn an_unreadable_cache_control_of_a_request_counts_as_the_strictest() {
     for said in ["max-age =0", "max-age= 0", "no cache", "min-fresh =9", "min-fresh=x", "min-fresh", "\"no-cache\""] {
         let (cache, _) = cache();
         let app =
@@ -142,7 +142,7 @@ async fn a_clients_unreadable_wish_is_taken_for_the_strictest() {
 }
 
 #[tokio::test]
-async fn an_unreadable_wish_makes_no_pages_where_clients_are_not_heard() {
+async fn an_unreadable_request_generates_no_page_without_honor_reload() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[], n.to_string()));
     app.get("/", &[]).await;
@@ -151,7 +151,7 @@ async fn an_unreadable_wish_makes_no_pages_where_clients_are_not_heard() {
     }
 }
 
-/// A response of the handler with these headers, asked for twice.
+/// The second response to a page with these headers.
 async fn second(headers: &'static [(&'static str, &'static str)]) -> Reply {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), move |_, _| answer(headers, "page"));
@@ -160,20 +160,20 @@ async fn second(headers: &'static [(&'static str, &'static str)]) -> Reply {
 }
 
 #[tokio::test]
-async fn lengths_that_differ_are_no_whole_body() {
+async fn a_body_with_another_length_than_announced_is_not_whole() {
     assert!(second(&[("content-length", "4"), ("content-length", "4")]).await.is_hit());
     assert!(!second(&[("content-length", "4"), ("content-length", "40")]).await.is_hit());
     assert!(!second(&[("content-length", "four")]).await.is_hit());
 }
 
 #[tokio::test]
-async fn an_age_counts_also_with_a_parameter_behind_it() {
+async fn an_age_with_a_parameter_is_read() {
     assert!(!second(&[("cache-control", "max-age=3600"), ("age", "7200;foo=bar")]).await.is_hit());
     assert!(second(&[("cache-control", "max-age=3600"), ("age", "72;foo=bar")]).await.is_hit());
 }
 
 #[tokio::test]
-async fn headers_of_one_connection_are_not_stored_whatever_else_their_list_holds() {
+async fn listed_hop_by_hop_headers_are_not_stored() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
         let mut page = answer(&[("x-hop", "1")], "page");

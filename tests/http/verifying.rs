@@ -1,4 +1,4 @@
-//! Pages made again after they were shown, and compared.
+//! Pages that are generated again after they were served, and compared.
 
 use axum::http::{Method, StatusCode};
 use minijinja_cache::http::{CacheLayer, HoleRequest};
@@ -16,7 +16,7 @@ fn layer(cache: &FragmentCache) -> CacheLayer {
 }
 
 #[tokio::test]
-async fn a_page_that_reads_a_header_nobody_named_is_found_after_it_was_shown() {
+async fn a_page_that_depends_on_an_unkeyed_header_is_reported() {
     let (cache, _) = cache();
     let app = App::new(layer(&cache), |_, request| {
         let language = request.headers().get("accept-language").map_or("en", |value| value.to_str().unwrap());
@@ -30,15 +30,15 @@ async fn a_page_that_reads_a_header_nobody_named_is_found_after_it_was_shown() {
     assert_eq!((&*difference.about.label, difference.about.kind), ("front page", FragmentKind::Page));
     assert_eq!((difference.offset, &*difference.cached), ("Hello in ".len(), "Hello in de"));
     assert_eq!(&*difference.computed, "Hello in fr");
-    // What is stored stays, and was made once for the cache.
-    assert_eq!((app.asked(), cache.stats().stores), (2, 1));
+    // The stored page is kept, and was generated once for the cache.
+    assert_eq!((app.handler_calls(), cache.stats().stores), (2, 1));
     let stats = cache.fragment_stats();
     let page = stats.iter().find(|stats| stats.label == "front page").unwrap();
     assert_eq!((page.hits, page.misses, page.verified, page.differing), (1, 1, 1, 1));
 }
 
 #[tokio::test]
-async fn a_page_that_comes_out_the_same_is_counted_and_what_is_irrelevant_is_kept_from_it() {
+async fn an_equal_page_is_counted_and_its_handler_sees_no_ignored_cookies() {
     let (cache, _) = cache();
     let app = App::new(layer(&cache).ignore_other_cookies(), |_, request| {
         answer(&[], format!("{:?}", request.headers().get("cookie")))
@@ -47,17 +47,17 @@ async fn a_page_that_comes_out_the_same_is_counted_and_what_is_irrelevant_is_kep
         assert_eq!(app.get("/", &[("cookie", cookie)]).await.text(), "None");
         idle().await;
     }
-    // A client that asks for nothing but news, too.
+    // The same for a conditional request.
     let etag = app.get("/", &[]).await.header("etag").unwrap();
     assert_eq!(app.get("/", &[("if-none-match", &etag)]).await.status, StatusCode::NOT_MODIFIED);
     assert_eq!(app.send(Method::HEAD, "/", &[]).await.text(), "");
     idle().await;
-    assert_eq!((cache.differences().len(), app.asked()), (0, 6));
+    assert_eq!((cache.differences().len(), app.handler_calls()), (0, 6));
     assert_eq!(cache.fragment_stats()[0].verified, 5);
 }
 
 #[tokio::test]
-async fn another_status_is_a_difference_and_a_failure_is_a_pause() {
+async fn another_status_is_a_difference_and_a_failure_pauses_verification() {
     let (cache, clock) = cache();
     let app = App::new(layer(&cache), |n, _| match n {
         0 => answer(&[], "there"),
@@ -67,7 +67,7 @@ async fn another_status_is_a_difference_and_a_failure_is_a_pause() {
     for asked in [1, 2, 2, 2] {
         assert_eq!(app.get("/", &[]).await.text(), "there");
         idle().await;
-        assert_eq!(app.asked(), asked);
+        assert_eq!(app.handler_calls(), asked);
     }
     clock.advance(seconds(10));
     assert_eq!(app.get("/", &[]).await.text(), "there");
@@ -77,7 +77,7 @@ async fn another_status_is_a_difference_and_a_failure_is_a_pause() {
 }
 
 #[tokio::test]
-async fn pages_with_holes_are_left_alone_and_their_fragments_are_not() {
+async fn pages_with_holes_are_not_verified_but_their_fragments_are() {
     let (cache, _) = cache();
     let env =
         environment(&cache, &[("page", "{% cache 'who' name='who' %}for all{% endcache %}{{ cache_hole('name') }}")]);
@@ -87,11 +87,11 @@ async fn pages_with_holes_are_left_alone_and_their_fragments_are_not() {
         assert_eq!(app.get("/", &[]).await.text(), "for allAda");
         idle().await;
     }
-    assert_eq!((app.asked(), cache.differences().len()), (1, 0));
+    assert_eq!((app.handler_calls(), cache.differences().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn the_fragments_of_a_page_made_again_are_verified_with_it() {
+async fn the_fragments_of_a_verified_page_are_verified_with_it() {
     let (cache, _) = cache();
     let env = environment(&cache, &[("page", "{% cache 'k' name='part' %}part{% endcache %}")]);
     let app = App::new(layer(&cache), move |_, _| answer(&[("content-type", "text/html")], render(&env, "page")));

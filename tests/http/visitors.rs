@@ -1,4 +1,4 @@
-//! Nobody gets what was made for somebody else: cookies, credentials, and what a page says about itself.
+//! No visitor gets a page of another visitor: cookies, credentials, and `Cache-Control` of the page.
 
 use axum::http::Method;
 use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
@@ -6,7 +6,7 @@ use minijinja_cache::http::CacheLayer;
 
 use crate::support::{App, answer, cache, seconds};
 
-/// Says who asks, by whatever a handler might go by, and that everybody may keep it.
+/// Prints all headers that may name a visitor, and says that the page is public.
 fn personal(control: &'static str) -> impl Fn(usize, &axum::extract::Request) -> axum::response::Response {
     move |n, request| {
         let said = |name: &str| request.headers().get(name).map_or("", |value| value.to_str().unwrap());
@@ -19,7 +19,7 @@ const ADA: &[(&str, &str)] = &[("cookie", "sid=ada")];
 const BOB: &[(&str, &str)] = &[("cookie", "sid=bob")];
 
 #[tokio::test]
-async fn a_request_with_cookies_is_neither_stored_nor_answered_from_the_store() {
+async fn a_request_with_cookies_is_neither_stored_nor_served_from_the_cache() {
     let (cache, _) = cache();
     for control in ["public, max-age=60", "s-maxage=60", "max-age=60", ""] {
         let app = App::new(CacheLayer::new(&cache.namespace(control)).ttl(seconds(60)), personal(control));
@@ -34,7 +34,7 @@ async fn a_request_with_cookies_is_neither_stored_nor_answered_from_the_store() 
 }
 
 #[tokio::test]
-async fn what_a_route_declares_is_not_said_of_a_visitors_page() {
+async fn the_layers_ttl_does_not_apply_to_a_page_for_one_visitor() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), personal(""));
     assert_eq!(app.get("/", ADA).await.header("cache-control").as_deref(), Some("private, no-cache"));
@@ -45,7 +45,7 @@ async fn what_a_route_declares_is_not_said_of_a_visitors_page() {
 }
 
 #[tokio::test]
-async fn keyed_cookies_give_each_visitor_pages_of_his_own() {
+async fn keyed_cookies_give_each_visitor_their_own_pages() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid"), personal(""));
     for _ in 0..2 {
@@ -57,28 +57,28 @@ async fn keyed_cookies_give_each_visitor_pages_of_his_own() {
     assert!(hers.is_hit());
     assert_eq!(hers.header("cache-control").as_deref(), Some("private, no-cache"));
     assert_eq!(app.get("/", &[]).await.header("cache-control").as_deref(), Some("public, max-age=60"));
-    // A cookie nobody spoke of is somebody's.
+    // A cookie that is neither keyed nor ignored may name a visitor.
     assert_eq!(app.get("/", &[("cookie", "sid=ada; cart=7")]).await.text(), "3:sid=ada; cart=7:");
     assert_eq!(app.get("/", &[("cookie", "sid=ada"), ("cookie", "cart=7")]).await.header("age"), None);
-    // The same cookie twice: which of them counts is the handler's to say, so their order is part of the key.
+    // The handler decides which of two equal cookies counts, so their order is part of the key.
     assert!(!app.get("/", &[("cookie", "sid=ada; sid=bob")]).await.is_hit());
     assert!(!app.get("/", &[("cookie", "sid=bob; sid=ada")]).await.is_hit());
     assert!(!app.get("/", &[("cookie", "sid=ada; sid=")]).await.is_hit());
 }
 
 #[tokio::test]
-async fn private_pages_are_stored_under_a_visitors_key_and_nowhere_else() {
+async fn private_pages_are_stored_under_a_visitors_key_only() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("private, max-age=60"));
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
     assert_eq!(app.get("/", ADA).await.text(), "0:sid=ada:");
-    // Without the cookie there is no visitor whose it could be.
+    // Without the cookie the key names no visitor.
     assert_eq!(app.get("/", &[]).await.text(), "1::");
     assert_eq!(app.get("/", &[]).await.text(), "2::");
 }
 
 #[tokio::test]
-async fn a_public_page_of_a_keyed_visitor_is_private_to_caches_in_front() {
+async fn a_public_page_under_a_visitors_key_is_private_for_downstream_caches() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal("public, max-age=60"));
     for _ in 0..2 {
@@ -88,7 +88,7 @@ async fn a_public_page_of_a_keyed_visitor_is_private_to_caches_in_front() {
 }
 
 #[tokio::test]
-async fn the_handler_does_not_see_cookies_that_pages_do_not_depend_on() {
+async fn the_handler_does_not_see_ignored_cookies() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).session_cookie("sid").ignore_cookies(["_ga", "theme"]);
     let app = App::new(layer, personal(""));
@@ -102,7 +102,7 @@ async fn the_handler_does_not_see_cookies_that_pages_do_not_depend_on() {
 }
 
 #[tokio::test]
-async fn a_layer_that_ignores_other_cookies_stores_one_page_for_all() {
+async fn a_layer_that_ignores_other_cookies_stores_one_page_for_all_visitors() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies(), personal(""));
     assert_eq!(app.get("/", ADA).await.text(), "0::");
@@ -111,7 +111,7 @@ async fn a_layer_that_ignores_other_cookies_stores_one_page_for_all() {
 }
 
 #[tokio::test]
-async fn credentials_are_answered_from_the_store_only_where_the_page_says_so() {
+async fn credentials_are_answered_from_the_cache_only_if_the_page_allows_it() {
     let basic: &[(&str, &str)] = &[("authorization", "Basic YTpi")];
     for (control, shared) in [
         ("max-age=60", false),
@@ -125,7 +125,7 @@ async fn credentials_are_answered_from_the_store_only_where_the_page_says_so() {
         app.get("/", basic).await;
         assert_eq!(app.get("/", basic).await.is_hit(), shared, "{control}");
         assert_eq!(app.get("/", &[]).await.is_hit(), shared, "{control}");
-        // What was made for somebody without credentials.
+        // The page was generated for a request without credentials.
         let (cache, _) = crate::support::cache();
         let app = App::new(CacheLayer::new(&cache), personal(control));
         app.get("/", &[]).await;
@@ -148,7 +148,7 @@ async fn credentials_can_be_part_of_the_key() {
 }
 
 #[tokio::test]
-async fn what_only_the_application_knows_tells_pages_apart_and_is_private_in_front() {
+async fn a_value_of_vary_by_is_keyed_and_private_for_downstream_caches() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache)
         .ttl(seconds(60))
@@ -177,20 +177,20 @@ async fn a_page_that_sets_a_cookie_is_never_stored() {
 }
 
 #[tokio::test]
-async fn a_body_in_a_get_is_no_part_of_any_page() {
+async fn a_get_with_a_body_bypasses_the_cache() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| answer(&[], n.to_string()));
     let with_body = || {
         let request = axum::extract::Request::builder().method(Method::GET).uri("/").header("host", "example.org");
         request.body("poison".into()).unwrap()
     };
-    assert_eq!(app.ask(with_body()).await.text(), "0");
+    assert_eq!(app.send_request(with_body()).await.text(), "0");
     assert_eq!(app.get("/", &[]).await.text(), "1");
-    assert_eq!(app.ask(with_body()).await.text(), "2");
+    assert_eq!(app.send_request(with_body()).await.text(), "2");
 }
 
 #[tokio::test]
-async fn a_keyed_cookie_names_nobody_whose_a_private_page_could_be() {
+async fn a_private_page_is_not_stored_for_a_cookie_that_names_no_visitor() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).key_cookies(["lang"]), |_, request| {
         answer(&[("cache-control", "private, max-age=60")], format!("{:?}", request.headers().get("x-api-key")))
@@ -211,7 +211,7 @@ async fn an_empty_session_cookie_names_no_visitor() {
 }
 
 #[tokio::test]
-async fn a_hit_shows_the_keyed_cookies_that_its_request_has() {
+async fn a_hit_has_the_keyed_cookies_of_its_request() {
     const COOKIES: &[&[&str]] = &[
         &["sid=1"],
         &["sid=1; sid=2"],
@@ -249,7 +249,7 @@ async fn a_hit_shows_the_keyed_cookies_that_its_request_has() {
 }
 
 #[tokio::test]
-async fn a_handler_that_reads_one_line_of_cookies_sees_all_of_a_page_of_two() {
+async fn cookies_of_two_lines_reach_the_handler_in_one_line() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).key_cookies(["a", "b"]), personal(""));
     // HTTP/2 sends each in a line of its own.
@@ -258,7 +258,7 @@ async fn a_handler_that_reads_one_line_of_cookies_sees_all_of_a_page_of_two() {
 }
 
 #[tokio::test]
-async fn in_whatever_order_they_come_each_gets_what_was_made_for_such_a_request() {
+async fn visitors_in_any_order_get_their_own_page() {
     let kinds: [(&[(&str, &str)], &str); 3] =
         [(&[], ":"), (&[("authorization", "Basic YTpi")], ":Basic YTpi"), (ADA, "sid=ada:")];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -273,7 +273,7 @@ async fn in_whatever_order_they_come_each_gets_what_was_made_for_such_a_request(
 }
 
 #[tokio::test]
-async fn a_page_that_a_browser_keeps_is_not_shown_to_the_next_one_there() {
+async fn a_private_page_names_cookie_and_authorization_in_vary() {
     let (cache, _) = cache();
     let layer = CacheLayer::new(&cache).ttl(seconds(60)).browser_ttl(seconds(30)).session_cookie("sid");
     let app = App::new(layer.vary(ACCEPT_LANGUAGE), personal(""));
@@ -287,7 +287,7 @@ async fn a_page_that_a_browser_keeps_is_not_shown_to_the_next_one_there() {
 }
 
 #[tokio::test]
-async fn what_only_the_application_knows_is_private_where_no_page_is_made_for_others_too() {
+async fn a_bypassed_page_with_vary_by_is_private_for_downstream_caches() {
     for header in [("upgrade", "websocket"), ("cookie", "a=1"), ("range", "bytes=0-"), ("foo", "bar")] {
         let (cache, _) = cache();
         let layer = CacheLayer::new(&cache).vary_by("role", |request| format!("{:?}", request.headers.get("x-role")));
@@ -298,7 +298,7 @@ async fn what_only_the_application_knows_is_private_where_no_page_is_made_for_ot
 }
 
 #[tokio::test]
-async fn layers_that_vary_by_other_things_share_no_page() {
+async fn layers_with_other_vary_by_names_share_no_page() {
     let (cache, _) = cache();
     let app = |name: &'static str| {
         let layer = CacheLayer::new(&cache).ttl(seconds(60));
@@ -313,7 +313,7 @@ async fn layers_that_vary_by_other_things_share_no_page() {
 }
 
 #[tokio::test]
-async fn a_word_to_caches_that_understand_it_makes_no_visitors_page_public() {
+async fn must_understand_does_not_make_a_visitors_page_public() {
     let (cache, _) = cache();
     let control = "public, no-store, must-understand, max-age=60";
     let app = App::new(CacheLayer::new(&cache).session_cookie("sid"), personal(control));
@@ -325,7 +325,7 @@ async fn a_word_to_caches_that_understand_it_makes_no_visitors_page_public() {
 }
 
 #[tokio::test]
-async fn a_handler_that_names_cookies_in_vary_splits_no_page_made_without_them() {
+async fn vary_cookie_of_a_handler_makes_no_variants_of_a_page_that_ignores_cookies() {
     let (cache, _) = cache();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)).ignore_other_cookies(), |n, _| {
         answer(&[("vary", "cookie")], n.to_string())
@@ -339,7 +339,7 @@ async fn a_handler_that_names_cookies_in_vary_splits_no_page_made_without_them()
 const TARGETED: [&str; 3] = ["cdn-cache-control", "surrogate-control", "minijinja-cdn-cache-control"];
 
 #[tokio::test]
-async fn what_is_one_visitors_is_so_to_caches_of_one_kind_too() {
+async fn targeted_headers_do_not_make_a_visitors_page_public() {
     type Personal = fn(CacheLayer) -> CacheLayer;
     let ways: [(&str, Personal); 3] = [
         ("session", |layer| layer.session_cookie("sid")),

@@ -1,4 +1,4 @@
-//! A wait timeout of zero: callers do not wait for one another, and what nothing can stand in for is waited for.
+//! A wait timeout of zero: requests do not wait for each other, but holes, bodies and invalidations are waited for.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ fn impatient() -> FragmentCache {
 }
 
 #[tokio::test]
-async fn holes_are_filled_by_futures_that_take_their_time() {
+async fn holes_are_filled_by_futures_that_wait() {
     let cache = impatient();
     let env = environment(&cache, &[("page.html", "<{{ cache_hole('slow') }}|{{ cache_hole('quick') }}>")]);
     let layer = CacheLayer::new(&cache)
@@ -45,7 +45,7 @@ async fn holes_are_filled_by_futures_that_take_their_time() {
     assert_eq!((stats.errors, stats.stores), (0, 1));
 }
 
-/// A body whose pieces are not there at once.
+/// A body whose frames are not ready at once.
 struct Late {
     pending: usize,
     pieces: Vec<&'static str>,
@@ -69,7 +69,7 @@ impl http_body::Body for Late {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_stored() {
+async fn a_body_of_several_frames_is_stored() {
     let cache = impatient();
     let app = App::new(CacheLayer::new(&cache).ttl(seconds(60)), |_, _| {
         Body::new(Late { pending: 0, pieces: vec!["b", "a"] }).into_response()
@@ -77,20 +77,20 @@ async fn a_body_that_comes_in_pieces_is_stored() {
     for _ in 0..2 {
         assert_eq!(app.get("/", &[]).await.text(), "ab");
     }
-    assert_eq!(app.asked(), 1);
+    assert_eq!(app.handler_calls(), 1);
 }
 
 #[tokio::test]
-async fn callers_still_do_not_wait_for_one_another() {
+async fn requests_do_not_wait_for_each_other() {
     let cache = impatient();
     let app = App::slow(CacheLayer::new(&cache).ttl(seconds(60)), |n, _| n.to_string().into_response());
     let both = tokio::join!(app.get("/", &[]), app.get("/", &[]));
-    assert_eq!((both.0.text(), both.1.text(), app.asked()), ("0", "1", 2));
+    assert_eq!((both.0.text(), both.1.text(), app.handler_calls()), ("0", "1", 2));
 }
 
 #[cfg(feature = "shared")]
 #[tokio::test]
-async fn an_invalidation_that_is_awaited_is_given_time() {
+async fn an_awaited_invalidation_is_given_time() {
     let store = minijinja_cache::LocalStore::new();
     let cache = FragmentCache::builder().wait_timeout(Duration::ZERO).shared(store).build().unwrap();
     cache.get_or_set("k", Options::default(), || Ok::<_, Infallible>("text")).unwrap();

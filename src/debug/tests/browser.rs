@@ -1,4 +1,4 @@
-//! A browser makes the same document of a page with comments as of the page without.
+//! A browser builds the same document from a page with comments and from the page without.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{annotated, pages};
 use crate::servers::{Chromium, Tab};
 
-/// Both documents, as a list of lines each; ours are left out, and text is joined where they were.
+/// The script that lists the nodes of a document without comments of fragments, and joins the text around them.
 const OUTLINE: &str = r#"
 window.outline = html => {
     const frame = document.createElement('iframe');
@@ -47,10 +47,10 @@ fn tab(chromium: &Chromium) -> Tab {
 }
 
 #[test]
-fn a_browser_sees_the_same_document_whatever_the_page() {
+fn comments_do_not_change_the_document_of_any_page() {
     let chromium = Chromium::start();
     let tab = tab(&chromium);
-    // More with `CASES=20000`.
+    // `CASES=20000` runs more cases.
     let cases = std::env::var("CASES").map_or(512, |cases| cases.parse().unwrap());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let kept = std::cell::Cell::new(0usize);
@@ -60,6 +60,6 @@ fn a_browser_sees_the_same_document_whatever_the_page() {
         same_document(&tab, &clean, &annotated)
     });
     result.unwrap();
-    // Not because none was put in.
+    // The test must not pass because pages have no comments.
     assert!(kept.get() > 50, "{}", kept.get());
 }

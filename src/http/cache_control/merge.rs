@@ -1,19 +1,15 @@
-//! Which of two `Cache-Control` is the stricter, and how a lifetime is cut.
-//!
-//! Owns the rules of merging. Leaves to the layer what it merges: a handler's word with a default, a page with its
-//! fragments.
+//! Combining two `Cache-Control` values: the stricter directive wins, and lifetimes can be capped.
 
 use std::time::Duration;
 
 use super::{Audience, CacheControl, shorter, whole_seconds};
 
 impl CacheControl {
-    /// Both at once: where they differ, the stricter counts; where one is silent, the other speaks alone.
+    /// Combines two values. Where both have a directive, the stricter one is kept; where one has it, that one.
     ///
-    /// `no-store` beats everything, `private` beats `public`, what restricts is kept, and times are the shorter of
-    /// both. A side without `s-maxage` speaks of shared caches by its `max-age` (RFC 9111 §4.2.1). `immutable` stays
-    /// only if the lifetime it was said with stays, `must-understand` unless the other side says `no-store` without
-    /// it.
+    /// `no-store` is stricter than all others, `private` than `public`, and a shorter time than a longer one. A value
+    /// without `s-maxage` counts with its `max-age` for shared caches (RFC 9111 §4.2.1). `immutable` is kept only with
+    /// the `max-age` that it came with, and `must-understand` unless the other value has `no-store` without it.
     #[must_use]
     pub fn tightened_by(mut self, other: &CacheControl) -> CacheControl {
         let max_age = shorter(self.max_age, other.max_age);
@@ -39,15 +35,15 @@ impl CacheControl {
         self.no_transform |= other.no_transform;
 
         for extension in &other.extensions {
-            self.keep(extension.clone());
+            self.add_extension(extension.clone());
         }
         self
     }
 
-    /// With no lifetime above what remains. A lifetime that is cut takes `immutable` with it. If less than a second
-    /// remains, caches must ask before each use: `no-cache`, without any time.
+    /// Limits lifetimes to `remaining`. A lifetime that becomes shorter loses `immutable`. If less than a second
+    /// remains, the result is `no-cache` without any time.
     ///
-    /// A response without lifetime gets none.
+    /// A value without a lifetime gets none.
     #[must_use]
     pub fn capped_at(mut self, remaining: Duration) -> CacheControl {
         let most = whole_seconds(remaining);
@@ -69,7 +65,7 @@ impl CacheControl {
         self
     }
 
-    /// With no window for stale answers above this; without any, if it is less than a second.
+    /// Limits `stale-while-revalidate` and `stale-if-error`. They are removed if the limit is less than a second.
     #[must_use]
     pub fn with_windows_within(mut self, most: Duration) -> CacheControl {
         let most = whole_seconds(most);
@@ -79,7 +75,7 @@ impl CacheControl {
         self
     }
 
-    /// `no-store` for every cache, with no way out for those that know the status code.
+    /// Whether no cache may store the response, not even one that understands the status code.
     fn forbids_storing(&self) -> bool {
         self.no_store && !self.must_understand
     }

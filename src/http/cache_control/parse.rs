@@ -1,47 +1,44 @@
 //! The syntax of `Cache-Control` and `Pragma` (RFC 9111 §5.2): a list of names, some with an argument.
 //!
-//! Owns what is a name, what is an argument and what is a number of seconds. Leaves to the directives what follows
-//! from an element that cannot be read.
+//! An element that cannot be read is marked; `format.rs` and `request.rs` decide what it counts as.
 
 use http::{HeaderMap, HeaderName};
 
 use super::super::list::{self, Quoting};
 
-/// The longest time that is told apart, in seconds; what is longer counts as this (RFC 9111 §1.2.2).
+/// The longest time, in seconds. Longer times count as this one (RFC 9111 §1.2.2).
 pub(super) const LONGEST: u32 = 1 << 31;
 
 /// One element of the list.
 pub(super) struct Directive<'a> {
-    /// As written, empty if the element begins with none; names are compared without regard to case.
+    /// As written, empty if the element does not begin with a name. Names are compared without case.
     pub(super) name: &'a [u8],
-    /// What follows the name.
-    pub(super) argument: Argument<'a>,
+    pub(super) argument: DirectiveArgument<'a>,
     /// The whole element as written.
     pub(super) text: &'a [u8],
 }
 
-/// What follows the name of a directive.
+/// The text behind the name of a directive.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Argument<'a> {
-    /// Nothing.
+pub(super) enum DirectiveArgument<'a> {
     Absent,
-    /// A token, or what is between the quotes of a quoted string, with its backslashes.
+    /// A token, or the text between the quotes of a quoted string, with its backslashes.
     Value(&'a [u8]),
-    /// Neither: the element is no directive by the grammar. It may stand for any, or hide another one.
+    /// The element does not follow the grammar. It may be meant as any directive.
     Unreadable,
 }
 
 impl Directive<'_> {
-    /// Whether the element is a directive by the grammar, known or not.
+    /// Whether the element follows the grammar.
     pub(super) fn is_readable(&self) -> bool {
-        self.argument != Argument::Unreadable
+        self.argument != DirectiveArgument::Unreadable
     }
 
-    /// The argument in seconds, if it is a number of them.
+    /// The argument as a number of seconds.
     pub(super) fn seconds(&self) -> Option<u32> {
         match self.argument {
-            Argument::Value(value) => seconds(value),
-            Argument::Absent | Argument::Unreadable => None,
+            DirectiveArgument::Value(value) => seconds(value),
+            DirectiveArgument::Absent | DirectiveArgument::Unreadable => None,
         }
     }
 }
@@ -50,14 +47,14 @@ impl Directive<'_> {
 pub(super) fn directives(headers: &HeaderMap, field: HeaderName) -> impl Iterator<Item = Directive<'_>> {
     let lines = headers.get_all(field).into_iter();
     lines.flat_map(|line| list::elements(line.as_bytes(), Quoting::Strings)).flat_map(|element| {
-        // An open quote may hide a restriction behind it, so each part counts, but none may permit anything.
-        let open = list::is_open(element, Quoting::Strings);
+        // An unclosed quote may hide a restriction. So the element is split at commas, and all parts are unreadable.
+        let open = list::has_open_quote(element, Quoting::Strings);
         let parts = element.split(move |byte| open && *byte == b',').map(<[u8]>::trim_ascii);
         parts.filter(|part| !part.is_empty()).map(move |part| directive(part, open))
     })
 }
 
-/// A number of seconds: digits alone, as many as there are.
+/// Parses digits. A number that is too large becomes the longest time.
 fn seconds(value: &[u8]) -> Option<u32> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
@@ -70,28 +67,29 @@ fn directive(text: &[u8], open: bool) -> Directive<'_> {
     let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let argument = match rest {
-        _ if open || name.is_empty() => Argument::Unreadable,
-        [] => Argument::Absent,
+        _ if open || name.is_empty() => DirectiveArgument::Unreadable,
+        [] => DirectiveArgument::Absent,
         [b'=', value @ ..] => argument(value),
-        _ => Argument::Unreadable,
+        _ => DirectiveArgument::Unreadable,
     };
     Directive { name, argument, text }
 }
 
-fn argument(value: &[u8]) -> Argument<'_> {
+fn argument(value: &[u8]) -> DirectiveArgument<'_> {
     if let [b'"', inner @ .., b'"'] = value
-        && is_quotable(inner)
+        && is_quoted_content(inner)
     {
-        return Argument::Value(inner);
+        return DirectiveArgument::Value(inner);
     }
     if !value.is_empty() && value.iter().all(|byte| is_token(*byte)) {
-        return Argument::Value(value);
+        return DirectiveArgument::Value(value);
     }
-    Argument::Unreadable
+    DirectiveArgument::Unreadable
 }
 
-/// Whether these bytes may stand between quotes: every quote escaped, and no escape left open.
-fn is_quotable(inner: &[u8]) -> bool {
+/// Whether the bytes can be the content of a quoted string: quotes are escaped, and the last byte is no backslash that
+/// would escape the closing quote.
+fn is_quoted_content(inner: &[u8]) -> bool {
     let mut escaped = false;
     for byte in inner {
         match byte {

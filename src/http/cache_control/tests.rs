@@ -45,7 +45,7 @@ fn a_builder_writes_in_a_fixed_order() {
 }
 
 #[test]
-fn public_after_private_is_public_and_the_other_way_round() {
+fn the_last_one_of_public_and_private_counts() {
     assert_eq!(CacheControl::private().with_public().to_string(), "public");
     assert_eq!(CacheControl::public().with_private().to_string(), "private");
 }
@@ -57,7 +57,7 @@ fn fractions_are_cut_off_and_ages_are_capped() {
 }
 
 #[test]
-fn no_store_takes_what_permits_with_it() {
+fn no_store_removes_permitting_directives() {
     let said = CacheControl::no_store().with_public().max_age(secs(9)).immutable().stale_if_error(secs(9));
     assert_eq!(said.to_string(), "no-store");
     assert_eq!(
@@ -68,7 +68,7 @@ fn no_store_takes_what_permits_with_it() {
 }
 
 #[test]
-fn names_count_in_any_case() {
+fn names_are_compared_without_case() {
     let said = read("PuBlic, MaX-AgE=60, S-MAXAGE=5, Stale-While-Revalidate=3");
     assert!(said.is_public());
     assert_eq!(said.lifetime(), Some(secs(60)));
@@ -79,7 +79,7 @@ fn names_count_in_any_case() {
 }
 
 #[test]
-fn a_time_counts_with_quotes_and_without() {
+fn a_time_is_read_with_and_without_quotes() {
     for line in ["max-age=3600", "max-age=\"3600\"", "max-age=003600", "foo, max-age=3600,,", "\tmax-age=3600 "] {
         assert_eq!(read(line).lifetime(), Some(secs(3600)), "{line}");
     }
@@ -102,7 +102,7 @@ fn a_long_time_counts_as_the_longest() {
 }
 
 #[test]
-fn a_quoted_max_age_is_no_directive() {
+fn a_quoted_max_age_is_not_a_directive() {
     assert!(read("extension=\"max-age=3600\"").lifetime().is_none());
     assert!(read("extension=\"a, max-age=3600, no-store\"").lifetime().is_none());
     assert!(!read("extension=\"a, max-age=3600, no-store\"").is_no_store());
@@ -112,14 +112,14 @@ fn a_quoted_max_age_is_no_directive() {
 }
 
 #[test]
-fn behind_an_open_quote_only_restrictions_count() {
+fn after_an_unclosed_quote_only_restrictions_count() {
     let said = read("extension=\"a, public, max-age=3600, immutable, no-store");
     assert!(said.is_no_store() && !said.is_public() && !said.is_immutable());
     assert_eq!(said.lifetime(), Some(secs(0)));
 }
 
 #[test]
-fn an_element_that_is_no_directive_counts_as_no_store() {
+fn an_element_that_does_not_follow_the_grammar_counts_as_no_store() {
     for line in
         ["max-age =3600", "max-age= 3600", "extension =1", "no store", "=3", ";;", "z==", "\"no-store\"", "a\"b\""]
     {
@@ -142,20 +142,20 @@ fn the_shortest_of_several_counts() {
 }
 
 #[test]
-fn restrictions_for_some_fields_count_for_all() {
+fn restrictions_for_some_headers_count_for_the_whole_response() {
     assert_eq!(rewritten("private=\"x-a, x-b\", no-cache=Set-Cookie, max-age=5"), "private, no-cache, max-age=5");
     assert!(!read("public=\"x\"").is_public());
 }
 
 #[test]
-fn directives_of_others_are_kept_as_they_came() {
+fn unknown_directives_are_kept() {
     let line = "max-age=5, Community=\"U, \\\"C\\\" I\", pre-check=0, x";
     assert_eq!(rewritten(line), line);
     assert_eq!(rewritten("x=1, X=2, y=\"\u{e9}\", x"), "x=1");
 }
 
 #[test]
-fn no_header_an_empty_one_and_commas_say_nothing() {
+fn no_header_an_empty_one_and_commas_have_no_directives() {
     assert!(CacheControl::read(&HeaderMap::new()).says_nothing());
     assert!(read("").says_nothing());
     assert!(read(" , ,").says_nothing());
@@ -188,7 +188,7 @@ fn a_cap_cuts_lifetimes_and_immutable() {
 }
 
 #[test]
-fn stale_answers_are_forbidden_by_three_directives() {
+fn three_directives_forbid_serving_stale() {
     for line in ["must-revalidate", "proxy-revalidate", "no-cache"] {
         assert!(read(line).forbids_stale(), "{line}");
     }
@@ -204,7 +204,7 @@ fn a_request_is_read() {
 }
 
 #[test]
-fn a_request_with_senseless_times_gets_the_strictest() {
+fn a_request_with_invalid_times_gets_the_strictest() {
     assert_eq!(asked("max-age=x").max_age, Some(Duration::ZERO));
     assert_eq!(asked("max-age=9, max-age=5").max_age, Some(secs(5)));
     for line in ["min-fresh=x", "min-fresh=9, min-fresh", "min-fresh =9"] {
@@ -221,7 +221,7 @@ fn a_request_with_senseless_times_gets_the_strictest() {
 }
 
 #[test]
-fn pragma_counts_only_without_cache_control() {
+fn pragma_is_read_only_without_cache_control() {
     let mut headers = HeaderMap::new();
     headers.insert(PRAGMA, HeaderValue::from_static("x, No-Cache"));
     assert!(RequestDirectives::read(&headers).no_cache);
@@ -229,7 +229,7 @@ fn pragma_counts_only_without_cache_control() {
     assert!(!RequestDirectives::read(&headers).no_cache);
 }
 
-/// Each directive at most once, in any order, as peers read it too.
+/// Each directive at most once, in any order, in a form that the other crates read as well.
 fn ordinary() -> impl Strategy<Value = Vec<String>> {
     let flags = ["no-cache", "no-store", "no-transform", "must-revalidate", "public", "private", "immutable"];
     let flags = proptest::sample::subsequence(flags.to_vec(), 0..=3);
@@ -244,7 +244,7 @@ fn ordinary() -> impl Strategy<Value = Vec<String>> {
         .prop_shuffle()
 }
 
-/// Anything that can be built.
+/// Any value of the builder.
 fn built() -> impl Strategy<Value = CacheControl> {
     proptest::collection::vec((0..13_u8, any::<u64>(), 0..64_u32), 0..8).prop_map(|steps| {
         steps.into_iter().fold(CacheControl::new(), |said, (step, seconds, shift)| {
@@ -268,7 +268,7 @@ fn built() -> impl Strategy<Value = CacheControl> {
     })
 }
 
-/// Bytes that a field value may have, with many of those that have a meaning here.
+/// Valid bytes of a header value, many of which have a meaning in `Cache-Control`.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let parts = ["max-age", "s-maxage", "no-store", "public", "x", "=", ",", "\"", "\\", " ", "\t", "5", ";", "\u{e9}"];
     let part = prop_oneof![
@@ -280,7 +280,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_again(said in built()) {
+    fn a_written_value_is_read_again(said in built()) {
         let value = HeaderValue::from(said.clone());
         let again = CacheControl::read(&HeaderMap::from_iter([(CACHE_CONTROL, value)]));
         prop_assert_eq!(again.to_string(), said.to_string());
@@ -301,7 +301,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_has_no_order_and_changes_nothing_twice(a in built(), b in built(), c in built()) {
+    fn merging_is_commutative_and_idempotent(a in built(), b in built(), c in built()) {
         prop_assert_eq!(a.clone().tightened_by(&b), b.clone().tightened_by(&a));
         prop_assert_eq!(a.clone().tightened_by(&a), a.clone());
         prop_assert_eq!(a.clone().tightened_by(&CacheControl::new()), a.clone());
@@ -349,7 +349,7 @@ proptest! {
     }
 
     #[test]
-    fn http_cache_semantics_keeps_it_for_the_same_time(parts in ordinary()) {
+    fn http_cache_semantics_computes_the_same_lifetime(parts in ordinary()) {
         use http_cache_semantics::{CacheOptions, CachePolicy};
         let headers = lines(&[&parts.join(", ")]);
         let ours = CacheControl::read(&headers);

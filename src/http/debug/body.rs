@@ -1,4 +1,4 @@
-//! The body that leaves, without marks.
+//! The body of debugged responses. It removes marks from a streamed body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,16 +16,16 @@ pin_project! {
     pub struct DebugBody<B: Body> {
         #[pin]
         body: LayerBody<B>,
-        filter: Option<Filter>,
+        filter: Option<MarkFilter>,
     }
 }
 
-/// What takes marks out of a text as it comes.
+/// Removes marks from a streamed text.
 #[derive(Default)]
-struct Filter {
-    /// What may be the beginning of a mark, until more comes.
+struct MarkFilter {
+    /// The end of the text so far, if it may be the start of a mark.
     held: Vec<u8>,
-    /// What came after the last of the text.
+    /// The trailers, until the held text is sent.
     trailers: Option<Frame<Bytes>>,
     ended: bool,
 }
@@ -36,18 +36,18 @@ impl<B: Body<Data = Bytes>> DebugBody<B> {
     }
 
     pub(super) fn filtered(body: LayerBody<B>) -> DebugBody<B> {
-        DebugBody { body, filter: Some(Filter::default()) }
+        DebugBody { body, filter: Some(MarkFilter::default()) }
     }
 }
 
-impl Filter {
+impl MarkFilter {
     fn take(&mut self, data: &[u8]) -> Bytes {
         self.held.extend_from_slice(data);
-        let rest = self.held.split_off(MARKS.decided(&self.held));
+        let rest = self.held.split_off(MARKS.decidable_length(&self.held));
         self.release(rest)
     }
 
-    /// What is held, without marks; the rest is held from here on.
+    /// Returns the held text without marks, and holds `rest` instead.
     fn release(&mut self, rest: Vec<u8>) -> Bytes {
         let text = std::mem::replace(&mut self.held, rest);
         MARKS.strip(&text).unwrap_or(text).into()
@@ -62,24 +62,19 @@ impl<B: Body<Data = Bytes>> Body for DebugBody<B> {
         let mut this = self.project();
         let Some(filter) = this.filter else { return this.body.poll_frame(context) };
         while !filter.ended {
-            let frame = match ready!(this.body.as_mut().poll_frame(context)).transpose()? {
-                Some(frame) => frame.into_data(),
-                None => {
-                    filter.ended = true;
-                    break;
-                }
+            let Some(frame) = ready!(this.body.as_mut().poll_frame(context)).transpose()? else {
+                filter.ended = true;
+                break;
             };
-            match frame {
-                Ok(data) => {
-                    let text = filter.take(&data);
-                    if !text.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(text))));
-                    }
-                }
+            let text = match frame.into_data() {
+                Ok(data) => filter.take(&data),
                 Err(trailers) => {
                     filter.trailers = Some(trailers);
                     break;
                 }
+            };
+            if !text.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(text))));
             }
         }
         if !filter.held.is_empty() {

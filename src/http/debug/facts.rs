@@ -1,26 +1,18 @@
-//! What there is to say of a fragment, and of a request, for the page's comments.
-
-use std::time::Duration;
+//! The JSON in the comments of a page: one object for each fragment, and a summary of the request.
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 
-use super::timing::{SERVER_TIMING, Totals};
-use crate::debug::{Object, Placed};
+use super::timing::{RequestTotals, SERVER_TIMING, milliseconds, outcome};
+use crate::debug::{AnnotatedFragments, CommentObject};
 use crate::observe::{Explained, Explanation, MissReason, Outcome};
 
-/// More tags or templates than these are not listed.
-const LISTED: usize = 40;
+/// The largest number of tags, and of templates, in a comment.
+const MAX_LISTED: usize = 40;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// How it was answered, in a word; in `Outcome`'s, but for what failed.
-pub(super) fn outcome(fragment: &Explained) -> &'static str {
-    if fragment.failed { "error" } else { fragment.outcome.name() }
-}
-
-/// Why it was computed.
-fn why(fragment: &Explained) -> Option<String> {
+fn miss_reason(fragment: &Explained) -> Option<String> {
     match &fragment.outcome {
         Outcome::Miss(MissReason::Bypassed(bypass)) => Some(bypass.to_string()),
         Outcome::Miss(reason) => Some(reason.to_string()),
@@ -28,12 +20,12 @@ fn why(fragment: &Explained) -> Option<String> {
     }
 }
 
-pub(super) fn describe(fragment: &Explained, show_keys: bool) -> Object {
-    let mut facts = Object::new()
+pub(super) fn describe(fragment: &Explained, show_keys: bool) -> CommentObject {
+    let mut facts = CommentObject::new()
         .text("label", &fragment.about.label)
         .text("kind", fragment.about.kind.name())
         .text("outcome", outcome(fragment));
-    if let Some(why) = why(fragment) {
+    if let Some(why) = miss_reason(fragment) {
         facts = facts.text("why", &why);
     }
     if let Some(rejected) = fragment.rejected {
@@ -53,14 +45,19 @@ pub(super) fn describe(fragment: &Explained, show_keys: bool) -> Object {
     let key = if show_keys { fragment.key_text() } else { fragment.about.key.to_string() };
     facts
         .text(if show_keys { "key" } else { "key_hash" }, &key)
-        .list("tags", some(&fragment.tags).iter().map(|tag| &**tag))
-        .list("templates", some(&fragment.templates).iter().map(|name| &**name))
+        .list("tags", first_listed(&fragment.tags).iter().map(|tag| &**tag))
+        .list("templates", first_listed(&fragment.templates).iter().map(|name| &**name))
 }
 
-/// What goes to the end of a page: of the request, and of what has no place in the page.
-pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &HeaderMap, show_keys: bool) -> String {
-    let totals = Totals::of(explanation);
-    let mut request = Object::new()
+/// The comment at the end of a page. It describes the request, and the fragments that have no position in the page.
+pub(super) fn summary(
+    explanation: &Explanation,
+    annotated: &AnnotatedFragments,
+    headers: &HeaderMap,
+    show_keys: bool,
+) -> String {
+    let totals = RequestTotals::of(explanation);
+    let mut request = CommentObject::new()
         .number("rendering_ms", milliseconds(totals.rendering))
         .number("saved_ms", milliseconds(totals.saved));
     for name in [CACHE_STATUS, CACHE_CONTROL, SERVER_TIMING] {
@@ -70,7 +67,7 @@ pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &Head
         }
     }
     let fragments = &explanation.fragments;
-    let elsewhere = fragments.iter().filter(|fragment| !placed.fragments.contains(&fragment.mark()));
+    let elsewhere = fragments.iter().filter(|fragment| !annotated.contains(fragment.mark()));
     let elsewhere = elsewhere.map(|fragment| {
         let facts = describe(fragment, show_keys);
         match fragment.inside.and_then(|at| fragments.get(at)) {
@@ -78,14 +75,10 @@ pub(super) fn summary(explanation: &Explanation, placed: &Placed, headers: &Head
             None => facts,
         }
     });
-    let said = Object::new().object("request", request).objects("elsewhere", elsewhere);
-    format!("<!-- fragments {} -->", said.finish())
+    let summary = CommentObject::new().object("request", request).objects("elsewhere", elsewhere);
+    format!("<!-- fragments {} -->", summary.finish())
 }
 
-fn some<T>(all: &[T]) -> &[T] {
-    &all[..all.len().min(LISTED)]
-}
-
-pub(super) fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+fn first_listed<T>(all: &[T]) -> &[T] {
+    &all[..all.len().min(MAX_LISTED)]
 }

@@ -1,4 +1,4 @@
-//! The overlay's script: how a page asks for it, and what it is given.
+//! The script of the overlay: its response, and its tag in a page.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -10,12 +10,12 @@ use super::body::DebugBody;
 use crate::debug::OVERLAY;
 use crate::http::body::LayerBody;
 
-/// The query by which a page asks for the script. Its path is the page's own: whatever leads to the page leads to the
-/// script, be it a router, a prefix that a proxy takes off, or a rule for who may come in.
+/// The query of the script's URL. Its path is that of the page, so that routers, prefixes of proxies and access rules
+/// apply to the script as they do to the page.
 const QUERY: &str = "minijinja-cache-overlay";
 
-/// The script, if this is what is asked for.
-pub(super) fn answer<R: Body<Data = Bytes>>(request: &Parts) -> Option<Response<DebugBody<R>>> {
+/// The response with the script, if the request is for it.
+pub(super) fn respond<R: Body<Data = Bytes>>(request: &Parts) -> Option<Response<DebugBody<R>>> {
     let reads = request.method == Method::GET || request.method == Method::HEAD;
     if !reads || request.uri.query() != Some(QUERY) {
         return None;
@@ -32,42 +32,43 @@ pub(super) fn answer<R: Body<Data = Bytes>>(request: &Parts) -> Option<Response<
     Some(response)
 }
 
-/// What a page must say to get it, if its policy allows that. `path` is that of the page, as its visitor sees it.
+/// The script tag for a page, if the `Content-Security-Policy` in its headers allows it. `path` is that of the page, as
+/// the client sees it.
 pub(super) fn tag(headers: &HeaderMap, path: &str, has_base: bool) -> Option<String> {
-    let nonce = match allowed(headers) {
-        Allowed::Nonce(nonce) => format!(" nonce=\"{nonce}\""),
-        Allowed::Plain => String::new(),
-        Allowed::Not => return None,
+    let nonce = match permission(headers) {
+        ScriptPermission::AllowedWithNonce(nonce) => format!(" nonce=\"{nonce}\""),
+        ScriptPermission::Allowed => String::new(),
+        ScriptPermission::Denied => return None,
     };
-    // Relative to the page, unless that says that it would be relative to something else.
+    // Relative to the page. A `base` element would change that, so the path is added then.
     let path = if has_base { path } else { "" };
     Some(format!("<script defer src=\"{path}?{QUERY}\"{nonce}></script>"))
 }
 
-/// Whether the page's policy lets it load the script.
+/// Whether the Content Security Policy allows the script.
 #[derive(Debug, PartialEq, Eq)]
-enum Allowed {
-    Plain,
-    Nonce(String),
-    Not,
+enum ScriptPermission {
+    Allowed,
+    AllowedWithNonce(String),
+    Denied,
 }
 
-/// All of the policies of a response must allow it (Content Security Policy Level 3).
-fn allowed(headers: &HeaderMap) -> Allowed {
+/// The permission by all policies of a response (Content Security Policy Level 3).
+fn permission(headers: &HeaderMap) -> ScriptPermission {
     let policies = headers.get_all(CONTENT_SECURITY_POLICY).iter();
     let policies = policies.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut allowed = Allowed::Plain;
+    let mut allowed = ScriptPermission::Allowed;
     for policy in policies {
-        match by_policy(&String::from_utf8_lossy(policy)) {
-            Allowed::Plain => {}
-            Allowed::Not => return Allowed::Not,
+        match permission_by(&String::from_utf8_lossy(policy)) {
+            ScriptPermission::Allowed => {}
+            ScriptPermission::Denied => return ScriptPermission::Denied,
             nonce => allowed = nonce,
         }
     }
     allowed
 }
 
-fn by_policy(policy: &str) -> Allowed {
+fn permission_by(policy: &str) -> ScriptPermission {
     let directives = policy.split(';').filter_map(|directive| {
         let mut words = directive.split_ascii_whitespace();
         Some((words.next()?.to_ascii_lowercase(), words))
@@ -75,32 +76,32 @@ fn by_policy(policy: &str) -> Allowed {
     let directives: Vec<_> = directives.collect();
     let named = |wanted: &&str| directives.iter().find(|(name, _)| name == wanted);
     let Some((_, sources)) = ["script-src-elem", "script-src", "default-src"].iter().find_map(named) else {
-        return Allowed::Plain;
+        return ScriptPermission::Allowed;
     };
     let nonce = sources.clone().find_map(|source| source.strip_prefix("'nonce-")?.strip_suffix('\''));
     let base64 = |nonce: &&str| nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
     if let Some(nonce) = nonce.filter(base64) {
-        return Allowed::Nonce(nonce.to_owned());
+        return ScriptPermission::AllowedWithNonce(nonce.to_owned());
     }
     let has = |wanted: &str| sources.clone().any(|source| source.eq_ignore_ascii_case(wanted));
     let from_here = ["'self'", "*", "http:", "https:"].into_iter().any(has);
-    if from_here && !has("'strict-dynamic'") { Allowed::Plain } else { Allowed::Not }
+    if from_here && !has("'strict-dynamic'") { ScriptPermission::Allowed } else { ScriptPermission::Denied }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn by(policies: &[&str]) -> Allowed {
+    fn by(policies: &[&str]) -> ScriptPermission {
         let mut headers = HeaderMap::new();
         for policy in policies {
             headers.append(CONTENT_SECURITY_POLICY, policy.parse().unwrap());
         }
-        allowed(&headers)
+        permission(&headers)
     }
 
     #[test]
-    fn a_policy_decides_whether_the_script_may_come_from_here() {
+    fn a_script_of_the_same_origin_needs_a_policy_that_allows_it() {
         for plain in [
             "",
             "img-src 'none'",
@@ -109,7 +110,7 @@ mod tests {
             "Script-Src *",
             "default-src https:",
         ] {
-            assert_eq!(by(&[plain]), Allowed::Plain, "{plain}");
+            assert_eq!(by(&[plain]), ScriptPermission::Allowed, "{plain}");
         }
         for not in [
             "default-src 'none'",
@@ -119,17 +120,17 @@ mod tests {
             "script-src 'self' 'strict-dynamic'",
             "script-src 'nonce-\"><b>'",
         ] {
-            assert_eq!(by(&[not]), Allowed::Not, "{not}");
+            assert_eq!(by(&[not]), ScriptPermission::Denied, "{not}");
         }
-        assert_eq!(by(&["script-src 'self'", "default-src 'none'"]), Allowed::Not);
-        assert_eq!(by(&["script-src 'self', default-src 'none'"]), Allowed::Not);
-        let nonce = Allowed::Nonce(String::from("r4nd+/_-="));
+        assert_eq!(by(&["script-src 'self'", "default-src 'none'"]), ScriptPermission::Denied);
+        assert_eq!(by(&["script-src 'self', default-src 'none'"]), ScriptPermission::Denied);
+        let nonce = ScriptPermission::AllowedWithNonce(String::from("r4nd+/_-="));
         assert_eq!(by(&["script-src 'strict-dynamic' 'nonce-r4nd+/_-='; object-src 'none'", "script-src *"]), nonce);
-        assert_eq!(by(&[]), Allowed::Plain);
+        assert_eq!(by(&[]), ScriptPermission::Allowed);
     }
 
     #[test]
-    fn the_tag_is_relative_unless_the_page_says_to_what() {
+    fn the_tag_has_a_path_if_the_page_has_a_base_element() {
         let headers = HeaderMap::new();
         let relative = "<script defer src=\"?minijinja-cache-overlay\"></script>";
         assert_eq!(tag(&headers, "/a", false).as_deref(), Some(relative));

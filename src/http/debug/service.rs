@@ -1,6 +1,7 @@
-//! What becomes of a request that is debugged, and of the answer to it.
+//! The service of a [`DebugLayer`](super::DebugLayer): which requests are debugged, and the request for the script.
+//!
+//! `response.rs` changes the response.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,56 +9,50 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    EXPIRES, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::DebugBody;
-use super::{Options, facts, script, timing};
-use crate::debug::{Notes, Placed, annotate};
+use super::options::DebugOptions;
+use super::response::{DebuggedRequest, contains, debug_response};
+use super::script;
 use crate::explain::Collecting;
-use crate::http::body::{Collected, LayerBody, collect};
-use crate::http::cache_control::CacheControl;
-use crate::http::tags::TagHeader;
-use crate::http::verdict::{is_event_stream, remove_targeted};
-use crate::observe::{Explained, Explanation, MARKS};
+use crate::http::body::LayerBody;
 
-/// A service whose pages say what the cache did for them; made by [`DebugLayer`](super::DebugLayer).
+/// A service whose pages show how the cache answered; made by [`DebugLayer`](super::DebugLayer).
 #[derive(Debug, Clone)]
 pub struct DebugService<S> {
     inner: S,
-    options: Arc<Options>,
+    options: Arc<DebugOptions>,
 }
 
 impl<S> DebugService<S> {
-    pub(super) fn new(inner: S, options: Arc<Options>) -> DebugService<S> {
+    pub(super) fn new(inner: S, options: Arc<DebugOptions>) -> DebugService<S> {
         DebugService { inner, options }
     }
 }
 
-type Answer<R, E> = Result<Response<DebugBody<R>>, E>;
-type Answering<R, E> = Pin<Box<dyn Future<Output = Answer<R, E>> + Send>>;
+type DebugResult<R, E> = Result<Response<DebugBody<R>>, E>;
+type DebugResponseFuture<R, E> = Pin<Box<dyn Future<Output = DebugResult<R, E>> + Send>>;
 
 pin_project! {
-    /// The answer to a request.
+    /// The response to a request.
     #[must_use = "it does nothing unless it is polled"]
     pub struct DebugFuture<F, R: Body, E> {
         #[pin]
-        state: State<F, R, E>,
+        state: DebugFutureState<F, R, E>,
     }
 }
 
 pin_project! {
-    #[project = StateProjected]
-    enum State<F, R: Body, E> {
-        Off { #[pin] answering: F },
-        On { answering: Answering<R, E> },
+    #[project = DebugFutureStateProjected]
+    enum DebugFutureState<F, R: Body, E> {
+        Off { #[pin] call: F },
+        On { response: DebugResponseFuture<R, E> },
         Script { script: Option<Response<DebugBody<R>>> },
     }
 }
@@ -67,16 +62,18 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body<Data = Bytes>,
 {
-    type Output = Answer<R, E>;
+    type Output = DebugResult<R, E>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<R, E>> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DebugResult<R, E>> {
         match self.project().state.project() {
-            StateProjected::Off { answering } => {
-                let response = ready!(answering.poll(context))?;
+            DebugFutureStateProjected::Off { call } => {
+                let response = ready!(call.poll(context))?;
                 Poll::Ready(Ok(response.map(|body| DebugBody::new(LayerBody::through(body)))))
             }
-            StateProjected::On { answering } => answering.as_mut().poll(context),
-            StateProjected::Script { script } => script.take().map_or(Poll::Pending, |script| Poll::Ready(Ok(script))),
+            DebugFutureStateProjected::On { response } => response.as_mut().poll(context),
+            DebugFutureStateProjected::Script { script } => {
+                script.take().map_or(Poll::Pending, |script| Poll::Ready(Ok(script)))
+            }
         }
     }
 }
@@ -105,54 +102,47 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if !self.options.enabled {
-            return DebugFuture { state: State::Off { answering: self.inner.call(request) } };
+            return DebugFuture { state: DebugFutureState::Off { call: self.inner.call(request) } };
         }
         let (mut parts, body) = request.into_parts();
         if !self.options.only_if.as_ref().is_none_or(|holds| holds(&parts)) {
             let request = Request::from_parts(parts, body);
-            return DebugFuture { state: State::Off { answering: self.inner.call(request) } };
+            return DebugFuture { state: DebugFutureState::Off { call: self.inner.call(request) } };
         }
-        if let Some(script) = script::answer(&parts) {
-            return DebugFuture { state: State::Script { script: Some(script) } };
+        if let Some(script) = script::respond(&parts) {
+            return DebugFuture { state: DebugFutureState::Script { script: Some(script) } };
         }
-        let asked = Asked { head: parts.method == Method::HEAD, path: path(&parts) };
-        ask_for_text(&mut parts);
+        let debugged = DebuggedRequest { is_head: parts.method == Method::HEAD, path: path(&parts) };
+        ask_for_plain_page(&mut parts);
         let collecting = Collecting::begin(&self.options.cache, true);
-        let answering = collecting.scope().run(|| self.inner.call(Request::from_parts(parts, body)));
+        let call = collecting.scope().run(|| self.inner.call(Request::from_parts(parts, body)));
         let options = Arc::clone(&self.options);
-        let answering = Box::pin(async move {
-            let response = collecting.scope().run_async(answering).await?;
-            Ok(debugged(&options, &asked, collecting, response).await)
+        let response = Box::pin(async move {
+            let response = collecting.scope().run_async(call).await?;
+            Ok(debug_response(&options, &debugged, collecting, response).await)
         });
-        DebugFuture { state: State::On { answering } }
+        DebugFuture { state: DebugFutureState::On { response } }
     }
-}
-
-/// What is remembered of a request.
-struct Asked {
-    head: bool,
-    /// As its visitor sees it.
-    path: String,
 }
 
 #[cfg(feature = "axum")]
 fn path(request: &Parts) -> String {
     let original = request.extensions.get::<axum::extract::OriginalUri>().map(|original| original.0.path());
-    escaped(original.unwrap_or_else(|| request.uri.path()))
+    escape_attribute(original.unwrap_or_else(|| request.uri.path()))
 }
 
 #[cfg(not(feature = "axum"))]
 fn path(request: &Parts) -> String {
-    escaped(request.uri.path())
+    escape_attribute(request.uri.path())
 }
 
-/// As an attribute says it.
-fn escaped(path: &str) -> String {
+fn escape_attribute(path: &str) -> String {
     path.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
 
-/// Nobody can look into what is compressed, and of a page that was not debugged there is nothing to confirm.
-fn ask_for_text(request: &mut Parts) {
+/// Has the handler send the page uncompressed and in full: marks in a compressed page cannot be found, and a 304 has no
+/// page to debug.
+fn ask_for_plain_page(request: &mut Parts) {
     request.headers.remove(ACCEPT_ENCODING);
     let accepted = request.headers.get_all(ACCEPT).iter();
     let wants_page = accepted.into_iter().any(|value| contains(value.as_bytes(), b"text/html"));
@@ -161,120 +151,4 @@ fn ask_for_text(request: &mut Parts) {
             request.headers.remove(name);
         }
     }
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
-}
-
-/// What a body is, as far as marks are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Page,
-    Text,
-    /// It holds no text, or not as it is.
-    Other,
-}
-
-fn kind(headers: &HeaderMap) -> Kind {
-    let encoded =
-        headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if encoded {
-        return Kind::Other;
-    }
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return Kind::Text };
-    let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"text/html") {
-        return Kind::Page;
-    }
-    let texts: [&[u8]; 5] = [b"text/", b"json", b"xml", b"javascript", b"x-www-form-urlencoded"];
-    if texts.iter().any(|text| contains(essence, text)) { Kind::Text } else { Kind::Other }
-}
-
-async fn debugged<R: Body<Data = Bytes>>(
-    options: &Options,
-    asked: &Asked,
-    collecting: Collecting,
-    response: Response<R>,
-) -> Response<DebugBody<R>> {
-    let (mut head, body) = response.into_parts();
-    let kind = kind(&head.headers);
-    let empty = asked.head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-    if empty || head.status.is_informational() || kind == Kind::Other {
-        timing::tell(&collecting.end(), &mut head.headers);
-        let body = LayerBody::through(body);
-        return match asked.head && kind == Kind::Page {
-            true => {
-                // The page would have another length.
-                change(&mut head.headers, None);
-                Response::from_parts(head, DebugBody::filtered(body))
-            }
-            false => Response::from_parts(head, DebugBody::new(body)),
-        };
-    }
-    let inner = &options.cache.inner;
-    let waits = kind == Kind::Page || body.size_hint().exact().is_some();
-    let collected = match waits && !is_event_stream(&head.headers) {
-        true => {
-            let reading = collect(body, options.max_body_bytes, inner.sleep_until(inner.end_of_patience()));
-            collecting.scope().run_async(reading).await
-        }
-        false => Collected::Apart(LayerBody::through(body)),
-    };
-    let explanation = collecting.end();
-    match collected {
-        Collected::Whole(bytes) => {
-            let changed = match kind {
-                // Told of what the handler says, before it is changed.
-                Kind::Page => Some(page(options, asked, &head.headers, &explanation, &bytes)),
-                _ => MARKS.strip(&bytes),
-            };
-            timing::tell(&explanation, &mut head.headers);
-            let changed = changed.filter(|changed| *changed != bytes);
-            if let Some(changed) = &changed {
-                change(&mut head.headers, Some(changed.len()));
-            }
-            let bytes = changed.map_or(bytes, Bytes::from);
-            Response::from_parts(head, DebugBody::new(LayerBody::whole(bytes)))
-        }
-        Collected::Apart(body) => {
-            if kind == Kind::Page {
-                change(&mut head.headers, None);
-            }
-            timing::tell(&explanation, &mut head.headers);
-            // Without marks it may be shorter than was said.
-            head.headers.remove(CONTENT_LENGTH);
-            Response::from_parts(head, DebugBody::filtered(body))
-        }
-    }
-}
-
-fn page(options: &Options, asked: &Asked, headers: &HeaderMap, explanation: &Explanation, bytes: &[u8]) -> Vec<u8> {
-    let fragments: BTreeMap<u64, &Explained> = explanation.fragments.iter().map(|it| (it.mark(), it)).collect();
-    let describe = |id| Some(facts::describe(fragments.get(&id)?, options.show_keys).finish());
-    let head = |placed: &Placed| {
-        let script = options.overlay.then(|| script::tag(headers, &asked.path, placed.has_base));
-        script.flatten().unwrap_or_default()
-    };
-    let end = |placed: &Placed| facts::summary(explanation, placed, headers, options.show_keys);
-    annotate(bytes, &MARKS, &Notes { describe: &describe, head: &head, end: &end })
-}
-
-/// Says of a response whose body is another one than was said: of which length, and that nobody is to keep it.
-fn change(headers: &mut HeaderMap, length: Option<usize>) {
-    const DIGESTS: [HeaderName; 4] = [
-        HeaderName::from_static("content-digest"),
-        HeaderName::from_static("content-md5"),
-        HeaderName::from_static("digest"),
-        HeaderName::from_static("repr-digest"),
-    ];
-    for name in [ACCEPT_RANGES, CONTENT_LENGTH, ETAG, EXPIRES, LAST_MODIFIED].iter().chain(&DIGESTS) {
-        headers.remove(name);
-    }
-    if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, length.into());
-    }
-    TagHeader::remove_all(headers);
-    remove_targeted(headers);
-    headers.insert(CACHE_CONTROL, CacheControl::no_store().into());
 }

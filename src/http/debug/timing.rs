@@ -1,4 +1,4 @@
-//! `Server-Timing` (W3C): what the cache did for a request, for the network panel of a browser.
+//! `Server-Timing` (W3C): the outcomes of all look-ups of a request, for the network panel of a browser.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,32 +6,33 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::facts::{milliseconds, outcome};
-use crate::observe::{Explanation, Outcome};
+use crate::observe::{Explained, Explanation, Outcome};
 
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Labels that a description names, and letters it has, at most.
-const NAMED: usize = 3;
-const LETTERS: usize = 120;
+/// The largest number of labels in a description.
+const MAX_LABELS: usize = 3;
 
-/// All that is said takes about so many bytes at most.
-const LONGEST: usize = 1500;
+/// The largest number of characters in a description.
+const MAX_CHARACTERS: usize = 120;
 
-/// The work of a request in figures.
+/// No metric is added to a longer header value.
+const MAX_BYTES: usize = 1500;
+
+/// The sums over all look-ups of a request.
 #[derive(Debug)]
-pub(super) struct Totals {
-    /// By outcome, in the order in which they are told.
+pub(super) struct RequestTotals {
+    /// Look-ups by outcome, in the order of the header.
     counts: Vec<(&'static str, usize)>,
     rendered: usize,
-    /// What computing took; what was computed inside of something else is part of that.
+    /// The time of computations. A nested computation is part of the enclosing one.
     pub(super) rendering: Duration,
-    /// What computing what was found had taken.
+    /// The time that the found fragments took when they were computed.
     pub(super) saved: Duration,
 }
 
-impl Totals {
-    pub(super) fn of(explanation: &Explanation) -> Totals {
+impl RequestTotals {
+    pub(super) fn of(explanation: &Explanation) -> RequestTotals {
         let fragments = &explanation.fragments;
         let mut counts = Vec::new();
         for name in ["hit", "shared", "joined", "stale", "miss", "bypass", "error"] {
@@ -42,7 +43,7 @@ impl Totals {
         }
         let computed = || fragments.iter().filter(|fragment| matches!(fragment.outcome, Outcome::Miss(_)));
         let found = fragments.iter().filter(|fragment| !matches!(fragment.outcome, Outcome::Miss(_)));
-        Totals {
+        RequestTotals {
             counts,
             rendered: computed().count(),
             rendering: computed().filter(|fragment| fragment.inside.is_none()).map(|fragment| fragment.cost).sum(),
@@ -57,24 +58,24 @@ impl Totals {
     }
 }
 
-/// Adds to what a response says of its timing.
-pub(super) fn tell(explanation: &Explanation, headers: &mut HeaderMap) {
-    // It holds what a header can hold.
+/// Appends the metrics of a request to the headers of its response.
+pub(super) fn append_to(headers: &mut HeaderMap, explanation: &Explanation) {
+    // All characters of the value are valid in a header.
     if let Ok(value) = HeaderValue::try_from(value(explanation)) {
         headers.append(SERVER_TIMING, value);
     }
 }
 
 fn value(explanation: &Explanation) -> String {
-    let totals = Totals::of(explanation);
+    let totals = RequestTotals::of(explanation);
     let mut value = String::new();
-    metric(&mut value, "cache", &totals.words(), None);
+    write_metric(&mut value, "cache", &totals.words(), None);
     if totals.rendered > 0 {
-        metric(&mut value, "rendering", &format!("{} rendered", totals.rendered), Some(totals.rendering));
+        write_metric(&mut value, "rendering", &format!("{} rendered", totals.rendered), Some(totals.rendering));
     }
     let found = explanation.fragments.len() - totals.rendered;
     if found > 0 {
-        metric(&mut value, "saved", &format!("{found} not rendered"), Some(totals.saved));
+        write_metric(&mut value, "saved", &format!("{found} not rendered"), Some(totals.saved));
     }
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for fragment in &explanation.fragments {
@@ -85,16 +86,16 @@ fn value(explanation: &Explanation) -> String {
     for (reason, mut labels) in reasons {
         let count = labels.len();
         labels.dedup();
-        let more = if labels.len() > NAMED { ", …" } else { "" };
-        labels.truncate(NAMED);
-        metric(&mut value, &format!("miss-{reason}"), &format!("{count}: {}{more}", labels.join(", ")), None);
+        let more = if labels.len() > MAX_LABELS { ", …" } else { "" };
+        labels.truncate(MAX_LABELS);
+        write_metric(&mut value, &format!("miss-{reason}"), &format!("{count}: {}{more}", labels.join(", ")), None);
     }
     value
 }
 
-/// One metric; its name is a token (RFC 9110 §5.6.2), its description a quoted string.
-fn metric(value: &mut String, name: &str, description: &str, time: Option<Duration>) {
-    if value.len() > LONGEST {
+/// Writes one metric: the name is a token (RFC 9110 §5.6.2), the description a quoted string.
+fn write_metric(value: &mut String, name: &str, description: &str, time: Option<Duration>) {
+    if value.len() > MAX_BYTES {
         return;
     }
     if !value.is_empty() {
@@ -102,11 +103,11 @@ fn metric(value: &mut String, name: &str, description: &str, time: Option<Durati
     }
     value.push_str(name);
     value.push_str(";desc=\"");
-    for letter in description.chars().take(LETTERS) {
-        match letter {
-            '"' | '\\' => value.extend(['\\', letter]),
+    for character in description.chars().take(MAX_CHARACTERS) {
+        match character {
+            '"' | '\\' => value.extend(['\\', character]),
             '…' => value.push_str("..."),
-            ' '..='~' => value.push(letter),
+            ' '..='~' => value.push(character),
             _ => value.push('?'),
         }
     }
@@ -115,4 +116,13 @@ fn metric(value: &mut String, name: &str, description: &str, time: Option<Durati
         // Writing to a string cannot fail.
         let _ = write!(value, ";dur={:.3}", milliseconds(time));
     }
+}
+
+/// The name of the outcome, or `error` for a computation that failed.
+pub(super) fn outcome(fragment: &Explained) -> &'static str {
+    if fragment.failed { "error" } else { fragment.outcome.name() }
+}
+
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }

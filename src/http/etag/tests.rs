@@ -26,7 +26,7 @@ fn a_tag_is_quoted_and_may_be_weak() {
 }
 
 #[test]
-fn what_is_not_quoted_right_is_no_tag() {
+fn a_text_with_wrong_quotes_is_no_tag() {
     for text in ["", "x", "\"", "\"\"\"", "\"x", "x\"", "w/\"x\"", "W\"x\"", "W\\\"x\"", "W/x", "W/", "W/ \"x\""] {
         assert!(EntityTag::parse(text.as_bytes()).is_none(), "{text}");
     }
@@ -53,7 +53,7 @@ fn a_hash_is_22_characters() {
 }
 
 #[test]
-fn a_match_counts_at_any_place_and_on_any_line() {
+fn a_match_is_found_at_any_position_on_any_line() {
     for line in [&b"\"x\", \"y\", \"z\""[..], b"\"y\",\"x\"", b"W/\"y\" , , \"x\"", b",\"x\""] {
         assert!(weakly(line, b"\"x\""), "{line:?}");
     }
@@ -63,7 +63,7 @@ fn a_match_counts_at_any_place_and_on_any_line() {
 }
 
 #[test]
-fn the_comparison_is_the_one_asked_for() {
+fn the_given_comparison_is_used() {
     for (line, stored) in [(&b"W/\"x\""[..], &b"\"x\""[..]), (b"\"x\"", b"W/\"x\""), (b"W/\"x\"", b"W/\"x\"")] {
         assert_eq!(matches(&[line], stored, Comparison::Weak), Some(true));
         assert_eq!(matches(&[line], stored, Comparison::Strong), Some(false));
@@ -71,7 +71,7 @@ fn the_comparison_is_the_one_asked_for() {
 }
 
 #[test]
-fn malformed_items_match_nothing_and_hide_nothing_behind_them() {
+fn invalid_items_match_nothing_and_do_not_hide_later_ones() {
     for line in
         [&b"x"[..], b"", b"\"\"\"", b"w/\"x\"", b"W\\\"x\"", b"W\"x\"", b"\"x", b"x\"", b"\"x\"\"", b"\"a, \"x\""]
     {
@@ -97,18 +97,18 @@ fn a_star_alone_on_a_line_matches_every_tag() {
     assert!(!weakly(b"\"*\"", b"\"x\""));
     assert!(!weakly(b"*, \"y\"", b"\"x\""));
     let star = HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static("*"))]);
-    assert!(asks_for_any(&star, &IF_MATCH) && !asks_for_any(&star, &IF_NONE_MATCH));
+    assert!(is_any(&star, &IF_MATCH) && !is_any(&star, &IF_NONE_MATCH));
 }
 
 proptest! {
     #[test]
-    fn a_tag_is_read_as_it_was_written(hash: u128, weak: bool) {
+    fn a_written_tag_is_read_again(hash: u128, weak: bool) {
         let tag = EntityTag::of_hash(hash, weak);
         prop_assert_eq!(EntityTag::parse(tag.to_header_value().as_bytes()), Some(tag));
     }
 
     #[test]
-    fn other_hashes_are_other_tags(one: u128, other: u128) {
+    fn different_hashes_have_different_tags(one: u128, other: u128) {
         prop_assert_eq!(EntityTag::of_hash(one, true).weak_eq(&EntityTag::of_hash(other, true)), one == other);
     }
 

@@ -29,7 +29,7 @@ fn encoded(lines: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn names_are_sorted_and_each_is_there_once() {
+fn names_are_sorted_and_unique() {
     let expected = names(&["accept", "cookie", "x-a"]);
     assert_eq!(read(&["Cookie, X-A, accept"]), expected);
     assert_eq!(read(&["x-a,cookie", ", ACCEPT, Cookie,"]), expected);
@@ -45,14 +45,14 @@ fn a_star_anywhere_is_a_star() {
 }
 
 #[test]
-fn what_is_no_name_is_a_star() {
+fn an_invalid_name_is_a_star() {
     for line in ["foo bar", "foo; bar", "\"foo\"", "\u{e9}"] {
         assert_eq!(read(&[line]), Vary::Star, "{line}");
     }
 }
 
 #[test]
-fn sorted_names_are_each_once() {
+fn sorted_names_are_unique() {
     assert_eq!(Vary::Names(sorted(["b", "a", "b"].map(HeaderName::from_static).to_vec())), names(&["a", "b"]));
 }
 
@@ -67,7 +67,7 @@ fn a_name_is_added_once() {
 }
 
 #[test]
-fn a_star_leaves_nothing_else() {
+fn a_star_replaces_all_names() {
     assert_eq!(added(&["*"], &ACCEPT_ENCODING), ["*"]);
     assert_eq!(added(&["Cookie, *"], &ACCEPT_ENCODING), ["*"]);
     assert_eq!(added(&["Cookie", "X-A"], &HeaderName::from_static("*")), ["*"]);
@@ -75,13 +75,13 @@ fn a_star_leaves_nothing_else() {
 }
 
 #[test]
-fn an_absent_field_differs_from_an_empty_one() {
+fn an_absent_header_differs_from_an_empty_one() {
     assert_ne!(encoded(&[]), encoded(&[""]));
     assert_ne!(encoded(&["a"]), encoded(&[""]));
 }
 
 #[test]
-fn lines_and_whitespace_around_commas_do_not_count() {
+fn lines_and_whitespace_around_commas_are_ignored() {
     let expected = encoded(&["a, b;q=1, c"]);
     for lines in [&["a,b;q=1,c"][..], &["a\t , b;q=1 ,c"], &["a", "b;q=1 , c"], &["a,b;q=1", "c"]] {
         assert_eq!(encoded(lines), expected, "{lines:?}");
@@ -94,7 +94,7 @@ fn lines_and_whitespace_around_commas_do_not_count() {
 }
 
 #[test]
-fn the_bytes_are_lengths_and_texts() {
+fn the_encoding_is_lengths_and_texts() {
     let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
     expected.extend_from_slice(b"accept\x01\x04\0\0\0\0\0\0\0a, b");
     assert_eq!(encoded(&["a", "b"]), expected);
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn other_values_have_other_bytes(
+    fn different_values_have_different_bytes(
         one in proptest::collection::vec(proptest::option::of("[ab]{0,2}"), 3),
         other in proptest::collection::vec(proptest::option::of("[ab]{0,2}"), 3),
     ) {
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn other_sets_of_names_have_other_bytes(
+    fn different_sets_of_names_have_different_bytes(
         one in "[ab]{1,3}(,[ab]{1,3}){0,2}",
         other in "[ab]{1,3}(,[ab]{1,3}){0,2}",
     ) {

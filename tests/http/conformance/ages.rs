@@ -1,4 +1,4 @@
-//! How the `Age` of an answer is read and told (RFC 9111 §5.1).
+//! The `Age` of responses from the handler and from the cache (RFC 9111 §5.1).
 
 use super::steps::*;
 

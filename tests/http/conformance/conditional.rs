@@ -1,6 +1,6 @@
 //! Conditional requests of clients, answered from stored pages (RFC 9111 §4.3.2, RFC 9110 §13).
 //!
-//! The layer makes no conditional requests of its own: whoever is asked renders the whole page anyway.
+//! The layer sends no conditional requests of its own: the handler renders the whole page anyway.
 
 use super::steps::*;
 
@@ -16,7 +16,7 @@ fn brief(header: &'static str) -> Exchange {
 
 const TAGGED: &str = "etag: \"abcdef\"";
 
-/// All that a page can say of how it may be kept, and what it is.
+/// A page with all headers that concern caches, and with headers that describe its content.
 const SAID: [&str; 7] = [
     "cache-control: max-age=3600",
     "date: @0",

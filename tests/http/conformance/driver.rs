@@ -1,4 +1,4 @@
-//! Plays a scenario: a cache on a manual clock, the layer, the handler behind it, one request after the other.
+//! Runs a scenario: a cache with a manual clock, the layer, the handler behind it, and one request after the other.
 
 use std::future::poll_fn;
 use std::time::{Duration, SystemTime};
@@ -72,7 +72,7 @@ async fn play(scenario: &Scenario) -> Vec<String> {
                 continue;
             }
             Step::Ask(exchange) => {
-                let seen = ask(service.clone(), &handler, &exchange, dates).await;
+                let seen = exchange_with(service.clone(), &handler, &exchange, dates).await;
                 seen.differences(&exchange, dates)
             }
             Step::Together(together) => all_at_once(&service, &handler, &together, dates).await,
@@ -123,7 +123,7 @@ where
     Some((parts.status, parts.headers, String::from_utf8(text.to_vec()).unwrap()))
 }
 
-async fn ask<S, B>(service: S, handler: &Handler, exchange: &Exchange, dates: Dates) -> Seen
+async fn exchange_with<S, B>(service: S, handler: &Handler, exchange: &Exchange, dates: Dates) -> Seen
 where
     S: Service<Request<Full<Bytes>>, Response = http::Response<B>>,
     B: Body<Data = Bytes>,
@@ -132,7 +132,7 @@ where
     let before = handler.runs();
     let response = send(service, request(exchange, dates)).await;
     let runs = handler.runs() - before;
-    let behind = usize::from(exchange.handler == steps::Handler::AskedBehind);
+    let behind = usize::from(exchange.handler == steps::Handler::CalledInBackground);
     settle(|| handler.runs() - before >= behind.max(runs)).await;
     Seen { response, runs, runs_behind: handler.runs() - before - runs, handler: handler.clone() }
 }
@@ -175,15 +175,15 @@ where
         if waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
-    let asked = handler.runs() - before;
+    let calls = handler.runs() - before;
     texts.sort();
     let answers = texts.len();
     texts.dedup();
     let mut problems = Vec::new();
-    if asked != together.asked {
-        problems.push(format!("the handler was expected to run {} times and ran {asked} times", together.asked));
+    if calls != together.calls {
+        problems.push(format!("the handler was expected to run {} times and ran {calls} times", together.calls));
     }
-    if texts.iter().any(Option::is_none) || texts.len() != together.asked {
+    if texts.iter().any(Option::is_none) || texts.len() != together.calls {
         problems.push(format!("{answers} answers with {} different texts: {texts:?}", texts.len()));
     }
     problems
@@ -199,7 +199,7 @@ impl Seen {
             _ => {}
         }
         problems.extend(exchange.expected.iter().filter_map(|expected| self.wrong(expected, dates)));
-        if matches!(exchange.handler, steps::Handler::NotAsked | steps::Handler::AskedBehind) {
+        if matches!(exchange.handler, steps::Handler::NotCalled | steps::Handler::CalledInBackground) {
             problems.extend(self.no_age());
         }
         let what = format!("{} {}", exchange.method, exchange.path);
@@ -208,17 +208,17 @@ impl Seen {
 
     fn wrong_handler(&self, expected: steps::Handler) -> Option<String> {
         let right = match expected {
-            steps::Handler::Asked => (self.runs, self.runs_behind) == (1, 0),
-            steps::Handler::NotAsked => (self.runs, self.runs_behind) == (0, 0),
+            steps::Handler::Called => (self.runs, self.runs_behind) == (1, 0),
+            steps::Handler::NotCalled => (self.runs, self.runs_behind) == (0, 0),
             // A refresh may begin before the client has its answer: there is one, and the answer is the old page.
-            steps::Handler::AskedBehind => self.runs + self.runs_behind == 1,
+            steps::Handler::CalledInBackground => self.runs + self.runs_behind == 1,
             steps::Handler::Either => true,
         };
         let seen = format!("ran {} times and {} behind", self.runs, self.runs_behind);
         (!right).then(|| format!("handler expected {expected:?}, {seen}"))
     }
 
-    /// RFC 9111 §4: whoever uses a stored response without validation says its age.
+    /// RFC 9111 §4: a cache that uses a stored response without validation sends its age.
     fn no_age(&self) -> Option<String> {
         let (status, headers, _) = self.response.as_ref()?;
         let own = matches!(status.as_u16(), 304 | 504);

@@ -1,4 +1,4 @@
-//! How long a page lives when `Cache-Control` says so (RFC 9111 §4.2).
+//! The lifetime of a page by `Cache-Control` (RFC 9111 §4.2).
 
 use super::scenario::ttl;
 use super::steps::*;

@@ -1,4 +1,4 @@
-//! The handler behind the layer: it answers what the step says and remembers what it was asked.
+//! The handler behind the layer: it responds as the step says and records its requests.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! `HEAD`: answered from a stored `GET`, and asked as one (RFC 9110 §9.3.2).
+//! `HEAD`: answered from a stored `GET`, and sent to the handler as `GET` (RFC 9110 §9.3.2).
 
 use super::steps::*;
 

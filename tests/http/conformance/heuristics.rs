@@ -2,7 +2,7 @@
 
 use super::steps::*;
 
-/// A page with a date of change and nothing that says how long it may live.
+/// A page with `Last-Modified` and without any lifetime.
 fn unsaid(status: u16, headers: &[&'static str]) -> Exchange {
     let dated = ["last-modified: @-86400", "date: @0"];
     asked().answers(status, &[&dated[..], headers].concat())

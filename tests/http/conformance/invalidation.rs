@@ -7,7 +7,7 @@ fn fresh() -> Exchange {
     given(&["cache-control: max-age=100000", "last-modified: @0", "date: @0"])
 }
 
-/// A request that made or changed two other pages.
+/// A response that names two other pages.
 fn names(method: &'static str) -> Exchange {
     sent(method).answers(200, &["location: /location_target", "content-location: /content_location_target"])
 }

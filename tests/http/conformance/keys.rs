@@ -1,4 +1,4 @@
-//! Which requests ask for the same page (RFC 9111 §2): method and target, taken literally.
+//! The cache key (RFC 9111 §2): method and target, compared literally.
 
 use super::steps::*;
 

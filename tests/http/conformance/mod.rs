@@ -1,8 +1,8 @@
 //! Conformance of the HTTP layer with RFC 9111 and its relatives: a table of scenarios, each a test of its own.
 //!
-//! A scenario that has an id answers the question which the public HTTP cache tests ask under that id. The answer is
-//! theirs, or deliberately another one with the reason beside it. `docs/src/http-conformance.md` is rendered from here
-//! and from `suite.txt`, the suite's own results.
+//! A scenario with an id corresponds to the test with that id in the public HTTP cache tests. It expects the same
+//! behaviour, or deliberately another one, with the reason beside it. `docs/src/http-conformance.md` is rendered from the
+//! scenarios and from `suite.txt`, the measured results of the suite.
 
 #[macro_use]
 mod scenario;

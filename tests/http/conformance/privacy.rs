@@ -2,7 +2,7 @@
 
 use super::steps::*;
 
-/// The visitor who signed in.
+/// The cookie of a visitor who signed in.
 const ALICE: &str = "authorization: Basic YWxpY2U6c2VjcmV0";
 const BOB: &str = "authorization: Basic Ym9iOnNlY3JldA==";
 

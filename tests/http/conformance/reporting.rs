@@ -1,4 +1,4 @@
-//! What `Cache-Status` says (RFC 9211): how the layer came by its answer.
+//! `Cache-Status` (RFC 9211).
 
 use super::scenario::reload;
 use super::steps::*;

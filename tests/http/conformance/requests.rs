@@ -1,6 +1,6 @@
-//! What a client asks for in `Cache-Control` and `Pragma` (RFC 9111 §5.2.1): obeyed where the layer is told to.
+//! `Cache-Control` and `Pragma` of requests (RFC 9111 §5.2.1), which the layer obeys with `honor_reload`.
 //!
-//! By default it is not, as otherwise anybody could make the handler render with every request.
+//! By default it does not, because any client could then make the handler render with every request.
 
 use super::scenario::reload;
 use super::steps::*;

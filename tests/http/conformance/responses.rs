@@ -1,4 +1,4 @@
-//! What else a handler says in `Cache-Control` and `Pragma` (RFC 9111 §5.2.2, §5.4).
+//! Other directives in `Cache-Control` and `Pragma` of a response (RFC 9111 §5.2.2, §5.4).
 
 use super::steps::*;
 

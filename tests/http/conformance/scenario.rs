@@ -1,17 +1,17 @@
-//! What a scenario is, and the macro that makes a test of each. What happens in its steps is `steps`' to say.
+//! Scenarios, and the macro that makes a test of each. `steps.rs` has the steps.
 
 use std::time::Duration;
 
 use super::steps::Step;
 
-/// How much the public suite asks for.
+/// The level of a test in the public suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     /// The standard demands it.
     Required,
     /// The standard allows it, and a good cache does it.
     Optimal,
-    /// The suite only asks what a cache does.
+    /// The suite only observes the behaviour.
     Optional,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn ttl(seconds: u64) -> Setup {
     Setup { ttl: Some(Duration::from_secs(seconds)), ..Setup::default() }
 }
 
-/// One conversation with the layer, and what is expected of it.
+/// A sequence of requests to the layer, and the expected responses.
 #[derive(Clone)]
 pub(super) struct Scenario {
     /// The test's name, which opens with the section: `rfc9111_5_2_2_10_…`.
@@ -40,7 +40,7 @@ pub(super) struct Scenario {
     /// The public suite's id; `None` for one of our own.
     pub(super) id: Option<&'static str>,
     pub(super) level: Level,
-    /// Why the layer does not do what the suite would like.
+    /// Why the layer differs from the suite.
     pub(super) differs: Option<&'static str>,
     pub(super) setup: Setup,
     pub(super) steps: fn() -> Vec<Step>,

@@ -7,7 +7,7 @@ fn brief(cache_control: &'static str) -> Exchange {
     given(&[cache_control, "etag: \"abc\""])
 }
 
-/// The handler is asked and fails; the stored page is given instead.
+/// The handler is called and fails; the stored page is served instead.
 fn rescued(status: u16) -> Exchange {
     asked().answers(status, &[]).status(200).text("answer 1")
 }
@@ -94,7 +94,7 @@ scenarios! {
             brief("cache-control: max-age=2, stale-if-error=60"),
             wait(3),
             rescued(503),
-            // It is not asked again at once.
+            // The handler is not called again at once.
             served().text("answer 1"),
             wait(3),
             asked().status(200).text("answer 3"),

@@ -1,4 +1,4 @@
-//! The words scenarios are written in: requests, what the handler would answer, and what is expected.
+//! The steps of a scenario: requests, responses of the handler, and expectations.
 //!
 //! A header is written `name: value`. A value `@+60` is the HTTP-date a minute after the scenario's start, `@-60/850`
 //! and `@-60/asctime` are the same in the two old formats.
@@ -24,12 +24,12 @@ impl From<Together> for Step {
     }
 }
 
-/// What the handler does when it is asked.
+/// The handler's reaction to a call.
 #[derive(Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<&'static str>,
-    /// `answer 1`, `answer 2` … when nothing else is said.
+    /// `answer 1`, `answer 2` … by default.
     pub(super) body: Option<&'static str>,
     pub(super) takes: Duration,
     pub(super) outcome: Outcome,
@@ -48,11 +48,11 @@ pub(super) enum Outcome {
 /// What is expected of the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handler {
-    Asked,
-    NotAsked,
-    /// Once, behind the client's back.
-    AskedBehind,
-    /// Asked or not.
+    Called,
+    NotCalled,
+    /// Once, after the response was sent.
+    CalledInBackground,
+    /// Called or not.
     Either,
 }
 
@@ -61,7 +61,7 @@ pub(super) enum Expected {
     Status(u16),
     Has(&'static str),
     Lacks(&'static str),
-    /// Present, whatever it says.
+    /// Present, with any value.
     Bears(&'static str),
     /// `Vary` names it, perhaps among others.
     Varies(&'static str),
@@ -77,7 +77,7 @@ pub(super) enum Expected {
     HandlerGot(&'static str),
 }
 
-/// A request, the handler's answer in case it is asked, and expectations.
+/// A request, the handler's response if it is called, and expectations.
 pub(super) struct Exchange {
     pub(super) method: &'static str,
     pub(super) host: &'static str,
@@ -93,8 +93,8 @@ pub(super) struct Exchange {
 pub(super) struct Together {
     pub(super) requests: usize,
     pub(super) answer: Answer,
-    /// How often the handler is asked for all of them.
-    pub(super) asked: usize,
+    /// The number of calls of the handler for all of them.
+    pub(super) calls: usize,
 }
 
 fn plain() -> Answer {
@@ -107,9 +107,9 @@ fn page(handler: Handler) -> Exchange {
     Exchange { method, host, path, headers, content: "", answer: plain(), handler, expected }
 }
 
-/// The page is asked for, the handler runs.
+/// A request for the page that calls the handler.
 pub(super) fn asked() -> Exchange {
-    page(Handler::Asked)
+    page(Handler::Called)
 }
 
 /// The handler runs and gives a page with these headers, which may be stored or not.
@@ -119,12 +119,12 @@ pub(super) fn given(headers: &[&'static str]) -> Exchange {
 
 /// The page comes from the cache.
 pub(super) fn served() -> Exchange {
-    page(Handler::NotAsked)
+    page(Handler::NotCalled)
 }
 
 /// The page comes from the cache, and the handler runs behind the client's back.
 pub(super) fn refreshed() -> Exchange {
-    page(Handler::AskedBehind)
+    page(Handler::CalledInBackground)
 }
 
 /// From the cache or from the handler, as the layer likes.
@@ -134,7 +134,7 @@ pub(super) fn either() -> Exchange {
 
 /// Neither cache nor handler: the layer refuses.
 pub(super) fn refused(status: u16) -> Exchange {
-    page(Handler::NotAsked).status(status)
+    page(Handler::NotCalled).status(status)
 }
 
 /// The handler runs for an unsafe or another method.
@@ -147,9 +147,9 @@ pub(super) fn wait(seconds: u64) -> Step {
     Step::Wait(Duration::from_secs(seconds))
 }
 
-/// `requests` equal requests at the same time, for which the handler runs `asked` times.
-pub(super) fn together(requests: usize, asked: usize, headers: &[&'static str]) -> Together {
-    Together { requests, asked, answer: Answer { headers: headers.to_vec(), ..plain() } }
+/// `requests` equal requests at the same time, for which the handler is called `calls` times.
+pub(super) fn together(requests: usize, calls: usize, headers: &[&'static str]) -> Together {
+    Together { requests, calls, answer: Answer { headers: headers.to_vec(), ..plain() } }
 }
 
 impl Exchange {

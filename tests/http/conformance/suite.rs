@@ -1,4 +1,4 @@
-//! The public suite's tests that apply to a reverse proxy, and what the layer was measured to answer.
+//! The tests of the public suite that apply to a reverse proxy, and the measured results of the layer.
 //!
 //! `suite.txt` has a line for each: id, kind, the result by default, the result with the settings that the docs name, and
 //! for required tests the test that they depend on, where that one is not passed by every cache.
@@ -7,12 +7,12 @@ use std::collections::HashMap;
 
 use super::scenario::Level;
 
-/// What the suite said of a test.
+/// The result of a test in the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Pass,
     Fail,
-    /// What the test asks about could not be brought about.
+    /// The situation of the test could not be set up.
     NotSetUp,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn tests() -> Vec<Test> {
     include_str!("suite.txt").lines().map(test).collect()
 }
 
-/// How many required tests pass whose prerequisites pass.
+/// The number of passed required tests whose prerequisites pass.
 pub(super) struct Counted {
     pub(super) measured: usize,
     pub(super) with_settings: usize,

@@ -1,4 +1,4 @@
-//! Renders the scenarios and the public suite's results as `docs/src/http-conformance.md`, and holds the file to both.
+//! Renders the scenarios and the results of the public suite as `docs/src/http-conformance.md`, and checks that file.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -101,7 +101,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Whether the layer does as the suite asks, with the settings of the scenario or by default.
+    /// Whether the layer behaves as the suite expects, with the settings of the scenario or by default.
     fn as_asked(&self, honor_reload: bool) -> Option<bool> {
         match self {
             Entry::Run(all) => {
@@ -195,7 +195,7 @@ fn render() -> String {
 }
 
 #[test]
-fn the_table_in_the_docs_is_what_the_scenarios_say() {
+fn the_table_in_the_docs_equals_the_scenarios() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/http-conformance.md");
     let rendered = render();
     if env::var_os("UPDATE_DOCS").is_some() {
@@ -206,14 +206,14 @@ fn the_table_in_the_docs_is_what_the_scenarios_say() {
 }
 
 #[test]
-fn every_scenario_has_a_name_of_its_own() {
+fn every_scenario_has_a_unique_name() {
     let scenarios = super::all();
     let names: HashSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
     assert_eq!(names.len(), scenarios.len());
 }
 
 #[test]
-fn every_test_of_the_suite_has_one_entry_of_its_kind_and_no_entry_is_of_another_suite() {
+fn every_test_of_the_suite_has_exactly_one_entry() {
     let (scenarios, tests) = (super::all(), tests());
     let entries = entries(&scenarios);
     let ids: HashSet<&str> = tests.iter().map(|test| test.id).collect();
@@ -227,7 +227,7 @@ fn every_test_of_the_suite_has_one_entry_of_its_kind_and_no_entry_is_of_another_
 }
 
 #[test]
-fn a_scenario_differs_where_the_layer_did_not_pass_or_says_what_changed() {
+fn a_note_explains_each_difference_from_the_measured_results() {
     let (scenarios, tests) = (super::all(), tests());
     let entries = entries(&scenarios);
     for test in tests {
@@ -240,7 +240,7 @@ fn a_scenario_differs_where_the_layer_did_not_pass_or_says_what_changed() {
 }
 
 #[test]
-fn a_setting_is_named_for_each_test_that_needs_one() {
+fn each_test_that_needs_a_setting_names_it() {
     let named: HashSet<&str> = SETTINGS.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
     for test in tests() {
         let needs = test.measured.passes() != test.with_settings.passes() && note(test.id).is_none();
@@ -249,7 +249,7 @@ fn a_setting_is_named_for_each_test_that_needs_one() {
 }
 
 #[test]
-fn the_suite_counts_what_is_said_in_the_docs() {
+fn the_counts_of_the_suite_equal_those_in_the_docs() {
     let Counted { measured, with_settings } = Counted::of(&tests());
     assert_eq!((measured, with_settings), (117, 131));
 }

@@ -1,4 +1,4 @@
-//! Requests at the same time (RFC 9111 §4): one render for all who may share its page, one each for all others.
+//! Concurrent requests (RFC 9111 §4): one render for all requests that may share the page, one each for the others.
 
 use super::scenario::reload;
 use super::steps::*;

@@ -1,4 +1,5 @@
-//! Shadow verification of pages: a stored page is made again after it was shown, and the two are compared.
+//! Shadow verification of pages: the handler generates a page again after it was served from the cache, and the two are
+//! compared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,33 +8,36 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::ask::Asked;
-use super::body::{Collected, collect};
+use super::body::{CollectedBody, collect};
 use super::policy::Policy;
-use super::show::Shown;
+use super::request::CacheableRequest;
+use super::serve::PageResponse;
+use super::timeout::wait_timeout;
 use crate::clock::Nanos;
 use crate::observe::{About, Label, Rare, VerifiedHit, key_hash};
-use crate::page::{Page, Piece};
+use crate::page::{BodySegment, Page};
 use crate::scope::Scope;
 
-/// What a visitor was shown, to be held against what the handler says now.
-pub(super) struct Verifying {
+/// A page that was served from the cache and is to be compared with a new response.
+pub(super) struct ShadowCheck {
     page: Arc<Page>,
     about: About,
     label: Arc<Label>,
     began: Nanos,
 }
 
-impl Verifying {
-    /// A page without holes; one with holes is nobody's as a whole.
-    pub(super) fn of(asked: &Asked, shown: &Shown, label: Arc<Label>) -> Option<Verifying> {
-        let page = shown.page();
-        let whole = page.stored().is_some_and(|stored| matches!(stored.body.as_slice(), [] | [Piece::Text(_)]));
-        let about = About::new(&label, key_hash(asked.question.named()));
-        whole.then(|| Verifying { page: Arc::clone(page), about, label, began: shown.began() })
+impl ShadowCheck {
+    /// `None` for a page with holes, because every visitor gets another one.
+    pub(super) fn new(request: &CacheableRequest, served: &PageResponse, label: Arc<Label>) -> Option<ShadowCheck> {
+        let page = served.page();
+        let without_holes =
+            page.response().is_some_and(|response| matches!(response.body.as_slice(), [] | [BodySegment::Text(_)]));
+        let about = About::new(&label, key_hash(request.primary_key.named()));
+        without_holes.then(|| ShadowCheck { page: Arc::clone(page), about, label, began: served.began() })
     }
 
-    /// Holds what the handler said against it. What fails, or is not to be had whole, says nothing of the page.
+    /// Compares the page with the handler's response, and reports a difference. A response that is an error or cannot
+    /// be read whole is not compared.
     pub(super) async fn compare<R>(self, policy: &Policy, scope: Scope, response: Response<R>)
     where
         R: Body<Data = Bytes>,
@@ -43,14 +47,14 @@ impl Verifying {
         if head.status.is_server_error() {
             return inner.pause_verifying();
         }
-        let late = inner.sleep_until(inner.end_of_patience());
-        let Collected::Whole(computed) = scope.run_async(collect(body, policy.max_body_bytes, late)).await else {
+        let reading = collect(body, policy.max_body_bytes, wait_timeout(policy));
+        let CollectedBody::Whole(computed) = scope.run_async(reading).await else {
             return;
         };
-        let Some(stored) = self.page.stored() else { return };
+        let Some(stored) = self.page.response() else { return };
         self.label.count(Rare::Verified);
         let cached = match stored.body.as_slice() {
-            [Piece::Text(bytes)] => bytes.clone(),
+            [BodySegment::Text(bytes)] => bytes.clone(),
             _ => Bytes::new(),
         };
         if (stored.status, &cached) != (head.status, &computed) {

@@ -1,28 +1,28 @@
-//! Tags of a page as a header, so that a cache in front can be told to let go of what an invalidation concerns.
+//! The tags of a page in a response header, so that a downstream cache can purge pages by tag.
 //!
-//! A header holds so much and no more. A page whose tags do not fit could not be purged by all of them, so it is not
-//! for caches in front: the caller is told so, and none of its tags are left out in silence.
+//! Such a header has a limited length. A page with more tags could not be purged by all of them, so no tag is left out:
+//! [`TagHeader::write`] returns false, and the caller makes the page private.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The header that tells caches in front which tags a page has.
+/// The header with the tags of a page for downstream caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TagHeader {
-    /// `Cache-Groups` (RFC 9875): quoted strings; 32 of up to 32 characters are what every such cache takes.
+    /// `Cache-Groups` (RFC 9875): quoted strings. Caches must support at least 32 strings of 32 characters.
     CacheGroups,
-    /// `Cache-Tag` (Cloudflare, Akamai): separated by commas, up to 16 KiB in all.
+    /// `Cache-Tag` (Cloudflare, Akamai): separated by commas, at most 16 KiB.
     CacheTag,
-    /// `Surrogate-Key` (Fastly, Varnish's xkey): separated by spaces, up to 16 KiB in all.
+    /// `Surrogate-Key` (Fastly, Varnish's xkey): separated by spaces, at most 16 KiB.
     SurrogateKey,
 }
 
 impl TagHeader {
-    /// A tag as it stands in the header, which is also the name to purge it by. What the header cannot hold (too long,
-    /// not ASCII, a separator) is replaced by a hash.
+    /// The name of a tag in the header, by which it is purged. A tag that is too long, not ASCII, or contains a
+    /// separator is replaced by a hash.
     pub fn name_of(self, tag: &str) -> Cow<'_, str> {
         let plain = |byte: u8| match self {
             TagHeader::CacheGroups => (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\',
@@ -51,7 +51,7 @@ impl TagHeader {
         })
     }
 
-    /// Adds the tags to a response's headers; whether they fit.
+    /// Adds the tags to the headers of a response. Returns false, and adds nothing, if there are too many.
     pub(super) fn write<'a>(self, tags: impl Iterator<Item = &'a str>, headers: &mut HeaderMap) -> bool {
         const LONGEST_LIST: usize = 16 << 10;
         const MOST_GROUPS: usize = 32;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_header_cannot_hold_is_a_hash_there_and_in_a_purge() {
+    fn a_tag_that_a_header_cannot_hold_is_replaced_by_its_hash() {
         for header in [TagHeader::CacheGroups, TagHeader::CacheTag, TagHeader::SurrogateKey] {
             for tag in ["", "größe", "a\"b, c\\", &"x".repeat(2000)] {
                 let name = header.name_of(tag);
@@ -112,12 +112,12 @@ mod tests {
                 assert!(written(header, &[tag]).unwrap().contains(&*name));
             }
         }
-        // Caches that know Cache-Tag pay no heed to case.
+        // Caches compare `Cache-Tag` without case.
         assert_ne!(TagHeader::CacheTag.name_of("A"), TagHeader::CacheTag.name_of("a"));
     }
 
     #[test]
-    fn tags_that_do_not_fit_are_not_cut() {
+    fn too_many_tags_are_not_written_at_all() {
         let many: Vec<String> = (0..3000).map(|n| format!("film:{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(written(TagHeader::CacheGroups, &many[..33]), None);

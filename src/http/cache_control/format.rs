@@ -1,48 +1,48 @@
-//! `Cache-Control` of a response from headers and back.
+//! Reading and writing `Cache-Control` of a response.
 //!
-//! Owns what is made of directives that are doubled, unknown or without sense, and the order in which they are
-//! written. Leaves the syntax to `parse.rs`.
+//! Owns the handling of repeated, unknown and invalid directives, and the order of the written ones. `parse.rs` owns
+//! the syntax.
 //!
-//! In doubt the stricter reading holds. A directive that restricts counts whatever argument it has; one that permits
-//! (`public`, `immutable`, `must-understand`) counts only without one; an element that is no directive counts as
-//! `no-store`.
+//! In doubt the stricter reading applies. A restricting directive counts with any argument. A permitting one (`public`,
+//! `immutable`, `must-understand`) counts without an argument only. An element that does not follow the grammar counts
+//! as `no-store`.
 
 use std::fmt;
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 
-use super::parse::{Argument, Directive, directives};
-use super::{Audience, CacheControl, Extension, shorter};
+use super::parse::{Directive, DirectiveArgument, directives};
+use super::{Audience, CacheControl, ExtensionDirective, shorter};
 
 impl CacheControl {
     /// Reads all `Cache-Control` lines of a response, as a cache must.
     ///
-    /// Names count in any case, times with quotes and without. A time that is no whole number is 0: stale. Of one
-    /// directive said several times the shortest counts, and `private` beside `public`: RFC 9111 §4.2.1 lets a cache
-    /// take the first or treat the response as stale, and the shortest is never longer than either. `private` and
-    /// `no-cache` for some fields count as if for all (§5.2.2.4, §5.2.2.7). Directives of others are kept and written
-    /// as they came. An element that is no directive by the grammar (`no store`, `max-age =0`, `public; max-age=9`) may
-    /// stand for any restriction, and counts as `no-store`, which no `must-understand` lifts.
+    /// Names are compared without case, and times may be quoted. A time that is no whole number is 0, so the response
+    /// is stale. Of a repeated time the shortest one counts, and `private` counts before `public`: RFC 9111 §4.2.1
+    /// permits to use the first one or to treat the response as stale, and the shortest one is never longer than
+    /// either. `private` and `no-cache` for some headers count for the whole response (§5.2.2.4, §5.2.2.7). Unknown
+    /// directives are kept. An element that does not follow the grammar (`no store`, `max-age =0`, `public; max-age=9`)
+    /// may be meant as any restriction. It counts as `no-store`, and `must-understand` does not lift that.
     pub fn read(headers: &HeaderMap) -> CacheControl {
-        let mut said = CacheControl::new();
+        let mut value = CacheControl::new();
         for directive in directives(headers, CACHE_CONTROL) {
-            said.hear(&directive);
+            value.add(&directive);
         }
         if !CacheControl::is_readable(headers) {
-            said.no_store = true;
-            said.must_understand = false;
+            value.no_store = true;
+            value.must_understand = false;
         }
-        said
+        value
     }
 
-    /// Whether each element of these lines is a directive by the grammar (§5.2).
-    pub(crate) fn is_readable(headers: &HeaderMap) -> bool {
+    /// Whether all elements of the header follow the grammar (§5.2).
+    pub(in crate::http) fn is_readable(headers: &HeaderMap) -> bool {
         directives(headers, CACHE_CONTROL).all(|directive| directive.is_readable())
     }
 
-    fn hear(&mut self, directive: &Directive<'_>) {
-        let bare = directive.argument == Argument::Absent;
+    fn add(&mut self, directive: &Directive<'_>) {
+        let bare = directive.argument == DirectiveArgument::Absent;
         let shortest = |time: Option<u32>| shorter(time, Some(directive.seconds().unwrap_or(0)));
         match directive.name.to_ascii_lowercase().as_slice() {
             b"private" => self.audience = Some(Audience::Private),
@@ -61,32 +61,32 @@ impl CacheControl {
             b"stale-if-error" => self.stale_if_error = shortest(self.stale_if_error),
             name => {
                 if let Some(extension) = extension(name, directive) {
-                    self.keep(extension);
+                    self.add_extension(extension);
                 }
             }
         }
     }
 }
 
-/// `None` for what has no sense, or cannot be written again.
-fn extension(name: &[u8], directive: &Directive<'_>) -> Option<Extension> {
+/// `None` if the directive is unreadable or cannot be written.
+fn extension(name: &[u8], directive: &Directive<'_>) -> Option<ExtensionDirective> {
     let writable = directive.text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     let name = std::str::from_utf8(name).ok().filter(|_| directive.is_readable() && writable)?;
     let text = std::str::from_utf8(directive.text).ok()?;
-    Some(Extension { name: name.to_owned(), text: text.to_owned() })
+    Some(ExtensionDirective { name: name.to_owned(), text: text.to_owned() })
 }
 
 impl fmt::Display for CacheControl {
-    /// A legal value with each directive once, in an order that does not depend on the order they were said in. Beside
-    /// `no-store` nothing that permits is written, unless `must-understand` gives it a sense.
+    /// A valid value with each directive once, in a fixed order. With `no-store`, permitting directives are written
+    /// only if there is a `must-understand`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = List { f, first: true };
-        let kept = !self.no_store || self.must_understand;
-        list.flag(kept && self.is_public(), "public")?;
+        let mut list = DirectiveWriter { f, first: true };
+        let permits = !self.no_store || self.must_understand;
+        list.flag(permits && self.is_public(), "public")?;
         list.flag(self.is_private(), "private")?;
         list.flag(self.no_store, "no-store")?;
         list.flag(self.no_cache, "no-cache")?;
-        if kept {
+        if permits {
             list.time(self.max_age, "max-age")?;
             list.time(self.s_maxage, "s-maxage")?;
         }
@@ -94,7 +94,7 @@ impl fmt::Display for CacheControl {
         list.flag(self.proxy_revalidate, "proxy-revalidate")?;
         list.flag(self.must_understand, "must-understand")?;
         list.flag(self.no_transform, "no-transform")?;
-        if kept {
+        if permits {
             list.flag(self.immutable, "immutable")?;
             list.time(self.stale_while_revalidate, "stale-while-revalidate")?;
             list.time(self.stale_if_error, "stale-if-error")?;
@@ -104,21 +104,21 @@ impl fmt::Display for CacheControl {
 }
 
 impl From<CacheControl> for HeaderValue {
-    /// The value to send. It is empty if [`CacheControl::says_nothing`]: then send no header.
-    fn from(said: CacheControl) -> HeaderValue {
-        // All parts are visible ASCII. Were one not, the strictest value is the one that harms nobody.
-        HeaderValue::try_from(said.to_string()).unwrap_or(HeaderValue::from_static("no-store"))
+    /// The header value. It is empty if [`CacheControl::says_nothing`]; then send no header.
+    fn from(value: CacheControl) -> HeaderValue {
+        // All parts are visible ASCII. `no-store` would be the safe value.
+        HeaderValue::try_from(value.to_string()).unwrap_or(HeaderValue::from_static("no-store"))
     }
 }
 
-struct List<'a, 'f> {
+struct DirectiveWriter<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     first: bool,
 }
 
-impl List<'_, '_> {
-    fn flag(&mut self, said: bool, text: &str) -> fmt::Result {
-        if said {
+impl DirectiveWriter<'_, '_> {
+    fn flag(&mut self, is_set: bool, text: &str) -> fmt::Result {
+        if is_set {
             self.separate()?;
             self.f.write_str(text)?;
         }

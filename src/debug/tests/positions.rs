@@ -1,14 +1,14 @@
-//! Where comments go, and where they do not: `[1 …1]` is the fragment with the number 1.
+//! The positions that get comments, and those that do not. `[1…1]` is the fragment with the number 1.
 
 use proptest::prelude::*;
 
-use super::super::json::Object;
-use super::super::{Marks, Notes, annotate};
-use super::{PROCESS, annotated, begin, end, marked, placed};
+use super::super::json::CommentObject;
+use super::super::{Annotations, Marks, annotate};
+use super::{PROCESS, annotated, begin, commented, end, marked};
 
 #[track_caller]
 fn kept(page: &str) {
-    assert_eq!(placed(page), page);
+    assert_eq!(commented(page), page);
 }
 
 #[track_caller]
@@ -16,7 +16,7 @@ fn removed(page: &str) {
     let clean =
         (1..=9).fold(page.to_owned(), |page, id| page.replace(&format!("[{id}"), "").replace(&format!("{id}]"), ""));
     assert_ne!(clean, page);
-    assert_eq!(placed(page), clean);
+    assert_eq!(commented(page), clean);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn fragments_between_tags_get_comments() {
 }
 
 #[test]
-fn none_gets_into_a_tag() {
+fn a_position_inside_of_a_tag_gets_no_comment() {
     for page in [
         "<a href=\"[1x1]\">",
         "<a href='[1x1]'>",
@@ -53,7 +53,7 @@ fn none_gets_into_a_tag() {
 }
 
 #[test]
-fn none_gets_into_text_that_is_no_markup() {
+fn text_without_markup_gets_no_comment() {
     for name in
         ["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext"]
     {
@@ -69,14 +69,14 @@ fn none_gets_into_text_that_is_no_markup() {
 }
 
 #[test]
-fn after_it_they_are_taken_again() {
+fn positions_after_such_text_get_comments() {
     kept("<script><!-- <script> </script> --></script>[1a1]");
     kept("<svg><title>a</title><![CDATA[ > ]]>[1b1]</svg><![CDATA[ >[2 ]]>2]");
     kept("<!-->[1a1]<!-- > --!>[2b2]</>[3c3]");
 }
 
 #[test]
-fn what_a_comment_would_change_is_left_whole() {
+fn a_position_whose_meaning_a_comment_would_change_gets_none() {
     removed("<pre>[1\na1]</pre>");
     removed("a\r[1\nb1]");
     removed("&am[1p;1]");
@@ -88,7 +88,7 @@ fn what_a_comment_would_change_is_left_whole() {
 }
 
 #[test]
-fn where_only_a_whole_parser_would_know_nothing_is_put() {
+fn a_position_that_needs_a_whole_parser_gets_no_comment() {
     removed("<p><frameset>[1a1]");
     removed("<svg><font>[1a1]");
     removed("<select><svg>[1a1]");
@@ -96,19 +96,19 @@ fn where_only_a_whole_parser_would_know_nothing_is_put() {
 }
 
 #[test]
-fn marks_that_do_not_belong_together_are_taken_out() {
+fn marks_without_a_counterpart_are_removed() {
     removed("a[1b");
     removed("a1]b");
     removed("1]a[1");
-    assert_eq!(placed("[1a[2b1]c2]"), "[1ab1]c");
-    assert_eq!(placed("[1a[1b1]c"), "a[1b1]c");
-    // Printed twice, it is there twice.
+    assert_eq!(commented("[1a[2b1]c2]"), "[1ab1]c");
+    assert_eq!(commented("[1a[1b1]c"), "a[1b1]c");
+    // A fragment that is printed twice has comments twice.
     kept("[1a1][1a1]");
     kept("[1[2[3a3]2]1]");
 }
 
 #[test]
-fn fragments_of_which_nothing_is_known_are_no_fragments() {
+fn marks_of_unknown_fragments_are_removed() {
     assert_eq!(
         annotated(&format!("a{}b{}{}c{}", begin(0x100), end(0x100), begin(2), end(2))),
         "ab<!-- fragment 2 {} -->c<!-- /fragment 2 -->"
@@ -116,31 +116,31 @@ fn fragments_of_which_nothing_is_known_are_no_fragments() {
 }
 
 #[test]
-fn what_is_no_utf_8_gets_no_comments() {
+fn a_page_that_is_not_utf_8_gets_no_comments() {
     let page = [&b"<p>\xe4"[..], begin(1).as_bytes(), b"a", end(1).as_bytes()].concat();
-    let notes = Notes {
+    let texts = Annotations {
         describe: &|_| Some(String::from("{}")),
         head: &|_| String::from("<script></script>"),
         end: &|_| String::from("<!-- -->"),
     };
-    assert_eq!(annotate(&page, &Marks::new(PROCESS), &notes), b"<p>\xe4a");
+    assert_eq!(annotate(&page, &Marks::new(PROCESS), &texts), b"<p>\xe4a");
 }
 
 fn scripted(page: &str) -> String {
-    let notes = Notes {
+    let texts = Annotations {
         describe: &|_| Some(String::from("{}")),
-        head: &|placed| String::from(if placed.has_base { "[base]" } else { "[script]" }),
-        end: &|placed| format!("[{} placed]", placed.fragments.len()),
+        head: &|annotated| String::from(if annotated.has_base() { "[base]" } else { "[script]" }),
+        end: &|annotated| format!("[{} placed]", annotated.count()),
     };
-    placed_by(page, &notes)
+    commented_with(page, &texts)
 }
 
-fn placed_by(page: &str, notes: &Notes<'_>) -> String {
-    String::from_utf8(annotate(marked(page).as_bytes(), &Marks::new(PROCESS), notes)).unwrap()
+fn commented_with(page: &str, texts: &Annotations<'_>) -> String {
+    String::from_utf8(annotate(marked(page).as_bytes(), &Marks::new(PROCESS), texts)).unwrap()
 }
 
 #[test]
-fn a_page_gets_the_script_in_its_head_and_a_part_of_one_does_not() {
+fn a_whole_page_gets_the_script_in_its_head_and_a_part_of_a_page_gets_none() {
     for (page, expected) in [
         (
             "<!doctype html><html lang=en><head><title>a</title>",
@@ -148,7 +148,7 @@ fn a_page_gets_the_script_in_its_head_and_a_part_of_one_does_not() {
         ),
         ("<!doctype html><html><p>a", "<!doctype html><html>[script]<p>a[0 placed]"),
         ("<!doctype html><p>a", "<!doctype html>[script]<p>a[0 placed]"),
-        // At the end it would be text of a script.
+        // At the end of the page it would be text of the script.
         ("<head><script>a", "<head>[script][0 placed]<script>a"),
         ("<head><base href=/>", "<head>[base]<base href=/>[0 placed]"),
         ("<p>a</p>", "<p>a</p>"),
@@ -162,8 +162,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_comment_says_cannot_end_it(text in "[-<>!\"\\\\a\u{0}\u{7f}ü\u{2028}🙂]{0,12}", name in "[-a>]{1,4}") {
-        let json = Object::new().text("label", &text).list("tags", [text.as_str(), &text]).text(&name, "").finish();
+    fn the_json_of_a_comment_cannot_end_it(text in "[-<>!\"\\\\a\u{0}\u{7f}ü\u{2028}🙂]{0,12}", name in "[-a>]{1,4}") {
+        let object = CommentObject::new().text("label", &text).list("tags", [text.as_str(), &text]);
+        let json = object.text(&name, "").finish();
         prop_assert!(json.is_ascii() && !json.contains(['<', '>']) && !json.contains("--"), "{}", json);
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(&read["label"], text.as_str());
@@ -173,12 +174,12 @@ proptest! {
 
 #[test]
 fn numbers_and_lists_are_json() {
-    let json = Object::new()
+    let json = CommentObject::new()
         .number("took_ms", 1.23456)
         .number("age_s", 3.0)
         .number("none", f64::NAN)
         .list("tags", [])
         .finish();
     assert_eq!(json, r#"{"took_ms":1.235,"age_s":3}"#);
-    assert_eq!(Object::new().finish(), "{}");
+    assert_eq!(CommentObject::new().finish(), "{}");
 }
