@@ -11,7 +11,6 @@
 //! prints. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
 //! `names.rs` has the names that both sides share.
 
-mod analyze;
 mod blocks;
 mod calls;
 mod captured;
@@ -25,11 +24,11 @@ mod foreign;
 mod guard;
 mod layout;
 mod lex;
+mod literal;
 mod lower;
 mod mark;
 mod namespaces;
 mod operand;
-mod outline;
 mod parts;
 mod probe;
 mod reach;
@@ -38,7 +37,9 @@ mod refuse;
 mod rewrite;
 mod scan;
 mod scopes;
+mod statement;
 mod tag;
+mod template;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 mod visits;
@@ -51,4 +52,5 @@ pub(crate) use mark::{begins, marked, trap};
 pub(crate) use reads::{CALLED, inherits, reads};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;
-pub(crate) use rewrite::{Block, Extends, Rewritten, measured};
+pub(crate) use rewrite::{Rewritten, measured};
+pub(crate) use template::{Block, Extends};

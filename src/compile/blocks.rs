@@ -7,16 +7,15 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::analyze::{keyword, reachable_names, values};
 use crate::compile::expr::{Reader, Shape};
 use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
-use crate::compile::lower::literal_str;
-use crate::compile::outline::{Branch, BranchId, Cached, Load, Outline, Section, Statement};
-use crate::compile::refuse::{in_body, is_set_block, refusal, reserved};
-use crate::compile::rewrite::Extends;
+use crate::compile::literal::literal_str;
+use crate::compile::refuse::{in_body, refusal, reserved};
 use crate::compile::scan::{Scan, Span};
+use crate::compile::statement::{is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
+use crate::compile::template::{Branch, BranchId, Cached, Extends, Load, Outline, Section, Statement};
 
 /// Finds the outline of `scan`, the template called `name`.
 pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {

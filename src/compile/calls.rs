@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::analyze::{closing, keyword};
 use crate::compile::lex::Kind;
-use crate::compile::outline::{BranchId, Outline};
 use crate::compile::scan::Scan;
+use crate::compile::statement::{closing, keyword};
+use crate::compile::template::{BranchId, Outline};
 
 /// A call of a macro of the same file.
 #[derive(Debug)]

@@ -5,11 +5,10 @@
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::keyword;
 use crate::compile::lex::{Kind, Token};
-use crate::compile::lower::literal_str;
-use crate::compile::refuse::is_set_block;
+use crate::compile::literal::literal_str;
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::compile::statement::{is_set_block, keyword};
 use crate::names::PREFIX;
 
 /// Where something stands in a template.

@@ -19,11 +19,10 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::analyze::{WORDS, bound_names, keyword};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::names_variable;
 use crate::compile::rewrite::{Rewritten, rewrite};
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::compile::statement::{WORDS, bound_names, keyword, names_variable};
 use crate::names::{CAPTURED, TICKET, UNTOUCHED};
 
 const PARTIAL: &str = "cache_partial";

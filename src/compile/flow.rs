@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use crate::compile::analyze::keyword;
 use crate::compile::expr::{Expr, ExprError, Reader, Shape};
 use crate::compile::guard::{Guard, inserts};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::outline::Outline;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::scopes::{Binding, Bindings, Bound, Order};
+use crate::compile::statement::keyword;
 use crate::compile::tag::{check_order, unquoted_duration};
+use crate::compile::template::Outline;
 use crate::spelling::Form;
 
 /// What to insert into spans, and where.

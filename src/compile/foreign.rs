@@ -9,13 +9,12 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::analyze::{bound_names, closing, keyword, variables};
 use crate::compile::lex::Token;
-use crate::compile::outline::{BranchId, Cached, Outline};
-use crate::compile::refuse::{calls_super, refusal};
-use crate::compile::rewrite::Extends;
+use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
+use crate::compile::statement::{bound_names, calls_super, closing, keyword, variables};
 use crate::compile::tag::Head;
+use crate::compile::template::{BranchId, Cached, Extends, Outline};
 use crate::compile::visits::visit;
 
 /// Names that stand for foreign text, with the macro or call block in which they do.

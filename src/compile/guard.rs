@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::compile::expr::{Node, Shape};
-use crate::compile::lower::quote;
+use crate::compile::literal::quote;
 use crate::names::{DEFINED, WANT_DEFINED, WANT_ITEMS, WANT_PART};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.

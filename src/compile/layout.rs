@@ -6,13 +6,11 @@
 
 use std::ops::Range;
 
-use crate::compile::analyze::keyword;
 use crate::compile::digest::Digest;
 use crate::compile::foreign::{Foreign, mentions_self};
-use crate::compile::outline::{Branch, Outline, Section};
-use crate::compile::refuse::calls_super;
-use crate::compile::rewrite::Extends;
 use crate::compile::scan::{Scan, Span};
+use crate::compile::statement::{calls_super, keyword};
+use crate::compile::template::{Branch, Extends, Outline, Section};
 
 /// A template as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

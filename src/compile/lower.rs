@@ -8,12 +8,13 @@ use std::ops::Range;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::keyword;
 use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::guard::{Guard, QUOTED, inserts};
 use crate::compile::lex::{Kind, is_blank, newlines};
-use crate::compile::outline::Cached;
+use crate::compile::literal::quote;
 use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::statement::keyword;
+use crate::compile::template::Cached;
 use crate::compile::visits::visit;
 use crate::names::{
     CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
@@ -199,12 +200,6 @@ pub(crate) fn before_line_statement(text: &str) -> &str {
     if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
 }
 
-/// The value of a string literal, escapes resolved by MiniJinja itself.
-pub(crate) fn literal_str(text: &str) -> Option<String> {
-    let value = Environment::empty().compile_expression(text).ok()?.eval(()).ok()?;
-    value.as_str().map(str::to_owned)
-}
-
 /// A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
 pub(crate) fn edge(span: &Span) -> Option<char> {
     if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening }
@@ -240,26 +235,6 @@ fn literal_text(ttl: Ttl) -> String {
         Ttl::Bypass => "0".into(),
         Ttl::For(duration) => duration.as_nanos().to_string(),
     }
-}
-
-/// `text` as a string literal on one line.
-pub(crate) fn quote(text: &str, limit: usize) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for (count, c) in text.chars().enumerate() {
-        if count == limit {
-            quoted.push('…');
-            break;
-        }
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            _ => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// The replacement of one tag while it is written.

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use minijinja::Error;
 
-use crate::compile::analyze::{bound_names, closing, keyword, values};
 use crate::compile::calls::{Call, calls};
 use crate::compile::lex::Token;
-use crate::compile::outline::{Outline, Statement};
-use crate::compile::refuse::{assigned_attributes, is_set_block, refusal};
+use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
+use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, values};
+use crate::compile::template::{Outline, Statement};
 use crate::compile::visits::visit;
 
 /// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.

@@ -2,11 +2,9 @@
 //!
 //! Owns where they are and whether their output can be discarded. What takes their place is left to `probe`.
 
-use crate::compile::analyze::keyword;
-use crate::compile::outline::Outline;
-use crate::compile::refuse::is_set_block;
-use crate::compile::rewrite::Extends;
 use crate::compile::scan::Scan;
+use crate::compile::statement::{is_set_block, keyword};
+use crate::compile::template::{Extends, Outline};
 
 /// A part, by the spans of its tags.
 #[derive(Debug)]

@@ -20,14 +20,15 @@
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::analyze::bound_names;
 use crate::compile::expr::{Reader, Shape};
 use crate::compile::lex::Token;
-use crate::compile::lower::{Lowering, Tag, edge, quote};
-use crate::compile::outline::Outline;
+use crate::compile::literal::quote;
+use crate::compile::lower::{Lowering, Tag, edge};
 use crate::compile::parts::Part;
 use crate::compile::reads::reads;
 use crate::compile::rewrite::rewrite;
+use crate::compile::statement::bound_names;
+use crate::compile::template::Outline;
 use crate::names::{CHOSEN, DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
 
 /// What may follow the name in an include.

@@ -12,13 +12,13 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::keyword;
 use crate::compile::calls::{Call, calls};
 use crate::compile::components::{Edge, NodeId, components};
 use crate::compile::digest::{Digest, settings};
 use crate::compile::lex::Kind;
-use crate::compile::outline::{BranchId, Cached, Outline, Statement};
 use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::statement::keyword;
+use crate::compile::template::{BranchId, Cached, Outline, Statement};
 use crate::compile::visits::visit;
 
 /// What is reached in a file, and from where.

@@ -9,10 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::{bound_names, keyword, variables};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::assigned_names;
 use crate::compile::scan::{Span, scan};
+use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
 /// What the end of a path says of a name that is only ever called.
 pub(crate) const CALLED: &str = "()";

@@ -12,13 +12,14 @@ use crate::compile::flow::{Inserts, checks};
 use crate::compile::foreign::{mentions_self, refuse_foreign};
 use crate::compile::layout::Layout;
 use crate::compile::lex::newlines;
-use crate::compile::lower::{Lowering, before_line_statement, literal_str};
+use crate::compile::literal::literal_str;
+use crate::compile::lower::{Lowering, before_line_statement};
 use crate::compile::namespaces::refuse_assignments;
-use crate::compile::outline::{Branch, Outline};
 use crate::compile::parts::{Part, parts};
 use crate::compile::reach::Reach;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::template::{Block, Branch, Extends, Outline};
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,27 +30,6 @@ pub(crate) struct Rewritten {
     pub(crate) layout: Layout,
     /// Its cache blocks.
     pub(crate) blocks: Vec<Block>,
-}
-
-/// A cache block, as reports call it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// The digest of its text, and of what that reaches.
-    pub(crate) site: u128,
-    pub(crate) line: usize,
-    /// Its `name=`, where that is a literal.
-    pub(crate) name: Option<String>,
-}
-
-/// What a template extends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Extends {
-    /// Nothing.
-    None,
-    /// Always the template of this name.
-    Literal(String),
-    /// A computed name, or a condition decides, or there are several.
-    Dynamic,
 }
 
 /// Lowers the cache tags of `source`, the template called `name`.

@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::analyze::{bound_names, keyword};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::is_set_block;
 use crate::compile::scan::Span;
+use crate::compile::statement::{bound_names, is_set_block, keyword};
 
 /// A place in the order of evaluation: a span, and which binding of it.
 pub(crate) type Order = (usize, usize);

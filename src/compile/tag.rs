@@ -5,7 +5,7 @@
 
 use crate::compile::expr::{Expr, ExprError, Reader, Shape};
 use crate::compile::lex::{Kind, Token};
-use crate::compile::lower::literal_str;
+use crate::compile::literal::literal_str;
 use crate::spelling::Form;
 use crate::ttl::{is_duration, parse_ttl_str};
 

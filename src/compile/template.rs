@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 
-use crate::compile::rewrite::Extends;
 use crate::compile::tag::Head;
 use crate::names::{EXTEND, LOAD};
 
@@ -28,6 +27,27 @@ pub(crate) struct Outline<'s> {
     pub(crate) loads: Vec<Load>,
     /// How many spans were understood; MiniJinja rejects what follows.
     pub(crate) understood: usize,
+}
+
+/// What a template extends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extends {
+    /// Nothing.
+    None,
+    /// Always the template of this name.
+    Literal(String),
+    /// A computed name, or a condition decides, or there are several.
+    Dynamic,
+}
+
+/// A cache block, as reports call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The digest of its text, and of what that reaches.
+    pub(crate) site: u128,
+    pub(crate) line: usize,
+    /// Its `name=`, where that is a literal.
+    pub(crate) name: Option<String>,
 }
 
 /// A cache tag and what belongs to it.
