@@ -32,6 +32,7 @@ mod operand;
 mod parts;
 mod probe;
 mod reach;
+mod reader;
 mod reads;
 mod refuse;
 mod rewrite;

@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::expr::{Reader, Shape};
+use crate::compile::expr::Shape;
 use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
+use crate::compile::reader::Reader;
 use crate::compile::refuse::{in_body, refusal, reserved};
 use crate::compile::scan::{Scan, Span};
 use crate::compile::statement::{is_set_block, keyword, reachable_names, values};

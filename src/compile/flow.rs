@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use crate::compile::expr::{Expr, ExprError, Reader, Shape};
-use crate::compile::guard::{Guard, inserts};
+use crate::compile::expr::{Expr, ExprError, Guard, Shape};
+use crate::compile::guard::inserts;
 use crate::compile::lex::{Kind, Token};
+use crate::compile::reader::Reader;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::scopes::{Binding, Bindings, Bound, Order};
 use crate::compile::statement::keyword;

@@ -7,29 +7,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::compile::expr::{Node, Shape};
+use crate::compile::expr::{Guard, Node, Shape, Wanted};
 use crate::compile::literal::quote;
 use crate::names::{DEFINED, WANT_DEFINED, WANT_ITEMS, WANT_PART};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
 pub(crate) const QUOTED: usize = 80;
-
-/// An operand to check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Guard {
-    pub(crate) range: Range<usize>,
-    pub(crate) wanted: Wanted,
-    /// Whether it may be undefined where the result is only tested, or replaced if it is empty: `nme|trim or 'none'`.
-    lenient: bool,
-}
-
-/// What an operand must be; see the constants of the same names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wanted {
-    Defined,
-    Part,
-    Items,
-}
 
 /// What a filter does with an undefined value, and with one inside of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +25,6 @@ pub(crate) enum Filter {
     Writes,
     /// Not known: an item of a list may be lost.
     Other,
-}
-
-impl Guard {
-    /// Of what a text prints that goes into a key.
-    pub(crate) fn printed(range: Range<usize>) -> Guard {
-        Guard { range, wanted: Wanted::Part, lenient: false }
-    }
 }
 
 impl Filter {

@@ -8,8 +8,8 @@ use std::ops::Range;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::expr::{Expr, ExprError, Shape};
-use crate::compile::guard::{Guard, QUOTED, inserts};
+use crate::compile::expr::{Expr, ExprError, Guard, Shape};
+use crate::compile::guard::{QUOTED, inserts};
 use crate::compile::lex::{Kind, is_blank, newlines};
 use crate::compile::literal::quote;
 use crate::compile::scan::{Scan, Span, SpanKind};

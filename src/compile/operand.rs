@@ -2,9 +2,10 @@
 //!
 //! The part of the grammar below the operators, which `expr` owns.
 
-use crate::compile::expr::{ExprError, Node, Parsed, Reader, Shape};
-use crate::compile::guard::{Filter, Mark, Taken, Wanted};
+use crate::compile::expr::{ExprError, Node, Parsed, Shape, Wanted};
+use crate::compile::guard::{Filter, Mark, Taken};
 use crate::compile::lex::Kind;
+use crate::compile::reader::Reader;
 
 impl Reader<'_> {
     pub(crate) fn unary(&mut self) -> Parsed {

@@ -20,11 +20,12 @@
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::expr::{Reader, Shape};
+use crate::compile::expr::Shape;
 use crate::compile::lex::Token;
 use crate::compile::literal::quote;
 use crate::compile::lower::{Lowering, Tag, edge};
 use crate::compile::parts::Part;
+use crate::compile::reader::Reader;
 use crate::compile::reads::reads;
 use crate::compile::rewrite::rewrite;
 use crate::compile::statement::bound_names;

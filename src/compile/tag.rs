@@ -3,9 +3,10 @@
 //! Owns the one reading of the argument list and its errors. Expressions are measured by `expr`;
 //! what becomes of the parts is left to `lower`.
 
-use crate::compile::expr::{Expr, ExprError, Reader, Shape};
+use crate::compile::expr::{Expr, ExprError, Shape};
 use crate::compile::lex::{Kind, Token};
 use crate::compile::literal::literal_str;
+use crate::compile::reader::Reader;
 use crate::spelling::Form;
 use crate::ttl::{is_duration, parse_ttl_str};
 
