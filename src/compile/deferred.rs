@@ -15,12 +15,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
-use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compile::lex::{Kind, Token};
-use crate::compile::rewrite::{Rewritten, rewrite};
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
 use crate::compile::statement::{WORDS, bound_names, keyword, names_variable};
 use crate::names::{CAPTURED, TICKET, UNTOUCHED};
@@ -34,20 +32,8 @@ const NO_VALUES: [&str; 6] = ["loop", "self", "super", "caller", "recursive", TI
 /// tags, which name their key in messages.
 const LEFT: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
 
-/// Lowers a template, with lazy values kept lazy.
-///
-/// # Errors
-///
-/// As [`rewrite`].
-pub(crate) fn lowered(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    let Some(text) = deferred(source, syntax) else { return rewrite(source, name, syntax) };
-    let mut rewritten = rewrite(&text, name, syntax)?;
-    rewritten.text.get_or_insert(text);
-    Ok(rewritten)
-}
-
 /// The text with such look-ups; `None` where there are none.
-fn deferred(source: &str, syntax: &SyntaxConfig) -> Option<String> {
+pub(crate) fn deferred(source: &str, syntax: &SyntaxConfig) -> Option<String> {
     if !(source.contains("cache") && ["macro", "call", PARTIAL].iter().any(|word| source.contains(word))) {
         return None;
     }

@@ -7,6 +7,7 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::blocks::outline;
+use crate::compile::deferred::deferred;
 use crate::compile::expr::ExprError;
 use crate::compile::flow::{Inserts, checks};
 use crate::compile::foreign::{mentions_self, refuse_foreign};
@@ -15,7 +16,6 @@ use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
 use crate::compile::lower::{Lowering, before_line_statement};
 use crate::compile::namespaces::refuse_assignments;
-use crate::compile::parts::{Part, parts};
 use crate::compile::reach::Reach;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
@@ -32,6 +32,18 @@ pub(crate) struct Rewritten {
     pub(crate) blocks: Vec<Block>,
 }
 
+/// Lowers a template, with lazy values kept lazy.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub(crate) fn lowered(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    let Some(text) = deferred(source, syntax) else { return rewrite(source, name, syntax) };
+    let mut rewritten = rewrite(&text, name, syntax)?;
+    rewritten.text.get_or_insert(text);
+    Ok(rewritten)
+}
+
 /// Lowers the cache tags of `source`, the template called `name`.
 ///
 /// Templates without cache tags are left alone, but for imports and `extends`, which are marked.
@@ -41,23 +53,22 @@ pub(crate) struct Rewritten {
 /// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
 /// MiniJinja rejects by itself is left for it to report.
 pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    lower(source, name, syntax, |_, _| Vec::new())
+    rewrite_with(source, name, syntax, |_, _, _| Vec::new())
 }
 
-/// The same, with includes and macros whose calls are measured.
+/// More tags to replace, by their spans.
+pub(super) type Probes = fn(&Lowering<'_, '_>, &Outline<'_>, &str) -> Vec<(usize, String)>;
+
+/// The same, with more tags replaced.
 ///
 /// # Errors
 ///
 /// As [`rewrite`].
-pub(crate) fn measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    lower(source, name, syntax, parts)
-}
-
-fn lower(
+pub(super) fn rewrite_with(
     source: &str,
     name: &str,
     syntax: &SyntaxConfig,
-    find: fn(&Scan<'_>, &Outline<'_>) -> Vec<Part>,
+    probes: Probes,
 ) -> Result<Rewritten, Error> {
     let scan = scan(source, syntax);
     let mut outline = outline(&scan, name)?;
@@ -65,11 +76,16 @@ fn lower(
     refuse_assignments(&scan, &mut outline, name)?;
     let checks = checks(&scan, &outline).map_err(|(index, error)| refused(&scan, name, index, &error))?;
     let layout = Layout::of(&scan, &outline);
-    let more = More { parts: find(&scan, &outline), marked: marked(&scan, &outline), checks };
+    let parent = match &outline.extends {
+        Extends::Literal(parent) => Some(parent.as_str()),
+        Extends::None | Extends::Dynamic => None,
+    };
+    let lowering = Lowering { scan: &scan, syntax, parent };
+    let more = More { probed: probes(&lowering, &outline, name), marked: marked(&scan, &outline), checks };
     if outline.cached.is_empty() && outline.loads.is_empty() && more.is_empty() {
         return Ok(Rewritten { text: None, layout, blocks: Vec::new() });
     }
-    let (text, blocks) = assemble(&scan, &outline, &more, name, syntax)?;
+    let (text, blocks) = assemble(&lowering, &outline, more, name)?;
     Ok(Rewritten { text: Some(text), layout, blocks })
 }
 
@@ -88,14 +104,14 @@ fn marked(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
 
 /// What changes in a template beside its cache tags.
 struct More {
-    parts: Vec<Part>,
+    probed: Vec<(usize, String)>,
     marked: Vec<usize>,
     checks: Inserts,
 }
 
 impl More {
     fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.marked.is_empty() && self.checks.is_empty()
+        self.probed.is_empty() && self.marked.is_empty() && self.checks.is_empty()
     }
 }
 
@@ -107,17 +123,12 @@ fn refused(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Erro
 
 /// The rewritten text, and what it has of cache blocks.
 fn assemble(
-    scan: &Scan<'_>,
+    lowering: &Lowering<'_, '_>,
     outline: &Outline<'_>,
-    more: &More,
+    more: More,
     name: &str,
-    syntax: &SyntaxConfig,
 ) -> Result<(String, Vec<Block>), Error> {
-    let parent = match &outline.extends {
-        Extends::Literal(parent) => Some(parent.as_str()),
-        Extends::None | Extends::Dynamic => None,
-    };
-    let lowering = Lowering { scan, syntax, parent };
+    let &Lowering { scan, syntax, .. } = lowering;
     let reach = (!outline.cached.is_empty()).then(|| Reach::new(scan, outline, syntax));
     let mut replaced: Vec<(usize, String)> = Vec::new();
     let mut blocks = Vec::with_capacity(outline.cached.len());
@@ -132,7 +143,7 @@ fn assemble(
     }
     let checks = |index| more.checks.get(&index).map_or(&[][..], Vec::as_slice);
     replaced.extend(more.marked.iter().map(|&index| (index, lowering.marked(index, checks(index)))));
-    replaced.extend(more.parts.iter().filter_map(|part| lowering.probed(part, name, outline)));
+    replaced.extend(more.probed);
     replaced.sort();
 
     let mut writer = Writer { scan, outline, checks: &more.checks, out: String::new() };

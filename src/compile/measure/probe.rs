@@ -17,17 +17,18 @@
 //!
 //! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
 
+use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::parts::{Part, parts};
+use super::reads::reads;
 use crate::compile::expr::Shape;
 use crate::compile::lex::Token;
 use crate::compile::literal::quote;
 use crate::compile::lower::{Lowering, Tag, edge};
-use crate::compile::parts::Part;
 use crate::compile::reader::Reader;
-use crate::compile::reads::reads;
-use crate::compile::rewrite::rewrite;
+use crate::compile::rewrite::{Rewritten, rewrite, rewrite_with};
 use crate::compile::statement::bound_names;
 use crate::compile::template::Outline;
 use crate::names::{CHOSEN, DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
@@ -35,9 +36,21 @@ use crate::names::{CHOSEN, DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGE
 /// What may follow the name in an include.
 const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
 
+/// Lowers a template, with includes and macros whose calls are measured.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub(crate) fn measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    rewrite_with(source, name, syntax, |lowering, outline, name| {
+        let parts = parts(lowering.scan, outline);
+        parts.iter().filter_map(|part| lowering.probed(part, name, outline)).collect()
+    })
+}
+
 impl Lowering<'_, '_> {
     /// What takes the place of a part's last tag: its span and the text. `None` where it is left as it is.
-    pub(crate) fn probed(&self, part: &Part, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
+    fn probed(&self, part: &Part, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
         match *part {
             Part::Include { span, outermost } => Some((span, self.include(span, outermost, name)?)),
             Part::Macro { open, close } => Some((close, self.declared(open, close, name)?)),
