@@ -14,7 +14,7 @@ use crate::compile::literal::literal_str;
 use crate::compile::reader::Reader;
 use crate::compile::refuse::{in_body, refusal, reserved};
 use crate::compile::scan::{Scan, Span};
-use crate::compile::statement::{is_set_block, keyword, reachable_names, values};
+use crate::compile::statement::{closes_block, is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
 use crate::compile::template::{Branch, BranchId, Cached, Extends, Load, Outline, Section, Statement};
 
@@ -130,9 +130,9 @@ impl<'a, 's> Walk<'a, 's> {
                 Ok(ON)
             }
             "include" => Ok(ON),
-            _ => match word.strip_prefix("end") {
-                Some(opener) if OPENERS.contains(&opener) => self.close(opener, index, span),
-                _ => Ok(STOP),
+            _ => match closes_block(word) {
+                Some(opener) => self.close(opener, index, span),
+                None => Ok(STOP),
             },
         }
     }
@@ -385,8 +385,6 @@ impl<'a, 's> Walk<'a, 's> {
 
 /// Openers whose text runs under a condition, several times, with other values or on its own.
 const BRANCHES: [&str; 6] = ["if", "for", "with", "autoescape", "macro", "call"];
-
-const OPENERS: [&str; 9] = ["if", "for", "with", "set", "autoescape", "filter", "block", "macro", "call"];
 
 fn own_extends(found: &mut Vec<Found>) -> Extends {
     match (found.pop(), found.is_empty()) {

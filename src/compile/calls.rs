@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::lex::Kind;
 use crate::compile::scan::Scan;
-use crate::compile::statement::{closing, keyword};
+use crate::compile::statement::{called, closing, keyword};
 use crate::compile::template::{BranchId, Outline};
 
 /// A call of a macro of the same file.
@@ -32,12 +31,9 @@ pub(crate) fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>>
         return calls;
     }
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
-        // A macro's own head declares.
-        let first = if keyword(source, span) == Some("macro") { 2 } else { 0 };
         let tokens = &span.tokens;
-        for at in first..tokens.len() {
-            let called = tokens[at].kind == Kind::Word && tokens.get(at + 1).is_some_and(|t| t.text(source) == "(");
-            let Some(&of) = names.get(tokens[at].text(source)).filter(|_| called) else { continue };
+        for (at, name) in called(source, span) {
+            let Some(&of) = names.get(name) else { continue };
             let end = closing(source, &tokens[at + 1..]);
             let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
             let range = tokens[at].start..arguments.end;

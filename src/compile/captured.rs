@@ -5,10 +5,10 @@
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::{Kind, Token, text_at};
 use crate::compile::literal::literal_str;
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
-use crate::compile::statement::{is_set_block, keyword};
+use crate::compile::statement::{closing, is_set_block, keyword};
 use crate::names::PREFIX;
 
 /// Where something stands in a template.
@@ -135,19 +135,12 @@ impl CaptureReader {
 
 /// Whether a call, which begins with this token, is all that a span prints.
 fn is_printed(source: &str, span: &Span, index: usize) -> bool {
-    let mut depth = 0;
-    let mut rest =
-        span.tokens[index..].iter().skip_while(|token| token.kind == Kind::Word || token.text(source) == ".");
-    let closes = |token: &Token| {
-        match token.text(source) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    };
-    let called = rest.clone().next().is_some_and(|token| token.text(source) == "(");
-    span.kind == SpanKind::Variable && index == 0 && called && rest.position(closes).is_some() && rest.next().is_none()
+    let path = span.tokens.iter().take_while(|token| token.kind == Kind::Word || token.text(source) == ".").count();
+    let arguments = &span.tokens[path..];
+    span.kind == SpanKind::Variable
+        && index == 0
+        && text_at(source, arguments, 0) == "("
+        && closing(source, arguments) + 1 == arguments.len()
 }
 
 /// Whether a recursive loop is called anywhere but to print it.

@@ -18,9 +18,9 @@ use std::ops::Range;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::{Kind, Token, text_at};
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
-use crate::compile::statement::{WORDS, bound_names, keyword, names_variable};
+use crate::compile::statement::{bound_names, called, closing, keyword, split, variables};
 use crate::names::{CAPTURED, TICKET, UNTOUCHED};
 
 const PARTIAL: &str = "cache_partial";
@@ -129,33 +129,32 @@ impl<'s> Changes<'_, 's> {
             Some("set") => (0..tokens.len()).find(|at| text(Some(*at)) == "=").unwrap_or(tokens.len()),
             Some(_) => 1,
         };
-        (first..tokens.len()).filter(move |at| {
-            let Some(name) = names_variable(source, tokens, *at) else { return false };
+        let read = variables(source, tokens).filter(move |(at, name)| {
             let named = matches!(text(Some(at + 1)), "(" | "=");
             let test = text(at.checked_sub(1)) == "not" && text(at.checked_sub(2)) == "is";
-            !(named || test || WORDS.contains(&name) || NO_VALUES.contains(&name) || self.bound.contains(name))
-        })
+            *at >= first && !(named || test || NO_VALUES.contains(name) || self.bound.contains(name))
+        });
+        read.map(|(at, _)| at)
     }
 
     /// The values of `cache_partial`'s `context=` that are names and nothing else.
     fn handed_on(&self, span: &Span) -> Vec<Token> {
         let source = self.scan.source;
         let tokens = &span.tokens;
-        let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
-        let calls = (0..tokens.len()).filter(|at| text(*at) == PARTIAL && text(at + 1) == "(");
-        let handed_on: Vec<usize> = calls
-            .filter_map(|at| context(source, tokens, at + 2))
-            .flat_map(|at| match text(at) {
-                "{" => entries(source, tokens, at + 1),
-                _ if matches!(text(at + 1), "," | ")") => vec![at],
+        let calls = called(source, span).filter(|(_, name)| *name == PARTIAL);
+        let handed_on: Vec<Token> = calls
+            .filter_map(|(at, _)| context(source, tokens, at + 1))
+            .flat_map(|value| match value {
+                [only] => vec![*only],
+                [brace, ..] if brace.text(source) == "{" => entries(source, value).collect(),
                 _ => Vec::new(),
             })
             .collect();
         if handed_on.is_empty() {
             return Vec::new();
         }
-        let values: HashSet<usize> = self.values(span).collect();
-        handed_on.into_iter().filter(|at| values.contains(at)).map(|at| tokens[at]).collect()
+        let values: HashSet<usize> = self.values(span).map(|at| tokens[at].start).collect();
+        handed_on.into_iter().filter(|token| values.contains(&token.start)).collect()
     }
 
     fn applied(mut self) -> Option<String> {
@@ -184,34 +183,22 @@ fn mentions(source: &str, span: &Span, name: &str) -> bool {
     span.tokens.iter().any(|token| token.kind == Kind::Word && token.text(source) == name)
 }
 
-/// Where the value of `context=` begins in the arguments from `at` on.
-fn context(source: &str, tokens: &[Token], at: usize) -> Option<usize> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
-    let mut depth = 0_usize;
-    for at in at..tokens.len() {
-        match text(at) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.checked_sub(1)?,
-            "context" if depth == 0 && text(at + 1) == "=" => return Some(at + 2),
-            _ => {}
-        }
-    }
-    None
+/// The value of `context=` in the arguments behind the bracket at `at`.
+fn context<'t>(source: &str, tokens: &'t [Token], at: usize) -> Option<&'t [Token]> {
+    let arguments = inside(source, tokens.get(at..)?);
+    let named = |argument: &&[Token]| text_at(source, argument, 0) == "context" && text_at(source, argument, 1) == "=";
+    split(source, arguments).into_iter().find(named).map(|argument| &argument[2..])
 }
 
-/// The values of a map's entries, from `at` on, that are one token long.
-fn entries(source: &str, tokens: &[Token], at: usize) -> Vec<usize> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
-    let mut depth = 0_usize;
-    let mut found = Vec::new();
-    for at in at..tokens.len() {
-        match text(at) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" if depth == 0 => break,
-            ")" | "]" | "}" => depth -= 1,
-            ":" if depth == 0 && matches!(text(at + 2), "," | "}") => found.push(at + 1),
-            _ => {}
-        }
-    }
-    found
+/// The values of a map's entries that are one token long.
+fn entries<'t>(source: &'t str, tokens: &'t [Token]) -> impl Iterator<Item = Token> + 't {
+    split(source, inside(source, tokens)).into_iter().filter_map(move |entry| match entry {
+        [.., colon, value] if colon.text(source) == ":" => Some(*value),
+        _ => None,
+    })
+}
+
+/// What stands in the brackets that `tokens` begin with.
+fn inside<'t>(source: &str, tokens: &'t [Token]) -> &'t [Token] {
+    tokens.get(1..closing(source, tokens)).unwrap_or_default()
 }

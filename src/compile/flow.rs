@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use crate::compile::expr::{Expr, ExprError, Guard, Shape};
 use crate::compile::guard::inserts;
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::Token;
 use crate::compile::reader::Reader;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::scopes::{Binding, Bindings, Bound, Order};
-use crate::compile::statement::keyword;
+use crate::compile::statement::{called, keyword};
 use crate::compile::tag::{check_order, unquoted_duration};
 use crate::compile::template::Outline;
 use crate::spelling::Form;
@@ -61,16 +61,12 @@ type Calls<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
 fn calls<'s>(source: &'s str, spans: &[Span]) -> Calls<'s> {
     let mut calls = Calls::new();
     for (index, span) in spans.iter().enumerate() {
-        let first = match keyword(source, span) {
-            Some("cache") => continue,
-            Some("macro") => 2,
-            _ => 0,
-        };
-        for (at, pair) in span.tokens.windows(2).enumerate().skip(first) {
-            let text = |index: usize| span.tokens[index].text(source);
-            let plain = at == 0 || !matches!(text(at - 1), "." | "|" | "is");
-            if plain && pair[0].kind == Kind::Word && pair[1].text(source) == "(" {
-                calls.entry(pair[0].text(source)).or_default().push((index, at + 2));
+        if keyword(source, span) == Some("cache") {
+            continue;
+        }
+        for (at, name) in called(source, span) {
+            if at == 0 || !matches!(span.tokens[at - 1].text(source), "." | "|" | "is") {
+                calls.entry(name).or_default().push((index, at + 2));
             }
         }
     }

@@ -27,6 +27,11 @@ impl Token {
     }
 }
 
+/// The text of the token at `at`; empty behind the last one.
+pub(crate) fn text_at<'s>(source: &'s str, tokens: &[Token], at: usize) -> &'s str {
+    tokens.get(at).map_or("", |token| token.text(source))
+}
+
 /// What ends the tag being read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Closing<'s> {

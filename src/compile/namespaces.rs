@@ -12,7 +12,7 @@ use crate::compile::calls::{Call, calls};
 use crate::compile::lex::Token;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
-use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, values};
+use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, split, values};
 use crate::compile::template::{Outline, Statement};
 use crate::compile::visits::visit;
 
@@ -302,19 +302,4 @@ fn stands_for<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
     let makes = text(0) == "namespace" && text(1) == "(";
     if makes && closing(source, &tokens[1..]) + 2 == tokens.len() { Vec::new() } else { values(source, tokens) }
-}
-
-/// The parts between the commas outside of brackets.
-fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
-    let mut depth = 0_usize;
-    let comma = |token: &Token| {
-        match token.text(source) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.saturating_sub(1),
-            "," => return depth == 0,
-            _ => {}
-        }
-        false
-    };
-    tokens.split(comma).collect()
 }

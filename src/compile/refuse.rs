@@ -5,7 +5,7 @@
 use minijinja::{Error, ErrorKind};
 
 use crate::compile::lex::{Kind, Token};
-use crate::compile::statement::names_variable;
+use crate::compile::statement::variables;
 use crate::names::{CALLER, TICKET};
 
 /// An error about the template `name`, at `line`.
@@ -15,16 +15,10 @@ pub(crate) fn refusal(name: &str, line: usize, message: &str) -> Error {
 
 /// Why the tokens of one tag may not stand in a cached body, and where.
 pub(crate) fn in_body(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
-    tokens.iter().enumerate().find_map(|(index, token)| {
-        let why = match names_variable(source, tokens, index)? {
-            "self" => {
-                "`self` cannot be used inside a cached body: which block it shows depends on the \
-                 template that extends this one; put the cache tag inside the block"
-            }
-            _ => return None,
-        };
-        Some((token.start, why.to_owned()))
-    })
+    let (at, _) = variables(source, tokens).find(|(_, name)| *name == "self")?;
+    let why = "`self` cannot be used inside a cached body: which block it shows depends on the template that extends \
+               this one; put the cache tag inside the block";
+    Some((tokens[at].start, why.to_owned()))
 }
 
 /// A use of a reserved variable.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::compile::lex::{Kind, Token};
 use crate::compile::scan::Span;
-use crate::compile::statement::{bound_names, is_set_block, keyword};
+use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block};
 
 /// A place in the order of evaluation: a span, and which binding of it.
 pub(crate) type Order = (usize, usize);
@@ -55,7 +55,6 @@ pub(crate) struct Bindings<'s> {
     searched: HashMap<(&'s str, usize), usize>,
 }
 
-const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
 const KEEPERS: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
 
 impl<'s> Bindings<'s> {
@@ -73,8 +72,7 @@ impl<'s> Bindings<'s> {
         for (index, span) in spans.iter().enumerate() {
             let word = keyword(source, span).unwrap_or("");
             let outer = scope;
-            let opens = OPENERS.contains(&word) && (word != "set" || is_set_block(source, &span.tokens));
-            if opens {
+            if opens_block(source, span).is_some() {
                 open.push((word, index));
                 scope = bindings.enter(scope, index, KEEPERS.contains(&word));
             } else if matches!(word, "else" | "elif") && scope != 0 {

@@ -6,7 +6,7 @@ use crate::compile::lex::{Kind, Token};
 use crate::compile::scan::{Span, SpanKind};
 
 /// Words of the language that can stand where a variable can.
-pub(crate) const WORDS: [&str; 20] = [
+const WORDS: [&str; 20] = [
     "and", "as", "context", "else", "false", "False", "if", "ignore", "import", "in", "is", "missing", "none", "None",
     "not", "or", "true", "True", "with", "without",
 ];
@@ -15,6 +15,20 @@ pub(crate) const WORDS: [&str; 20] = [
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
     let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == Kind::Word)?;
     Some(first.text(source))
+}
+
+/// Statements that enclose text up to an `end…` of their own; `set` only without a value.
+const BLOCKS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
+
+/// The first word of a statement that encloses text up to its end.
+pub(crate) fn opens_block<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
+    let word = keyword(source, span).filter(|word| BLOCKS.contains(word))?;
+    (word != "set" || is_set_block(source, &span.tokens)).then_some(word)
+}
+
+/// The first word of the statement that a statement ends.
+pub(crate) fn closes_block(word: &str) -> Option<&str> {
+    word.strip_prefix("end").filter(|opener| BLOCKS.contains(opener))
 }
 
 /// The names a statement binds for what follows it or stands in it.
@@ -78,6 +92,32 @@ pub(crate) fn closing(source: &str, tokens: &[Token]) -> usize {
     tokens.iter().position(closes).unwrap_or(tokens.len())
 }
 
+/// The parts between the commas outside of brackets.
+pub(crate) fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
+    let mut depth = 0_usize;
+    let comma = |token: &Token| {
+        match token.text(source) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            "," => return depth == 0,
+            _ => {}
+        }
+        false
+    };
+    tokens.split(comma).collect()
+}
+
+/// The names that a tag calls, with their places among its tokens; the head of a macro calls nothing by its own name.
+pub(crate) fn called<'s, 't>(source: &'s str, span: &'t Span) -> impl Iterator<Item = (usize, &'s str)> + 't
+where
+    's: 't,
+{
+    let first = if keyword(source, span) == Some("macro") { 2 } else { 0 };
+    let pairs = span.tokens.windows(2).enumerate().skip(first);
+    let called = pairs.filter(|(_, pair)| pair[0].kind == Kind::Word && pair[1].text(source) == "(");
+    called.map(|(at, pair)| (at, pair[0].text(source)))
+}
+
 fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
     tokens.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text(source)).collect()
 }
@@ -139,14 +179,12 @@ fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s s
 
 /// Whether the tag calls `super()`.
 pub(crate) fn calls_super(source: &str, tokens: &[Token]) -> bool {
-    (0..tokens.len()).any(|index| {
-        names_variable(source, tokens, index) == Some("super")
-            && tokens.get(index + 1).is_some_and(|t| t.text(source) == "(")
-    })
+    let mut named = variables(source, tokens);
+    named.any(|(at, name)| name == "super" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "("))
 }
 
 /// The name at `index`, unless it is an attribute, a filter, a test or the name of an argument.
-pub(crate) fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option<&'s str> {
+fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option<&'s str> {
     let token = tokens.get(index).filter(|t| t.kind == Kind::Word)?;
     let before = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.text(source));
     let after = tokens.get(index + 1).map(|t| t.text(source));

@@ -3,7 +3,7 @@
 //! Owns where they are and whether their output can be discarded. What takes their place is left to `probe`.
 
 use crate::compile::scan::Scan;
-use crate::compile::statement::{is_set_block, keyword};
+use crate::compile::statement::{closes_block, keyword, opens_block};
 use crate::compile::template::{Extends, Outline};
 
 /// A part, by the spans of its tags.
@@ -34,10 +34,9 @@ pub(crate) fn parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<Part> {
                 });
             }
             "from" => parts.push(Part::Discarded { span: index }),
-            "set" if !is_set_block(source, &span.tokens) => {}
-            _ if OPENERS.contains(&word) => open.push((word, index)),
+            _ if opens_block(source, span).is_some() => open.push((word, index)),
             _ => {
-                let closes = word.strip_prefix("end");
+                let closes = closes_block(word);
                 let Some((_, at)) = open.pop_if(|(word, _)| closes == Some(*word)) else { continue };
                 if closes == Some("macro") {
                     parts.push(Part::Macro { open: at, close: index });
@@ -50,5 +49,3 @@ pub(crate) fn parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<Part> {
 
 /// What shows what stands in it, if anything does: inside of these nothing is discarded unseen.
 const CAPTURES: [&str; 6] = ["block", "cache", "call", "filter", "macro", "set"];
-
-const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
