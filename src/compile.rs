@@ -38,6 +38,7 @@ mod scan;
 mod scopes;
 mod statement;
 mod tag;
+mod tag_writer;
 mod template;
 #[cfg(all(test, not(shuttle)))]
 mod tests;

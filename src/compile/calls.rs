@@ -22,8 +22,28 @@ pub(crate) struct Call<'s> {
     pub(crate) within: Option<BranchId>,
 }
 
-/// The calls of the file's macros, in source order.
-pub(crate) fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>> {
+/// The calls of the file's macros.
+pub(crate) struct Calls<'s> {
+    /// In source order.
+    pub(crate) all: Vec<Call<'s>>,
+    by_macro: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
+}
+
+impl<'s> Calls<'s> {
+    pub(crate) fn new(scan: &Scan<'s>, outline: &Outline<'s>) -> Self {
+        let all = calls(scan, outline);
+        let mut by_macro: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
+        all.iter().enumerate().for_each(|(at, call)| by_macro.entry(call.of).or_default().push(at));
+        Calls { all, by_macro }
+    }
+
+    /// The calls of one macro, by their places among all.
+    pub(crate) fn of(&self, name: &str) -> &[usize] {
+        self.by_macro.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>> {
     let source = scan.source;
     let names = macro_names(scan, outline);
     let mut calls = Vec::new();

@@ -50,6 +50,18 @@ pub(crate) struct ExprError {
     pub(crate) message: String,
 }
 
+impl ExprError {
+    pub(crate) fn new(at: usize, message: impl Into<String>) -> ExprError {
+        ExprError { at, message: message.into() }
+    }
+
+    /// Of a `text` that a reader could take for one argument or for two.
+    pub(crate) fn doubt(at: usize, text: &str) -> ExprError {
+        let advice = "put a comma between two arguments, or parentheses around one";
+        ExprError::new(at, format!("`{text}` can be read as one argument or two; {advice}"))
+    }
+}
+
 impl Shape {
     pub(crate) fn is_literal(&self) -> bool {
         matches!(self, Shape::Str | Shape::Number | Shape::Const)

@@ -7,7 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::layout::Layout;
 use crate::compile::lex::is_blank;
-use crate::compile::lower::{Lowering, Tag};
+use crate::compile::lower::Lowering;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
 use crate::names::{BEGINS, WRONG_SYNTAX};
 
@@ -56,11 +56,10 @@ fn front(scan: &Scan<'_>, syntax: &SyntaxConfig, begins: &str, out: &mut String)
     match first.kind {
         SpanKind::LineStatement => {
             out.push_str(&format!(" +{end}"));
-            let mut tag = Tag::new(scan.source, first);
-            tag.put(&format!("{start}+ "));
+            let mut tag = lowering.begin(at);
+            tag.put(" ");
             tag.copy(first.inner.clone(), false);
-            lowering.finish(&mut tag, at);
-            out.push_str(&tag.out);
+            out.push_str(&lowering.finish(tag, at));
             first.range.end
         }
         SpanKind::LineComment => {

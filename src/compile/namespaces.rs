@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use minijinja::Error;
 
-use crate::compile::calls::{Call, calls};
+use crate::compile::calls::Calls;
 use crate::compile::lex::Token;
 use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
@@ -79,8 +79,7 @@ struct Namespaces<'a, 's> {
     regions: Vec<Region<'s>>,
     /// By span, the innermost region.
     region: Vec<usize>,
-    calls: Vec<Call<'s>>,
-    calls_of: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
+    calls: Calls<'s>,
     /// Names whose assignment in a region was followed: it leads to the same place each time.
     followed: HashSet<(&'s str, usize), ahash::RandomState>,
     known: HashSet<(usize, Effect<'s>), ahash::RandomState>,
@@ -93,15 +92,11 @@ const FILE: usize = 0;
 
 impl<'a, 's> Namespaces<'a, 's> {
     fn new(scan: &'a Scan<'s>, outline: &Outline<'s>) -> Self {
-        let calls = calls(scan, outline);
-        let mut calls_of: HashMap<_, Vec<usize>, ahash::RandomState> = HashMap::default();
-        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
         let mut namespaces = Namespaces {
             scan,
             regions: vec![Region { around: None, kind: Kind::File, bound: HashMap::default() }],
             region: Vec::with_capacity(outline.understood),
-            calls,
-            calls_of,
+            calls: Calls::new(scan, outline),
             followed: HashSet::default(),
             known: HashSet::default(),
             pending: Vec::new(),
@@ -154,7 +149,7 @@ impl<'a, 's> Namespaces<'a, 's> {
         while let Some((region, effect)) = self.pending.pop() {
             visit();
             let Kind::Macro { name, .. } = self.regions[region].kind else { continue };
-            for at in self.calls_of.get(name).cloned().unwrap_or_default() {
+            for at in self.calls.of(name).to_vec() {
                 self.call(at, region, &effect);
             }
         }
@@ -162,7 +157,7 @@ impl<'a, 's> Namespaces<'a, 's> {
 
     /// What a call assigns through a macro with an effect.
     fn call(&mut self, at: usize, of: usize, effect: &Effect<'s>) {
-        let call = &self.calls[at];
+        let call = &self.calls.all[at];
         let (span, within, range) = (call.span, call.within, call.range.clone());
         let from = self.region[span];
         let cause = Cause { span, called: Some(call.of) };
@@ -246,7 +241,7 @@ impl<'a, 's> Namespaces<'a, 's> {
         let Kind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
         let position = parameters.iter().position(|known| *known == parameter);
         let source = self.scan.source;
-        let call = &self.calls[call];
+        let call = &self.calls.all[call];
         let inside = |token: &&Token| call.arguments.start < token.start && token.end < call.arguments.end;
         let tokens: Vec<Token> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
         let mut names = Vec::new();

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::calls::{Call, calls};
+use crate::compile::calls::Calls;
 use crate::compile::components::{Edge, NodeId, components};
 use crate::compile::digest::{Digest, settings};
 use crate::compile::lex::Kind;
@@ -46,8 +46,8 @@ struct Names<'s> {
 
 impl<'a, 's> Reach<'a, 's> {
     pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
-        let calls = calls(scan, outline);
-        let first = outline.statements.len() + outline.branches.len() + calls.len();
+        let calls = Calls::new(scan, outline);
+        let first = outline.statements.len() + outline.branches.len() + calls.all.len();
         let names = Names::new(outline, first);
         let syntax = settings(syntax);
         let (digests, includes) = (Vec::new(), Vec::new());
@@ -87,7 +87,7 @@ impl<'a, 's> Reach<'a, 's> {
     }
 
     /// The text of every node and where it leads.
-    fn nodes(&self, calls: &[Call<'s>]) -> Vec<(&'s str, Vec<Edge>)> {
+    fn nodes(&self, calls: &Calls<'s>) -> Vec<(&'s str, Vec<Edge>)> {
         let source = self.scan.source;
         let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
         for statement in &self.outline.statements {
@@ -95,19 +95,17 @@ impl<'a, 's> Reach<'a, 's> {
             edges.extend(statement.around(self.outline).map(|branch| self.to_branch(branch)));
             nodes.push((&source[statement.range.clone()], edges));
         }
-        let mut calls_of: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
-        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
         for (id, branch) in self.outline.branches.iter().enumerate() {
             let span = &self.scan.spans[branch.span];
             let mut edges = self.mentions(&span.range, Some(id), span.range.start);
             edges.extend(branch.around.map(|around| self.to_branch(around)));
             if branch.word == "macro" {
                 let name = span.tokens.get(1).map_or("", |name| name.text(source));
-                edges.extend(calls_of.get(name).into_iter().flatten().map(|&call| self.to_call(call)));
+                edges.extend(calls.of(name).iter().map(|&call| self.to_call(call)));
             }
             nodes.push((&source[span.range.clone()], edges));
         }
-        for call in calls {
+        for call in &calls.all {
             let mut edges = self.mentions(&call.arguments, call.within, call.arguments.start);
             edges.extend(call.within.map(|branch| self.to_branch(branch)));
             nodes.push((&source[call.arguments.clone()], edges));

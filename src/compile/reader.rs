@@ -88,26 +88,15 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
-        match self.peek() {
-            Some(token) => Err(ExprError {
-                at: token.start,
-                message: format!("unexpected `{}`, expected {expected}", token.text(self.source)),
-            }),
-            None => {
-                Err(ExprError { at: self.end(), message: format!("unexpected end of the tag, expected {expected}") })
-            }
-        }
+        let (at, found) = match self.peek() {
+            Some(token) => (token.start, format!("`{}`", token.text(self.source))),
+            None => (self.end(), "end of the tag".to_owned()),
+        };
+        Err(ExprError::new(at, format!("unexpected {found}, expected {expected}")))
     }
 
     pub(crate) fn doubt<T>(&self, from: usize, to: usize) -> Result<T, ExprError> {
-        let text = self.source.get(from..to).unwrap_or("");
-        Err(ExprError {
-            at: to,
-            message: format!(
-                "`{text}` can be read as one argument or two; put a comma between two arguments, \
-                 or parentheses around one"
-            ),
-        })
+        Err(ExprError::doubt(to, self.source.get(from..to).unwrap_or("")))
     }
 
     pub(crate) fn expect(&mut self, text: &str) -> Result<(), ExprError> {
@@ -117,7 +106,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn conditional(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(ExprError { at: self.end(), message: "the expression is nested too deeply".into() });
+            return Err(ExprError::new(self.end(), "the expression is nested too deeply"));
         }
         let mut node = self.or()?;
         while self.skip("if") {

@@ -37,8 +37,8 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprErr
     if reader.peek().is_none() || reader.at_option() {
         let named = tokens.windows(2).find(|pair| pair[0].text(source) == "key" && pair[1].text(source) == "=");
         return Err(match named {
-            Some(pair) => fail(pair[0].start, Form::Tag.unknown("key")),
-            None => fail(end, "missing key; write `cache KEY` or `cache KEY TTL`"),
+            Some(pair) => ExprError::new(pair[0].start, Form::Tag.unknown("key")),
+            None => ExprError::new(end, "missing key; write `cache KEY` or `cache KEY TTL`"),
         });
     }
     let key = reader.expr()?;
@@ -58,7 +58,10 @@ pub(crate) fn check_order(source: &str, tokens: &[Token], form: Form, key: &Expr
 }
 
 fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
-    fail(key.range.start, form.order(&format!("`{}` stands where the key belongs", &source[key.range.clone()])))
+    ExprError::new(
+        key.range.start,
+        form.order(&format!("`{}` stands where the key belongs", &source[key.range.clone()])),
+    )
 }
 
 /// Whether an expression is a lifetime by its looks: a duration, or numbers and names like `timeout`.
@@ -110,7 +113,10 @@ pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Opt
     let joined = number.shape == Shape::Number && next.kind == Kind::Word && next.start == number.range.end;
     joined.then(|| {
         let text = &source[number.range.start..next.end];
-        fail(number.range.start, format!("`{text}` is no number; a duration is a string, as in \"10m\" or \"1h 30m\""))
+        ExprError::new(
+            number.range.start,
+            format!("`{text}` is no number; a duration is a string, as in \"10m\" or \"1h 30m\""),
+        )
     })
 }
 
@@ -131,7 +137,7 @@ impl Arguments<'_> {
             let comma = self.reader.skip(",");
             let Some(token) = self.reader.peek() else {
                 return if comma {
-                    Err(fail(self.last.range.end, "an argument is missing after the last comma"))
+                    Err(ExprError::new(self.last.range.end, "an argument is missing after the last comma"))
                 } else {
                     Ok(())
                 };
@@ -157,19 +163,12 @@ impl Arguments<'_> {
         let text = token.text(self.source);
         let starts_argument = token.kind != Kind::Operator || matches!(text, "(" | "[" | "{" | "-");
         if !starts_argument {
-            return Err(fail(token.start, format!("unexpected `{text}`")));
+            return Err(ExprError::new(token.start, format!("unexpected `{text}`")));
         }
         if token.start > self.last.range.end && !matches!(text, "(" | "[" | "-") {
             return Ok(());
         }
-        let both = &self.source[self.last.range.start..token.end];
-        Err(fail(
-            token.start,
-            format!(
-                "`{both}` can be read as one argument or two; put a comma between two arguments, \
-                 or parentheses around one"
-            ),
-        ))
+        Err(ExprError::doubt(token.start, &self.source[self.last.range.start..token.end]))
     }
 
     fn positional(&mut self, token: Token, named: bool) -> Result<(), ExprError> {
@@ -177,7 +176,7 @@ impl Arguments<'_> {
         let text = &self.source[value.range.clone()];
         if named {
             let message = format!("`{text}` follows an option; key and ttl come first, or name it `ttl={text}`");
-            return Err(fail(token.start, message));
+            return Err(ExprError::new(token.start, message));
         }
         if self.ttl.is_some() {
             // Who also names what it varies by, as Django and Flask do, has the order from there.
@@ -187,7 +186,7 @@ impl Arguments<'_> {
             let options = Form::Tag.options();
             let message =
                 format!("`{text}` is one argument too many: key, ttl, then options ({options}) as `name=value`");
-            return Err(fail(token.start, message));
+            return Err(ExprError::new(token.start, message));
         }
         check_order(self.source, self.tokens, Form::Tag, self.key, &value)?;
         self.last = value.clone();
@@ -200,7 +199,7 @@ impl Arguments<'_> {
         self.reader.advance();
         self.reader.advance();
         if self.reader.peek().is_none() || self.reader.at_option() {
-            return Err(fail(name.start, format!("the option `{text}=` has no value")));
+            return Err(ExprError::new(name.start, format!("the option `{text}=` has no value")));
         }
         let value = self.reader.expr()?;
         let slot = match text {
@@ -213,18 +212,17 @@ impl Arguments<'_> {
             "version" => &mut self.options.version,
             "name" => &mut self.options.name,
             _ => {
-                return Err(fail(name.start, Form::Tag.unknown(text)));
+                return Err(ExprError::new(name.start, Form::Tag.unknown(text)));
             }
         };
         if slot.is_some() {
-            return Err(fail(name.start, format!("`{text}` is given twice; the options are {}", Form::Tag.options())));
+            return Err(ExprError::new(
+                name.start,
+                format!("`{text}` is given twice; the options are {}", Form::Tag.options()),
+            ));
         }
         self.last = value.clone();
         *slot = Some(value);
         Ok(())
     }
-}
-
-fn fail(at: usize, message: impl Into<String>) -> ExprError {
-    ExprError { at, message: message.into() }
 }

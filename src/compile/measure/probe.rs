@@ -26,7 +26,7 @@ use super::reads::reads;
 use crate::compile::expr::Shape;
 use crate::compile::lex::Token;
 use crate::compile::literal::quote;
-use crate::compile::lower::{Lowering, Tag, edge};
+use crate::compile::lower::Lowering;
 use crate::compile::reader::Reader;
 use crate::compile::rewrite::{Rewritten, rewrite, rewrite_with};
 use crate::compile::statement::bound_names;
@@ -74,9 +74,7 @@ impl Lowering<'_, '_> {
         let include = format!("{start} include none|{TARGET}{markers} {end}");
         let (id, place) = (id(name, span.range.start, "include"), format!("{name}:{}", span.line));
 
-        let mut tag = Tag::new(source, span);
-        tag.put(start);
-        tag.out.extend(edge(span));
+        let mut tag = self.begin(index);
         // On the tag's first line, where MiniJinja says the include is.
         if expr.shape == Shape::Str {
             tag.put(" if ");
@@ -90,16 +88,14 @@ impl Lowering<'_, '_> {
         tag.put(&format!(" is {MEASURED}({id}, {outermost}, {place}, {text}) {end}"));
         tag.put(&format!("{start} filter {RENDERED}({id}) {end}{include}{start} endfilter {end}"));
         tag.put(&format!("{start} else {end}{include}{start} endif"));
-        Some(self.finished(tag, index))
+        Some(self.finish(tag, index))
     }
 
     /// Has the runtime know that nobody sees what is rendered in the meantime.
     fn discarded(&self, index: usize, outline: &Outline<'_>) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
-        let mut tag = Tag::new(self.scan.source, span);
-        tag.put(start);
-        tag.out.extend(edge(span));
+        let mut tag = self.begin(index);
         tag.put(&format!(" if none is {DISCARDING}(true) {end}{start} endif {end}{start} "));
         let inner = span.tokens.first().map_or(span.inner.start, |token| token.start)
             ..span.tokens.last().map_or(span.inner.end, |token| token.end);
@@ -114,7 +110,7 @@ impl Lowering<'_, '_> {
             None => tag.copy(inner, false),
         }
         tag.put(&format!(" {end}{start} if none is {DISCARDING}(false) {end}{start} endif"));
-        self.finished(tag, index)
+        self.finish(tag, index)
     }
 
     fn declared(&self, open: usize, close: usize, name: &str) -> Option<String> {
@@ -132,20 +128,13 @@ impl Lowering<'_, '_> {
         let (id, place) = (id(name, opening.range.start, declared), format!("{name}:{}", opening.line));
         let version = xxh3_64(&source.as_bytes()[opening.range.start..closing.range.end]) >> 1;
 
-        let mut tag = Tag::new(source, closing);
-        tag.put(start);
-        tag.out.extend(edge(closing));
+        let mut tag = self.begin(close);
         tag.put(" ");
         tag.copy(closing.tokens.first()?.start..closing.tokens.last()?.end, false);
         tag.put(&format!(" {end}{start} set {declared} = {declared}|{DECLARED}({id}, {version}, "));
         let place = quote(&place, usize::MAX);
         tag.put(&format!("{place}, \"{declared}\", \"{}\", \"{}\")", parameters.join(" "), read.join(" ")));
-        Some(self.finished(tag, close))
-    }
-
-    fn finished(&self, mut tag: Tag<'_>, index: usize) -> String {
-        self.finish(&mut tag, index);
-        tag.out
+        Some(self.finish(tag, close))
     }
 }
 
