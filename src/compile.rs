@@ -11,17 +11,16 @@
 //! prints. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
 //! `names.rs` has the names that both sides share.
 
-mod blocks;
+mod body_digest;
 mod calls;
-mod captured;
 mod components;
-mod deferred;
+mod defer;
+mod diagnostic;
 mod digest;
-mod excerpt;
 mod expr;
-mod flow;
 mod foreign;
 mod guard;
+mod key_flow;
 mod layout;
 mod lex;
 mod literal;
@@ -30,26 +29,27 @@ mod mark;
 mod measure;
 mod namespaces;
 mod operand;
-mod reach;
-mod reader;
-mod refuse;
+mod output_capture;
+mod parser;
 mod rewrite;
 mod scan;
 mod scopes;
 mod statement;
+mod steps;
+mod structure;
 mod tag;
 mod tag_writer;
 mod template;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
-mod visits;
+mod validate;
 
-pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
-pub(crate) use excerpt::refused;
+pub(crate) use diagnostic::minijinja_error;
 pub(crate) use layout::Layout;
-pub(crate) use mark::{begins, marked, trap};
-pub(crate) use measure::{CALLED, inherits, measured, reads};
+pub(crate) use mark::{start_test, syntax_trap, with_start_mark};
+pub(crate) use measure::{CALLED_SUFFIX, extends_another, free_paths, lower_measured};
+pub(crate) use output_capture::{OutputCaptures, OutputPosition, TemplateNames, output_captures};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;
-pub(crate) use rewrite::{Rewritten, lowered};
-pub(crate) use template::{Block, Extends};
+pub(crate) use rewrite::{LoweredTemplate, lower};
+pub(crate) use template::{CacheBlock, Extends};

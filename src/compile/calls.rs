@@ -9,7 +9,7 @@ use crate::compile::template::{BranchId, Outline};
 
 /// A call of a macro of the same file.
 #[derive(Debug)]
-pub(crate) struct Call<'s> {
+pub(crate) struct MacroCall<'s> {
     /// The macro's name, which may have been called by another one (`{% set m = macro %}`).
     pub(crate) of: &'s str,
     /// The name and the arguments.
@@ -23,18 +23,18 @@ pub(crate) struct Call<'s> {
 }
 
 /// The calls of the file's macros.
-pub(crate) struct Calls<'s> {
+pub(crate) struct MacroCalls<'s> {
     /// In source order.
-    pub(crate) all: Vec<Call<'s>>,
+    pub(crate) all: Vec<MacroCall<'s>>,
     by_macro: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
 }
 
-impl<'s> Calls<'s> {
+impl<'s> MacroCalls<'s> {
     pub(crate) fn new(scan: &Scan<'s>, outline: &Outline<'s>) -> Self {
-        let all = calls(scan, outline);
+        let all = macro_calls(scan, outline);
         let mut by_macro: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
         all.iter().enumerate().for_each(|(at, call)| by_macro.entry(call.of).or_default().push(at));
-        Calls { all, by_macro }
+        MacroCalls { all, by_macro }
     }
 
     /// The calls of one macro, by their places among all.
@@ -43,12 +43,12 @@ impl<'s> Calls<'s> {
     }
 }
 
-fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>> {
+fn macro_calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<MacroCall<'s>> {
     let source = scan.source;
     let names = macro_names(scan, outline);
-    let mut calls = Vec::new();
+    let mut macro_calls = Vec::new();
     if names.is_empty() {
-        return calls;
+        return macro_calls;
     }
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let tokens = &span.tokens;
@@ -57,10 +57,10 @@ fn calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<Call<'s>> {
             let end = closing(source, &tokens[at + 1..]);
             let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
             let range = tokens[at].start..arguments.end;
-            calls.push(Call { of, range, arguments, span: index, within: outline.within[index] });
+            macro_calls.push(MacroCall { of, range, arguments, span: index, within: outline.within[index] });
         }
     }
-    calls
+    macro_calls
 }
 
 /// The macros by their names, and by those that a `set` gives them.

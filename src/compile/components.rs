@@ -15,9 +15,9 @@ pub(crate) struct Edge {
 }
 
 /// Groups the nodes that reach each other: every group after those it leads to, its nodes in order.
-pub(crate) fn components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
+pub(crate) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
     let (order, low) = (vec![0; nodes.len()], vec![0; nodes.len()]);
-    let mut search = Search { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
+    let mut search = ComponentSearch { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
     for node in 0..nodes.len() {
         if search.order[node] == 0 {
             search.from(node);
@@ -26,7 +26,7 @@ pub(crate) fn components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<No
     search.found
 }
 
-struct Search<'n, N> {
+struct ComponentSearch<'n, N> {
     nodes: &'n [N],
     edges: fn(&N) -> &[Edge],
     /// When a node was reached, counted from 1; 0 before that.
@@ -40,7 +40,7 @@ struct Search<'n, N> {
 
 const DONE: usize = usize::MAX;
 
-impl<N> Search<'_, N> {
+impl<N> ComponentSearch<'_, N> {
     fn from(&mut self, root: NodeId) {
         // The way down, with the next edge to follow from each node.
         let mut path = vec![(root, 0)];

@@ -23,7 +23,7 @@ impl Digest {
 }
 
 /// A digest of the settings under which one text means one thing.
-pub(crate) fn settings(syntax: &SyntaxConfig) -> u128 {
+pub(crate) fn syntax_digest(syntax: &SyntaxConfig) -> u128 {
     let mut digest = Digest::default();
     for (start, end) in [syntax.block_delimiters(), syntax.variable_delimiters(), syntax.comment_delimiters()] {
         digest.text(start);

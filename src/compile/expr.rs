@@ -8,7 +8,7 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub(crate) struct Expr {
     pub(crate) range: Range<usize>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: ExprKind,
     /// Operands to check where the expression is part of a key, by where they start.
     pub(crate) guards: Vec<Guard>,
     /// The names, with attributes, whose values reach its value.
@@ -17,7 +17,7 @@ pub(crate) struct Expr {
 
 /// What an expression is made of, as far as lowering cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum ExprKind {
     Str,
     /// Possibly with a minus sign.
     Number,
@@ -26,7 +26,7 @@ pub(crate) enum Shape {
     /// A name with attributes.
     Path,
     /// A top-level `a ~ b ~ c`.
-    Chain(Vec<Operand>),
+    Chain(Vec<ChainOperand>),
     /// A list, a tuple or a map.
     List,
     /// A value that the expression makes, which is never undefined.
@@ -38,7 +38,7 @@ pub(crate) enum Shape {
 
 /// One operand of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Operand {
+pub(crate) struct ChainOperand {
     pub(crate) range: Range<usize>,
     pub(crate) simple: bool,
 }
@@ -62,35 +62,35 @@ impl ExprError {
     }
 }
 
-impl Shape {
+impl ExprKind {
     pub(crate) fn is_literal(&self) -> bool {
-        matches!(self, Shape::Str | Shape::Number | Shape::Const)
+        matches!(self, ExprKind::Str | ExprKind::Number | ExprKind::Const)
     }
 
     pub(crate) fn is_simple(&self) -> bool {
-        matches!(self, Shape::Str | Shape::Const | Shape::Path)
+        matches!(self, ExprKind::Str | ExprKind::Const | ExprKind::Path)
     }
 }
 
-pub(crate) struct Node {
+pub(crate) struct ParsedExpr {
     pub(crate) range: Range<usize>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: ExprKind,
 }
 
-pub(crate) type Parsed = Result<Node, ExprError>;
+pub(crate) type ParseResult = Result<ParsedExpr, ExprError>;
 
 /// An operand to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Guard {
     pub(crate) range: Range<usize>,
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: GuardKind,
     /// Whether it may be undefined where the result is only tested, or replaced if it is empty: `nme|trim or 'none'`.
     pub(crate) lenient: bool,
 }
 
 /// What an operand must be; see the constants of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wanted {
+pub(crate) enum GuardKind {
     Defined,
     Part,
     Items,
@@ -99,6 +99,6 @@ pub(crate) enum Wanted {
 impl Guard {
     /// Of what a text prints that goes into a key.
     pub(crate) fn printed(range: Range<usize>) -> Guard {
-        Guard { range, wanted: Wanted::Part, lenient: false }
+        Guard { range, wanted: GuardKind::Part, lenient: false }
     }
 }

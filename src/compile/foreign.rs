@@ -10,54 +10,54 @@ use std::ops::Range;
 use minijinja::Error;
 
 use crate::compile::lex::Token;
-use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
 use crate::compile::statement::{bound_names, calls_super, closing, keyword, variables};
-use crate::compile::tag::Head;
-use crate::compile::template::{BranchId, Cached, Extends, Outline};
-use crate::compile::visits::visit;
+use crate::compile::steps::count_step;
+use crate::compile::tag::TagHead;
+use crate::compile::template::{BranchId, CacheTag, Extends, Outline};
+use crate::compile::validate::syntax_error;
 
 /// Names that stand for foreign text, with the macro or call block in which they do.
-pub(crate) type Carriers<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
+pub(crate) type TaintedNames<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
 
 /// Where the foreign text of a file comes in.
-pub(crate) struct Foreign<'a, 's> {
+pub(crate) struct ForeignText<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
-    bindings: Vec<Binding<'s>>,
+    bindings: Vec<NameBinding<'s>>,
     /// By name, the bindings that mention it.
     mentioned: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
 }
 
 /// A statement, a `with` or a loop that gives names a value.
-struct Binding<'s> {
+struct NameBinding<'s> {
     names: Vec<&'s str>,
     owner: Option<BranchId>,
     spans: Range<usize>,
     is_macro: bool,
 }
 
-impl<'a, 's> Foreign<'a, 's> {
+impl<'a, 's> ForeignText<'a, 's> {
     pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>) -> Self {
-        let mut foreign = Foreign { scan, outline, bindings: Vec::new(), mentioned: HashMap::default() };
+        let mut foreign = ForeignText { scan, outline, bindings: Vec::new(), mentioned: HashMap::default() };
         for statement in &outline.statements {
             let end = scan.spans.partition_point(|span| span.range.start < statement.range.end);
             let is_macro = keyword(scan.source, &scan.spans[statement.span]) == Some("macro");
             let owner = outline.owner(statement.around(outline));
-            foreign.bind(Binding { names: statement.binds.clone(), owner, spans: statement.span..end, is_macro });
+            foreign.bind(NameBinding { names: statement.binds.clone(), owner, spans: statement.span..end, is_macro });
         }
         for branch in outline.branches.iter().filter(|branch| matches!(branch.word, "with" | "for")) {
             let names = bound_names(scan.source, &scan.spans[branch.span]);
             let spans = branch.span..branch.span + 1;
-            foreign.bind(Binding { names, owner: branch.owner, spans, is_macro: false });
+            foreign.bind(NameBinding { names, owner: branch.owner, spans, is_macro: false });
         }
         foreign
     }
 
-    fn bind(&mut self, binding: Binding<'s>) {
+    fn bind(&mut self, binding: NameBinding<'s>) {
         for span in &self.scan.spans[binding.spans.clone()] {
             for (_, name) in variables(self.scan.source, &span.tokens) {
-                visit();
+                count_step();
                 let mentioned = self.mentioned.entry(name).or_default();
                 if mentioned.last() != Some(&self.bindings.len()) {
                     mentioned.push(self.bindings.len());
@@ -68,27 +68,28 @@ impl<'a, 's> Foreign<'a, 's> {
     }
 
     /// The names that carry what `is_source` finds in a span.
-    fn carriers(&self, is_source: impl Fn(&Binding<'s>, usize) -> bool) -> Carriers<'s> {
-        let mut carriers = Carriers::default();
-        let carries = |binding: &&Binding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
-        let mut pending: Vec<&Binding<'s>> = self.bindings.iter().filter(carries).collect();
+    fn tainted_names(&self, is_source: impl Fn(&NameBinding<'s>, usize) -> bool) -> TaintedNames<'s> {
+        let mut tainted_names = TaintedNames::default();
+        let carries = |binding: &&NameBinding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
+        let mut pending: Vec<&NameBinding<'s>> = self.bindings.iter().filter(carries).collect();
         while let Some(binding) = pending.pop() {
-            visit();
+            count_step();
             for name in &binding.names {
-                if !carriers.insert((binding.owner, name)) {
+                if !tainted_names.insert((binding.owner, name)) {
                     continue;
                 }
                 let mentioning = self.mentioned.get(name).into_iter().flatten().map(|&at| &self.bindings[at]);
-                let sees = |other: &&Binding<'s>| self.outline.owners(other.owner).any(|owner| owner == binding.owner);
+                let sees =
+                    |other: &&NameBinding<'s>| self.outline.owners(other.owner).any(|owner| owner == binding.owner);
                 pending.extend(mentioning.filter(sees));
             }
         }
-        carriers
+        tainted_names
     }
 
     /// The names that carry the text of a block, and the macros that show one.
-    pub(crate) fn of_blocks(&self) -> Carriers<'s> {
-        self.carriers(|_, span| self.shows_block(span))
+    pub(crate) fn tainted_by_blocks(&self) -> TaintedNames<'s> {
+        self.tainted_names(|_, span| self.shows_block(span))
     }
 
     /// Whether a block is shown at a span.
@@ -98,14 +99,14 @@ impl<'a, 's> Foreign<'a, 's> {
     }
 
     /// The first of `carriers` that is mentioned in `spans`, as seen from `branch`, and where.
-    pub(crate) fn carried_into(
+    pub(crate) fn tainted_use_in(
         &self,
         spans: &Range<usize>,
         branch: Option<BranchId>,
-        carriers: &Carriers<'s>,
+        tainted_names: &TaintedNames<'s>,
         keyed: impl Fn(&str) -> bool,
     ) -> Option<(&'s str, &'a Span)> {
-        if carriers.is_empty() {
+        if tainted_names.is_empty() {
             return None;
         }
         let own = self.bound_in(spans);
@@ -113,7 +114,7 @@ impl<'a, 's> Foreign<'a, 's> {
         let mut named = spans.flat_map(|span| variables(self.scan.source, &span.tokens).map(move |(_, n)| (n, span)));
         named.find(|(name, _)| {
             let mut owners = self.outline.owners(branch);
-            !own.contains(name) && owners.any(|owner| carriers.contains(&(owner, name))) && !keyed(name)
+            !own.contains(name) && owners.any(|owner| tainted_names.contains(&(owner, name))) && !keyed(name)
         })
     }
 
@@ -143,15 +144,15 @@ impl<'a, 's> Foreign<'a, 's> {
         if in_macro { named } else { Vec::new() }
     }
 
-    fn of_callers(&self) -> Carriers<'s> {
-        self.carriers(|binding, span| {
+    fn tainted_by_callers(&self) -> TaintedNames<'s> {
+        self.tainted_names(|binding, span| {
             let here = self.outline.owner(self.outline.within[span]) == binding.owner;
             !binding.is_macro && here && !self.mentions_caller(span).is_empty()
         })
     }
 
     /// The first mention of the caller around a cached body in that body, unless its key holds the same call.
-    fn calls_caller(&self, cached: &Cached<'_>, body: &Range<usize>) -> Option<&'a Span> {
+    fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a Span> {
         let source = self.scan.source;
         let owner = self.outline.owner(self.outline.within[cached.open]);
         let here = |index: &usize| self.outline.owner(self.outline.within[*index]) == owner;
@@ -167,7 +168,7 @@ impl<'a, 's> Foreign<'a, 's> {
     }
 
     /// Whether a loop or a `with` around the body gives `caller` another meaning.
-    fn bound_around(&self, cached: &Cached<'_>) -> bool {
+    fn bound_around(&self, cached: &CacheTag<'_>) -> bool {
         let outer = |branch: &BranchId| self.outline.branches[*branch].around;
         let branches = std::iter::successors(self.outline.within[cached.open], outer);
         let mut heads = branches.map(|branch| &self.outline.branches[branch]);
@@ -176,32 +177,36 @@ impl<'a, 's> Foreign<'a, 's> {
 }
 
 /// Refuses the foreign text that a cached body shows for certain, and notes which bodies show that of `super()`.
-pub(crate) fn refuse_foreign(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
+pub(crate) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
     if outline.cached.is_empty() {
         return Ok(());
     }
-    let foreign = Foreign::new(scan, outline);
-    let callers = foreign.of_callers();
-    let blocks = foreign.of_blocks();
-    let supers = foreign.carriers(|_, span| calls_super(scan.source, &scan.spans[span].tokens));
+    let foreign = ForeignText::new(scan, outline);
+    let callers = foreign.tainted_by_callers();
+    let blocks = foreign.tainted_by_blocks();
+    let supers = foreign.tainted_names(|_, span| calls_super(scan.source, &scan.spans[span].tokens));
     let mut shows_super = Vec::with_capacity(outline.cached.len());
     for cached in &outline.cached {
         let body = cached.open + 1..cached.close.unwrap_or(outline.understood);
         let keyed = |name: &str| head_holds(scan.source, &scan.spans[cached.open], &cached.head, name);
-        let carried = |carriers| foreign.carried_into(&body, outline.within[cached.open], carriers, keyed);
+        let carried = |tainted_names| foreign.tainted_use_in(&body, outline.within[cached.open], tainted_names, keyed);
         if let Some(span) = foreign.calls_caller(cached, &body) {
-            return Err(refusal(name, span.line, CALLER));
+            return Err(syntax_error(name, span.line, CALLER_REFUSED));
         }
-        if let Some((carrier, span)) = carried(&callers) {
-            return Err(refusal(name, span.line, &format!("`{carrier}` holds the caller's text: {CALLER}")));
+        if let Some((tainted, span)) = carried(&callers) {
+            return Err(syntax_error(
+                name,
+                span.line,
+                &format!("`{tainted}` holds the caller's text: {CALLER_REFUSED}"),
+            ));
         }
-        if let Some((carrier, span)) = carried(&blocks) {
-            return Err(refusal(name, span.line, &format!("`{carrier}` {BLOCK}")));
+        if let Some((tainted, span)) = carried(&blocks) {
+            return Err(syntax_error(name, span.line, &format!("`{tainted}` {BLOCK_REFUSED}")));
         }
         let calls = scan.spans[body.clone()].iter().find(|span| calls_super(scan.source, &span.tokens));
         let shown = calls.or_else(|| carried(&supers).map(|(_, span)| span));
         if let Some(span) = shown.filter(|_| !matches!(outline.extends, Extends::Literal(_))) {
-            return Err(refusal(name, span.line, SUPER));
+            return Err(syntax_error(name, span.line, SUPER_REFUSED));
         }
         shows_super.push(shown.is_some());
     }
@@ -209,13 +214,13 @@ pub(crate) fn refuse_foreign(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &
     Ok(())
 }
 
-const CALLER: &str = "`caller()` in a cached body would show the text of one call block in the place of another; put \
+const CALLER_REFUSED: &str = "`caller()` in a cached body would show the text of one call block in the place of another; put \
                       the cache tag inside the call block, or add `caller()` to the key";
 
-const BLOCK: &str = "shows a block, whose text depends on the template that extends this one; put the \
+const BLOCK_REFUSED: &str = "shows a block, whose text depends on the template that extends this one; put the \
                      cache tag inside the block";
 
-const SUPER: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \
+const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \
                      part of what the fragment shows; call it outside";
 
 /// Where `self` is used as the blocks of a template.
@@ -226,14 +231,14 @@ pub(crate) fn mentions_self(source: &str, tokens: &[Token]) -> Option<usize> {
 }
 
 /// The calls of `caller` in the key and in `vary`, as [`call_text`] writes them.
-pub(crate) fn caller_calls(source: &str, span: &Span, head: &Head) -> Vec<String> {
+pub(crate) fn caller_calls(source: &str, span: &Span, head: &TagHead) -> Vec<String> {
     let tokens = identifying(span, head);
     let called = (0..tokens.len()).filter(|at| tokens[*at].text(source) == "caller");
     called.filter_map(|at| call_text(source, &tokens[at..])).collect()
 }
 
 /// The tokens of the key and of `vary`.
-fn identifying(span: &Span, head: &Head) -> Vec<Token> {
+fn identifying(span: &Span, head: &TagHead) -> Vec<Token> {
     let stretches = [Some(&head.key), head.options.vary.as_ref()];
     let inside = |token: &Token| {
         stretches.iter().flatten().any(|expr| expr.range.start <= token.start && token.end <= expr.range.end)
@@ -242,7 +247,7 @@ fn identifying(span: &Span, head: &Head) -> Vec<Token> {
 }
 
 /// Whether the key or `vary` holds the value of a name.
-fn head_holds(source: &str, span: &Span, head: &Head, name: &str) -> bool {
+fn head_holds(source: &str, span: &Span, head: &TagHead, name: &str) -> bool {
     let tokens = identifying(span, head);
     let mut named = variables(source, &tokens);
     named.any(|(at, known)| known == name && tokens.get(at + 1).is_none_or(|next| next.text(source) != "("))

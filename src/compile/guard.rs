@@ -7,28 +7,28 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::compile::expr::{Guard, Node, Shape, Wanted};
+use crate::compile::expr::{ExprKind, Guard, GuardKind, ParsedExpr};
 use crate::compile::literal::quote;
-use crate::names::{DEFINED, WANT_DEFINED, WANT_ITEMS, WANT_PART};
+use crate::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
 pub(crate) const QUOTED: usize = 80;
 
 /// What a filter does with an undefined value, and with one inside of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filter {
+pub(crate) enum FilterEffect {
     /// Puts another one in its place.
-    Replaces,
+    ReplacesUndefined,
     /// Loses it, but keeps those in a list.
-    Keeps,
+    KeepsItems,
     /// Makes a text of the list and all in it.
-    Writes,
+    MakesText,
     /// Not known: an item of a list may be lost.
     Other,
 }
 
-impl Filter {
-    pub(crate) fn of(name: &str) -> Filter {
+impl FilterEffect {
+    pub(crate) fn of(name: &str) -> FilterEffect {
         const KEEPS: [&str; 26] = [
             "abs",
             "attr",
@@ -77,48 +77,52 @@ impl Filter {
             "urlencode",
         ];
         match name {
-            "default" | "d" => Filter::Replaces,
-            _ if KEEPS.contains(&name) => Filter::Keeps,
-            _ if WRITES.contains(&name) => Filter::Writes,
-            _ => Filter::Other,
+            "default" | "d" => FilterEffect::ReplacesUndefined,
+            _ if KEEPS.contains(&name) => FilterEffect::KeepsItems,
+            _ if WRITES.contains(&name) => FilterEffect::MakesText,
+            _ => FilterEffect::Other,
         }
     }
 
     /// Whether the result is a text, whatever the operand was.
     pub(crate) fn makes_text(self) -> bool {
-        self == Filter::Writes
+        self == FilterEffect::MakesText
     }
 }
 
 /// What becomes of the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum ArgumentUse {
     /// The function knows what it is given.
-    Free,
+    Unchecked,
     /// They are the result, if it is not another.
-    Kept,
+    MayBeResult,
     /// They are checked.
-    Checked(Wanted),
+    Checked(GuardKind),
 }
 
-impl Taken {
-    pub(crate) fn by_filter(filter: Filter) -> Taken {
+impl ArgumentUse {
+    pub(crate) fn by_filter(filter: FilterEffect) -> ArgumentUse {
         match filter {
-            Filter::Replaces => Taken::Kept,
-            Filter::Writes => Taken::Checked(Wanted::Items),
-            Filter::Keeps | Filter::Other => Taken::Checked(Wanted::Defined),
+            FilterEffect::ReplacesUndefined => ArgumentUse::MayBeResult,
+            FilterEffect::MakesText => ArgumentUse::Checked(GuardKind::Items),
+            FilterEffect::KeepsItems | FilterEffect::Other => ArgumentUse::Checked(GuardKind::Defined),
         }
     }
 
     /// Python's methods of strings that write what they are given.
-    pub(crate) fn by_method(name: &str) -> Taken {
-        if matches!(name, "format" | "join" | "replace") { Taken::Checked(Wanted::Items) } else { Taken::Free }
+    pub(crate) fn by_method(name: &str) -> ArgumentUse {
+        if matches!(name, "format" | "join" | "replace") {
+            ArgumentUse::Checked(GuardKind::Items)
+        } else {
+            ArgumentUse::Unchecked
+        }
     }
 }
 
 /// What is found in an expression while it is read.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ExprFindings {
     pub(crate) guards: Vec<Guard>,
     /// The names, with attributes, whose values reach the expression's value.
     pub(crate) paths: Vec<Range<usize>>,
@@ -128,15 +132,15 @@ pub(crate) struct Found {
 
 /// A place in what was found.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
+pub(crate) struct FindingsMark {
     guards: usize,
     paths: usize,
     items: usize,
 }
 
-impl Found {
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
+impl ExprFindings {
+    pub(crate) fn mark(&self) -> FindingsMark {
+        FindingsMark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
     }
 
     /// Attributes follow the name that was read last.
@@ -147,19 +151,19 @@ impl Found {
     }
 
     /// What was read since then names an argument.
-    pub(crate) fn forget(&mut self, since: Mark) {
+    pub(crate) fn forget(&mut self, since: FindingsMark) {
         self.paths.truncate(since.paths);
     }
 
     /// What was read since then is only tested: it decides, and is no part of the value.
-    pub(crate) fn tested(&mut self, since: Mark) {
+    pub(crate) fn tested(&mut self, since: FindingsMark) {
         self.replaced(since);
         self.paths.truncate(since.paths);
         self.items.truncate(since.items);
     }
 
     /// What was read since then is replaced if it is empty.
-    pub(crate) fn replaced(&mut self, since: Mark) {
+    pub(crate) fn replaced(&mut self, since: FindingsMark) {
         if self.guards[since.guards..].iter().any(|guard| guard.lenient) {
             let kept = self.guards.split_off(since.guards);
             self.guards.extend(kept.into_iter().filter(|guard| !guard.lenient));
@@ -167,7 +171,7 @@ impl Found {
     }
 
     /// An item of a list, tuple or map. Returns whether it was noted.
-    pub(crate) fn item(&mut self, node: &Node) -> bool {
+    pub(crate) fn item(&mut self, node: &ParsedExpr) -> bool {
         let noted = may_be_undefined(&node.shape);
         if noted {
             self.items.push(node.range.clone());
@@ -181,49 +185,51 @@ impl Found {
     }
 
     /// An operand of `~` or `+`.
-    pub(crate) fn operand(&mut self, node: &Node, wanted: Wanted, since: Mark) {
+    pub(crate) fn operand(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark) {
         self.check(node, wanted, since, false);
     }
 
     /// What a filter or a slice is made of.
-    pub(crate) fn filtered(&mut self, node: &Node, filter: Filter, since: Mark) {
+    pub(crate) fn filtered(&mut self, node: &ParsedExpr, filter: FilterEffect, since: FindingsMark) {
         match filter {
-            Filter::Replaces => {}
-            Filter::Keeps => self.check(node, Wanted::Defined, since, true),
-            Filter::Writes => self.check(node, Wanted::Items, since, node.shape != Shape::List),
-            Filter::Other => {
-                self.check(node, Wanted::Defined, since, true);
+            FilterEffect::ReplacesUndefined => {}
+            FilterEffect::KeepsItems => self.check(node, GuardKind::Defined, since, true),
+            FilterEffect::MakesText => self.check(node, GuardKind::Items, since, node.shape != ExprKind::List),
+            FilterEffect::Other => {
+                self.check(node, GuardKind::Defined, since, true);
                 let items = self.items.split_off(since.items);
-                let guard = |range| Guard { range, wanted: Wanted::Defined, lenient: false };
+                let guard = |range| Guard { range, wanted: GuardKind::Defined, lenient: false };
                 self.guards.extend(items.into_iter().map(guard));
             }
         }
     }
 
     /// An argument of a call.
-    pub(crate) fn argument(&mut self, node: &Node, taken: Taken, since: Mark) {
+    pub(crate) fn argument(&mut self, node: &ParsedExpr, taken: ArgumentUse, since: FindingsMark) {
         match taken {
-            Taken::Kept => {}
-            Taken::Free => self.items.truncate(since.items),
-            Taken::Checked(wanted) => self.check(node, wanted, since, false),
+            ArgumentUse::MayBeResult => {}
+            ArgumentUse::Unchecked => self.items.truncate(since.items),
+            ArgumentUse::Checked(wanted) => self.check(node, wanted, since, false),
         }
     }
 
-    fn check(&mut self, node: &Node, wanted: Wanted, since: Mark, lenient: bool) {
+    fn check(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark, lenient: bool) {
         let holds = self.items.len() > since.items;
-        if may_be_undefined(&node.shape) || (wanted != Wanted::Defined && holds) {
+        if may_be_undefined(&node.shape) || (wanted != GuardKind::Defined && holds) {
             self.guards.push(Guard { range: node.range.clone(), wanted, lenient });
         }
-        if wanted != Wanted::Defined {
+        if wanted != GuardKind::Defined {
             self.items.truncate(since.items);
         }
     }
 }
 
-fn may_be_undefined(shape: &Shape) -> bool {
+fn may_be_undefined(shape: &ExprKind) -> bool {
     match shape {
-        Shape::Path | Shape::Optional | Shape::Other => true,
-        Shape::Str | Shape::Number | Shape::Const | Shape::Chain(_) | Shape::List | Shape::Made => false,
+        ExprKind::Path | ExprKind::Optional | ExprKind::Other => true,
+        ExprKind::Str | ExprKind::Number | ExprKind::Const | ExprKind::Chain(_) | ExprKind::List | ExprKind::Made => {
+            false
+        }
     }
 }
 
@@ -245,12 +251,12 @@ pub(crate) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Gua
     inserts.into_iter().map(|(at, _, _, text)| (at, text)).collect()
 }
 
-impl Wanted {
+impl GuardKind {
     fn number(self) -> u32 {
         match self {
-            Wanted::Defined => WANT_DEFINED,
-            Wanted::Part => WANT_PART,
-            Wanted::Items => WANT_ITEMS,
+            GuardKind::Defined => GUARD_DEFINED,
+            GuardKind::Part => GUARD_PART,
+            GuardKind::Items => GUARD_ITEMS,
         }
     }
 }

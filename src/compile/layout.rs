@@ -7,10 +7,10 @@
 use std::ops::Range;
 
 use crate::compile::digest::Digest;
-use crate::compile::foreign::{Foreign, mentions_self};
+use crate::compile::foreign::{ForeignText, mentions_self};
 use crate::compile::scan::{Scan, Span};
 use crate::compile::statement::{calls_super, keyword};
-use crate::compile::template::{Branch, Extends, Outline, Section};
+use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
 
 /// A template as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +54,12 @@ impl Layout {
 }
 
 fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
-    let foreign = Foreign::new(scan, outline);
-    let carriers = foreign.of_blocks();
-    let block = |block: &Section<'_>| {
+    let foreign = ForeignText::new(scan, outline);
+    let tainted = foreign.tainted_by_blocks();
+    let block = |block: &TemplateBlock<'_>| {
         let body = block.open + 1..block.close;
         let shown = body.clone().find(|span| foreign.shows_block(*span)).map(|span| &scan.spans[span]);
-        let carried = || foreign.carried_into(&body, outline.within[block.open], &carriers, |_| false);
+        let carried = || foreign.tainted_use_in(&body, outline.within[block.open], &tainted, |_| false);
         LayoutBlock {
             name: block.name.into(),
             filled: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),

@@ -5,7 +5,7 @@
 
 /// What a token is; which operator or word it is, its text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     Word,
     Str,
     Number,
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
 /// A token as a byte range of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
@@ -34,14 +34,14 @@ pub(crate) fn text_at<'s>(source: &'s str, tokens: &[Token], at: usize) -> &'s s
 
 /// What ends the tag being read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Closing<'s> {
+pub(crate) enum TagEnd<'s> {
     Delimiter(&'s str),
     EndOfLine,
 }
 
 /// The inside of a tag that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Lexed {
+pub(crate) struct LexedTag {
     pub(crate) tokens: Vec<Token>,
     /// Where the closing delimiter (with its `-` or `+`) or the line's end begins.
     pub(crate) inner_end: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Lexed {
 
 /// Why a tag could not be read.
 #[derive(Debug)]
-pub(crate) struct Unreadable {
+pub(crate) struct LexError {
     pub(crate) tokens: Vec<Token>,
     pub(crate) at: usize,
     pub(crate) why: &'static str,
@@ -63,16 +63,16 @@ pub(crate) struct Unreadable {
 ///
 /// `balance` is the number of open brackets. MiniJinja carries it from tag to tag, and so does the
 /// caller for all but the literal `<% %>` spelling.
-pub(crate) fn lex(source: &str, start: usize, closing: Closing<'_>, balance: &mut isize) -> Result<Lexed, Unreadable> {
+pub(crate) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut isize) -> Result<LexedTag, LexError> {
     let mut tokens = Vec::new();
     let mut at = start;
     loop {
         if let Some((inner_end, end, control)) = tag_end(source, at, closing, *balance) {
-            return Ok(Lexed { tokens, inner_end, end, control });
+            return Ok(LexedTag { tokens, inner_end, end, control });
         }
         let rest = &source[at..];
         let Some(first) = rest.bytes().next() else {
-            return Err(Unreadable { tokens, at, why: "unexpected end of the template" });
+            return Err(LexError { tokens, at, why: "unexpected end of the template" });
         };
         if first.is_ascii_whitespace() {
             at += rest.bytes().take_while(u8::is_ascii_whitespace).count();
@@ -80,13 +80,13 @@ pub(crate) fn lex(source: &str, start: usize, closing: Closing<'_>, balance: &mu
         }
         match token(source, at) {
             Ok((kind, end)) => {
-                if kind == Kind::Operator {
+                if kind == TokenKind::Operator {
                     *balance += bracket(first);
                 }
                 tokens.push(Token { kind, start: at, end });
                 at = end;
             }
-            Err(why) => return Err(Unreadable { tokens, at, why }),
+            Err(why) => return Err(LexError { tokens, at, why }),
         }
     }
 }
@@ -130,10 +130,10 @@ pub(crate) fn newlines(text: &str) -> usize {
     text.bytes().filter(|&b| b == b'\n').count()
 }
 
-fn tag_end(source: &str, at: usize, closing: Closing<'_>, balance: isize) -> Option<(usize, usize, Option<char>)> {
+fn tag_end(source: &str, at: usize, closing: TagEnd<'_>, balance: isize) -> Option<(usize, usize, Option<char>)> {
     let rest = &source[at..];
     match closing {
-        Closing::EndOfLine => {
+        TagEnd::EndOfLine => {
             if rest.is_empty() {
                 return Some((at, at, None));
             }
@@ -141,14 +141,14 @@ fn tag_end(source: &str, at: usize, closing: Closing<'_>, balance: isize) -> Opt
             let (ends, len) = line_break(&rest[blank..]);
             (ends && balance == 0).then_some((at, at + blank + len, None))
         }
-        Closing::Delimiter(end) if balance == 0 => {
+        TagEnd::Delimiter(end) if balance == 0 => {
             let control = rest.chars().next().filter(|&c| c == '-' || c == '+');
             if control.is_some() && rest[1..].starts_with(end) {
                 return Some((at, at + 1 + end.len(), control));
             }
             rest.starts_with(end).then_some((at, at + end.len(), None))
         }
-        Closing::Delimiter(_) => None,
+        TagEnd::Delimiter(_) => None,
     }
 }
 
@@ -160,21 +160,21 @@ fn bracket(byte: u8) -> isize {
     }
 }
 
-fn token(source: &str, at: usize) -> Result<(Kind, usize), &'static str> {
+fn token(source: &str, at: usize) -> Result<(TokenKind, usize), &'static str> {
     let bytes = &source.as_bytes()[at..];
     if matches!(bytes.get(..2), Some(b"//" | b"**" | b"==" | b"!=" | b">=" | b"<=")) {
-        return Ok((Kind::Operator, at + 2));
+        return Ok((TokenKind::Operator, at + 2));
     }
     match bytes[0] {
         quote @ (b'\'' | b'"') => {
-            string_len(bytes, quote).map(|len| (Kind::Str, at + len)).ok_or("unexpected end of string")
+            string_len(bytes, quote).map(|len| (TokenKind::Str, at + len)).ok_or("unexpected end of string")
         }
-        b'0'..=b'9' => Ok((Kind::Number, at + number_len(source, at))),
+        b'0'..=b'9' => Ok((TokenKind::Number, at + number_len(source, at))),
         b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b',' | b':' | b'~' | b'|' | b'=' | b'>' | b'<' | b'(' | b')'
-        | b'[' | b']' | b'{' | b'}' => Ok((Kind::Operator, at + 1)),
+        | b'[' | b']' | b'{' | b'}' => Ok((TokenKind::Operator, at + 1)),
         _ => match identifier_len(&source[at..]) {
             0 => Err("unexpected character"),
-            len => Ok((Kind::Word, at + len)),
+            len => Ok((TokenKind::Word, at + len)),
         },
     }
 }
@@ -194,7 +194,7 @@ fn string_len(bytes: &[u8], quote: u8) -> Option<usize> {
 
 fn number_len(source: &str, at: usize) -> usize {
     #[derive(Clone, Copy)]
-    enum State {
+    enum NumberState {
         Radix,
         Integer,
         Fraction,
@@ -206,24 +206,24 @@ fn number_len(source: &str, at: usize) -> usize {
     let after_dot = at > 0 && source.as_bytes()[at - 1] == b'.';
     let hex = matches!(bytes.get(..2), Some(b"0x" | b"0X"));
     let radix = hex || matches!(bytes.get(..2), Some(b"0b" | b"0B" | b"0o" | b"0O"));
-    let mut state = if radix { State::Radix } else { State::Integer };
+    let mut state = if radix { NumberState::Radix } else { NumberState::Integer };
     let mut len = if radix { 2 } else { 0 };
     len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();
     while let Some(&byte) = bytes.get(len) {
         state = match (byte, state) {
-            (b'.', State::Integer) if after_dot => break,
-            (b'.', State::Integer) => {
+            (b'.', NumberState::Integer) if after_dot => break,
+            (b'.', NumberState::Integer) => {
                 let exponent = matches!(bytes.get(len + 1), Some(b'e' | b'E'))
                     && matches!(bytes.get(len + 2), Some(b'+' | b'-' | b'0'..=b'9'));
                 if !exponent && identifier_len(&source[at + len + 1..]) > 0 {
                     break;
                 }
-                State::Fraction
+                NumberState::Fraction
             }
-            (b'e' | b'E', State::Integer | State::Fraction) => State::Exponent,
-            (b'+' | b'-' | b'0'..=b'9', State::Exponent) => State::ExponentSign,
+            (b'e' | b'E', NumberState::Integer | NumberState::Fraction) => NumberState::Exponent,
+            (b'+' | b'-' | b'0'..=b'9', NumberState::Exponent) => NumberState::ExponentSign,
             (b'0'..=b'9' | b'_', state) => state,
-            (b'a'..=b'f' | b'A'..=b'F', State::Radix) if hex => state,
+            (b'a'..=b'f' | b'A'..=b'F', NumberState::Radix) if hex => state,
             _ => break,
         };
         len += 1;

@@ -8,17 +8,17 @@ use std::ops::Range;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::expr::{Expr, ExprError, Shape};
+use crate::compile::expr::{Expr, ExprError, ExprKind};
 use crate::compile::guard::QUOTED;
 use crate::compile::lex::is_blank;
 use crate::compile::literal::quote;
 use crate::compile::scan::{Scan, SpanKind};
 use crate::compile::statement::keyword;
 use crate::compile::tag_writer::TagWriter;
-use crate::compile::template::Cached;
+use crate::compile::template::CacheTag;
 use crate::names::{
-    CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
-    OPEN, STORE, TICKET,
+    CALL_VARIABLE, FLAG_CALLER, FLAG_SUPER, FRAGMENT_VARIABLE, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
+    OPEN, OPEN_AT_CALL, REJECT_BLOCK, REJECT_CALLER, STORE,
 };
 use crate::ttl::{Ttl, parse_ttl_value};
 
@@ -31,13 +31,13 @@ pub(crate) struct Lowering<'a, 's> {
 
 impl Lowering<'_, '_> {
     /// What takes the place of the opening tag.
-    pub(crate) fn opening(&self, cached: &Cached<'_>, site: u128) -> Result<String, ExprError> {
+    pub(crate) fn opening(&self, cached: &CacheTag<'_>, site: u128) -> Result<String, ExprError> {
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(cached.open);
         self.condition(&mut tag, cached, site)?;
-        tag.put(&format!(" {end}{start} with {TICKET} = none|"));
+        tag.put(&format!(" {end}{start} with {FRAGMENT_VARIABLE} = none|"));
         self.open_call(&mut tag, cached);
-        tag.put(&format!(" {end}{start} filter {STORE}({TICKET})"));
+        tag.put(&format!(" {end}{start} filter {STORE}({FRAGMENT_VARIABLE})"));
         Ok(self.finish(tag, cached.open))
     }
 
@@ -60,18 +60,19 @@ impl Lowering<'_, '_> {
         let mut tag = self.begin(index);
         let is_call = keyword(self.scan.source, span) == Some("call");
         if is_call {
-            tag.put(&format!(" set {CALLER} = none|{CALLING} {end}{start}"));
+            tag.put(&format!(" set {CALL_VARIABLE} = none|{OPEN_AT_CALL} {end}{start}"));
         }
         tag.put(" ");
         if let (Some(first), Some(last)) = (span.tokens.first(), span.tokens.last()) {
             tag.copy_with(first.start..last.end, checks, false);
         }
-        let mark = if is_call { format!("{CALLER} is {CALLED_BACK}") } else { format!("none is {FILLED}") };
+        let mark =
+            if is_call { format!("{CALL_VARIABLE} is {REJECT_CALLER}") } else { format!("none is {REJECT_BLOCK}") };
         tag.put(&format!(" {end}{start} if {mark} {end}{start} endif"));
         self.finish(tag, index)
     }
 
-    fn condition(&self, tag: &mut TagWriter<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
+    fn condition(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>, site: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
         let literal = literal_ttl(self.scan.source, head.ttl.as_ref())?;
@@ -115,7 +116,7 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    fn open_call(&self, tag: &mut TagWriter<'_>, cached: &Cached<'_>) {
+    fn open_call(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>) {
         let flags = [(cached.calls_super, FLAG_SUPER), (cached.keyed_by_caller, FLAG_CALLER)];
         let flags: u32 = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         let line = self.scan.spans[cached.open].line;
@@ -229,7 +230,7 @@ type KeyPart = (Range<usize>, bool);
 
 /// The operands of a top-level chain apart, so that the runtime sees each of them.
 fn key_parts(key: &Expr) -> (KeyPart, Vec<KeyPart>) {
-    if let Shape::Chain(operands) = &key.shape {
+    if let ExprKind::Chain(operands) = &key.shape {
         let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
         if let Some(first) = parts.next() {
             return (first, parts.collect());

@@ -6,5 +6,5 @@ mod parts;
 mod probe;
 mod reads;
 
-pub(crate) use probe::measured;
-pub(crate) use reads::{CALLED, inherits, reads};
+pub(crate) use probe::lower_measured;
+pub(crate) use reads::{CALLED_SUFFIX, extends_another, free_paths};

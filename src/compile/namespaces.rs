@@ -8,26 +8,26 @@ use std::collections::{HashMap, HashSet};
 
 use minijinja::Error;
 
-use crate::compile::calls::Calls;
+use crate::compile::calls::MacroCalls;
 use crate::compile::lex::Token;
-use crate::compile::refuse::refusal;
 use crate::compile::scan::{Scan, Span};
 use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, split, values};
+use crate::compile::steps::count_step;
 use crate::compile::template::{Outline, Statement};
-use crate::compile::visits::visit;
+use crate::compile::validate::syntax_error;
 
 /// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
-pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
+pub(crate) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
     let assigns = |span: &Span| {
         keyword(scan.source, span) == Some("set") && !assigned_attributes(scan.source, &span.tokens).is_empty()
     };
     if !scan.spans[..outline.understood].iter().any(assigns) {
         return Ok(());
     }
-    let mut namespaces = Namespaces::new(scan, outline);
+    let mut namespaces = NamespaceAnalysis::new(scan, outline);
     namespaces.follow_all();
     if let Some(refused) = namespaces.refused.into_iter().min_by_key(|refused| refused.span) {
-        return Err(refusal(name, scan.spans[refused.span].line, &refused.message));
+        return Err(syntax_error(name, scan.spans[refused.span].line, &refused.message));
     }
     let statements = namespaces.assigned;
     outline.statements.extend(statements);
@@ -38,12 +38,12 @@ pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>,
 /// A stretch whose names are its own: a macro, a call block or a cached body.
 struct Region<'s> {
     around: Option<usize>,
-    kind: Kind<'s>,
+    kind: RegionKind<'s>,
     /// Where the names set in it come from.
-    bound: HashMap<&'s str, Vec<Origin<'s>>, ahash::RandomState>,
+    bound: HashMap<&'s str, Vec<ValueOrigin<'s>>, ahash::RandomState>,
 }
 
-enum Kind<'s> {
+enum RegionKind<'s> {
     File,
     Body,
     Macro { name: &'s str, parameters: Vec<&'s str> },
@@ -51,52 +51,52 @@ enum Kind<'s> {
 }
 
 /// Where a value comes from: it is new, or one of these names stands for it.
-struct Origin<'s>(Vec<&'s str>);
+struct ValueOrigin<'s>(Vec<&'s str>);
 
 /// What assigns, for reports.
 #[derive(Clone, Copy)]
-struct Cause<'s> {
+struct AssignmentCause<'s> {
     span: usize,
     called: Option<&'s str>,
 }
 
-struct Refused {
+struct RefusedAssignment {
     span: usize,
     message: String,
 }
 
 /// What a call of a macro assigns.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Effect<'s> {
+enum MacroEffect<'s> {
     /// What is given for a parameter.
     Parameter(&'s str),
     /// A namespace that was made in a region around the macro.
     Around { region: usize, name: &'s str },
 }
 
-struct Namespaces<'a, 's> {
+struct NamespaceAnalysis<'a, 's> {
     scan: &'a Scan<'s>,
     regions: Vec<Region<'s>>,
     /// By span, the innermost region.
     region: Vec<usize>,
-    calls: Calls<'s>,
+    calls: MacroCalls<'s>,
     /// Names whose assignment in a region was followed: it leads to the same place each time.
     followed: HashSet<(&'s str, usize), ahash::RandomState>,
-    known: HashSet<(usize, Effect<'s>), ahash::RandomState>,
-    pending: Vec<(usize, Effect<'s>)>,
-    refused: Vec<Refused>,
+    known: HashSet<(usize, MacroEffect<'s>), ahash::RandomState>,
+    pending: Vec<(usize, MacroEffect<'s>)>,
+    refused: Vec<RefusedAssignment>,
     assigned: Vec<Statement<'s>>,
 }
 
 const FILE: usize = 0;
 
-impl<'a, 's> Namespaces<'a, 's> {
+impl<'a, 's> NamespaceAnalysis<'a, 's> {
     fn new(scan: &'a Scan<'s>, outline: &Outline<'s>) -> Self {
-        let mut namespaces = Namespaces {
+        let mut namespaces = NamespaceAnalysis {
             scan,
-            regions: vec![Region { around: None, kind: Kind::File, bound: HashMap::default() }],
+            regions: vec![Region { around: None, kind: RegionKind::File, bound: HashMap::default() }],
             region: Vec::with_capacity(outline.understood),
-            calls: Calls::new(scan, outline),
+            calls: MacroCalls::new(scan, outline),
             followed: HashSet::default(),
             known: HashSet::default(),
             pending: Vec::new(),
@@ -118,16 +118,16 @@ impl<'a, 's> Namespaces<'a, 's> {
             self.region.push(here);
             let names = bound_names(source, span);
             let kind = match word {
-                "cache" => Kind::Body,
-                "call" => Kind::CallBlock { parameters: names },
+                "cache" => RegionKind::Body,
+                "call" => RegionKind::CallBlock { parameters: names },
                 "macro" => {
                     let name = names.first().copied().unwrap_or_default();
-                    Kind::Macro { name, parameters: names.get(1..).unwrap_or_default().to_vec() }
+                    RegionKind::Macro { name, parameters: names.get(1..).unwrap_or_default().to_vec() }
                 }
                 _ => {
                     let origin = origin(source, span);
                     for name in names {
-                        self.regions[here].bound.entry(name).or_default().push(Origin(origin.clone()));
+                        self.regions[here].bound.entry(name).or_default().push(ValueOrigin(origin.clone()));
                     }
                     continue;
                 }
@@ -142,13 +142,13 @@ impl<'a, 's> Namespaces<'a, 's> {
             let span = &self.scan.spans[index];
             if keyword(self.scan.source, span) == Some("set") {
                 for name in assigned_attributes(self.scan.source, &span.tokens) {
-                    self.follow(name, self.region[index], Cause { span: index, called: None });
+                    self.follow(name, self.region[index], AssignmentCause { span: index, called: None });
                 }
             }
         }
         while let Some((region, effect)) = self.pending.pop() {
-            visit();
-            let Kind::Macro { name, .. } = self.regions[region].kind else { continue };
+            count_step();
+            let RegionKind::Macro { name, .. } = self.regions[region].kind else { continue };
             for at in self.calls.of(name).to_vec() {
                 self.call(at, region, &effect);
             }
@@ -156,19 +156,19 @@ impl<'a, 's> Namespaces<'a, 's> {
     }
 
     /// What a call assigns through a macro with an effect.
-    fn call(&mut self, at: usize, of: usize, effect: &Effect<'s>) {
+    fn call(&mut self, at: usize, of: usize, effect: &MacroEffect<'s>) {
         let call = &self.calls.all[at];
         let (span, within, range) = (call.span, call.within, call.range.clone());
         let from = self.region[span];
-        let cause = Cause { span, called: Some(call.of) };
+        let cause = AssignmentCause { span, called: Some(call.of) };
         let names = match effect {
-            Effect::Parameter(parameter) => {
-                let names = self.given(at, of, parameter);
+            MacroEffect::Parameter(parameter) => {
+                let names = self.argument_names(at, of, parameter);
                 names.iter().for_each(|name| self.follow(name, from, cause));
                 names
             }
-            Effect::Around { region, name } => {
-                self.pass(from, *region, name, cause);
+            MacroEffect::Around { region, name } => {
+                self.cross_regions(from, *region, name, cause);
                 vec![*name]
             }
         };
@@ -176,7 +176,7 @@ impl<'a, 's> Namespaces<'a, 's> {
     }
 
     /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
-    fn follow(&mut self, name: &'s str, from: usize, cause: Cause<'s>) {
+    fn follow(&mut self, name: &'s str, from: usize, cause: AssignmentCause<'s>) {
         let mut pending = vec![(name, from)];
         while let Some((name, from)) = pending.pop() {
             if !self.followed.insert((name, from)) {
@@ -184,7 +184,7 @@ impl<'a, 's> Namespaces<'a, 's> {
             }
             let mut region = from;
             loop {
-                visit();
+                count_step();
                 let here = &self.regions[region];
                 if let Some(origins) = here.bound.get(name) {
                     let others = origins.iter().flat_map(|origin| &origin.0);
@@ -198,11 +198,11 @@ impl<'a, 's> Namespaces<'a, 's> {
                     break;
                 }
                 match &here.kind {
-                    Kind::Macro { parameters, .. } if parameters.contains(&name) => {
-                        self.learn(region, Effect::Parameter(name));
+                    RegionKind::Macro { parameters, .. } if parameters.contains(&name) => {
+                        self.add_effect(region, MacroEffect::Parameter(name));
                         break;
                     }
-                    Kind::CallBlock { parameters } if parameters.contains(&name) => break,
+                    RegionKind::CallBlock { parameters } if parameters.contains(&name) => break,
                     _ => {}
                 }
                 match here.around {
@@ -210,35 +210,37 @@ impl<'a, 's> Namespaces<'a, 's> {
                     None => break,
                 }
             }
-            self.pass(from, region, name, cause);
+            self.cross_regions(from, region, name, cause);
         }
     }
 
     /// Notes an assignment that reaches from a region out to another one: every macro in between does it when it is
     /// called, and no body in between may.
-    fn pass(&mut self, from: usize, to: usize, name: &'s str, cause: Cause<'s>) {
+    fn cross_regions(&mut self, from: usize, to: usize, name: &'s str, cause: AssignmentCause<'s>) {
         let mut region = from;
         while region != to {
-            visit();
+            count_step();
             match self.regions[region].kind {
-                Kind::Body => self.refused.push(Refused { span: cause.span, message: message(name, cause.called) }),
-                Kind::Macro { .. } => self.learn(region, Effect::Around { region: to, name }),
-                Kind::File | Kind::CallBlock { .. } => {}
+                RegionKind::Body => {
+                    self.refused.push(RefusedAssignment { span: cause.span, message: message(name, cause.called) })
+                }
+                RegionKind::Macro { .. } => self.add_effect(region, MacroEffect::Around { region: to, name }),
+                RegionKind::File | RegionKind::CallBlock { .. } => {}
             }
             let Some(around) = self.regions[region].around else { return };
             region = around;
         }
     }
 
-    fn learn(&mut self, region: usize, effect: Effect<'s>) {
+    fn add_effect(&mut self, region: usize, effect: MacroEffect<'s>) {
         if self.known.insert((region, effect.clone())) {
             self.pending.push((region, effect));
         }
     }
 
     /// The names whose values a call gives for a parameter of a macro.
-    fn given(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
-        let Kind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
+    fn argument_names(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
+        let RegionKind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
         let position = parameters.iter().position(|known| *known == parameter);
         let source = self.scan.source;
         let call = &self.calls.all[call];

@@ -6,30 +6,30 @@
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::blocks::outline;
-use crate::compile::deferred::deferred;
+use crate::compile::body_digest::BodyDigests;
+use crate::compile::defer::defer_lookups;
 use crate::compile::expr::ExprError;
-use crate::compile::flow::{Inserts, checks};
-use crate::compile::foreign::{mentions_self, refuse_foreign};
+use crate::compile::foreign::{mentions_self, validate_foreign_text};
+use crate::compile::key_flow::{InsertsBySpan, checks};
 use crate::compile::layout::Layout;
 use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
 use crate::compile::lower::{Lowering, before_line_statement};
-use crate::compile::namespaces::refuse_assignments;
-use crate::compile::reach::Reach;
-use crate::compile::refuse::refusal;
+use crate::compile::namespaces::validate_assignments;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
-use crate::compile::template::{Block, Branch, Extends, Outline};
+use crate::compile::structure::outline;
+use crate::compile::template::{Branch, CacheBlock, Extends, Outline};
+use crate::compile::validate::syntax_error;
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rewritten {
+pub(crate) struct LoweredTemplate {
     /// The text for MiniJinja; `None` where the original serves unchanged.
     pub(crate) text: Option<String>,
     /// The template as those that extend it see it.
     pub(crate) layout: Layout,
     /// Its cache blocks.
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<CacheBlock>,
 }
 
 /// Lowers a template, with lazy values kept lazy.
@@ -37,8 +37,8 @@ pub(crate) struct Rewritten {
 /// # Errors
 ///
 /// As [`rewrite`].
-pub(crate) fn lowered(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    let Some(text) = deferred(source, syntax) else { return rewrite(source, name, syntax) };
+pub(crate) fn lower(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
+    let Some(text) = defer_lookups(source, syntax) else { return rewrite(source, name, syntax) };
     let mut rewritten = rewrite(&text, name, syntax)?;
     rewritten.text.get_or_insert(text);
     Ok(rewritten)
@@ -52,12 +52,12 @@ pub(crate) fn lowered(source: &str, name: &str, syntax: &SyntaxConfig) -> Result
 ///
 /// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
 /// MiniJinja rejects by itself is left for it to report.
-pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
     rewrite_with(source, name, syntax, |_, _, _| Vec::new())
 }
 
 /// More tags to replace, by their spans.
-pub(super) type Probes = fn(&Lowering<'_, '_>, &Outline<'_>, &str) -> Vec<(usize, String)>;
+pub(super) type ExtraEdits = fn(&Lowering<'_, '_>, &Outline<'_>, &str) -> Vec<(usize, String)>;
 
 /// The same, with more tags replaced.
 ///
@@ -68,92 +68,96 @@ pub(super) fn rewrite_with(
     source: &str,
     name: &str,
     syntax: &SyntaxConfig,
-    probes: Probes,
-) -> Result<Rewritten, Error> {
+    probes: ExtraEdits,
+) -> Result<LoweredTemplate, Error> {
     let scan = scan(source, syntax);
     let mut outline = outline(&scan, name)?;
-    refuse_foreign(&scan, &mut outline, name)?;
-    refuse_assignments(&scan, &mut outline, name)?;
-    let checks = checks(&scan, &outline).map_err(|(index, error)| refused(&scan, name, index, &error))?;
+    validate_foreign_text(&scan, &mut outline, name)?;
+    validate_assignments(&scan, &mut outline, name)?;
+    let checks = checks(&scan, &outline).map_err(|(index, error)| error_in_span(&scan, name, index, &error))?;
     let layout = Layout::of(&scan, &outline);
     let parent = match &outline.extends {
         Extends::Literal(parent) => Some(parent.as_str()),
         Extends::None | Extends::Dynamic => None,
     };
     let lowering = Lowering { scan: &scan, syntax, parent };
-    let more = More { probed: probes(&lowering, &outline, name), marked: marked(&scan, &outline), checks };
+    let more = OtherEdits {
+        probed: probes(&lowering, &outline, name),
+        foreign_text_marks: foreign_text_marks(&scan, &outline),
+        checks,
+    };
     if outline.cached.is_empty() && outline.loads.is_empty() && more.is_empty() {
-        return Ok(Rewritten { text: None, layout, blocks: Vec::new() });
+        return Ok(LoweredTemplate { text: None, layout, blocks: Vec::new() });
     }
     let (text, blocks) = assemble(&lowering, &outline, more, name)?;
-    Ok(Rewritten { text: Some(text), layout, blocks })
+    Ok(LoweredTemplate { text: Some(text), layout, blocks })
 }
 
 /// The tags behind which the run side is told that text of another template or caller begins: those of call blocks, and
 /// of macros that show a block.
-fn marked(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
+fn foreign_text_marks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     let mut shows = vec![false; outline.branches.len()];
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         if mentions_self(scan.source, &span.tokens).is_some() {
             outline.owners(outline.within[index]).flatten().for_each(|owner| shows[owner] = true);
         }
     }
-    let marked = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;
-    outline.branches.iter().zip(shows).filter(marked).map(|(branch, _)| branch.span).collect()
+    let foreign_text_marks = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;
+    outline.branches.iter().zip(shows).filter(foreign_text_marks).map(|(branch, _)| branch.span).collect()
 }
 
 /// What changes in a template beside its cache tags.
-struct More {
+struct OtherEdits {
     probed: Vec<(usize, String)>,
-    marked: Vec<usize>,
-    checks: Inserts,
+    foreign_text_marks: Vec<usize>,
+    checks: InsertsBySpan,
 }
 
-impl More {
+impl OtherEdits {
     fn is_empty(&self) -> bool {
-        self.probed.is_empty() && self.marked.is_empty() && self.checks.is_empty()
+        self.probed.is_empty() && self.foreign_text_marks.is_empty() && self.checks.is_empty()
     }
 }
 
 /// An error in one span.
-fn refused(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
+fn error_in_span(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
     let span = &scan.spans[index];
-    refusal(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
+    syntax_error(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
 }
 
 /// The rewritten text, and what it has of cache blocks.
 fn assemble(
     lowering: &Lowering<'_, '_>,
     outline: &Outline<'_>,
-    more: More,
+    more: OtherEdits,
     name: &str,
-) -> Result<(String, Vec<Block>), Error> {
+) -> Result<(String, Vec<CacheBlock>), Error> {
     let &Lowering { scan, syntax, .. } = lowering;
-    let reach = (!outline.cached.is_empty()).then(|| Reach::new(scan, outline, syntax));
+    let reach = (!outline.cached.is_empty()).then(|| BodyDigests::new(scan, outline, syntax));
     let mut replaced: Vec<(usize, String)> = Vec::new();
     let mut blocks = Vec::with_capacity(outline.cached.len());
     for cached in &outline.cached {
         let span = &scan.spans[cached.open];
-        let site = reach.as_ref().map_or(0, |reach| reach.site(cached, name));
+        let site = reach.as_ref().map_or(0, |reach| reach.digest_of(cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
-        blocks.push(Block { site, line: span.line, name: called });
-        let opening = lowering.opening(cached, site).map_err(|error| refused(scan, name, cached.open, &error))?;
+        blocks.push(CacheBlock { site, line: span.line, name: called });
+        let opening = lowering.opening(cached, site).map_err(|error| error_in_span(scan, name, cached.open, &error))?;
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
     let checks = |index| more.checks.get(&index).map_or(&[][..], Vec::as_slice);
-    replaced.extend(more.marked.iter().map(|&index| (index, lowering.marked(index, checks(index)))));
+    replaced.extend(more.foreign_text_marks.iter().map(|&index| (index, lowering.marked(index, checks(index)))));
     replaced.extend(more.probed);
     replaced.sort();
 
-    let mut writer = Writer { scan, outline, checks: &more.checks, out: String::new() };
+    let mut writer = SourceCopier { scan, outline, checks: &more.checks, out: String::new() };
     let mut replaced = replaced.into_iter().peekable();
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let next = replaced.next_if(|(at, _)| *at == index);
         let ours_next = replaced.peek().is_some_and(|(at, _)| *at == index + 1);
         match next {
             Some((_, text)) => {
-                check_junction(scan, index, syntax).map_err(|m| refusal(name, span.line, &m))?;
+                check_junction(scan, index, syntax).map_err(|m| syntax_error(name, span.line, &m))?;
                 writer.out.push_str(&text);
             }
             None => writer.copy(index, span, ours_next.then(|| &scan.spans[index + 1])),
@@ -184,14 +188,14 @@ fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Resul
     Err(format!("`{before}` right before `<%` would read as another tag; put a space between them"))
 }
 
-struct Writer<'a, 's> {
+struct SourceCopier<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
-    checks: &'a Inserts,
+    checks: &'a InsertsBySpan,
     out: String,
 }
 
-impl Writer<'_, '_> {
+impl SourceCopier<'_, '_> {
     /// Copies a span, `next` being the cache tag after it.
     fn copy(&mut self, index: usize, span: &Span, next: Option<&Span>) {
         let source = self.scan.source;

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
-use crate::compile::visits::visit;
+use crate::compile::lex::{LexError, TagEnd, Token, identifier_len, lex, line_break, newlines};
+use crate::compile::steps::count_step;
 
 /// What a stretch of the source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +53,12 @@ pub(crate) struct Scan<'s> {
     pub(crate) tail: &'s str,
     pub(crate) spans: Vec<Span>,
     /// What MiniJinja cannot read; what follows it is not in `spans`.
-    pub(crate) unreadable: Option<Unread>,
+    pub(crate) unreadable: Option<ScanError>,
 }
 
 /// Where and why reading stopped.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub(crate) struct ScanError {
     pub(crate) start: usize,
     pub(crate) line: usize,
     pub(crate) tokens: Vec<Token>,
@@ -102,7 +102,7 @@ struct Scanner<'s, 'c> {
 }
 
 impl Scanner<'_, '_> {
-    fn run(&mut self) -> Result<(), Unread> {
+    fn run(&mut self) -> Result<(), ScanError> {
         let mut at = 0;
         let mut marker = find_marker(self.source, at, &self.markers);
         while at < self.source.len() {
@@ -122,11 +122,11 @@ impl Scanner<'_, '_> {
                 Some((pos, Marker::LineComment, len)) => self.line_comment(pos, len),
                 Some((pos, Marker::Comment, len)) => self.comment(pos, len)?,
                 Some((pos, Marker::Variable, len)) => {
-                    let closing = Closing::Delimiter(self.syntax.variable_delimiters().1);
+                    let closing = TagEnd::Delimiter(self.syntax.variable_delimiters().1);
                     self.tag(SpanKind::Variable, pos, len, closing)?
                 }
                 Some((pos, Marker::LineStatement, len)) => {
-                    self.tag(SpanKind::LineStatement, pos, len, Closing::EndOfLine)?
+                    self.tag(SpanKind::LineStatement, pos, len, TagEnd::EndOfLine)?
                 }
                 Some((pos, Marker::Block, len)) => self.block(pos, len)?,
             };
@@ -171,7 +171,7 @@ impl Scanner<'_, '_> {
         self.push(SpanKind::LineComment, pos..end)
     }
 
-    fn comment(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+    fn comment(&mut self, pos: usize, len: usize) -> Result<usize, ScanError> {
         let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
         let close = self.syntax.comment_delimiters().1;
         match self.source[inner..].find(close) {
@@ -183,11 +183,11 @@ impl Scanner<'_, '_> {
         }
     }
 
-    fn block(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+    fn block(&mut self, pos: usize, len: usize) -> Result<usize, ScanError> {
         let (open, close) = self.syntax.block_delimiters();
         let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
         let Some(raw) = bare_tag(&self.source[inner..], "raw", close) else {
-            return self.tag(SpanKind::Block, pos, len, Closing::Delimiter(close));
+            return self.tag(SpanKind::Block, pos, len, TagEnd::Delimiter(close));
         };
         let mut at = inner + raw;
         while let Some(found) = self.source[at..].find(open) {
@@ -200,7 +200,7 @@ impl Scanner<'_, '_> {
         Err(self.unread(pos, "unexpected end of raw block"))
     }
 
-    fn tag(&mut self, kind: SpanKind, pos: usize, len: usize, closing: Closing<'_>) -> Result<usize, Unread> {
+    fn tag(&mut self, kind: SpanKind, pos: usize, len: usize, closing: TagEnd<'_>) -> Result<usize, ScanError> {
         let opening = match kind {
             SpanKind::LineStatement => None,
             _ => control(self.source, pos + len),
@@ -212,9 +212,9 @@ impl Scanner<'_, '_> {
         self.finish_tag(kind, pos, inner, opening, lexed)
     }
 
-    fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, Unread> {
+    fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, ScanError> {
         let opening = control(self.source, pos + LITERAL_OPEN.len());
-        let lexed = lex(self.source, inner, Closing::Delimiter(LITERAL_CLOSE), &mut 0);
+        let lexed = lex(self.source, inner, TagEnd::Delimiter(LITERAL_CLOSE), &mut 0);
         self.finish_tag(SpanKind::Literal, pos, inner, opening, lexed)
     }
 
@@ -224,12 +224,12 @@ impl Scanner<'_, '_> {
         pos: usize,
         inner: usize,
         opening: Option<char>,
-        lexed: Result<crate::compile::lex::Lexed, Unreadable>,
-    ) -> Result<usize, Unread> {
+        lexed: Result<crate::compile::lex::LexedTag, LexError>,
+    ) -> Result<usize, ScanError> {
         let lexed = match lexed {
             Ok(lexed) => lexed,
-            Err(Unreadable { tokens, at, why }) => {
-                return Err(Unread { start: pos, line: self.line, tokens, at, why });
+            Err(LexError { tokens, at, why }) => {
+                return Err(ScanError { start: pos, line: self.line, tokens, at, why });
             }
         };
         self.push(kind, pos..lexed.end);
@@ -242,8 +242,8 @@ impl Scanner<'_, '_> {
         Ok(lexed.end)
     }
 
-    fn unread(&self, start: usize, why: &'static str) -> Unread {
-        Unread { start, line: self.line, tokens: Vec::new(), at: start, why }
+    fn unread(&self, start: usize, why: &'static str) -> ScanError {
+        ScanError { start, line: self.line, tokens: Vec::new(), at: start, why }
     }
 }
 
@@ -267,7 +267,7 @@ fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
 fn find_marker(source: &str, from: usize, markers: &[(&str, Marker)]) -> Option<(usize, Marker, usize)> {
     let bytes = source.as_bytes();
     for at in from..bytes.len() {
-        visit();
+        count_step();
         for &(text, marker) in markers {
             let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
             if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {

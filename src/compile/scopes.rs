@@ -6,23 +6,23 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::{Token, TokenKind};
 use crate::compile::scan::Span;
 use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block};
 
 /// A place in the order of evaluation: a span, and which binding of it.
-pub(crate) type Order = (usize, usize);
+pub(crate) type EvalPosition = (usize, usize);
 
 /// What a name is bound to.
 #[derive(Debug, Clone)]
-pub(crate) struct Binding<'s> {
-    pub(crate) order: Order,
-    pub(crate) bound: Bound<'s>,
+pub(crate) struct ScopedBinding<'s> {
+    pub(crate) order: EvalPosition,
+    pub(crate) bound: BindingValue<'s>,
     scope: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Bound<'s> {
+pub(crate) enum BindingValue<'s> {
     /// The expressions that begin with a token of the span.
     Value(usize),
     /// What the spans print.
@@ -33,20 +33,20 @@ pub(crate) enum Bound<'s> {
 
 /// One branch of an open block; the first is the template itself.
 #[derive(Debug)]
-struct Scope {
+struct NameScope {
     parent: usize,
     /// The span that opens the block.
     open: usize,
-    keeps: bool,
+    isolates: bool,
 }
 
 /// All bindings of a template.
 #[derive(Debug)]
-pub(crate) struct Bindings<'s> {
-    scopes: Vec<Scope>,
+pub(crate) struct ScopedBindings<'s> {
+    scopes: Vec<NameScope>,
     /// The scope that each span is in; a block's first tag is in its own, but for a cache tag.
     of_spans: Vec<usize>,
-    bindings: Vec<Binding<'s>>,
+    bindings: Vec<ScopedBinding<'s>>,
     /// In source order.
     by_name: HashMap<&'s str, Vec<usize>>,
     /// What is bound to attributes, by the name they are of.
@@ -55,12 +55,12 @@ pub(crate) struct Bindings<'s> {
     searched: HashMap<(&'s str, usize), usize>,
 }
 
-const KEEPERS: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
+const ISOLATING: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
 
-impl<'s> Bindings<'s> {
-    pub(crate) fn of(source: &'s str, spans: &[Span]) -> Bindings<'s> {
-        let mut bindings = Bindings {
-            scopes: vec![Scope { parent: 0, open: usize::MAX, keeps: true }],
+impl<'s> ScopedBindings<'s> {
+    pub(crate) fn of(source: &'s str, spans: &[Span]) -> ScopedBindings<'s> {
+        let mut bindings = ScopedBindings {
+            scopes: vec![NameScope { parent: 0, open: usize::MAX, isolates: true }],
             of_spans: Vec::with_capacity(spans.len()),
             bindings: Vec::new(),
             by_name: HashMap::new(),
@@ -74,10 +74,10 @@ impl<'s> Bindings<'s> {
             let outer = scope;
             if opens_block(source, span).is_some() {
                 open.push((word, index));
-                scope = bindings.enter(scope, index, KEEPERS.contains(&word));
+                scope = bindings.enter(scope, index, ISOLATING.contains(&word));
             } else if matches!(word, "else" | "elif") && scope != 0 {
-                let &Scope { parent, open, keeps } = &bindings.scopes[scope];
-                scope = bindings.enter(parent, open, keeps);
+                let &NameScope { parent, open, isolates } = &bindings.scopes[scope];
+                scope = bindings.enter(parent, open, isolates);
             }
             // The head of a cache tag is outside of its body.
             bindings.of_spans.push(if word == "cache" { outer } else { scope });
@@ -92,13 +92,13 @@ impl<'s> Bindings<'s> {
         bindings
     }
 
-    pub(crate) fn get(&self, id: usize) -> &Binding<'s> {
+    pub(crate) fn get(&self, id: usize) -> &ScopedBinding<'s> {
         &self.bindings[id]
     }
 
     /// What a name with attributes may be bound to where it is used, but for what was found for a use of it before in
     /// the same scope.
-    pub(crate) fn of_path(&mut self, path: &'s str, at: Order) -> Vec<usize> {
+    pub(crate) fn of_path(&mut self, path: &'s str, at: EvalPosition) -> Vec<usize> {
         let name = path.split('.').next().unwrap_or(path).trim_end();
         // A namespace is seen wherever it is handed.
         let attributes = self.attributes.get(name).into_iter().flatten();
@@ -114,7 +114,7 @@ impl<'s> Bindings<'s> {
             if self.sees(scope, binding.scope) {
                 found.push(*id);
                 // It hides what the name was bound to before, but a parameter does not hide its default.
-                let parameter = matches!(binding.bound, Bound::Parameter { .. });
+                let parameter = matches!(binding.bound, BindingValue::Parameter { .. });
                 if !parameter && self.is_around(binding.scope, scope) {
                     break;
                 }
@@ -124,8 +124,8 @@ impl<'s> Bindings<'s> {
         found
     }
 
-    fn enter(&mut self, parent: usize, open: usize, keeps: bool) -> usize {
-        self.scopes.push(Scope { parent, open, keeps });
+    fn enter(&mut self, parent: usize, open: usize, isolates: bool) -> usize {
+        self.scopes.push(NameScope { parent, open, isolates });
         self.scopes.len() - 1
     }
 
@@ -141,16 +141,16 @@ impl<'s> Bindings<'s> {
                     let targets = self.attributes.entry(target[0].text(source)).or_default();
                     targets.push((attribute, self.bindings.len()));
                     let scope = self.of_spans[index];
-                    self.bindings.push(Binding { order: (index, 1), bound: Bound::Value(value), scope });
+                    self.bindings.push(ScopedBinding { order: (index, 1), bound: BindingValue::Value(value), scope });
                 } else {
                     let names = bound_names(source, span).into_iter();
-                    names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+                    names.for_each(|name| self.bind(name, (index, 1), BindingValue::Value(value)));
                 }
             }
             Some("for") => {
                 let Some(value) = after("in") else { return };
                 let names = bound_names(source, span).into_iter();
-                names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+                names.for_each(|name| self.bind(name, (index, 1), BindingValue::Value(value)));
             }
             Some("with") => self.assignments(source, tokens, 1, index),
             Some("macro") => {
@@ -158,7 +158,7 @@ impl<'s> Bindings<'s> {
                 let names = bound_names(source, span);
                 let Some((of, parameters)) = names.split_first() else { return };
                 for (place, name) in parameters.iter().enumerate() {
-                    self.bind(name, (index, usize::MAX), Bound::Parameter { of, place, name });
+                    self.bind(name, (index, usize::MAX), BindingValue::Parameter { of, place, name });
                 }
             }
             _ => {}
@@ -174,7 +174,7 @@ impl<'s> Bindings<'s> {
             match token.text(source) {
                 "=" if depth == 0 && !value => {
                     for name in targets.drain(..) {
-                        self.bind(name, (index, at), Bound::Value(at + 1));
+                        self.bind(name, (index, at), BindingValue::Value(at + 1));
                     }
                     value = true;
                 }
@@ -184,7 +184,7 @@ impl<'s> Bindings<'s> {
                 }
                 "(" | "[" | "{" => depth += 1,
                 ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                name if token.kind == Kind::Word && !value => targets.push(name),
+                name if token.kind == TokenKind::Word && !value => targets.push(name),
                 _ => {}
             }
         }
@@ -193,25 +193,25 @@ impl<'s> Bindings<'s> {
     fn bind_text(&mut self, source: &'s str, opening: &Span, body: Range<usize>) {
         let order = (body.end, 1);
         for name in bound_names(source, opening) {
-            self.bind(name, order, Bound::Text(body.clone()));
+            self.bind(name, order, BindingValue::Text(body.clone()));
         }
     }
 
-    fn bind(&mut self, name: &'s str, order: Order, bound: Bound<'s>) {
+    fn bind(&mut self, name: &'s str, order: EvalPosition, bound: BindingValue<'s>) {
         // What a `set` block binds is bound at its end, outside of it.
         let scope = match &bound {
-            Bound::Text(body) => self.scopes[self.of_spans[body.end]].parent,
-            Bound::Value(_) | Bound::Parameter { .. } => self.of_spans[order.0],
+            BindingValue::Text(body) => self.scopes[self.of_spans[body.end]].parent,
+            BindingValue::Value(_) | BindingValue::Parameter { .. } => self.of_spans[order.0],
         };
         self.by_name.entry(name).or_default().push(self.bindings.len());
-        self.bindings.push(Binding { order, bound, scope });
+        self.bindings.push(ScopedBinding { order, bound, scope });
     }
 
     /// Whether a use in one scope sees what is bound in another, earlier one.
     fn sees(&self, from: usize, mut bound: usize) -> bool {
         while bound != 0 && !self.is_around(bound, from) {
             let scope = &self.scopes[bound];
-            if scope.keeps || self.is_inside(from, scope.open) {
+            if scope.isolates || self.is_inside(from, scope.open) {
                 return false;
             }
             bound = scope.parent;

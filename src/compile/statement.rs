@@ -2,7 +2,7 @@
 //!
 //! By name alone, not by scope: what becomes of them is left to `reach`, `foreign` and `namespaces`.
 
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::{Token, TokenKind};
 use crate::compile::scan::{Span, SpanKind};
 
 /// Words of the language that can stand where a variable can.
@@ -13,7 +13,7 @@ const WORDS: [&str; 20] = [
 
 /// The first word of a statement.
 pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
-    let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == Kind::Word)?;
+    let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == TokenKind::Word)?;
     Some(first.text(source))
 }
 
@@ -114,12 +114,12 @@ where
 {
     let first = if keyword(source, span) == Some("macro") { 2 } else { 0 };
     let pairs = span.tokens.windows(2).enumerate().skip(first);
-    let called = pairs.filter(|(_, pair)| pair[0].kind == Kind::Word && pair[1].text(source) == "(");
+    let called = pairs.filter(|(_, pair)| pair[0].kind == TokenKind::Word && pair[1].text(source) == "(");
     called.map(|(at, pair)| (at, pair[0].text(source)))
 }
 
 fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
-    tokens.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text(source)).collect()
+    tokens.iter().filter(|t| t.kind == TokenKind::Word).map(|t| t.text(source)).collect()
 }
 
 fn before<'t>(source: &str, tokens: &'t [Token], word: &str) -> &'t [Token] {
@@ -170,7 +170,7 @@ fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s s
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" if depth == 0 => break,
             ")" | "]" | "}" => depth -= 1,
-            name if token.kind == Kind::Word && target && (tuples || depth == 0) => names.push(name),
+            name if token.kind == TokenKind::Word && target && (tuples || depth == 0) => names.push(name),
             _ => {}
         }
     }
@@ -185,7 +185,7 @@ pub(crate) fn calls_super(source: &str, tokens: &[Token]) -> bool {
 
 /// The name at `index`, unless it is an attribute, a filter, a test or the name of an argument.
 fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option<&'s str> {
-    let token = tokens.get(index).filter(|t| t.kind == Kind::Word)?;
+    let token = tokens.get(index).filter(|t| t.kind == TokenKind::Word)?;
     let before = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.text(source));
     let after = tokens.get(index + 1).map(|t| t.text(source));
     if matches!(before, Some("." | "|" | "is")) {
@@ -204,7 +204,7 @@ pub(crate) fn assigned_attributes<'s>(source: &'s str, tokens: &[Token]) -> Vec<
         .enumerate()
         .filter(|(index, pair)| {
             let attribute = *index > 0 && target[index - 1].text(source) == ".";
-            pair[0].kind == Kind::Word && pair[1].text(source) == "." && !attribute
+            pair[0].kind == TokenKind::Word && pair[1].text(source) == "." && !attribute
         })
         .map(|(_, pair)| pair[0].text(source))
         .collect()
@@ -216,7 +216,7 @@ pub(crate) fn assigned_names<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s s
     (0..target.len())
         .filter(|&index| {
             let near = |i: Option<usize>| i.and_then(|i| target.get(i)).map(|t| t.text(source));
-            target[index].kind == Kind::Word
+            target[index].kind == TokenKind::Word
                 && near(Some(index + 1)) != Some(".")
                 && near(index.checked_sub(1)) != Some(".")
         })

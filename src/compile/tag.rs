@@ -3,16 +3,16 @@
 //! Owns the one reading of the argument list and its errors. Expressions are measured by `expr`;
 //! what becomes of the parts is left to `lower`.
 
-use crate::compile::expr::{Expr, ExprError, Shape};
-use crate::compile::lex::{Kind, Token};
+use crate::compile::expr::{Expr, ExprError, ExprKind};
+use crate::compile::lex::{Token, TokenKind};
 use crate::compile::literal::literal_str;
-use crate::compile::reader::Reader;
+use crate::compile::parser::ExprParser;
 use crate::spelling::Form;
 use crate::ttl::{is_duration, parse_ttl_str};
 
 /// The arguments of a cache tag.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
+pub(crate) struct TagHead {
     pub(crate) key: Expr,
     pub(crate) ttl: Option<Expr>,
     pub(crate) options: Options,
@@ -31,8 +31,8 @@ pub(crate) struct Options {
 }
 
 /// Reads the tokens after the word `cache`.
-pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprError> {
-    let mut reader = Reader::arguments(source, tokens);
+pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<TagHead, ExprError> {
+    let mut reader = ExprParser::arguments(source, tokens);
     let end = tokens.last().map_or(0, |t| t.end);
     if reader.peek().is_none() || reader.at_option() {
         let named = tokens.windows(2).find(|pair| pair[0].text(source) == "key" && pair[1].text(source) == "=");
@@ -43,10 +43,10 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<Head, ExprErr
     }
     let key = reader.expr()?;
     let mut arguments =
-        Arguments { source, tokens, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
+        HeadParser { source, tokens, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
     arguments.read_all()?;
-    let Arguments { ttl, options, .. } = arguments;
-    Ok(Head { key, ttl, options })
+    let HeadParser { ttl, options, .. } = arguments;
+    Ok(TagHead { key, ttl, options })
 }
 
 /// Refuses the order of Django and Flask: a lifetime where the key belongs, and no lifetime after it.
@@ -67,7 +67,7 @@ fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
 /// Whether an expression is a lifetime by its looks: a duration, or numbers and names like `timeout`.
 fn says_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
     match expr.shape {
-        Shape::Str => {
+        ExprKind::Str => {
             source[expr.range.clone()].as_bytes().get(1).is_some_and(u8::is_ascii_digit)
                 && literal_str(&source[expr.range.clone()]).is_some_and(|text| is_duration(&text))
         }
@@ -79,8 +79,8 @@ fn says_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
 fn is_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
     let text = &source[expr.range.clone()];
     match expr.shape {
-        Shape::Str => literal_str(text).is_some_and(|text| parse_ttl_str(&text).is_ok()),
-        Shape::Const => matches!(text, "none" | "None"),
+        ExprKind::Str => literal_str(text).is_some_and(|text| parse_ttl_str(&text).is_ok()),
+        ExprKind::Const => matches!(text, "none" | "None"),
         _ => is_arithmetic(source, tokens, expr, |_| false),
     }
 }
@@ -93,11 +93,11 @@ fn is_arithmetic(source: &str, tokens: &[Token], expr: &Expr, named: fn(&str) ->
     while let Some(token) = tokens.next() {
         let text = token.text(source);
         match token.kind {
-            Kind::Number => operands += 1,
-            Kind::Word if tokens.peek().is_some_and(|next| next.text(source) == ".") => {}
-            Kind::Word if named(text) => operands += 1,
-            Kind::Operator if matches!(text, "+" | "-" | "*" | "/" | "//" | "%" | "**" | "(" | ")" | ".") => {}
-            Kind::Word | Kind::Str | Kind::Operator => return false,
+            TokenKind::Number => operands += 1,
+            TokenKind::Word if tokens.peek().is_some_and(|next| next.text(source) == ".") => {}
+            TokenKind::Word if named(text) => operands += 1,
+            TokenKind::Operator if matches!(text, "+" | "-" | "*" | "/" | "//" | "%" | "**" | "(" | ")" | ".") => {}
+            TokenKind::Word | TokenKind::Str | TokenKind::Operator => return false,
         }
     }
     operands > 0
@@ -110,7 +110,7 @@ fn says_timeout(name: &str) -> bool {
 
 /// An error for `10m`, which is read as a number and a name.
 pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Option<ExprError> {
-    let joined = number.shape == Shape::Number && next.kind == Kind::Word && next.start == number.range.end;
+    let joined = number.shape == ExprKind::Number && next.kind == TokenKind::Word && next.start == number.range.end;
     joined.then(|| {
         let text = &source[number.range.start..next.end];
         ExprError::new(
@@ -120,17 +120,17 @@ pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Opt
     })
 }
 
-struct Arguments<'s> {
+struct HeadParser<'s> {
     source: &'s str,
     tokens: &'s [Token],
-    reader: Reader<'s>,
+    reader: ExprParser<'s>,
     key: &'s Expr,
     last: Expr,
     ttl: Option<Expr>,
     options: Options,
 }
 
-impl Arguments<'_> {
+impl HeadParser<'_> {
     fn read_all(&mut self) -> Result<(), ExprError> {
         let mut named = false;
         loop {
@@ -161,7 +161,7 @@ impl Arguments<'_> {
             return Err(error);
         }
         let text = token.text(self.source);
-        let starts_argument = token.kind != Kind::Operator || matches!(text, "(" | "[" | "{" | "-");
+        let starts_argument = token.kind != TokenKind::Operator || matches!(text, "(" | "[" | "{" | "-");
         if !starts_argument {
             return Err(ExprError::new(token.start, format!("unexpected `{text}`")));
         }

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::compile::expr::Guard;
 use crate::compile::guard::inserts;
-use crate::compile::lex::{Kind, newlines};
+use crate::compile::lex::{TokenKind, newlines};
 use crate::compile::scan::Span;
-use crate::compile::visits::visit;
+use crate::compile::steps::count_step;
 
 /// The replacement of one tag while it is written.
 pub(crate) struct TagWriter<'a> {
@@ -53,7 +53,7 @@ impl<'a> TagWriter<'a> {
             self.put("(");
         }
         let first = guards.partition_point(|guard| guard.range.start < range.start);
-        let inside = guards[first..].iter().take_while(|guard| guard.range.end <= range.end).inspect(|_| visit());
+        let inside = guards[first..].iter().take_while(|guard| guard.range.end <= range.end).inspect(|_| count_step());
         let checks = inserts(self.source, inside.filter(|guard| guard.range != *range));
         self.copy_with(range.clone(), &checks, flat);
         if !simple {
@@ -90,7 +90,7 @@ impl<'a> TagWriter<'a> {
 
     fn flat_line_break(&mut self, at: usize) {
         let next = self.span.tokens.get(self.span.tokens.partition_point(|token| token.end <= at));
-        let Some(string) = next.filter(|token| token.kind == Kind::Str && token.start < at) else {
+        let Some(string) = next.filter(|token| token.kind == TokenKind::Str && token.start < at) else {
             self.out.push(' ');
             return;
         };

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use crate::compile::tag::Head;
-use crate::names::{EXTEND, LOAD};
+use crate::compile::tag::TagHead;
+use crate::names::{NOTE_EXTENDS, NOTE_IMPORT};
 
 /// A branch, by its place in [`Outline::branches`].
 pub(crate) type BranchId = usize;
@@ -13,18 +13,18 @@ pub(crate) type BranchId = usize;
 /// What a template consists of.
 #[derive(Debug)]
 pub(crate) struct Outline<'s> {
-    pub(crate) cached: Vec<Cached<'s>>,
+    pub(crate) cached: Vec<CacheTag<'s>>,
     /// In source order.
     pub(crate) statements: Vec<Statement<'s>>,
     /// In source order.
     pub(crate) branches: Vec<Branch<'s>>,
     /// In source order.
-    pub(crate) blocks: Vec<Section<'s>>,
+    pub(crate) blocks: Vec<TemplateBlock<'s>>,
     /// By span, the innermost branch around it.
     pub(crate) within: Vec<Option<BranchId>>,
     pub(crate) extends: Extends,
     /// The name expressions of `import`, `from` and `extends`, in source order.
-    pub(crate) loads: Vec<Load>,
+    pub(crate) loads: Vec<LoadTag>,
     /// How many spans were understood; MiniJinja rejects what follows.
     pub(crate) understood: usize,
 }
@@ -42,7 +42,7 @@ pub(crate) enum Extends {
 
 /// A cache block, as reports call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
+pub(crate) struct CacheBlock {
     /// The digest of its text, and of what that reaches.
     pub(crate) site: u128,
     pub(crate) line: usize,
@@ -52,12 +52,12 @@ pub(crate) struct Block {
 
 /// A cache tag and what belongs to it.
 #[derive(Debug)]
-pub(crate) struct Cached<'s> {
+pub(crate) struct CacheTag<'s> {
     /// Index of the opening span.
     pub(crate) open: usize,
     /// Index of the closing span, unless the walk stopped before it.
     pub(crate) close: Option<usize>,
-    pub(crate) head: Head,
+    pub(crate) head: TagHead,
     /// The `{% block %}` around it.
     pub(crate) block: Option<&'s str>,
     pub(crate) calls_super: bool,
@@ -93,7 +93,7 @@ pub(crate) struct Branch<'s> {
 
 /// A `{% block %}`, by the indices of its tags.
 #[derive(Debug)]
-pub(crate) struct Section<'s> {
+pub(crate) struct TemplateBlock<'s> {
     pub(crate) name: &'s str,
     pub(crate) open: usize,
     pub(crate) close: usize,
@@ -101,15 +101,15 @@ pub(crate) struct Section<'s> {
 
 /// The name expression of a tag that loads a template.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct LoadTag {
     pub(crate) name: Range<usize>,
     pub(crate) extends: bool,
 }
 
-impl Load {
+impl LoadTag {
     /// The name, by way of the filter that notes what is loaded.
     pub(crate) fn noted(&self, source: &str) -> String {
-        format!("({})|{}", &source[self.name.clone()], if self.extends { EXTEND } else { LOAD })
+        format!("({})|{}", &source[self.name.clone()], if self.extends { NOTE_EXTENDS } else { NOTE_IMPORT })
     }
 }
 
@@ -126,7 +126,7 @@ impl Outline<'_> {
     }
 
     /// The load whose name stands in `range`.
-    pub(crate) fn load_in(&self, range: &Range<usize>) -> Option<&Load> {
+    pub(crate) fn load_in(&self, range: &Range<usize>) -> Option<&LoadTag> {
         let at = self.loads.partition_point(|load| load.name.start < range.start);
         self.loads.get(at).filter(|load| load.name.end <= range.end)
     }

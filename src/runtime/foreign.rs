@@ -15,13 +15,13 @@ use crate::record::{Dependency, Tag, Used};
 use crate::work::Work;
 
 pub(super) fn register(env: &mut Environment<'_>) {
-    env.add_filter(names::CALLING, |state: &mut State<'_, '_>, _: &Value| {
+    env.add_filter(names::OPEN_AT_CALL, |state: &mut State<'_, '_>, _: &Value| {
         state.get_extension::<Rendering>().map_or(0, |rendering| rendering.tickets)
     });
-    env.add_test(names::CALLED_BACK, |state: &mut State<'_, '_>, began: u64| {
+    env.add_test(names::REJECT_CALLER, |state: &mut State<'_, '_>, began: u64| {
         refuse(state, |ticket, shows_caller| ticket > began && !shows_caller, CALLED_BACK)
     });
-    env.add_test(names::FILLED, |state: &mut State<'_, '_>, _: &Value| refuse(state, |_, _| true, FILLED));
+    env.add_test(names::REJECT_BLOCK, |state: &mut State<'_, '_>, _: &Value| refuse(state, |_, _| true, FILLED));
 }
 
 const CALLED_BACK: &str = "shows the text of a call block that began outside of it, and would show it in the place of \

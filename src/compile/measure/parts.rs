@@ -8,7 +8,7 @@ use crate::compile::template::{Extends, Outline};
 
 /// A part, by the spans of its tags.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub(crate) enum MeasuredPart {
     /// An include whose output is shown, unless the whole template's is discarded: then nothing captures it.
     Include { span: usize, outermost: bool },
     /// A macro, from tag to tag.
@@ -18,34 +18,34 @@ pub(crate) enum Part {
 }
 
 /// Finds the parts, in source order of their last tags.
-pub(crate) fn parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<Part> {
+pub(crate) fn find_parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<MeasuredPart> {
     let source = scan.source;
     let child = outline.extends != Extends::None;
-    let mut parts = Vec::new();
+    let mut find_parts = Vec::new();
     let mut open: Vec<(&str, usize)> = Vec::new();
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let Some(word) = keyword(source, span) else { continue };
         match word {
             "include" => {
-                let outermost = !open.iter().any(|(word, _)| CAPTURES.contains(word));
-                parts.push(match outermost && child {
-                    true => Part::Discarded { span: index },
-                    false => Part::Include { span: index, outermost },
+                let outermost = !open.iter().any(|(word, _)| CAPTURING.contains(word));
+                find_parts.push(match outermost && child {
+                    true => MeasuredPart::Discarded { span: index },
+                    false => MeasuredPart::Include { span: index, outermost },
                 });
             }
-            "from" => parts.push(Part::Discarded { span: index }),
+            "from" => find_parts.push(MeasuredPart::Discarded { span: index }),
             _ if opens_block(source, span).is_some() => open.push((word, index)),
             _ => {
                 let closes = closes_block(word);
                 let Some((_, at)) = open.pop_if(|(word, _)| closes == Some(*word)) else { continue };
                 if closes == Some("macro") {
-                    parts.push(Part::Macro { open: at, close: index });
+                    find_parts.push(MeasuredPart::Macro { open: at, close: index });
                 }
             }
         }
     }
-    parts
+    find_parts
 }
 
 /// What shows what stands in it, if anything does: inside of these nothing is discarded unseen.
-const CAPTURES: [&str; 6] = ["block", "cache", "call", "filter", "macro", "set"];
+const CAPTURING: [&str; 6] = ["block", "cache", "call", "filter", "macro", "set"];

@@ -8,12 +8,12 @@
 //! An include becomes a condition around a capture, and the same include without one where it cannot be measured:
 //!
 //! ```jinja
-//! {% if "NAME" is MEASURED(ID, …) %}{% filter RENDERED(ID) %}{% include none|TARGET %}{% endfilter %}
-//! {% else %}{% include none|TARGET %}{% endif %}
+//! {% if "NAME" is MEASURE_INCLUDE(ID, …) %}{% filter MEASURED_OUTPUT(ID) %}{% include none|TEMPLATE_NAME %}{% endfilter %}
+//! {% else %}{% include none|TEMPLATE_NAME %}{% endif %}
 //! ```
 //!
 //! A name that is computed stays in an include of its own, where MiniJinja does not look for variables to capture:
-//! `{% include (NAME)|CHOSEN %}{% if none is MEASURED(ID, …) %}…`. That one is given an empty list and shows nothing.
+//! `{% include (NAME)|TAKE_TEMPLATE_NAME %}{% if none is MEASURE_INCLUDE(ID, …) %}…`. That one is given an empty list and shows nothing.
 //!
 //! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
 
@@ -21,17 +21,19 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::parts::{Part, parts};
-use super::reads::reads;
-use crate::compile::expr::Shape;
+use super::parts::{MeasuredPart, find_parts};
+use super::reads::free_paths;
+use crate::compile::expr::ExprKind;
 use crate::compile::lex::Token;
 use crate::compile::literal::quote;
 use crate::compile::lower::Lowering;
-use crate::compile::reader::Reader;
-use crate::compile::rewrite::{Rewritten, rewrite, rewrite_with};
+use crate::compile::parser::ExprParser;
+use crate::compile::rewrite::{LoweredTemplate, rewrite, rewrite_with};
 use crate::compile::statement::bound_names;
 use crate::compile::template::Outline;
-use crate::names::{CHOSEN, DECLARED, DISCARDING, LOAD, MEASURED, RENDERED, TARGET};
+use crate::names::{
+    DISCARD_OUTPUT, MEASURE_INCLUDE, MEASURED_MACRO, MEASURED_OUTPUT, NOTE_IMPORT, TAKE_TEMPLATE_NAME, TEMPLATE_NAME,
+};
 
 /// What may follow the name in an include.
 const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
@@ -41,29 +43,29 @@ const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
 /// # Errors
 ///
 /// As [`rewrite`].
-pub(crate) fn measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+pub(crate) fn lower_measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
     rewrite_with(source, name, syntax, |lowering, outline, name| {
-        let parts = parts(lowering.scan, outline);
-        parts.iter().filter_map(|part| lowering.probed(part, name, outline)).collect()
+        let parts = find_parts(lowering.scan, outline);
+        parts.iter().filter_map(|part| lowering.probe(part, name, outline)).collect()
     })
 }
 
 impl Lowering<'_, '_> {
     /// What takes the place of a part's last tag: its span and the text. `None` where it is left as it is.
-    fn probed(&self, part: &Part, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
+    fn probe(&self, part: &MeasuredPart, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
         match *part {
-            Part::Include { span, outermost } => Some((span, self.include(span, outermost, name)?)),
-            Part::Macro { open, close } => Some((close, self.declared(open, close, name)?)),
-            Part::Discarded { span } => Some((span, self.discarded(span, outline))),
+            MeasuredPart::Include { span, outermost } => Some((span, self.include_probe(span, outermost, name)?)),
+            MeasuredPart::Macro { open, close } => Some((close, self.macro_probe(open, close, name)?)),
+            MeasuredPart::Discarded { span } => Some((span, self.discard_probe(span, outline))),
         }
     }
 
-    fn include(&self, index: usize, outermost: bool, name: &str) -> Option<String> {
+    fn include_probe(&self, index: usize, outermost: bool, name: &str) -> Option<String> {
         let source = self.scan.source;
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
         let tokens = span.tokens.get(1..)?;
-        let mut reader = Reader::statement(source, tokens);
+        let mut reader = ExprParser::statement(source, tokens);
         let expr = reader.expr().ok()?;
         let wanted = expr.range;
         let markers = &tokens[reader.pos..];
@@ -71,32 +73,32 @@ impl Lowering<'_, '_> {
             return None;
         }
         let markers: String = markers.iter().map(|token| format!(" {}", token.text(source))).collect();
-        let include = format!("{start} include none|{TARGET}{markers} {end}");
+        let include = format!("{start} include none|{TEMPLATE_NAME}{markers} {end}");
         let (id, place) = (id(name, span.range.start, "include"), format!("{name}:{}", span.line));
 
         let mut tag = self.begin(index);
         // On the tag's first line, where MiniJinja says the include is.
-        if expr.shape == Shape::Str {
+        if expr.shape == ExprKind::Str {
             tag.put(" if ");
             tag.copy(wanted.clone(), true);
         } else {
             tag.put(" include (");
             tag.copy(wanted.clone(), true);
-            tag.put(&format!(")|{CHOSEN} {end}{start} if none"));
+            tag.put(&format!(")|{TAKE_TEMPLATE_NAME} {end}{start} if none"));
         }
         let (place, text) = (quote(&place, usize::MAX), one_line(&source[wanted]));
-        tag.put(&format!(" is {MEASURED}({id}, {outermost}, {place}, {text}) {end}"));
-        tag.put(&format!("{start} filter {RENDERED}({id}) {end}{include}{start} endfilter {end}"));
+        tag.put(&format!(" is {MEASURE_INCLUDE}({id}, {outermost}, {place}, {text}) {end}"));
+        tag.put(&format!("{start} filter {MEASURED_OUTPUT}({id}) {end}{include}{start} endfilter {end}"));
         tag.put(&format!("{start} else {end}{include}{start} endif"));
         Some(self.finish(tag, index))
     }
 
     /// Has the runtime know that nobody sees what is rendered in the meantime.
-    fn discarded(&self, index: usize, outline: &Outline<'_>) -> String {
+    fn discard_probe(&self, index: usize, outline: &Outline<'_>) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(index);
-        tag.put(&format!(" if none is {DISCARDING}(true) {end}{start} endif {end}{start} "));
+        tag.put(&format!(" if none is {DISCARD_OUTPUT}(true) {end}{start} endif {end}{start} "));
         let inner = span.tokens.first().map_or(span.inner.start, |token| token.start)
             ..span.tokens.last().map_or(span.inner.end, |token| token.end);
         match outline.load_in(&inner) {
@@ -104,36 +106,36 @@ impl Lowering<'_, '_> {
                 tag.copy(inner.start..load.name.start, false);
                 tag.put("(");
                 tag.copy(load.name.clone(), false);
-                tag.put(&format!(")|{LOAD}"));
+                tag.put(&format!(")|{NOTE_IMPORT}"));
                 tag.copy(load.name.end..inner.end, false);
             }
             None => tag.copy(inner, false),
         }
-        tag.put(&format!(" {end}{start} if none is {DISCARDING}(false) {end}{start} endif"));
+        tag.put(&format!(" {end}{start} if none is {DISCARD_OUTPUT}(false) {end}{start} endif"));
         self.finish(tag, index)
     }
 
-    fn declared(&self, open: usize, close: usize, name: &str) -> Option<String> {
+    fn macro_probe(&self, open: usize, close: usize, name: &str) -> Option<String> {
         let source = self.scan.source;
         let (opening, closing) = (&self.scan.spans[open], &self.scan.spans[close]);
         let (start, end) = self.syntax.block_delimiters();
-        let [declared, parameters @ ..] = &bound_names(source, opening)[..] else { return None };
+        let [macro_name, parameters @ ..] = &bound_names(source, opening)[..] else { return None };
         // As MiniJinja reads it; what it cannot read is not measured, and it will say so itself.
         let body = &source[opening.range.end..closing.range.start];
         let body = rewrite(body, name, self.syntax).ok()?.text.unwrap_or_else(|| body.to_owned());
-        let mut read = reads(&body, self.syntax)?;
-        let defaults = reads(&defaults(source, opening.tokens.get(2..)?, self.syntax), self.syntax)?;
+        let mut read = free_paths(&body, self.syntax)?;
+        let defaults = free_paths(&defaults(source, opening.tokens.get(2..)?, self.syntax), self.syntax)?;
         let of_parameter = |path: &String| parameters.contains(&path.split('.').next().unwrap_or_default());
         read.extend(defaults.into_iter().filter(|path| !of_parameter(path)));
-        let (id, place) = (id(name, opening.range.start, declared), format!("{name}:{}", opening.line));
+        let (id, place) = (id(name, opening.range.start, macro_name), format!("{name}:{}", opening.line));
         let version = xxh3_64(&source.as_bytes()[opening.range.start..closing.range.end]) >> 1;
 
         let mut tag = self.begin(close);
         tag.put(" ");
         tag.copy(closing.tokens.first()?.start..closing.tokens.last()?.end, false);
-        tag.put(&format!(" {end}{start} set {declared} = {declared}|{DECLARED}({id}, {version}, "));
+        tag.put(&format!(" {end}{start} set {macro_name} = {macro_name}|{MEASURED_MACRO}({id}, {version}, "));
         let place = quote(&place, usize::MAX);
-        tag.put(&format!("{place}, \"{declared}\", \"{}\", \"{}\")", parameters.join(" "), read.join(" ")));
+        tag.put(&format!("{place}, \"{macro_name}\", \"{}\", \"{}\")", parameters.join(" "), read.join(" ")));
         Some(self.finish(tag, close))
     }
 }

@@ -9,22 +9,22 @@ use std::collections::{BTreeSet, HashSet};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Kind, Token};
+use crate::compile::lex::{Token, TokenKind};
 use crate::compile::scan::{Span, scan};
 use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
 /// What the end of a path says of a name that is only ever called.
-pub(crate) const CALLED: &str = "()";
+pub(crate) const CALLED_SUFFIX: &str = "()";
 
 /// The paths that `source`, plain MiniJinja, reads from outside: `film.title`, `films`, `url_for()`. Sorted; none is
 /// inside of another. `None` where MiniJinja does not take the text for a template.
-pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> {
+pub(crate) fn free_paths(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> {
     let mut env = Environment::empty();
     env.set_syntax(syntax.clone());
     let mut undeclared = env.template_from_str(source).ok()?.undeclared_variables(true);
     let scan = scan(source, syntax);
     let bound: HashSet<&str> = scan.spans.iter().flat_map(|span| bound_names(scan.source, span)).collect();
-    let mut mentioned = Mentioned::default();
+    let mut mentioned = NameUses::default();
     for span in &scan.spans {
         mentioned.span(scan.source, span);
         undeclared.extend(left_out(scan.source, span, &bound));
@@ -33,7 +33,7 @@ pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> 
 }
 
 /// Whether `source` extends another template, whose text shows then.
-pub(crate) fn inherits(source: &str, syntax: &SyntaxConfig) -> bool {
+pub(crate) fn extends_another(source: &str, syntax: &SyntaxConfig) -> bool {
     scan(source, syntax).spans.iter().any(|span| keyword(source, span) == Some("extends"))
 }
 
@@ -59,7 +59,7 @@ fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
 fn path_at(source: &str, tokens: &[Token]) -> String {
     let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
     for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
-        if pair[0].text(source) != "." || pair[1].kind != Kind::Word {
+        if pair[0].text(source) != "." || pair[1].kind != TokenKind::Word {
             break;
         }
         path.push('.');
@@ -76,17 +76,17 @@ fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
 
 /// How names are mentioned.
 #[derive(Default)]
-struct Mentioned<'s> {
+struct NameUses<'s> {
     /// Attributes that are called: what is read is what they belong to.
     methods: HashSet<&'s str>,
     /// Names that are not only called.
     values: HashSet<&'s str>,
 }
 
-impl<'s> Mentioned<'s> {
+impl<'s> NameUses<'s> {
     fn span(&mut self, source: &'s str, span: &Span) {
         let text = |index: usize| span.tokens.get(index).map_or("", |token: &Token| token.text(source));
-        for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
+        for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             let called = text(index + 1) == "(";
             let attribute = index.checked_sub(1).is_some_and(|before| text(before) == ".");
             match (attribute, called) {
@@ -108,7 +108,7 @@ impl<'s> Mentioned<'s> {
         paths
             .iter()
             .filter(|path| !inside(path))
-            .map(|path| if called(path) { format!("{path}{CALLED}") } else { path.clone() })
+            .map(|path| if called(path) { format!("{path}{CALLED_SUFFIX}") } else { path.clone() })
             .collect()
     }
 }

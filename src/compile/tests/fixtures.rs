@@ -10,9 +10,9 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
 use super::support::{env, syntax};
-use crate::compile::{Rewritten, measured, rewrite};
+use crate::compile::{LoweredTemplate, lower_measured, rewrite};
 
-type Lower = fn(&str, &str, &SyntaxConfig) -> Result<Rewritten, Error>;
+type Lower = fn(&str, &str, &SyntaxConfig) -> Result<LoweredTemplate, Error>;
 
 #[test]
 fn rewrites_match_their_snapshots() {
@@ -21,7 +21,7 @@ fn rewrites_match_their_snapshots() {
 
 #[test]
 fn measured_rewrites_match_their_snapshots() {
-    compare("tests/probes", measured);
+    compare("tests/probes", lower_measured);
 }
 
 fn compare(dir: &str, lower: Lower) {

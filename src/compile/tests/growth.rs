@@ -1,14 +1,14 @@
 //! Compiling takes work that grows with the template, and no faster.
 
 use super::support::{lower, syntax};
-use crate::compile::visits::visits;
+use crate::compile::steps::count_steps;
 
 /// Asserts that three times the template is three times the work, or about that.
 #[track_caller]
 fn grows_with_its_length(what: &str, template: impl Fn(usize) -> String) {
     let work = |count: usize| {
         let source = template(count);
-        visits(|| drop(lower(&source, &syntax("")).unwrap_or_else(|error| panic!("{what}: {error}"))))
+        count_steps(|| drop(lower(&source, &syntax("")).unwrap_or_else(|error| panic!("{what}: {error}"))))
     };
     let (small, large) = (work(300), work(900));
     assert!(small > 0, "{what}: nothing was counted");
@@ -107,6 +107,6 @@ fn operands_of_a_key_are_compiled_in_linear_time() {
 fn ten_thousand_chained_macros_are_compiled() {
     let macros = chain(10_000, |at| format!("{{% macro m{at}() %}}{{{{ m{}() }}}}{{% endmacro %}}\n", at - 1));
     let source = format!("{macros}{BODY}{{{{ m10000() }}}}{END}");
-    let steps = visits(|| drop(lower(&source, &syntax("")).unwrap()));
+    let steps = count_steps(|| drop(lower(&source, &syntax("")).unwrap()));
     assert!(steps < 1_000_000, "{steps} steps");
 }

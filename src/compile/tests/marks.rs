@@ -7,7 +7,7 @@ use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
 use super::support::{env, render, render_plain, syntax};
-use crate::compile::{marked, trap};
+use crate::compile::{syntax_trap, with_start_mark};
 use crate::names;
 
 /// What a marked template prints, and how often its mark ran.
@@ -16,11 +16,11 @@ fn shown(source: &str, flags: &str) -> (String, u64) {
     let begun = Arc::new(AtomicU64::new(0));
     let mut env = env(&syntax, true);
     let count = Arc::clone(&begun);
-    env.add_test(names::BEGINS, move |_: &Value| {
+    env.add_test(names::RENDER_START, move |_: &Value| {
         count.fetch_add(1, Ordering::SeqCst);
         false
     });
-    let text = marked(source, &syntax, &format!("none is {}", names::BEGINS));
+    let text = with_start_mark(source, &syntax, &format!("none is {}", names::RENDER_START));
     env.add_template_owned("p", text).unwrap_or_else(|error| panic!("{source:?} {flags}: {error:?}"));
     let shown = env.get_template("p").and_then(|template| template.render(context! {}));
     (shown.unwrap_or_else(|error| panic!("{source:?}: {error:?}")), begun.load(Ordering::SeqCst))
@@ -94,8 +94,10 @@ fn the_first_mark_runs_before_the_first_line() {
     ] {
         let syntax = syntax(flags);
         let mut env = env(&syntax, true);
-        env.add_test(names::BEGINS, |_: &Value| Err::<bool, _>(minijinja::Error::new(ErrorKind::BadEscape, "first")));
-        let text = marked(source, &syntax, &format!("none is {}", names::BEGINS));
+        env.add_test(names::RENDER_START, |_: &Value| {
+            Err::<bool, _>(minijinja::Error::new(ErrorKind::BadEscape, "first"))
+        });
+        let text = with_start_mark(source, &syntax, &format!("none is {}", names::RENDER_START));
         env.add_template_owned("p", text).unwrap();
         assert_eq!(env.get_template("p").unwrap().render(()).unwrap_err().kind(), ErrorKind::BadEscape, "{source}");
     }
@@ -133,8 +135,8 @@ fn an_error_of_the_template_is_reported_as_without_marks() {
 fn the_tags_of_another_syntax_fail_and_are_not_printed() {
     for (ours, theirs) in [("square", ""), ("latex", ""), ("erb", ""), ("", "square"), ("", "erb"), ("latex", "square")]
     {
-        let text = marked("x", &syntax(ours), &format!("none is {}", names::BEGINS));
-        let text = trap(&syntax(ours), &syntax(theirs)) + &text;
+        let text = with_start_mark("x", &syntax(ours), &format!("none is {}", names::RENDER_START));
+        let text = syntax_trap(&syntax(ours), &syntax(theirs)) + &text;
         let mut other = env(&syntax(theirs), true);
         other.add_template_owned("p", text.clone()).unwrap();
         let error = other.get_template("p").unwrap().render(()).unwrap_err();

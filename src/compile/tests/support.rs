@@ -4,7 +4,7 @@ use minijinja::syntax::{SyntaxConfig, SyntaxConfigBuilder};
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, context};
 
-use crate::compile::marked;
+use crate::compile::with_start_mark;
 use crate::names;
 
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
@@ -32,7 +32,7 @@ pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
         Ok(value)
     });
     env.add_filter("_f.hit", |_: &Value| Value::from(""));
-    env.add_test(names::BEGINS, |_: &Value| false);
+    env.add_test(names::RENDER_START, |_: &Value| false);
     env.add_test(names::WRONG_SYNTAX, |_: &Value| Err::<bool, _>(Error::new(ErrorKind::InvalidOperation, "syntax")));
     env.add_global("xs", Value::from(vec![1, 2, 3]));
     env.add_global("user", context! { id => 7, name => "Jörg" });
@@ -72,7 +72,7 @@ pub(super) fn lower(source: &str, syntax: &SyntaxConfig) -> Result<String, Error
 
 /// Renders a template as the fragment functions of `env` serve it, with the marks that it is served with.
 pub(super) fn render(source: &str, syntax: &SyntaxConfig, miss: bool) -> Result<String, Error> {
-    let text = marked(&lower(source, syntax)?, syntax, &format!("none is {}", names::BEGINS));
+    let text = with_start_mark(&lower(source, syntax)?, syntax, &format!("none is {}", names::RENDER_START));
     let mut env = env(syntax, miss);
     env.add_template_owned("page.html", text)?;
     env.get_template("page.html")?.render(())

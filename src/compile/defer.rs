@@ -5,8 +5,8 @@
 //! template's cache tags are lowered, such look-ups are made by us:
 //!
 //! ```jinja
-//! {% set X = none|CAPTURED("films") %}{% macro list() %}{% for film in X.films %}…{% endmacro %}
-//! {{ cache_partial("list.html", "list", context={"films": (none|UNTOUCHED("films"))}) }}
+//! {% set X = none|LAZY_SCOPE("films") %}{% macro list() %}{% for film in X.films %}…{% endmacro %}
+//! {{ cache_partial("list.html", "list", context={"films": (none|LAZY_VALUE("films"))}) }}
 //! ```
 //!
 //! Left alone is what the file itself binds: that is looked up when it is bound. So is everything that is not clearly a
@@ -18,22 +18,22 @@ use std::ops::Range;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::lex::{Kind, Token, text_at};
+use crate::compile::lex::{Token, TokenKind, text_at};
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
 use crate::compile::statement::{bound_names, called, closing, keyword, split, variables};
-use crate::names::{CAPTURED, TICKET, UNTOUCHED};
+use crate::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 
 const PARTIAL: &str = "cache_partial";
 
 /// What stands for no value of the context, beside [`WORDS`].
-const NO_VALUES: [&str; 6] = ["loop", "self", "super", "caller", "recursive", TICKET];
+const SPECIAL_NAMES: [&str; 6] = ["loop", "self", "super", "caller", "recursive", FRAGMENT_VARIABLE];
 
 /// Statements whose names MiniJinja does not look up in advance, or that do not begin with an expression, and cache
 /// tags, which name their key in messages.
-const LEFT: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
+const SKIPPED: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
 
 /// The text with such look-ups; `None` where there are none.
-pub(crate) fn deferred(source: &str, syntax: &SyntaxConfig) -> Option<String> {
+pub(crate) fn defer_lookups(source: &str, syntax: &SyntaxConfig) -> Option<String> {
     if !(source.contains("cache") && ["macro", "call", PARTIAL].iter().any(|word| source.contains(word))) {
         return None;
     }
@@ -43,12 +43,12 @@ pub(crate) fn deferred(source: &str, syntax: &SyntaxConfig) -> Option<String> {
         return None;
     }
     let bound: HashSet<&str> = scan.spans.iter().flat_map(|span| bound_names(scan.source, span)).collect();
-    let mut changes = Changes { scan: &scan, syntax, bound, edits: Vec::new() };
+    let mut changes = LookupDeferral { scan: &scan, syntax, bound, edits: Vec::new() };
     changes.find()?;
-    changes.applied()
+    changes.apply()
 }
 
-struct Changes<'a, 's> {
+struct LookupDeferral<'a, 's> {
     scan: &'a Scan<'s>,
     syntax: &'a SyntaxConfig,
     bound: HashSet<&'s str>,
@@ -56,7 +56,7 @@ struct Changes<'a, 's> {
     edits: Vec<(Range<usize>, String)>,
 }
 
-impl<'s> Changes<'_, 's> {
+impl<'s> LookupDeferral<'_, 's> {
     /// `None` if macros and call blocks are not paired.
     fn find(&mut self) -> Option<()> {
         let mut open: Vec<usize> = Vec::new();
@@ -70,8 +70,8 @@ impl<'s> Changes<'_, 's> {
                     }
                 }
                 _ if open.is_empty() => {
-                    let handed_on = self.handed_on(span).into_iter();
-                    self.edits.extend(handed_on.map(|token| untouched(self.scan.source, token, "none")));
+                    let passed_on = self.passed_on(span).into_iter();
+                    self.edits.extend(passed_on.map(|token| untouched(self.scan.source, token, "none")));
                 }
                 _ => {}
             }
@@ -107,10 +107,10 @@ impl<'s> Changes<'_, 's> {
         let (start, end) = self.syntax.block_delimiters();
         let edge = start.len() + opening.opening.map_or(0, char::len_utf8);
         let at = opening.range.start..opening.range.start + edge;
-        let set = format!("{} set {variable} = none|{CAPTURED}(\"{names}\") {end}{start}", &source[at.clone()]);
+        let set = format!("{} set {variable} = none|{LAZY_SCOPE}(\"{names}\") {end}{start}", &source[at.clone()]);
         self.edits.push((at, set));
-        let handed_on: HashSet<usize> = spans.iter().flat_map(|span| self.handed_on(span)).map(|at| at.start).collect();
-        self.edits.extend(read.into_iter().map(|token| match handed_on.contains(&token.start) {
+        let passed_on: HashSet<usize> = spans.iter().flat_map(|span| self.passed_on(span)).map(|at| at.start).collect();
+        self.edits.extend(read.into_iter().map(|token| match passed_on.contains(&token.start) {
             true => untouched(source, token, &variable),
             false => (token.start..token.end, format!("{variable}.{}", token.text(source))),
         }));
@@ -124,7 +124,7 @@ impl<'s> Changes<'_, 's> {
         let text = move |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text(source));
         let first = match word {
             None => 0,
-            Some(word) if LEFT.contains(&word) || word.starts_with("end") => tokens.len(),
+            Some(word) if SKIPPED.contains(&word) || word.starts_with("end") => tokens.len(),
             // What is assigned to.
             Some("set") => (0..tokens.len()).find(|at| text(Some(*at)) == "=").unwrap_or(tokens.len()),
             Some(_) => 1,
@@ -132,17 +132,17 @@ impl<'s> Changes<'_, 's> {
         let read = variables(source, tokens).filter(move |(at, name)| {
             let named = matches!(text(Some(at + 1)), "(" | "=");
             let test = text(at.checked_sub(1)) == "not" && text(at.checked_sub(2)) == "is";
-            *at >= first && !(named || test || NO_VALUES.contains(name) || self.bound.contains(name))
+            *at >= first && !(named || test || SPECIAL_NAMES.contains(name) || self.bound.contains(name))
         });
         read.map(|(at, _)| at)
     }
 
     /// The values of `cache_partial`'s `context=` that are names and nothing else.
-    fn handed_on(&self, span: &Span) -> Vec<Token> {
+    fn passed_on(&self, span: &Span) -> Vec<Token> {
         let source = self.scan.source;
         let tokens = &span.tokens;
         let calls = called(source, span).filter(|(_, name)| *name == PARTIAL);
-        let handed_on: Vec<Token> = calls
+        let passed_on: Vec<Token> = calls
             .filter_map(|(at, _)| context(source, tokens, at + 1))
             .flat_map(|value| match value {
                 [only] => vec![*only],
@@ -150,14 +150,14 @@ impl<'s> Changes<'_, 's> {
                 _ => Vec::new(),
             })
             .collect();
-        if handed_on.is_empty() {
+        if passed_on.is_empty() {
             return Vec::new();
         }
         let values: HashSet<usize> = self.values(span).map(|at| tokens[at].start).collect();
-        handed_on.into_iter().filter(|token| values.contains(&token.start)).collect()
+        passed_on.into_iter().filter(|token| values.contains(&token.start)).collect()
     }
 
-    fn applied(mut self) -> Option<String> {
+    fn apply(mut self) -> Option<String> {
         if self.edits.is_empty() {
             return None;
         }
@@ -176,11 +176,11 @@ impl<'s> Changes<'_, 's> {
 
 /// Hands on what a name stands for, `from` being what a macro captured.
 fn untouched(source: &str, token: Token, from: &str) -> (Range<usize>, String) {
-    (token.start..token.end, format!("({from}|{UNTOUCHED}(\"{}\"))", token.text(source)))
+    (token.start..token.end, format!("({from}|{LAZY_VALUE}(\"{}\"))", token.text(source)))
 }
 
 fn mentions(source: &str, span: &Span, name: &str) -> bool {
-    span.tokens.iter().any(|token| token.kind == Kind::Word && token.text(source) == name)
+    span.tokens.iter().any(|token| token.kind == TokenKind::Word && token.text(source) == name)
 }
 
 /// The value of `context=` in the arguments behind the bracket at `at`.

@@ -7,37 +7,37 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use crate::compile::expr::{Expr, ExprError, Guard, Shape};
+use crate::compile::expr::{Expr, ExprError, ExprKind, Guard};
 use crate::compile::guard::inserts;
 use crate::compile::lex::Token;
-use crate::compile::reader::Reader;
+use crate::compile::parser::ExprParser;
 use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::compile::scopes::{Binding, Bindings, Bound, Order};
+use crate::compile::scopes::{BindingValue, EvalPosition, ScopedBinding, ScopedBindings};
 use crate::compile::statement::{called, keyword};
 use crate::compile::tag::{check_order, unquoted_duration};
 use crate::compile::template::Outline;
 use crate::spelling::Form;
 
 /// What to insert into spans, and where.
-pub(crate) type Inserts = BTreeMap<usize, Vec<(usize, String)>>;
+pub(crate) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;
 
 /// An error, and the span it is in.
-type Refused = (usize, ExprError);
+type SpanError = (usize, ExprError);
 
 /// Finds what has to be checked outside of the heads of cache tags.
-pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<Inserts, Refused> {
+pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {
     let spans = &scan.spans[..outline.understood];
-    let calls = calls(scan.source, spans);
-    if outline.cached.is_empty() && !TAKERS.iter().any(|name| calls.contains_key(name)) {
-        return Ok(Inserts::new());
+    let call_places = call_places(scan.source, spans);
+    if outline.cached.is_empty() && !KEY_FUNCTIONS.iter().any(|name| call_places.contains_key(name)) {
+        return Ok(InsertsBySpan::new());
     }
-    let mut flow = Flow {
+    let mut flow = KeyFlow {
         source: scan.source,
         spans,
-        bindings: Bindings::of(scan.source, spans),
-        calls: &calls,
+        bindings: ScopedBindings::of(scan.source, spans),
+        call_places: &call_places,
         guards: BTreeMap::new(),
-        seen: HashSet::new(),
+        followed: HashSet::new(),
         pending: VecDeque::new(),
     };
     for cached in &outline.cached {
@@ -47,69 +47,69 @@ pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<Inserts, 
             flow.paths(value, (cached.open, 0));
         }
     }
-    flow.calls()?;
-    flow.trace();
+    flow.call_places()?;
+    flow.follow_names();
     Ok(flow.guards.iter().map(|(span, guards)| (*span, inserts(scan.source, guards))).collect())
 }
 
 /// The functions that take keys, tags and lifetimes.
-const TAKERS: [&str; 3] = ["cache_partial", "cache_tag", "cache_ttl"];
+const KEY_FUNCTIONS: [&str; 3] = ["cache_partial", "cache_tag", "cache_ttl"];
 
 /// Where each function is called: the span, and the token after the bracket.
-type Calls<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
+type CallPlaces<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
 
-fn calls<'s>(source: &'s str, spans: &[Span]) -> Calls<'s> {
-    let mut calls = Calls::new();
+fn call_places<'s>(source: &'s str, spans: &[Span]) -> CallPlaces<'s> {
+    let mut call_places = CallPlaces::new();
     for (index, span) in spans.iter().enumerate() {
         if keyword(source, span) == Some("cache") {
             continue;
         }
         for (at, name) in called(source, span) {
             if at == 0 || !matches!(span.tokens[at - 1].text(source), "." | "|" | "is") {
-                calls.entry(name).or_default().push((index, at + 2));
+                call_places.entry(name).or_default().push((index, at + 2));
             }
         }
     }
-    calls
+    call_places
 }
 
-struct Argument<'s> {
+struct CallArgument<'s> {
     name: Option<&'s str>,
     value: Expr,
     /// What follows it.
     next: Option<Token>,
 }
 
-struct Flow<'a, 's> {
+struct KeyFlow<'a, 's> {
     source: &'s str,
     spans: &'a [Span],
-    bindings: Bindings<'s>,
-    calls: &'a Calls<'s>,
+    bindings: ScopedBindings<'s>,
+    call_places: &'a CallPlaces<'s>,
     /// By span.
     guards: BTreeMap<usize, Vec<Guard>>,
     /// The bindings that were followed.
-    seen: HashSet<usize>,
+    followed: HashSet<usize>,
     /// Names that go into keys, and where they are used.
-    pending: VecDeque<(Range<usize>, Order)>,
+    pending: VecDeque<(Range<usize>, EvalPosition)>,
 }
 
-impl<'s> Flow<'_, 's> {
+impl<'s> KeyFlow<'_, 's> {
     /// A value that goes into a key: checks it, and follows its names.
-    fn value(&mut self, value: &Expr, at: Order) {
+    fn value(&mut self, value: &Expr, at: EvalPosition) {
         if !value.guards.is_empty() {
             self.guards.entry(at.0).or_default().extend(value.guards.iter().cloned());
         }
         self.paths(value, at);
     }
 
-    fn paths(&mut self, value: &Expr, at: Order) {
+    fn paths(&mut self, value: &Expr, at: EvalPosition) {
         self.pending.extend(value.paths.iter().map(|path| (path.clone(), at)));
     }
 
-    fn calls(&mut self) -> Result<(), Refused> {
+    fn call_places(&mut self) -> Result<(), SpanError> {
         for (name, index, start) in self.called() {
             let Some(arguments) = self.arguments(index, start) else { continue };
-            for Argument { value, next, .. } in &arguments {
+            for CallArgument { value, next, .. } in &arguments {
                 if let Some(error) = next.and_then(|next| unquoted_duration(self.source, value, next)) {
                     return Err((index, error));
                 }
@@ -117,7 +117,7 @@ impl<'s> Flow<'_, 's> {
             if name == "cache_partial" {
                 self.check_order(index, &arguments)?;
             }
-            for (place, Argument { name: option, value, .. }) in arguments.iter().enumerate() {
+            for (place, CallArgument { name: option, value, .. }) in arguments.iter().enumerate() {
                 let taken = match (name, option) {
                     ("cache_partial", None) => place == 1,
                     ("cache_partial", Some(option)) => matches!(*option, "vary" | "version" | "tags"),
@@ -131,8 +131,9 @@ impl<'s> Flow<'_, 's> {
         Ok(())
     }
 
-    fn check_order(&self, index: usize, arguments: &[Argument<'_>]) -> Result<(), Refused> {
-        let [_, Argument { name: None, value: key, .. }, Argument { name: None, value: ttl, .. }, ..] = arguments
+    fn check_order(&self, index: usize, arguments: &[CallArgument<'_>]) -> Result<(), SpanError> {
+        let [_, CallArgument { name: None, value: key, .. }, CallArgument { name: None, value: ttl, .. }, ..] =
+            arguments
         else {
             return Ok(());
         };
@@ -143,8 +144,8 @@ impl<'s> Flow<'_, 's> {
     /// Where the takers are called, in source order.
     fn called(&self) -> Vec<(&'static str, usize, usize)> {
         let mut called = Vec::new();
-        for name in TAKERS {
-            let places = self.calls.get(name).into_iter().flatten();
+        for name in KEY_FUNCTIONS {
+            let places = self.call_places.get(name).into_iter().flatten();
             called.extend(places.map(|(index, start)| (name, *index, *start)));
         }
         called.sort_by_key(|(_, index, start)| (*index, *start));
@@ -152,12 +153,15 @@ impl<'s> Flow<'_, 's> {
     }
 
     /// The arguments of a call; `None` where MiniJinja will refuse them.
-    fn arguments(&self, index: usize, start: usize) -> Option<Vec<Argument<'s>>> {
-        let mut reader = Reader::statement(self.source, &self.spans[index].tokens[start..]);
+    fn arguments(&self, index: usize, start: usize) -> Option<Vec<CallArgument<'s>>> {
+        let mut reader = ExprParser::statement(self.source, &self.spans[index].tokens[start..]);
         let mut arguments = Vec::new();
         while !reader.at(")") {
             if !arguments.is_empty() && !reader.skip(",") {
-                return arguments.last().is_some_and(|last: &Argument<'_>| last.next.is_some()).then_some(arguments);
+                return arguments
+                    .last()
+                    .is_some_and(|last: &CallArgument<'_>| last.next.is_some())
+                    .then_some(arguments);
             }
             if reader.at(")") {
                 break;
@@ -170,16 +174,16 @@ impl<'s> Flow<'_, 's> {
                 reader.advance();
             }
             let value = reader.expr().ok()?;
-            arguments.push(Argument { name, value, next: reader.peek() });
+            arguments.push(CallArgument { name, value, next: reader.peek() });
         }
         Some(arguments)
     }
 
     /// Follows the names to what they are bound to.
-    fn trace(&mut self) {
+    fn follow_names(&mut self) {
         while let Some((path, at)) = self.pending.pop_front() {
             for id in self.bindings.of_path(&self.source[path], at) {
-                if self.seen.insert(id) {
+                if self.followed.insert(id) {
                     self.follow(id);
                 }
             }
@@ -187,10 +191,10 @@ impl<'s> Flow<'_, 's> {
     }
 
     fn follow(&mut self, id: usize) {
-        let Binding { order, bound, .. } = self.bindings.get(id).clone();
+        let ScopedBinding { order, bound, .. } = self.bindings.get(id).clone();
         match bound {
-            Bound::Value(tokens) => {
-                let mut reader = Reader::statement(self.source, &self.spans[order.0].tokens[tokens..]);
+            BindingValue::Value(tokens) => {
+                let mut reader = ExprParser::statement(self.source, &self.spans[order.0].tokens[tokens..]);
                 while let Ok(value) = reader.expr() {
                     self.value(&value, order);
                     if !reader.skip(",") {
@@ -198,16 +202,16 @@ impl<'s> Flow<'_, 's> {
                     }
                 }
             }
-            Bound::Text(body) => body.for_each(|index| self.printed(index)),
-            Bound::Parameter { of, place, name } => {
-                let places = self.calls.get(of).cloned().unwrap_or_default();
+            BindingValue::Text(body) => body.for_each(|index| self.check_printed(index)),
+            BindingValue::Parameter { of, place, name } => {
+                let places = self.call_places.get(of).cloned().unwrap_or_default();
                 for (index, start) in places {
                     let arguments = self.arguments(index, start).unwrap_or_default();
                     let given = arguments.iter().enumerate().find(|(at, argument)| match argument.name {
                         Some(given) => given == name,
                         None => *at == place,
                     });
-                    if let Some((_, Argument { value, .. })) = given {
+                    if let Some((_, CallArgument { value, .. })) = given {
                         self.value(value, (index, 0));
                     }
                 }
@@ -216,16 +220,16 @@ impl<'s> Flow<'_, 's> {
     }
 
     /// What a text prints is a part of it.
-    fn printed(&mut self, index: usize) {
+    fn check_printed(&mut self, index: usize) {
         let span = &self.spans[index];
         if span.kind != SpanKind::Variable {
             return;
         }
-        let Ok(value) = Reader::statement(self.source, &span.tokens).expr() else { return };
+        let Ok(value) = ExprParser::statement(self.source, &span.tokens).expr() else { return };
         // MiniJinja knows these calls by what stands around them; they are texts.
         let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(self.source));
         let own = matches!(text(0), "super" | "loop" | "caller") && text(1) == "(";
-        if matches!(value.shape, Shape::Path | Shape::Other) && !own {
+        if matches!(value.shape, ExprKind::Path | ExprKind::Other) && !own {
             self.guards.entry(index).or_default().push(Guard::printed(value.range.clone()));
         }
         self.value(&value, (index, 0));

@@ -6,21 +6,21 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error};
 
-use crate::compile::blocks::outline;
 use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::structure::outline;
 
 /// Why MiniJinja does not take `lowered`, in terms of `source`; `None` where it takes it.
-pub(crate) fn refused(source: &str, lowered: &str, name: &str, syntax: &SyntaxConfig) -> Option<Error> {
+pub(crate) fn minijinja_error(source: &str, lowered: &str, name: &str, syntax: &SyntaxConfig) -> Option<Error> {
     let mut env = Environment::empty();
     env.set_syntax(syntax.clone());
     let error = env.template_from_named_str(name, lowered).err()?;
-    let author = author(source, name, syntax).and_then(|text| env.template_from_named_str(name, &text).err());
+    let author_text = author_text(source, name, syntax).and_then(|text| env.template_from_named_str(name, &text).err());
     // A head that MiniJinja does not take is not in the author's text.
     let same = |other: &Error| (other.line(), other.detail()) == (error.line(), error.detail());
-    Some(author.filter(same).unwrap_or(error))
+    Some(author_text.filter(same).unwrap_or(error))
 }
 
-fn author(source: &str, name: &str, syntax: &SyntaxConfig) -> Option<String> {
+fn author_text(source: &str, name: &str, syntax: &SyntaxConfig) -> Option<String> {
     let scan = scan(source, syntax);
     let outline = outline(&scan, name).ok()?;
     let mut text = source.to_owned();

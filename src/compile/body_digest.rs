@@ -12,20 +12,20 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::calls::Calls;
-use crate::compile::components::{Edge, NodeId, components};
-use crate::compile::digest::{Digest, settings};
-use crate::compile::lex::Kind;
+use crate::compile::calls::MacroCalls;
+use crate::compile::components::{Edge, NodeId, strong_components};
+use crate::compile::digest::{Digest, syntax_digest};
+use crate::compile::lex::TokenKind;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::statement::keyword;
-use crate::compile::template::{BranchId, Cached, Outline, Statement};
-use crate::compile::visits::visit;
+use crate::compile::steps::count_step;
+use crate::compile::template::{BranchId, CacheTag, Outline, Statement};
 
 /// What is reached in a file, and from where.
-pub(crate) struct Reach<'a, 's> {
+pub(crate) struct BodyDigests<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
-    names: Names<'s>,
+    names: BoundNames<'s>,
     /// Nodes are the statements, then the branches, the calls and the names.
     digests: Vec<u128>,
     /// By node, whether a template is included there, which sees everything.
@@ -36,7 +36,7 @@ pub(crate) struct Reach<'a, 's> {
 }
 
 /// The names that statements bind, by the macro or call block in which they are bound.
-struct Names<'s> {
+struct BoundNames<'s> {
     ids: HashMap<(Option<BranchId>, &'s str), usize, ahash::RandomState>,
     /// By name, the statements that bind it, in source order.
     bound: Vec<Vec<NodeId>>,
@@ -44,21 +44,21 @@ struct Names<'s> {
     first: NodeId,
 }
 
-impl<'a, 's> Reach<'a, 's> {
+impl<'a, 's> BodyDigests<'a, 's> {
     pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
-        let calls = Calls::new(scan, outline);
+        let calls = MacroCalls::new(scan, outline);
         let first = outline.statements.len() + outline.branches.len() + calls.all.len();
-        let names = Names::new(outline, first);
-        let syntax = settings(syntax);
+        let names = BoundNames::new(outline, first);
+        let syntax = syntax_digest(syntax);
         let (digests, includes) = (Vec::new(), Vec::new());
-        let mut reach = Reach { scan, outline, names, digests, includes, everything: 0, syntax };
+        let mut reach = BodyDigests { scan, outline, names, digests, includes, everything: 0, syntax };
         let nodes = reach.nodes(&calls);
-        reach.take_digests(&nodes);
+        reach.compute_digests(&nodes);
         reach
     }
 
     /// A digest that changes with the body of a block and with all it reaches, below 2^127.
-    pub(crate) fn site(&self, cached: &Cached<'_>, template: &str) -> u128 {
+    pub(crate) fn digest_of(&self, cached: &CacheTag<'_>, template: &str) -> u128 {
         let open = &self.scan.spans[cached.open];
         let close = cached.close.map(|close| &self.scan.spans[close]);
         let body = open.range.end..close.map_or(self.scan.source.len(), |close| close.range.start);
@@ -87,7 +87,7 @@ impl<'a, 's> Reach<'a, 's> {
     }
 
     /// The text of every node and where it leads.
-    fn nodes(&self, calls: &Calls<'s>) -> Vec<(&'s str, Vec<Edge>)> {
+    fn nodes(&self, calls: &MacroCalls<'s>) -> Vec<(&'s str, Vec<Edge>)> {
         let source = self.scan.source;
         let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
         for statement in &self.outline.statements {
@@ -116,12 +116,12 @@ impl<'a, 's> Reach<'a, 's> {
         nodes
     }
 
-    fn take_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
+    fn compute_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
         let (digests, includes) = (vec![0; nodes.len()], vec![false; nodes.len()]);
         (self.digests, self.includes) = (digests, includes);
         // The group of a node and its place there.
         let mut places = vec![(usize::MAX, 0); nodes.len()];
-        for (id, group) in components(nodes, |(_, edges)| edges).into_iter().enumerate() {
+        for (id, group) in strong_components(nodes, |(_, edges)| edges).into_iter().enumerate() {
             group.iter().enumerate().for_each(|(at, node)| places[*node] = (id, at));
             let mut digest = Digest::default();
             let mut includes = false;
@@ -130,7 +130,7 @@ impl<'a, 's> Reach<'a, 's> {
                 digest.text(text);
                 includes |= self.statement(node).is_some_and(|statement| self.includes_in(&statement.range));
                 for edge in edges {
-                    visit();
+                    count_step();
                     digest.number(edge.before as u128);
                     digest.number(match places[edge.to] {
                         (group, at) if group == id => at as u128,
@@ -167,8 +167,8 @@ impl<'a, 's> Reach<'a, 's> {
         let mut edges = Vec::new();
         let mut known: HashSet<&str, ahash::RandomState> = HashSet::default();
         let tokens = self.spans_in(range).iter().flat_map(|span| &span.tokens);
-        for token in tokens.filter(|t| t.kind == Kind::Word && range.start <= t.start && t.end <= range.end) {
-            visit();
+        for token in tokens.filter(|t| t.kind == TokenKind::Word && range.start <= t.start && t.end <= range.end) {
+            count_step();
             let name = token.text(self.scan.source);
             if !known.insert(name) {
                 continue;
@@ -196,9 +196,9 @@ impl<'a, 's> Reach<'a, 's> {
     }
 }
 
-impl<'s> Names<'s> {
+impl<'s> BoundNames<'s> {
     fn new(outline: &Outline<'s>, first: NodeId) -> Self {
-        let mut names = Names { ids: HashMap::default(), bound: Vec::new(), first };
+        let mut names = BoundNames { ids: HashMap::default(), bound: Vec::new(), first };
         for (node, statement) in outline.statements.iter().enumerate() {
             let owner = outline.owner(statement.around(outline));
             for name in &statement.binds {

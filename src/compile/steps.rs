@@ -1,9 +1,9 @@
 //! Counts the steps that compiling takes, so that a test of how they grow needs no clock.
 
 /// Counts a step, in tests.
-pub(crate) fn visit() {
+pub(crate) fn count_step() {
     #[cfg(test)]
-    VISITS.with(|visits| visits.set(visits.get() + 1));
+    VISITS.with(|count_steps| count_steps.set(count_steps.get() + 1));
 }
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ thread_local! {
 
 /// How many steps `work` takes.
 #[cfg(all(test, not(shuttle)))]
-pub(crate) fn visits(work: impl FnOnce()) -> usize {
+pub(crate) fn count_steps(work: impl FnOnce()) -> usize {
     let before = VISITS.get();
     work();
     VISITS.get() - before

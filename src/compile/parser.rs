@@ -4,15 +4,15 @@
 //! not be undefined. It builds no tree and evaluates nothing. Two readings: MiniJinja's own, and
 //! the one of a cache tag's arguments, where white space separates and doubtful forms are errors.
 
-use crate::compile::expr::{Expr, ExprError, Node, Operand, Parsed, Shape, Wanted};
-use crate::compile::guard::{Found, Mark};
-use crate::compile::lex::{Kind, Token};
+use crate::compile::expr::{ChainOperand, Expr, ExprError, ExprKind, GuardKind, ParseResult, ParsedExpr};
+use crate::compile::guard::{ExprFindings, FindingsMark};
+use crate::compile::lex::{Token, TokenKind};
 
 /// MiniJinja's own bound is 150.
 const MAX_DEPTH: usize = 140;
 
 /// Reads expressions off the front of a list of tokens.
-pub(crate) struct Reader<'t> {
+pub(crate) struct ExprParser<'t> {
     pub(crate) source: &'t str,
     tokens: &'t [Token],
     pub(crate) pos: usize,
@@ -20,18 +20,26 @@ pub(crate) struct Reader<'t> {
     /// Open brackets; in a cache tag the argument rules hold where there are none.
     pub(crate) brackets: usize,
     arguments: bool,
-    pub(crate) found: Found,
+    pub(crate) findings: ExprFindings,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> ExprParser<'t> {
     /// Reads as MiniJinja does.
     pub(crate) fn statement(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader { source, tokens, pos: 0, depth: 0, brackets: 0, arguments: false, found: Found::default() }
+        ExprParser {
+            source,
+            tokens,
+            pos: 0,
+            depth: 0,
+            brackets: 0,
+            arguments: false,
+            findings: ExprFindings::default(),
+        }
     }
 
     /// Reads the arguments of a cache tag.
     pub(crate) fn arguments(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader { arguments: true, ..Self::statement(source, tokens) }
+        ExprParser { arguments: true, ..Self::statement(source, tokens) }
     }
 
     /// The next token.
@@ -53,21 +61,21 @@ impl<'t> Reader<'t> {
 
     /// Skips the next token if it is `text`.
     pub(crate) fn skip(&mut self, text: &str) -> bool {
-        let found = self.at(text);
-        self.pos += usize::from(found);
-        found
+        let findings = self.at(text);
+        self.pos += usize::from(findings);
+        findings
     }
 
     /// Whether the next token is a name followed by `=`.
     pub(crate) fn at_option(&self) -> bool {
-        self.peek().is_some_and(|t| t.kind == Kind::Word) && self.second_is("=")
+        self.peek().is_some_and(|t| t.kind == TokenKind::Word) && self.second_is("=")
     }
 
     /// Reads one expression.
     pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
-        self.found = Found::default();
+        self.findings = ExprFindings::default();
         let node = self.conditional()?;
-        let Found { mut guards, paths, .. } = std::mem::take(&mut self.found);
+        let ExprFindings { mut guards, paths, .. } = std::mem::take(&mut self.findings);
         guards.sort_by_key(|guard| guard.range.start);
         Ok(Expr { range: node.range, shape: node.shape, guards, paths })
     }
@@ -76,7 +84,7 @@ impl<'t> Reader<'t> {
         let Some(token) = self.peek() else {
             return false;
         };
-        token.text(self.source) == text && !(token.kind == Kind::Word && self.strict() && self.second_is("="))
+        token.text(self.source) == text && !(token.kind == TokenKind::Word && self.strict() && self.second_is("="))
     }
 
     pub(crate) fn strict(&self) -> bool {
@@ -88,11 +96,11 @@ impl<'t> Reader<'t> {
     }
 
     pub(crate) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
-        let (at, found) = match self.peek() {
+        let (at, findings) = match self.peek() {
             Some(token) => (token.start, format!("`{}`", token.text(self.source))),
             None => (self.end(), "end of the tag".to_owned()),
         };
-        Err(ExprError::new(at, format!("unexpected {found}, expected {expected}")))
+        Err(ExprError::new(at, format!("unexpected {findings}, expected {expected}")))
     }
 
     pub(crate) fn doubt<T>(&self, from: usize, to: usize) -> Result<T, ExprError> {
@@ -103,49 +111,49 @@ impl<'t> Reader<'t> {
         if self.skip(text) { Ok(()) } else { self.error(&format!("`{text}`")) }
     }
 
-    pub(crate) fn conditional(&mut self) -> Parsed {
+    pub(crate) fn conditional(&mut self) -> ParseResult {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(ExprError::new(self.end(), "the expression is nested too deeply"));
         }
         let mut node = self.or()?;
         while self.skip("if") {
-            let mark = self.found.mark();
+            let mark = self.findings.mark();
             self.or()?;
-            self.found.tested(mark);
-            let mut shape = Shape::Optional;
+            self.findings.tested(mark);
+            let mut shape = ExprKind::Optional;
             if self.skip("else") {
                 self.conditional()?;
-                shape = Shape::Other;
+                shape = ExprKind::Other;
             }
-            node = Node { range: node.range.start..self.end(), shape };
+            node = ParsedExpr { range: node.range.start..self.end(), shape };
         }
         self.depth -= 1;
         Ok(node)
     }
 
     /// What was read since `start` makes a value, which is not undefined.
-    pub(crate) fn made(&self, start: usize) -> Node {
-        Node { range: start..self.end(), shape: Shape::Made }
+    pub(crate) fn made(&self, start: usize) -> ParsedExpr {
+        ParsedExpr { range: start..self.end(), shape: ExprKind::Made }
     }
 
-    pub(crate) fn other(&self, start: usize) -> Node {
-        Node { range: start..self.end(), shape: Shape::Other }
+    pub(crate) fn other(&self, start: usize) -> ParsedExpr {
+        ParsedExpr { range: start..self.end(), shape: ExprKind::Other }
     }
 
-    fn or(&mut self) -> Parsed {
-        let mut mark = self.found.mark();
+    fn or(&mut self) -> ParseResult {
+        let mut mark = self.findings.mark();
         let mut node = self.and()?;
         while self.skip("or") {
-            self.found.replaced(mark);
-            mark = self.found.mark();
+            self.findings.replaced(mark);
+            mark = self.findings.mark();
             self.and()?;
             node = self.other(node.range.start);
         }
         Ok(node)
     }
 
-    fn and(&mut self) -> Parsed {
+    fn and(&mut self) -> ParseResult {
         let mut node = self.not()?;
         while self.skip("and") {
             self.not()?;
@@ -154,7 +162,7 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn not(&mut self) -> Parsed {
+    fn not(&mut self) -> ParseResult {
         let Some(start) = self.peek().map(|t| t.start) else {
             return self.error("an expression");
         };
@@ -162,17 +170,17 @@ impl<'t> Reader<'t> {
         while self.skip("not") {
             negations += 1;
         }
-        let mark = self.found.mark();
+        let mark = self.findings.mark();
         let node = self.compare()?;
         if negations == 0 {
             return Ok(node);
         }
-        self.found.tested(mark);
+        self.findings.tested(mark);
         Ok(self.made(start))
     }
 
-    fn compare(&mut self) -> Parsed {
-        let mark = self.found.mark();
+    fn compare(&mut self) -> ParseResult {
+        let mark = self.findings.mark();
         let mut node = self.sum()?;
         loop {
             if self.skip("not") {
@@ -181,13 +189,13 @@ impl<'t> Reader<'t> {
                 return Ok(node);
             }
             self.sum()?;
-            self.found.tested(mark);
+            self.findings.tested(mark);
             node = self.made(node.range.start);
         }
     }
 
-    fn sum(&mut self) -> Parsed {
-        let mut mark = self.found.mark();
+    fn sum(&mut self) -> ParseResult {
+        let mut mark = self.findings.mark();
         let mut node = self.concat()?;
         let mut first = true;
         while self.at("+") || self.at("-") {
@@ -195,12 +203,12 @@ impl<'t> Reader<'t> {
             let operator = self.operator_with_doubt(node.range.start)?;
             // A left side built here is a sum, which is never undefined.
             if plus && first {
-                self.found.operand(&node, Wanted::Defined, mark);
+                self.findings.operand(&node, GuardKind::Defined, mark);
             }
-            mark = self.found.mark();
+            mark = self.findings.mark();
             let right = self.concat()?;
             if plus && operator {
-                self.found.operand(&right, Wanted::Defined, mark);
+                self.findings.operand(&right, GuardKind::Defined, mark);
             }
             node = self.other(node.range.start);
             first = false;
@@ -222,8 +230,8 @@ impl<'t> Reader<'t> {
         Ok(true)
     }
 
-    fn concat(&mut self) -> Parsed {
-        let mark = self.found.mark();
+    fn concat(&mut self) -> ParseResult {
+        let mark = self.findings.mark();
         let node = self.product()?;
         if !self.at("~") {
             return Ok(node);
@@ -232,19 +240,19 @@ impl<'t> Reader<'t> {
         let mut operands = Vec::new();
         self.operand(node, mark, &mut operands);
         while self.skip("~") {
-            let mark = self.found.mark();
+            let mark = self.findings.mark();
             let node = self.product()?;
             self.operand(node, mark, &mut operands);
         }
-        Ok(Node { range: start..self.end(), shape: Shape::Chain(operands) })
+        Ok(ParsedExpr { range: start..self.end(), shape: ExprKind::Chain(operands) })
     }
 
-    fn operand(&mut self, node: Node, mark: Mark, operands: &mut Vec<Operand>) {
-        self.found.operand(&node, Wanted::Part, mark);
-        operands.push(Operand { simple: node.shape.is_simple(), range: node.range });
+    fn operand(&mut self, node: ParsedExpr, mark: FindingsMark, operands: &mut Vec<ChainOperand>) {
+        self.findings.operand(&node, GuardKind::Part, mark);
+        operands.push(ChainOperand { simple: node.shape.is_simple(), range: node.range });
     }
 
-    fn product(&mut self) -> Parsed {
+    fn product(&mut self) -> ParseResult {
         let mut node = self.power()?;
         while ["*", "/", "//", "%"].iter().any(|op| self.skip(op)) {
             self.power()?;
@@ -253,7 +261,7 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn power(&mut self) -> Parsed {
+    fn power(&mut self) -> ParseResult {
         let mut node = self.unary()?;
         while self.skip("**") {
             self.unary()?;

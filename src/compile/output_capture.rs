@@ -5,7 +5,7 @@
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Kind, Token, text_at};
+use crate::compile::lex::{Token, TokenKind, text_at};
 use crate::compile::literal::literal_str;
 use crate::compile::scan::{Scan, Span, SpanKind, scan};
 use crate::compile::statement::{closing, is_set_block, keyword};
@@ -13,7 +13,7 @@ use crate::names::PREFIX;
 
 /// Where something stands in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stand {
+pub(crate) struct OutputPosition {
     /// The innermost block around it.
     pub(crate) block: Option<Box<str>>,
     /// Whether it is captured whatever becomes of the template.
@@ -25,23 +25,23 @@ pub(crate) type TemplateNames = Option<Vec<String>>;
 
 /// What one lowered template says of captures.
 #[derive(Debug, Default)]
-pub(crate) struct Captures {
+pub(crate) struct OutputCaptures {
     /// Cached blocks, by the digest of their text.
-    pub(crate) sites: Vec<(u128, Stand)>,
+    pub(crate) sites: Vec<(u128, OutputPosition)>,
     /// Calls of `cache_partial`; one whose result is not printed as it is counts as captured.
-    pub(crate) partials: Vec<Stand>,
-    pub(crate) includes: Vec<(TemplateNames, Stand)>,
+    pub(crate) partials: Vec<OutputPosition>,
+    pub(crate) includes: Vec<(TemplateNames, OutputPosition)>,
     /// Blocks that run where they stand, or where they are called.
-    pub(crate) blocks: Vec<(Box<str>, Stand)>,
+    pub(crate) blocks: Vec<(Box<str>, OutputPosition)>,
     pub(crate) extends: Vec<TemplateNames>,
     /// Whether a block is called by a name that is not known.
     pub(crate) calls_any_block: bool,
 }
 
 /// Reads `source`, plain MiniJinja.
-pub(crate) fn captures(source: &str, syntax: &SyntaxConfig) -> Captures {
+pub(crate) fn output_captures(source: &str, syntax: &SyntaxConfig) -> OutputCaptures {
     let scan = scan(source, syntax);
-    let mut reader = CaptureReader { open: Vec::new(), loops: captures_loops(&scan), found: Captures::default() };
+    let mut reader = CaptureReader { open: Vec::new(), loops: captures_loops(&scan), found: OutputCaptures::default() };
     for span in &scan.spans {
         reader.expressions(scan.source, span);
         if let Some(word) = keyword(scan.source, span) {
@@ -52,21 +52,21 @@ pub(crate) fn captures(source: &str, syntax: &SyntaxConfig) -> Captures {
 }
 
 /// A statement that is open.
-struct OpenStatement {
+struct OpenCapture {
     captures: bool,
     block: Option<Box<str>>,
 }
 
 struct CaptureReader {
-    open: Vec<OpenStatement>,
+    open: Vec<OpenCapture>,
     /// Whether recursive loops are captured.
     loops: bool,
-    found: Captures,
+    found: OutputCaptures,
 }
 
 impl CaptureReader {
-    fn stand(&self, captured: bool) -> Stand {
-        Stand {
+    fn stand(&self, captured: bool) -> OutputPosition {
+        OutputPosition {
             block: self.open.iter().rev().find_map(|open| open.block.clone()),
             captured: captured || self.open.iter().any(|open| open.captures),
         }
@@ -85,7 +85,7 @@ impl CaptureReader {
             "block" => {
                 let name: Box<str> = text(1).into();
                 self.found.blocks.push((name.clone(), self.stand(false)));
-                self.open.push(OpenStatement { captures: false, block: Some(name) });
+                self.open.push(OpenCapture { captures: false, block: Some(name) });
             }
             "include" => self.found.includes.push((names(source, &tokens[1..]), self.stand(false))),
             // What a module prints can be read by its name. What `from` runs prints nothing.
@@ -97,13 +97,13 @@ impl CaptureReader {
     }
 
     fn push(&mut self, captures: bool) {
-        self.open.push(OpenStatement { captures, block: None });
+        self.open.push(OpenCapture { captures, block: None });
     }
 
     fn expressions(&mut self, source: &str, span: &Span) {
         let tokens = &span.tokens;
         let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
-        for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
+        for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             if index > 0 && text(index - 1) == "." {
                 continue;
             }
@@ -135,7 +135,8 @@ impl CaptureReader {
 
 /// Whether a call, which begins with this token, is all that a span prints.
 fn is_printed(source: &str, span: &Span, index: usize) -> bool {
-    let path = span.tokens.iter().take_while(|token| token.kind == Kind::Word || token.text(source) == ".").count();
+    let path =
+        span.tokens.iter().take_while(|token| token.kind == TokenKind::Word || token.text(source) == ".").count();
     let arguments = &span.tokens[path..];
     span.kind == SpanKind::Variable
         && index == 0
@@ -159,9 +160,9 @@ fn names(source: &str, tokens: &[Token]) -> TemplateNames {
     let mut names = Vec::new();
     for token in tokens {
         match (token.kind, token.text(source)) {
-            (Kind::Str, literal) => names.push(literal_str(literal)?),
-            (Kind::Operator, "(" | ")" | "[" | "]" | ",") => {}
-            (Kind::Operator, "|") | (Kind::Word, "ignore" | "with" | "without" | "as" | "import") => break,
+            (TokenKind::Str, literal) => names.push(literal_str(literal)?),
+            (TokenKind::Operator, "(" | ")" | "[" | "]" | ",") => {}
+            (TokenKind::Operator, "|") | (TokenKind::Word, "ignore" | "with" | "without" | "as" | "import") => break,
             _ => return None,
         }
     }

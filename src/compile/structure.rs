@@ -7,20 +7,20 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::expr::Shape;
+use crate::compile::expr::ExprKind;
 use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
-use crate::compile::reader::Reader;
-use crate::compile::refuse::{in_body, refusal, reserved};
+use crate::compile::parser::ExprParser;
 use crate::compile::scan::{Scan, Span};
 use crate::compile::statement::{closes_block, is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
-use crate::compile::template::{Branch, BranchId, Cached, Extends, Load, Outline, Section, Statement};
+use crate::compile::template::{Branch, BranchId, CacheTag, Extends, LoadTag, Outline, Statement, TemplateBlock};
+use crate::compile::validate::{forbidden_in_body, reserved_name, syntax_error};
 
 /// Finds the outline of `scan`, the template called `name`.
 pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
-    let mut walk = Walk {
+    let mut walk = StructureWalk {
         scan,
         name,
         stack: Vec::new(),
@@ -31,7 +31,7 @@ pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Er
         within: Vec::with_capacity(scan.spans.len()),
         extends: Vec::new(),
         loads: Vec::new(),
-        unplaced: None,
+        outside_blocks: None,
     };
     let mut understood = scan.spans.len();
     for index in 0..scan.spans.len() {
@@ -43,12 +43,12 @@ pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Er
     walk.finish(understood)
 }
 
-type Flow = std::ops::ControlFlow<()>;
-const ON: Flow = Flow::Continue(());
+type WalkStep = std::ops::ControlFlow<()>;
+const CONTINUE: WalkStep = WalkStep::Continue(());
 /// MiniJinja rejects the template here.
-const STOP: Flow = Flow::Break(());
+const STOP: WalkStep = WalkStep::Break(());
 
-struct Frame<'s> {
+struct OpenTag<'s> {
     word: &'s str,
     line: usize,
     span: usize,
@@ -59,29 +59,29 @@ struct Frame<'s> {
     in_else: bool,
 }
 
-struct Found {
+struct FoundExtends {
     line: usize,
     unconditional: bool,
     literal: Option<String>,
 }
 
-struct Walk<'a, 's> {
+struct StructureWalk<'a, 's> {
     scan: &'a Scan<'s>,
     name: &'a str,
-    stack: Vec<Frame<'s>>,
-    cached: Vec<Cached<'s>>,
+    stack: Vec<OpenTag<'s>>,
+    cached: Vec<CacheTag<'s>>,
     statements: Vec<Statement<'s>>,
     branches: Vec<Branch<'s>>,
-    blocks: Vec<Section<'s>>,
+    blocks: Vec<TemplateBlock<'s>>,
     within: Vec<Option<BranchId>>,
-    extends: Vec<Found>,
-    loads: Vec<Load>,
+    extends: Vec<FoundExtends>,
+    loads: Vec<LoadTag>,
     /// Line of the first cache tag that only a layout may have.
-    unplaced: Option<usize>,
+    outside_blocks: Option<usize>,
 }
 
-impl<'a, 's> Walk<'a, 's> {
-    fn span(&mut self, index: usize) -> Result<Flow, Error> {
+impl<'a, 's> StructureWalk<'a, 's> {
+    fn span(&mut self, index: usize) -> Result<WalkStep, Error> {
         let span = &self.scan.spans[index];
         self.within.push(self.branch());
         let ours = matches!(keyword(self.scan.source, span), Some("cache" | "endcache"));
@@ -89,7 +89,7 @@ impl<'a, 's> Walk<'a, 's> {
             self.check_names(span)?;
         }
         if !span.is_statement() {
-            return Ok(ON);
+            return Ok(CONTINUE);
         }
         match keyword(self.scan.source, span) {
             Some(word) => self.statement(word, index, span),
@@ -99,19 +99,19 @@ impl<'a, 's> Walk<'a, 's> {
 
     fn check_names(&mut self, span: &Span) -> Result<(), Error> {
         let source = self.scan.source;
-        if let Some((at, why)) = reserved(source, &span.tokens) {
+        if let Some((at, why)) = reserved_name(source, &span.tokens) {
             return Err(self.fail_at(span, at, &why));
         }
         if !self.in_cached() {
             return Ok(());
         }
-        if let Some((at, why)) = in_body(source, &span.tokens) {
+        if let Some((at, why)) = forbidden_in_body(source, &span.tokens) {
             return Err(self.fail_at(span, at, &why));
         }
         Ok(())
     }
 
-    fn statement(&mut self, word: &'s str, index: usize, span: &'a Span) -> Result<Flow, Error> {
+    fn statement(&mut self, word: &'s str, index: usize, span: &'a Span) -> Result<WalkStep, Error> {
         match word {
             "cache" => self.open_cache(index, span),
             "endcache" => self.close_cache(index, span),
@@ -119,17 +119,17 @@ impl<'a, 's> Walk<'a, 's> {
             "block" | "extends" if self.in_cached() => Err(self.refuse_inheritance(word, span)),
             "if" | "for" | "with" | "autoescape" | "filter" | "block" | "macro" | "call" => {
                 self.push(word, index, span);
-                Ok(ON)
+                Ok(CONTINUE)
             }
-            "else" | "elif" => self.otherwise(word, index, span),
+            "else" | "elif" => self.else_branch(word, index, span),
             "import" | "from" | "extends" => Ok(self.load(word, index, span)),
             "break" | "continue" => self.leave_loop(word, span),
             "do" => {
                 // A call may change what it is given.
-                self.note(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
-                Ok(ON)
+                self.add_statement(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
+                Ok(CONTINUE)
             }
-            "include" => Ok(ON),
+            "include" => Ok(CONTINUE),
             _ => match closes_block(word) {
                 Some(opener) => self.close(opener, index, span),
                 None => Ok(STOP),
@@ -137,18 +137,18 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn open_cache(&mut self, index: usize, span: &'a Span) -> Result<Flow, Error> {
+    fn open_cache(&mut self, index: usize, span: &'a Span) -> Result<WalkStep, Error> {
         let source = self.scan.source;
         let head =
             parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, error.at, &error.message))?;
         let placed = ["block", "macro", "call", "set"];
         if !self.stack.iter().any(|frame| placed.contains(&frame.word)) {
-            self.unplaced.get_or_insert(span.line);
+            self.outside_blocks.get_or_insert(span.line);
         }
         let block = self.stack.iter().rev().find(|frame| frame.word == "block");
         let block = block.and_then(|frame| self.scan.spans[frame.span].tokens.get(1));
         let keyed_by_caller = !caller_calls(source, span, &head).is_empty();
-        self.cached.push(Cached {
+        self.cached.push(CacheTag {
             open: index,
             close: None,
             head,
@@ -160,18 +160,18 @@ impl<'a, 's> Walk<'a, 's> {
         if let Some(frame) = self.stack.last_mut() {
             frame.cached = Some(self.cached.len() - 1);
         }
-        Ok(ON)
+        Ok(CONTINUE)
     }
 
-    fn close_cache(&mut self, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn close_cache(&mut self, index: usize, span: &Span) -> Result<WalkStep, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
             return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
         }
         match self.stack.pop() {
-            Some(Frame { cached: Some(cached), .. }) => {
+            Some(OpenTag { cached: Some(cached), .. }) => {
                 self.cached[cached].close = Some(index);
-                Ok(ON)
+                Ok(CONTINUE)
             }
             Some(frame) if self.in_cached() => {
                 let message = format!(
@@ -185,13 +185,13 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn set(&mut self, index: usize, span: &'a Span) -> Flow {
+    fn set(&mut self, index: usize, span: &'a Span) -> WalkStep {
         if is_set_block(self.scan.source, &span.tokens) {
             self.push("set", index, span);
         } else {
-            self.note(index, span.range.clone(), reachable_names(self.scan.source, span));
+            self.add_statement(index, span.range.clone(), reachable_names(self.scan.source, span));
         }
-        ON
+        CONTINUE
     }
 
     fn refuse_inheritance(&self, word: &str, span: &Span) -> Error {
@@ -205,7 +205,7 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
     }
 
-    fn otherwise(&mut self, word: &'s str, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn else_branch(&mut self, word: &'s str, index: usize, span: &Span) -> Result<WalkStep, Error> {
         let before = self.branch();
         match self.stack.last_mut() {
             Some(frame) if matches!(frame.word, "if" | "for") => {
@@ -213,7 +213,7 @@ impl<'a, 's> Walk<'a, 's> {
                 frame.branch = Some(self.branches.len());
                 let owner = before.and_then(|before| self.branches[before].owner);
                 self.branches.push(Branch { word, span: index, around: before, owner });
-                Ok(ON)
+                Ok(CONTINUE)
             }
             Some(frame) if frame.cached.is_some() => {
                 let line = frame.line;
@@ -238,32 +238,32 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &message)
     }
 
-    fn load(&mut self, word: &'s str, index: usize, span: &'a Span) -> Flow {
+    fn load(&mut self, word: &'s str, index: usize, span: &'a Span) -> WalkStep {
         let source = self.scan.source;
         let tokens = &span.tokens[1..];
-        let Ok(expr) = Reader::statement(source, tokens).expr() else {
+        let Ok(expr) = ExprParser::statement(source, tokens).expr() else {
             return STOP;
         };
         let extends = word == "extends";
         if extends {
             let literal = match expr.shape {
-                Shape::Str => literal_str(&source[expr.range.clone()]),
+                ExprKind::Str => literal_str(&source[expr.range.clone()]),
                 _ => None,
             };
             let unconditional = self.stack.is_empty();
-            self.extends.push(Found { line: span.line, unconditional, literal });
+            self.extends.push(FoundExtends { line: span.line, unconditional, literal });
         } else {
-            self.note(index, span.range.clone(), reachable_names(source, span));
+            self.add_statement(index, span.range.clone(), reachable_names(source, span));
         }
-        self.loads.push(Load { name: expr.range, extends });
-        ON
+        self.loads.push(LoadTag { name: expr.range, extends });
+        CONTINUE
     }
 
-    fn leave_loop(&self, word: &str, span: &Span) -> Result<Flow, Error> {
+    fn leave_loop(&self, word: &str, span: &Span) -> Result<WalkStep, Error> {
         for frame in self.stack.iter().rev() {
             match frame.word {
-                "for" if !frame.in_else => return Ok(ON),
-                "macro" | "call" | "block" => return Ok(ON),
+                "for" if !frame.in_else => return Ok(CONTINUE),
+                "macro" | "call" | "block" => return Ok(CONTINUE),
                 "cache" => {
                     let message = format!(
                         "`{word}` would leave the cached body opened on line {}; put the whole loop \
@@ -275,10 +275,10 @@ impl<'a, 's> Walk<'a, 's> {
                 _ => {}
             }
         }
-        Ok(ON)
+        Ok(CONTINUE)
     }
 
-    fn close(&mut self, opener: &str, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn close(&mut self, opener: &str, index: usize, span: &Span) -> Result<WalkStep, Error> {
         let Some(frame) = self.stack.last() else {
             return Ok(STOP);
         };
@@ -286,14 +286,14 @@ impl<'a, 's> Walk<'a, 's> {
             let (opened, open) = (frame.span, &self.scan.spans[frame.span]);
             if matches!(opener, "set" | "macro") {
                 let binds = reachable_names(self.scan.source, open);
-                self.note(opened, open.range.start..span.range.end, binds);
+                self.add_statement(opened, open.range.start..span.range.end, binds);
             }
             self.stack.pop();
             if let (true, Some(name)) = (opener == "block", open.tokens.get(1)) {
                 let name = name.text(self.scan.source);
-                self.blocks.push(Section { name, open: opened, close: index });
+                self.blocks.push(TemplateBlock { name, open: opened, close: index });
             }
-            return Ok(ON);
+            return Ok(CONTINUE);
         }
         if frame.cached.is_none() {
             return Ok(STOP);
@@ -323,7 +323,7 @@ impl<'a, 's> Walk<'a, 's> {
             return Err(self.fail(frame.line, message));
         }
         let unconditional = self.extends.iter().find(|found| found.unconditional);
-        if let (Some(line), Some(found)) = (self.unplaced, unconditional) {
+        if let (Some(line), Some(found)) = (self.outside_blocks, unconditional) {
             let message = format!(
                 "a template that extends another (line {}) shows only its blocks; put the cache tag \
                  inside a block",
@@ -355,7 +355,7 @@ impl<'a, 's> Walk<'a, 's> {
             self.branches.push(Branch { word, span: index, around, owner });
         }
         let branch = own.or(around);
-        self.stack.push(Frame { word, line: span.line, span: index, branch, cached: None, in_else: false });
+        self.stack.push(OpenTag { word, line: span.line, span: index, branch, cached: None, in_else: false });
     }
 
     /// The innermost branch here.
@@ -364,7 +364,7 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     /// Notes a statement that begins at the span `index`: right after its tag, or before its frame is taken off.
-    fn note(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
+    fn add_statement(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
         let in_block = self.stack.iter().any(|frame| frame.word == "block");
         self.statements.push(Statement { range, span: index, binds, inside: self.branch(), in_block });
     }
@@ -374,7 +374,7 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     fn fail(&self, line: usize, message: &str) -> Error {
-        refusal(self.name, line, message)
+        syntax_error(self.name, line, message)
     }
 
     fn fail_at(&self, span: &Span, at: usize, message: &str) -> Error {
@@ -386,10 +386,10 @@ impl<'a, 's> Walk<'a, 's> {
 /// Openers whose text runs under a condition, several times, with other values or on its own.
 const BRANCHES: [&str; 6] = ["if", "for", "with", "autoescape", "macro", "call"];
 
-fn own_extends(found: &mut Vec<Found>) -> Extends {
+fn own_extends(found: &mut Vec<FoundExtends>) -> Extends {
     match (found.pop(), found.is_empty()) {
         (None, _) => Extends::None,
-        (Some(Found { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
+        (Some(FoundExtends { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
         _ => Extends::Dynamic,
     }
 }
