@@ -16,13 +16,13 @@ use crate::compile::calls::MacroCalls;
 use crate::compile::components::{Edge, NodeId, strong_components};
 use crate::compile::digest::{Digest, syntax_digest};
 use crate::compile::lex::TokenKind;
-use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind};
 use crate::compile::statement::keyword;
 use crate::compile::steps::count_step;
 use crate::compile::template::{BranchId, CacheTag, Outline, Statement};
 
 /// What is reached in a file, and from where.
-pub(crate) struct BodyDigests<'a, 's> {
+pub(super) struct BodyDigests<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
     names: BoundNames<'s>,
@@ -45,7 +45,7 @@ struct BoundNames<'s> {
 }
 
 impl<'a, 's> BodyDigests<'a, 's> {
-    pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
+    pub(super) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
         let calls = MacroCalls::new(scan, outline);
         let first = outline.statements.len() + outline.branches.len() + calls.all.len();
         let names = BoundNames::new(outline, first);
@@ -58,7 +58,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
     }
 
     /// A digest that changes with the body of a block and with all it reaches, below 2^127.
-    pub(crate) fn digest_of(&self, cached: &CacheTag<'_>, template: &str) -> u128 {
+    pub(super) fn digest_of(&self, cached: &CacheTag<'_>, template: &str) -> u128 {
         let open = &self.scan.spans[cached.open];
         let close = cached.close.map(|close| &self.scan.spans[close]);
         let body = open.range.end..close.map_or(self.scan.source.len(), |close| close.range.start);
@@ -188,7 +188,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
     }
 
     /// The spans that overlap `range`.
-    fn spans_in(&self, range: &Range<usize>) -> &'a [Span] {
+    fn spans_in(&self, range: &Range<usize>) -> &'a [SourceSpan] {
         let spans = &self.scan.spans;
         let from = spans.partition_point(|span| span.range.end <= range.start);
         let to = spans.partition_point(|span| span.range.start < range.end);

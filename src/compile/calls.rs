@@ -9,28 +9,28 @@ use crate::compile::template::{BranchId, Outline};
 
 /// A call of a macro of the same file.
 #[derive(Debug)]
-pub(crate) struct MacroCall<'s> {
+pub(super) struct MacroCall<'s> {
     /// The macro's name, which may have been called by another one (`{% set m = macro %}`).
-    pub(crate) of: &'s str,
+    pub(super) of: &'s str,
     /// The name and the arguments.
-    pub(crate) range: Range<usize>,
+    pub(super) range: Range<usize>,
     /// The brackets and what stands in them.
-    pub(crate) arguments: Range<usize>,
+    pub(super) arguments: Range<usize>,
     /// Index of the span.
-    pub(crate) span: usize,
+    pub(super) span: usize,
     /// The branch around it.
-    pub(crate) within: Option<BranchId>,
+    pub(super) within: Option<BranchId>,
 }
 
 /// The calls of the file's macros.
-pub(crate) struct MacroCalls<'s> {
+pub(super) struct MacroCalls<'s> {
     /// In source order.
-    pub(crate) all: Vec<MacroCall<'s>>,
+    pub(super) all: Vec<MacroCall<'s>>,
     by_macro: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
 }
 
 impl<'s> MacroCalls<'s> {
-    pub(crate) fn new(scan: &Scan<'s>, outline: &Outline<'s>) -> Self {
+    pub(super) fn new(scan: &Scan<'s>, outline: &Outline<'s>) -> Self {
         let all = macro_calls(scan, outline);
         let mut by_macro: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
         all.iter().enumerate().for_each(|(at, call)| by_macro.entry(call.of).or_default().push(at));
@@ -38,7 +38,7 @@ impl<'s> MacroCalls<'s> {
     }
 
     /// The calls of one macro, by their places among all.
-    pub(crate) fn of(&self, name: &str) -> &[usize] {
+    pub(super) fn of(&self, name: &str) -> &[usize] {
         self.by_macro.get(name).map_or(&[], Vec::as_slice)
     }
 }

@@ -4,18 +4,18 @@
 //! of ten thousand macros is no deeper than a vector.
 
 /// A node, by its number.
-pub(crate) type NodeId = usize;
+pub(super) type NodeId = usize;
 
 /// A way from one node to another.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Edge {
-    pub(crate) to: NodeId,
+pub(super) struct Edge {
+    pub(super) to: NodeId,
     /// How many of the statements behind it begin before the place it leads from.
-    pub(crate) before: usize,
+    pub(super) before: usize,
 }
 
 /// Groups the nodes that reach each other: every group after those it leads to, its nodes in order.
-pub(crate) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
+pub(super) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
     let (order, low) = (vec![0; nodes.len()], vec![0; nodes.len()]);
     let mut search = ComponentSearch { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
     for node in 0..nodes.len() {

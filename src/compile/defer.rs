@@ -18,8 +18,8 @@ use std::ops::Range;
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::compile::lex::{Token, TokenKind, text_at};
-use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::compile::lex::{TagToken, TokenKind, text_at};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
 use crate::compile::statement::{bound_names, called, closing, keyword, split, variables};
 use crate::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 
@@ -33,12 +33,13 @@ const SPECIAL_NAMES: [&str; 6] = ["loop", "self", "super", "caller", "recursive"
 const SKIPPED: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
 
 /// The text with such look-ups; `None` where there are none.
-pub(crate) fn defer_lookups(source: &str, syntax: &SyntaxConfig) -> Option<String> {
+pub(super) fn defer_lookups(source: &str, syntax: &SyntaxConfig) -> Option<String> {
     if !(source.contains("cache") && ["macro", "call", PARTIAL].iter().any(|word| source.contains(word))) {
         return None;
     }
     let scan = scan(source, syntax);
-    let caches = |span: &Span| keyword(scan.source, span) == Some("cache") || mentions(scan.source, span, PARTIAL);
+    let caches =
+        |span: &SourceSpan| keyword(scan.source, span) == Some("cache") || mentions(scan.source, span, PARTIAL);
     if scan.unreadable.is_some() || !scan.spans.iter().any(caches) {
         return None;
     }
@@ -87,7 +88,7 @@ impl<'s> LookupDeferral<'_, 's> {
             return;
         }
         let spans = &self.scan.spans[open..close];
-        let mut read: Vec<Token> = Vec::new();
+        let mut read: Vec<TagToken> = Vec::new();
         for (index, span) in spans.iter().enumerate() {
             // The arguments of a call are not captured; the defaults of a macro are.
             let skipped = match (index, keyword(source, span)) {
@@ -117,7 +118,7 @@ impl<'s> LookupDeferral<'_, 's> {
     }
 
     /// Where the tokens of a tag read a value that may be lazy.
-    fn values<'t>(&'t self, span: &'t Span) -> impl Iterator<Item = usize> + 't {
+    fn values<'t>(&'t self, span: &'t SourceSpan) -> impl Iterator<Item = usize> + 't {
         let source = self.scan.source;
         let word = keyword(source, span);
         let tokens = &span.tokens;
@@ -138,11 +139,11 @@ impl<'s> LookupDeferral<'_, 's> {
     }
 
     /// The values of `cache_partial`'s `context=` that are names and nothing else.
-    fn passed_on(&self, span: &Span) -> Vec<Token> {
+    fn passed_on(&self, span: &SourceSpan) -> Vec<TagToken> {
         let source = self.scan.source;
         let tokens = &span.tokens;
         let calls = called(source, span).filter(|(_, name)| *name == PARTIAL);
-        let passed_on: Vec<Token> = calls
+        let passed_on: Vec<TagToken> = calls
             .filter_map(|(at, _)| context(source, tokens, at + 1))
             .flat_map(|value| match value {
                 [only] => vec![*only],
@@ -175,23 +176,24 @@ impl<'s> LookupDeferral<'_, 's> {
 }
 
 /// Hands on what a name stands for, `from` being what a macro captured.
-fn untouched(source: &str, token: Token, from: &str) -> (Range<usize>, String) {
+fn untouched(source: &str, token: TagToken, from: &str) -> (Range<usize>, String) {
     (token.start..token.end, format!("({from}|{LAZY_VALUE}(\"{}\"))", token.text(source)))
 }
 
-fn mentions(source: &str, span: &Span, name: &str) -> bool {
+fn mentions(source: &str, span: &SourceSpan, name: &str) -> bool {
     span.tokens.iter().any(|token| token.kind == TokenKind::Word && token.text(source) == name)
 }
 
 /// The value of `context=` in the arguments behind the bracket at `at`.
-fn context<'t>(source: &str, tokens: &'t [Token], at: usize) -> Option<&'t [Token]> {
+fn context<'t>(source: &str, tokens: &'t [TagToken], at: usize) -> Option<&'t [TagToken]> {
     let arguments = inside(source, tokens.get(at..)?);
-    let named = |argument: &&[Token]| text_at(source, argument, 0) == "context" && text_at(source, argument, 1) == "=";
+    let named =
+        |argument: &&[TagToken]| text_at(source, argument, 0) == "context" && text_at(source, argument, 1) == "=";
     split(source, arguments).into_iter().find(named).map(|argument| &argument[2..])
 }
 
 /// The values of a map's entries that are one token long.
-fn entries<'t>(source: &'t str, tokens: &'t [Token]) -> impl Iterator<Item = Token> + 't {
+fn entries<'t>(source: &'t str, tokens: &'t [TagToken]) -> impl Iterator<Item = TagToken> + 't {
     split(source, inside(source, tokens)).into_iter().filter_map(move |entry| match entry {
         [.., colon, value] if colon.text(source) == ":" => Some(*value),
         _ => None,
@@ -199,6 +201,6 @@ fn entries<'t>(source: &'t str, tokens: &'t [Token]) -> impl Iterator<Item = Tok
 }
 
 /// What stands in the brackets that `tokens` begin with.
-fn inside<'t>(source: &str, tokens: &'t [Token]) -> &'t [Token] {
+fn inside<'t>(source: &str, tokens: &'t [TagToken]) -> &'t [TagToken] {
     tokens.get(1..closing(source, tokens)).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error};
 
-use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
 use crate::compile::structure::outline;
 
 /// Why MiniJinja does not take `lowered`, in terms of `source`; `None` where it takes it.
@@ -32,7 +32,7 @@ fn author_text(source: &str, name: &str, syntax: &SyntaxConfig) -> Option<String
 }
 
 /// A tag as something of the same length that says nothing.
-fn comment(scan: &Scan<'_>, span: &Span, syntax: &SyntaxConfig) -> String {
+fn comment(scan: &Scan<'_>, span: &SourceSpan, syntax: &SyntaxConfig) -> String {
     let tag = &scan.source[span.range.clone()];
     if span.kind == SpanKind::Literal && first_marker(tag, 0, syntax).is_none() {
         return tag.to_owned();

@@ -6,18 +6,18 @@ use std::ops::Range;
 
 /// An expression in the source.
 #[derive(Debug, Clone)]
-pub(crate) struct Expr {
-    pub(crate) range: Range<usize>,
-    pub(crate) shape: ExprKind,
+pub(super) struct Expr {
+    pub(super) range: Range<usize>,
+    pub(super) shape: ExprKind,
     /// Operands to check where the expression is part of a key, by where they start.
-    pub(crate) guards: Vec<Guard>,
+    pub(super) guards: Vec<Guard>,
     /// The names, with attributes, whose values reach its value.
-    pub(crate) paths: Vec<Range<usize>>,
+    pub(super) paths: Vec<Range<usize>>,
 }
 
 /// What an expression is made of, as far as lowering cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ExprKind {
+pub(super) enum ExprKind {
     Str,
     /// Possibly with a minus sign.
     Number,
@@ -38,59 +38,59 @@ pub(crate) enum ExprKind {
 
 /// One operand of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChainOperand {
-    pub(crate) range: Range<usize>,
-    pub(crate) simple: bool,
+pub(super) struct ChainOperand {
+    pub(super) range: Range<usize>,
+    pub(super) simple: bool,
 }
 
 /// Why a stretch of source is no expression, and where.
 #[derive(Debug)]
-pub(crate) struct ExprError {
-    pub(crate) at: usize,
-    pub(crate) message: String,
+pub(super) struct ExprError {
+    pub(super) at: usize,
+    pub(super) message: String,
 }
 
 impl ExprError {
-    pub(crate) fn new(at: usize, message: impl Into<String>) -> ExprError {
+    pub(super) fn new(at: usize, message: impl Into<String>) -> ExprError {
         ExprError { at, message: message.into() }
     }
 
     /// Of a `text` that a reader could take for one argument or for two.
-    pub(crate) fn doubt(at: usize, text: &str) -> ExprError {
+    pub(super) fn doubt(at: usize, text: &str) -> ExprError {
         let advice = "put a comma between two arguments, or parentheses around one";
         ExprError::new(at, format!("`{text}` can be read as one argument or two; {advice}"))
     }
 }
 
 impl ExprKind {
-    pub(crate) fn is_literal(&self) -> bool {
+    pub(super) fn is_literal(&self) -> bool {
         matches!(self, ExprKind::Str | ExprKind::Number | ExprKind::Const)
     }
 
-    pub(crate) fn is_simple(&self) -> bool {
+    pub(super) fn is_simple(&self) -> bool {
         matches!(self, ExprKind::Str | ExprKind::Const | ExprKind::Path)
     }
 }
 
-pub(crate) struct ParsedExpr {
-    pub(crate) range: Range<usize>,
-    pub(crate) shape: ExprKind,
+pub(super) struct ParsedExpr {
+    pub(super) range: Range<usize>,
+    pub(super) shape: ExprKind,
 }
 
-pub(crate) type ParseResult = Result<ParsedExpr, ExprError>;
+pub(super) type ParseResult = Result<ParsedExpr, ExprError>;
 
 /// An operand to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Guard {
-    pub(crate) range: Range<usize>,
-    pub(crate) wanted: GuardKind,
+pub(super) struct Guard {
+    pub(super) range: Range<usize>,
+    pub(super) wanted: GuardKind,
     /// Whether it may be undefined where the result is only tested, or replaced if it is empty: `nme|trim or 'none'`.
-    pub(crate) lenient: bool,
+    pub(super) lenient: bool,
 }
 
 /// What an operand must be; see the constants of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum GuardKind {
+pub(super) enum GuardKind {
     Defined,
     Part,
     Items,
@@ -98,7 +98,7 @@ pub(crate) enum GuardKind {
 
 impl Guard {
     /// Of what a text prints that goes into a key.
-    pub(crate) fn printed(range: Range<usize>) -> Guard {
+    pub(super) fn printed(range: Range<usize>) -> Guard {
         Guard { range, wanted: GuardKind::Part, lenient: false }
     }
 }

@@ -9,19 +9,19 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::lex::Token;
-use crate::compile::scan::{Scan, Span};
+use crate::compile::lex::TagToken;
+use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{bound_names, calls_super, closing, keyword, variables};
 use crate::compile::steps::count_step;
-use crate::compile::tag::TagHead;
+use crate::compile::tag::CacheTagHead;
 use crate::compile::template::{BranchId, CacheTag, Extends, Outline};
 use crate::compile::validate::syntax_error;
 
 /// Names that stand for foreign text, with the macro or call block in which they do.
-pub(crate) type TaintedNames<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
+pub(super) type TaintedNames<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
 
 /// Where the foreign text of a file comes in.
-pub(crate) struct ForeignText<'a, 's> {
+pub(super) struct ForeignText<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
     bindings: Vec<NameBinding<'s>>,
@@ -38,7 +38,7 @@ struct NameBinding<'s> {
 }
 
 impl<'a, 's> ForeignText<'a, 's> {
-    pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>) -> Self {
+    pub(super) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>) -> Self {
         let mut foreign = ForeignText { scan, outline, bindings: Vec::new(), mentioned: HashMap::default() };
         for statement in &outline.statements {
             let end = scan.spans.partition_point(|span| span.range.start < statement.range.end);
@@ -88,24 +88,24 @@ impl<'a, 's> ForeignText<'a, 's> {
     }
 
     /// The names that carry the text of a block, and the macros that show one.
-    pub(crate) fn tainted_by_blocks(&self) -> TaintedNames<'s> {
+    pub(super) fn tainted_by_blocks(&self) -> TaintedNames<'s> {
         self.tainted_names(|_, span| self.shows_block(span))
     }
 
     /// Whether a block is shown at a span.
-    pub(crate) fn shows_block(&self, span: usize) -> bool {
+    pub(super) fn shows_block(&self, span: usize) -> bool {
         let span = &self.scan.spans[span];
         keyword(self.scan.source, span) == Some("block") || mentions_self(self.scan.source, &span.tokens).is_some()
     }
 
     /// The first of `carriers` that is mentioned in `spans`, as seen from `branch`, and where.
-    pub(crate) fn tainted_use_in(
+    pub(super) fn tainted_use_in(
         &self,
         spans: &Range<usize>,
         branch: Option<BranchId>,
         tainted_names: &TaintedNames<'s>,
         keyed: impl Fn(&str) -> bool,
-    ) -> Option<(&'s str, &'a Span)> {
+    ) -> Option<(&'s str, &'a SourceSpan)> {
         if tainted_names.is_empty() {
             return None;
         }
@@ -152,7 +152,7 @@ impl<'a, 's> ForeignText<'a, 's> {
     }
 
     /// The first mention of the caller around a cached body in that body, unless its key holds the same call.
-    fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a Span> {
+    fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a SourceSpan> {
         let source = self.scan.source;
         let owner = self.outline.owner(self.outline.within[cached.open]);
         let here = |index: &usize| self.outline.owner(self.outline.within[*index]) == owner;
@@ -177,7 +177,7 @@ impl<'a, 's> ForeignText<'a, 's> {
 }
 
 /// Refuses the foreign text that a cached body shows for certain, and notes which bodies show that of `super()`.
-pub(crate) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
+pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
     if outline.cached.is_empty() {
         return Ok(());
     }
@@ -224,37 +224,37 @@ const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditio
                      part of what the fragment shows; call it outside";
 
 /// Where `self` is used as the blocks of a template.
-pub(crate) fn mentions_self(source: &str, tokens: &[Token]) -> Option<usize> {
+pub(super) fn mentions_self(source: &str, tokens: &[TagToken]) -> Option<usize> {
     let found = variables(source, tokens)
         .find(|(at, name)| *name == "self" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "."));
     found.map(|(at, _)| at)
 }
 
 /// The calls of `caller` in the key and in `vary`, as [`call_text`] writes them.
-pub(crate) fn caller_calls(source: &str, span: &Span, head: &TagHead) -> Vec<String> {
+pub(super) fn caller_calls(source: &str, span: &SourceSpan, head: &CacheTagHead) -> Vec<String> {
     let tokens = identifying(span, head);
     let called = (0..tokens.len()).filter(|at| tokens[*at].text(source) == "caller");
     called.filter_map(|at| call_text(source, &tokens[at..])).collect()
 }
 
 /// The tokens of the key and of `vary`.
-fn identifying(span: &Span, head: &TagHead) -> Vec<Token> {
+fn identifying(span: &SourceSpan, head: &CacheTagHead) -> Vec<TagToken> {
     let stretches = [Some(&head.key), head.options.vary.as_ref()];
-    let inside = |token: &Token| {
+    let inside = |token: &TagToken| {
         stretches.iter().flatten().any(|expr| expr.range.start <= token.start && token.end <= expr.range.end)
     };
     span.tokens.iter().copied().filter(inside).collect()
 }
 
 /// Whether the key or `vary` holds the value of a name.
-fn head_holds(source: &str, span: &Span, head: &TagHead, name: &str) -> bool {
+fn head_holds(source: &str, span: &SourceSpan, head: &CacheTagHead, name: &str) -> bool {
     let tokens = identifying(span, head);
     let mut named = variables(source, &tokens);
     named.any(|(at, known)| known == name && tokens.get(at + 1).is_none_or(|next| next.text(source) != "("))
 }
 
 /// A call with its arguments, if the name at the start of `tokens` is called.
-fn call_text(source: &str, tokens: &[Token]) -> Option<String> {
+fn call_text(source: &str, tokens: &[TagToken]) -> Option<String> {
     let brackets = tokens.get(1..).filter(|rest| rest.first().is_some_and(|next| next.text(source) == "("))?;
     let texts = brackets.get(..=closing(source, brackets))?.iter().map(|token| token.text(source));
     Some(texts.collect::<Vec<_>>().join(" "))

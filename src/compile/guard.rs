@@ -12,11 +12,11 @@ use crate::compile::literal::quote;
 use crate::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
 
 /// Longest stretch of source quoted in a lowered tag, in characters.
-pub(crate) const QUOTED: usize = 80;
+pub(super) const QUOTED: usize = 80;
 
 /// What a filter does with an undefined value, and with one inside of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FilterEffect {
+pub(super) enum FilterEffect {
     /// Puts another one in its place.
     ReplacesUndefined,
     /// Loses it, but keeps those in a list.
@@ -28,7 +28,7 @@ pub(crate) enum FilterEffect {
 }
 
 impl FilterEffect {
-    pub(crate) fn of(name: &str) -> FilterEffect {
+    pub(super) fn of(name: &str) -> FilterEffect {
         const KEEPS: [&str; 26] = [
             "abs",
             "attr",
@@ -85,14 +85,14 @@ impl FilterEffect {
     }
 
     /// Whether the result is a text, whatever the operand was.
-    pub(crate) fn makes_text(self) -> bool {
+    pub(super) fn makes_text(self) -> bool {
         self == FilterEffect::MakesText
     }
 }
 
 /// What becomes of the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ArgumentUse {
+pub(super) enum ArgumentUse {
     /// The function knows what it is given.
     Unchecked,
     /// They are the result, if it is not another.
@@ -102,7 +102,7 @@ pub(crate) enum ArgumentUse {
 }
 
 impl ArgumentUse {
-    pub(crate) fn by_filter(filter: FilterEffect) -> ArgumentUse {
+    pub(super) fn by_filter(filter: FilterEffect) -> ArgumentUse {
         match filter {
             FilterEffect::ReplacesUndefined => ArgumentUse::MayBeResult,
             FilterEffect::MakesText => ArgumentUse::Checked(GuardKind::Items),
@@ -111,7 +111,7 @@ impl ArgumentUse {
     }
 
     /// Python's methods of strings that write what they are given.
-    pub(crate) fn by_method(name: &str) -> ArgumentUse {
+    pub(super) fn by_method(name: &str) -> ArgumentUse {
         if matches!(name, "format" | "join" | "replace") {
             ArgumentUse::Checked(GuardKind::Items)
         } else {
@@ -122,48 +122,48 @@ impl ArgumentUse {
 
 /// What is found in an expression while it is read.
 #[derive(Debug, Default)]
-pub(crate) struct ExprFindings {
-    pub(crate) guards: Vec<Guard>,
+pub(super) struct ExprFindings {
+    pub(super) guards: Vec<Guard>,
     /// The names, with attributes, whose values reach the expression's value.
-    pub(crate) paths: Vec<Range<usize>>,
+    pub(super) paths: Vec<Range<usize>>,
     /// Items of lists, tuples and maps that are seen in the value so far.
     items: Vec<Range<usize>>,
 }
 
 /// A place in what was found.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FindingsMark {
+pub(super) struct FindingsMark {
     guards: usize,
     paths: usize,
     items: usize,
 }
 
 impl ExprFindings {
-    pub(crate) fn mark(&self) -> FindingsMark {
+    pub(super) fn mark(&self) -> FindingsMark {
         FindingsMark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
     }
 
     /// Attributes follow the name that was read last.
-    pub(crate) fn lengthen_path(&mut self, end: usize) {
+    pub(super) fn lengthen_path(&mut self, end: usize) {
         if let Some(path) = self.paths.last_mut() {
             path.end = end;
         }
     }
 
     /// What was read since then names an argument.
-    pub(crate) fn forget(&mut self, since: FindingsMark) {
+    pub(super) fn forget(&mut self, since: FindingsMark) {
         self.paths.truncate(since.paths);
     }
 
     /// What was read since then is only tested: it decides, and is no part of the value.
-    pub(crate) fn tested(&mut self, since: FindingsMark) {
+    pub(super) fn tested(&mut self, since: FindingsMark) {
         self.replaced(since);
         self.paths.truncate(since.paths);
         self.items.truncate(since.items);
     }
 
     /// What was read since then is replaced if it is empty.
-    pub(crate) fn replaced(&mut self, since: FindingsMark) {
+    pub(super) fn replaced(&mut self, since: FindingsMark) {
         if self.guards[since.guards..].iter().any(|guard| guard.lenient) {
             let kept = self.guards.split_off(since.guards);
             self.guards.extend(kept.into_iter().filter(|guard| !guard.lenient));
@@ -171,7 +171,7 @@ impl ExprFindings {
     }
 
     /// An item of a list, tuple or map. Returns whether it was noted.
-    pub(crate) fn item(&mut self, node: &ParsedExpr) -> bool {
+    pub(super) fn item(&mut self, node: &ParsedExpr) -> bool {
         let noted = may_be_undefined(&node.shape);
         if noted {
             self.items.push(node.range.clone());
@@ -180,17 +180,17 @@ impl ExprFindings {
     }
 
     /// The brackets around the last item were no list's.
-    pub(crate) fn no_item(&mut self) {
+    pub(super) fn no_item(&mut self) {
         self.items.pop();
     }
 
     /// An operand of `~` or `+`.
-    pub(crate) fn operand(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark) {
+    pub(super) fn operand(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark) {
         self.check(node, wanted, since, false);
     }
 
     /// What a filter or a slice is made of.
-    pub(crate) fn filtered(&mut self, node: &ParsedExpr, filter: FilterEffect, since: FindingsMark) {
+    pub(super) fn filtered(&mut self, node: &ParsedExpr, filter: FilterEffect, since: FindingsMark) {
         match filter {
             FilterEffect::ReplacesUndefined => {}
             FilterEffect::KeepsItems => self.check(node, GuardKind::Defined, since, true),
@@ -205,7 +205,7 @@ impl ExprFindings {
     }
 
     /// An argument of a call.
-    pub(crate) fn argument(&mut self, node: &ParsedExpr, taken: ArgumentUse, since: FindingsMark) {
+    pub(super) fn argument(&mut self, node: &ParsedExpr, taken: ArgumentUse, since: FindingsMark) {
         match taken {
             ArgumentUse::MayBeResult => {}
             ArgumentUse::Unchecked => self.items.truncate(since.items),
@@ -234,7 +234,7 @@ fn may_be_undefined(shape: &ExprKind) -> bool {
 }
 
 /// What to insert where, so that the operands of `guards` are checked; sorted.
-pub(crate) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
+pub(super) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
     let mut checked = BTreeMap::new();
     for Guard { range, wanted, .. } in guards {
         let strictest = checked.entry((range.start, range.end)).or_insert(*wanted);

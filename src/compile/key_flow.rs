@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use crate::compile::expr::{Expr, ExprError, ExprKind, Guard};
 use crate::compile::guard::inserts;
-use crate::compile::lex::Token;
+use crate::compile::lex::TagToken;
 use crate::compile::parser::ExprParser;
-use crate::compile::scan::{Scan, Span, SpanKind};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind};
 use crate::compile::scopes::{BindingValue, EvalPosition, ScopedBinding, ScopedBindings};
 use crate::compile::statement::{called, keyword};
 use crate::compile::tag::{check_order, unquoted_duration};
@@ -19,13 +19,13 @@ use crate::compile::template::Outline;
 use crate::spelling::Form;
 
 /// What to insert into spans, and where.
-pub(crate) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;
+pub(super) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;
 
 /// An error, and the span it is in.
 type SpanError = (usize, ExprError);
 
 /// Finds what has to be checked outside of the heads of cache tags.
-pub(crate) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {
+pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {
     let spans = &scan.spans[..outline.understood];
     let call_places = call_places(scan.source, spans);
     if outline.cached.is_empty() && !KEY_FUNCTIONS.iter().any(|name| call_places.contains_key(name)) {
@@ -58,7 +58,7 @@ const KEY_FUNCTIONS: [&str; 3] = ["cache_partial", "cache_tag", "cache_ttl"];
 /// Where each function is called: the span, and the token after the bracket.
 type CallPlaces<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
 
-fn call_places<'s>(source: &'s str, spans: &[Span]) -> CallPlaces<'s> {
+fn call_places<'s>(source: &'s str, spans: &[SourceSpan]) -> CallPlaces<'s> {
     let mut call_places = CallPlaces::new();
     for (index, span) in spans.iter().enumerate() {
         if keyword(source, span) == Some("cache") {
@@ -77,12 +77,12 @@ struct CallArgument<'s> {
     name: Option<&'s str>,
     value: Expr,
     /// What follows it.
-    next: Option<Token>,
+    next: Option<TagToken>,
 }
 
 struct KeyFlow<'a, 's> {
     source: &'s str,
-    spans: &'a [Span],
+    spans: &'a [SourceSpan],
     bindings: ScopedBindings<'s>,
     call_places: &'a CallPlaces<'s>,
     /// By span.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::compile::digest::Digest;
 use crate::compile::foreign::{ForeignText, mentions_self};
-use crate::compile::scan::{Scan, Span};
+use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{calls_super, keyword};
 use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
 
@@ -34,7 +34,7 @@ pub(crate) struct LayoutBlock {
 }
 
 impl Layout {
-    pub(crate) fn of(scan: &Scan<'_>, outline: &Outline<'_>) -> Layout {
+    pub(super) fn of(scan: &Scan<'_>, outline: &Outline<'_>) -> Layout {
         let branches = branches(scan, outline);
         let statements = statements(scan, outline, &branches);
         let all_statements = all_statements(scan, outline, &branches);
@@ -85,7 +85,7 @@ fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
 /// included and nothing extended.
 fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> Option<u128> {
     let spans = &scan.spans[..outline.understood];
-    let includes = |span: &Span| keyword(scan.source, span) == Some("include");
+    let includes = |span: &SourceSpan| keyword(scan.source, span) == Some("include");
     let binds = |branch: &Branch<'_>| matches!(branch.word, "for" | "with");
     let is_included = spans.iter().any(includes) || outline.extends != Extends::None;
     if !is_included || outline.statements.is_empty() && !outline.branches.iter().any(binds) {

@@ -5,7 +5,7 @@
 
 /// What a token is; which operator or word it is, its text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TokenKind {
+pub(super) enum TokenKind {
     Word,
     Str,
     Number,
@@ -14,56 +14,56 @@ pub(crate) enum TokenKind {
 
 /// A token as a byte range of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) kind: TokenKind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub(super) struct TagToken {
+    pub(super) kind: TokenKind,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
-impl Token {
+impl TagToken {
     /// The token's source text. Strings keep their quotes, so that no string equals an operator.
-    pub(crate) fn text<'s>(&self, source: &'s str) -> &'s str {
+    pub(super) fn text<'s>(&self, source: &'s str) -> &'s str {
         &source[self.start..self.end]
     }
 }
 
 /// The text of the token at `at`; empty behind the last one.
-pub(crate) fn text_at<'s>(source: &'s str, tokens: &[Token], at: usize) -> &'s str {
+pub(super) fn text_at<'s>(source: &'s str, tokens: &[TagToken], at: usize) -> &'s str {
     tokens.get(at).map_or("", |token| token.text(source))
 }
 
 /// What ends the tag being read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum TagEnd<'s> {
+pub(super) enum TagEnd<'s> {
     Delimiter(&'s str),
     EndOfLine,
 }
 
 /// The inside of a tag that was read to its end.
 #[derive(Debug)]
-pub(crate) struct LexedTag {
-    pub(crate) tokens: Vec<Token>,
+pub(super) struct LexedTag {
+    pub(super) tokens: Vec<TagToken>,
     /// Where the closing delimiter (with its `-` or `+`) or the line's end begins.
-    pub(crate) inner_end: usize,
+    pub(super) inner_end: usize,
     /// The byte after the tag.
-    pub(crate) end: usize,
+    pub(super) end: usize,
     /// `-` or `+` before the closing delimiter.
-    pub(crate) control: Option<char>,
+    pub(super) control: Option<char>,
 }
 
 /// Why a tag could not be read.
 #[derive(Debug)]
-pub(crate) struct LexError {
-    pub(crate) tokens: Vec<Token>,
-    pub(crate) at: usize,
-    pub(crate) why: &'static str,
+pub(super) struct LexError {
+    pub(super) tokens: Vec<TagToken>,
+    pub(super) at: usize,
+    pub(super) why: &'static str,
 }
 
 /// Reads the tokens of a tag whose inside starts at `start`.
 ///
 /// `balance` is the number of open brackets. MiniJinja carries it from tag to tag, and so does the
 /// caller for all but the literal `<% %>` spelling.
-pub(crate) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut isize) -> Result<LexedTag, LexError> {
+pub(super) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut isize) -> Result<LexedTag, LexError> {
     let mut tokens = Vec::new();
     let mut at = start;
     loop {
@@ -83,7 +83,7 @@ pub(crate) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut
                 if kind == TokenKind::Operator {
                     *balance += bracket(first);
                 }
-                tokens.push(Token { kind, start: at, end });
+                tokens.push(TagToken { kind, start: at, end });
                 at = end;
             }
             Err(why) => return Err(LexError { tokens, at, why }),
@@ -95,7 +95,7 @@ pub(crate) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut
 ///
 /// Unicode letters count, so that an environment without MiniJinja's `unicode` feature reports
 /// them in its own words.
-pub(crate) fn identifier_len(s: &str) -> usize {
+pub(super) fn identifier_len(s: &str) -> usize {
     let mut len = 0;
     for c in s.chars() {
         let goes_on = c == '_' || c.is_alphabetic() || (len > 0 && c.is_alphanumeric());
@@ -109,24 +109,24 @@ pub(crate) fn identifier_len(s: &str) -> usize {
 
 /// Length of the line break at the start of `s` and whether a line ends here, as MiniJinja sees
 /// it: of `\r\n` only the `\r`.
-pub(crate) fn line_break(s: &str) -> (bool, usize) {
+pub(super) fn line_break(s: &str) -> (bool, usize) {
     let mut len = usize::from(s.starts_with('\n'));
     len += usize::from(s[len..].starts_with('\r'));
     (len > 0 || s.is_empty(), len)
 }
 
 /// Length of the white space at the start of `s` that is not a line break.
-pub(crate) fn blank_len(s: &str) -> usize {
+pub(super) fn blank_len(s: &str) -> usize {
     s.len() - s.trim_start_matches(is_blank).len()
 }
 
 /// White space that does not end a line.
-pub(crate) fn is_blank(c: char) -> bool {
+pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() && c != '\n' && c != '\r'
 }
 
 /// How many lines `text` ends.
-pub(crate) fn newlines(text: &str) -> usize {
+pub(super) fn newlines(text: &str) -> usize {
     text.bytes().filter(|&b| b == b'\n').count()
 }
 

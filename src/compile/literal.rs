@@ -3,13 +3,13 @@
 use minijinja::Environment;
 
 /// The value of a string literal, escapes resolved by MiniJinja itself.
-pub(crate) fn literal_str(text: &str) -> Option<String> {
+pub(super) fn literal_str(text: &str) -> Option<String> {
     let value = Environment::empty().compile_expression(text).ok()?.eval(()).ok()?;
     value.as_str().map(str::to_owned)
 }
 
 /// `text` as a string literal on one line.
-pub(crate) fn quote(text: &str, limit: usize) -> String {
+pub(super) fn quote(text: &str, limit: usize) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for (count, c) in text.chars().enumerate() {

@@ -23,15 +23,15 @@ use crate::names::{
 use crate::ttl::{Ttl, parse_ttl_value};
 
 /// What the lowering of all tags of a template shares.
-pub(crate) struct Lowering<'a, 's> {
-    pub(crate) scan: &'a Scan<'s>,
-    pub(crate) syntax: &'a SyntaxConfig,
-    pub(crate) parent: Option<&'a str>,
+pub(super) struct Lowering<'a, 's> {
+    pub(super) scan: &'a Scan<'s>,
+    pub(super) syntax: &'a SyntaxConfig,
+    pub(super) parent: Option<&'a str>,
 }
 
 impl Lowering<'_, '_> {
     /// What takes the place of the opening tag.
-    pub(crate) fn opening(&self, cached: &CacheTag<'_>, site: u128) -> Result<String, ExprError> {
+    pub(super) fn opening(&self, cached: &CacheTag<'_>, site: u128) -> Result<String, ExprError> {
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(cached.open);
         self.condition(&mut tag, cached, site)?;
@@ -42,7 +42,7 @@ impl Lowering<'_, '_> {
     }
 
     /// What takes the place of `endcache`.
-    pub(crate) fn closing(&self, index: usize) -> String {
+    pub(super) fn closing(&self, index: usize) -> String {
         let (start, end) = self.syntax.block_delimiters();
         let (print, printed) = self.syntax.variable_delimiters();
         let mut tag = self.begin(index);
@@ -54,7 +54,7 @@ impl Lowering<'_, '_> {
 
     /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
     /// was open when the call block began: it opens no scope, which a template could see.
-    pub(crate) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
+    pub(super) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(index);
@@ -134,7 +134,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Begins what takes the place of the tag at `index`.
-    pub(crate) fn begin(&self, index: usize) -> TagWriter<'_> {
+    pub(super) fn begin(&self, index: usize) -> TagWriter<'_> {
         let span = &self.scan.spans[index];
         let mut tag = TagWriter::new(self.scan.source, span);
         tag.put(self.syntax.block_delimiters().0);
@@ -144,7 +144,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Ends a tag with the author's edge and line breaks.
-    pub(crate) fn finish(&self, mut tag: TagWriter<'_>, index: usize) -> String {
+    pub(super) fn finish(&self, mut tag: TagWriter<'_>, index: usize) -> String {
         let span = &self.scan.spans[index];
         let end = self.syntax.block_delimiters().1;
         tag.put(" ");
@@ -160,7 +160,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Ends a tag that stands in place of a line, with the line break of that.
-    pub(crate) fn line_end(&self, index: usize, line_break: &str) -> String {
+    pub(super) fn line_end(&self, index: usize, line_break: &str) -> String {
         let end = self.syntax.block_delimiters().1;
         if self.next_line_needs_its_start(index) {
             format!("-{end}{line_break}")
@@ -189,7 +189,7 @@ impl Lowering<'_, '_> {
 }
 
 /// The text before a line statement, as MiniJinja keeps it: without the blanks of its line.
-pub(crate) fn before_line_statement(text: &str) -> &str {
+pub(super) fn before_line_statement(text: &str) -> &str {
     let trimmed = text.trim_end_matches(is_blank);
     if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
 }

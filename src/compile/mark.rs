@@ -8,7 +8,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::layout::Layout;
 use crate::compile::lex::is_blank;
 use crate::compile::lower::Lowering;
-use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
 use crate::names::{RENDER_START, WRONG_SYNTAX};
 
 /// The test of a mark. `loaded` is whether a loader of the cache serves the template; `layout` says whether templates that it
@@ -46,7 +46,8 @@ pub(crate) fn syntax_trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String
 fn write_mark(scan: &Scan<'_>, syntax: &SyntaxConfig, start_test: &str, out: &mut String) -> usize {
     let (start, end) = syntax.block_delimiters();
     out.push_str(&format!("{start}+ if {start_test} {end}{start} endif"));
-    let blank = |span: &&Span| span.kind == SpanKind::Text && scan.source[span.range.clone()].chars().all(is_blank);
+    let blank =
+        |span: &&SourceSpan| span.kind == SpanKind::Text && scan.source[span.range.clone()].chars().all(is_blank);
     let at = usize::from(scan.spans.first().filter(blank).is_some());
     let Some(first) = scan.spans.get(at) else {
         out.push_str(&format!(" +{end}"));

@@ -9,16 +9,16 @@ use std::collections::{HashMap, HashSet};
 use minijinja::Error;
 
 use crate::compile::calls::MacroCalls;
-use crate::compile::lex::Token;
-use crate::compile::scan::{Scan, Span};
+use crate::compile::lex::TagToken;
+use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, split, values};
 use crate::compile::steps::count_step;
 use crate::compile::template::{Outline, Statement};
 use crate::compile::validate::syntax_error;
 
 /// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
-pub(crate) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
-    let assigns = |span: &Span| {
+pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
+    let assigns = |span: &SourceSpan| {
         keyword(scan.source, span) == Some("set") && !assigned_attributes(scan.source, &span.tokens).is_empty()
     };
     if !scan.spans[..outline.understood].iter().any(assigns) {
@@ -244,11 +244,11 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         let position = parameters.iter().position(|known| *known == parameter);
         let source = self.scan.source;
         let call = &self.calls.all[call];
-        let inside = |token: &&Token| call.arguments.start < token.start && token.end < call.arguments.end;
-        let tokens: Vec<Token> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
+        let inside = |token: &&TagToken| call.arguments.start < token.start && token.end < call.arguments.end;
+        let tokens: Vec<TagToken> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
         let mut names = Vec::new();
         for (at, argument) in split(source, &tokens).into_iter().enumerate() {
-            let text = |at: usize| argument.get(at).map_or("", |token: &Token| token.text(source));
+            let text = |at: usize| argument.get(at).map_or("", |token: &TagToken| token.text(source));
             let (value, fits) = match (text(0), text(1)) {
                 ("*", _) => (argument, true),
                 (name, "=") => (&argument[2..], name == parameter),
@@ -274,7 +274,7 @@ fn message(name: &str, called: Option<&str>) -> String {
 }
 
 /// The names that may stand for what a tag binds; none where that is new.
-fn origin<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
+fn origin<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     let tokens = &span.tokens[..];
     let after = |word: &str| {
         let at = tokens.iter().position(|token| token.text(source) == word);
@@ -295,7 +295,7 @@ fn origin<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
 }
 
 /// The names whose values an expression may have; none where it makes a namespace.
-fn stands_for<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+fn stands_for<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
     let makes = text(0) == "namespace" && text(1) == "(";
     if makes && closing(source, &tokens[1..]) + 2 == tokens.len() { Vec::new() } else { values(source, tokens) }

@@ -8,7 +8,7 @@ use crate::compile::lex::TokenKind;
 use crate::compile::parser::ExprParser;
 
 impl ExprParser<'_> {
-    pub(crate) fn unary(&mut self) -> ParseResult {
+    pub(super) fn unary(&mut self) -> ParseResult {
         let mark = self.findings.mark();
         let node = self.negated()?;
         let node = self.postfix(node, mark)?;

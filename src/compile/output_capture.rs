@@ -5,9 +5,9 @@
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Token, TokenKind, text_at};
+use crate::compile::lex::{TagToken, TokenKind, text_at};
 use crate::compile::literal::literal_str;
-use crate::compile::scan::{Scan, Span, SpanKind, scan};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
 use crate::compile::statement::{closing, is_set_block, keyword};
 use crate::names::PREFIX;
 
@@ -72,7 +72,7 @@ impl CaptureReader {
         }
     }
 
-    fn statement(&mut self, source: &str, span: &Span, word: &str) {
+    fn statement(&mut self, source: &str, span: &SourceSpan, word: &str) {
         let tokens = &span.tokens;
         let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
         match word {
@@ -100,7 +100,7 @@ impl CaptureReader {
         self.open.push(OpenCapture { captures, block: None });
     }
 
-    fn expressions(&mut self, source: &str, span: &Span) {
+    fn expressions(&mut self, source: &str, span: &SourceSpan) {
         let tokens = &span.tokens;
         let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
         for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
@@ -134,7 +134,7 @@ impl CaptureReader {
 }
 
 /// Whether a call, which begins with this token, is all that a span prints.
-fn is_printed(source: &str, span: &Span, index: usize) -> bool {
+fn is_printed(source: &str, span: &SourceSpan, index: usize) -> bool {
     let path =
         span.tokens.iter().take_while(|token| token.kind == TokenKind::Word || token.text(source) == ".").count();
     let arguments = &span.tokens[path..];
@@ -156,7 +156,7 @@ fn captures_loops(scan: &Scan<'_>) -> bool {
 }
 
 /// The templates that a statement names.
-fn names(source: &str, tokens: &[Token]) -> TemplateNames {
+fn names(source: &str, tokens: &[TagToken]) -> TemplateNames {
     let mut names = Vec::new();
     for token in tokens {
         match (token.kind, token.text(source)) {

@@ -6,26 +6,26 @@
 
 use crate::compile::expr::{ChainOperand, Expr, ExprError, ExprKind, GuardKind, ParseResult, ParsedExpr};
 use crate::compile::guard::{ExprFindings, FindingsMark};
-use crate::compile::lex::{Token, TokenKind};
+use crate::compile::lex::{TagToken, TokenKind};
 
 /// MiniJinja's own bound is 150.
 const MAX_DEPTH: usize = 140;
 
 /// Reads expressions off the front of a list of tokens.
-pub(crate) struct ExprParser<'t> {
-    pub(crate) source: &'t str,
-    tokens: &'t [Token],
-    pub(crate) pos: usize,
+pub(super) struct ExprParser<'t> {
+    pub(super) source: &'t str,
+    tokens: &'t [TagToken],
+    pub(super) pos: usize,
     depth: usize,
     /// Open brackets; in a cache tag the argument rules hold where there are none.
-    pub(crate) brackets: usize,
+    pub(super) brackets: usize,
     arguments: bool,
-    pub(crate) findings: ExprFindings,
+    pub(super) findings: ExprFindings,
 }
 
 impl<'t> ExprParser<'t> {
     /// Reads as MiniJinja does.
-    pub(crate) fn statement(source: &'t str, tokens: &'t [Token]) -> Self {
+    pub(super) fn statement(source: &'t str, tokens: &'t [TagToken]) -> Self {
         ExprParser {
             source,
             tokens,
@@ -38,41 +38,41 @@ impl<'t> ExprParser<'t> {
     }
 
     /// Reads the arguments of a cache tag.
-    pub(crate) fn arguments(source: &'t str, tokens: &'t [Token]) -> Self {
+    pub(super) fn arguments(source: &'t str, tokens: &'t [TagToken]) -> Self {
         ExprParser { arguments: true, ..Self::statement(source, tokens) }
     }
 
     /// The next token.
-    pub(crate) fn peek(&self) -> Option<Token> {
+    pub(super) fn peek(&self) -> Option<TagToken> {
         self.tokens.get(self.pos).copied()
     }
 
     /// The token after the next one is `text`.
-    pub(crate) fn second_is(&self, text: &str) -> bool {
+    pub(super) fn second_is(&self, text: &str) -> bool {
         self.tokens.get(self.pos + 1).is_some_and(|t| t.text(self.source) == text)
     }
 
     /// Skips a token.
-    pub(crate) fn advance(&mut self) -> Option<Token> {
+    pub(super) fn advance(&mut self) -> Option<TagToken> {
         let token = self.peek();
         self.pos += usize::from(token.is_some());
         token
     }
 
     /// Skips the next token if it is `text`.
-    pub(crate) fn skip(&mut self, text: &str) -> bool {
+    pub(super) fn skip(&mut self, text: &str) -> bool {
         let findings = self.at(text);
         self.pos += usize::from(findings);
         findings
     }
 
     /// Whether the next token is a name followed by `=`.
-    pub(crate) fn at_option(&self) -> bool {
+    pub(super) fn at_option(&self) -> bool {
         self.peek().is_some_and(|t| t.kind == TokenKind::Word) && self.second_is("=")
     }
 
     /// Reads one expression.
-    pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
+    pub(super) fn expr(&mut self) -> Result<Expr, ExprError> {
         self.findings = ExprFindings::default();
         let node = self.conditional()?;
         let ExprFindings { mut guards, paths, .. } = std::mem::take(&mut self.findings);
@@ -80,22 +80,22 @@ impl<'t> ExprParser<'t> {
         Ok(Expr { range: node.range, shape: node.shape, guards, paths })
     }
 
-    pub(crate) fn at(&self, text: &str) -> bool {
+    pub(super) fn at(&self, text: &str) -> bool {
         let Some(token) = self.peek() else {
             return false;
         };
         token.text(self.source) == text && !(token.kind == TokenKind::Word && self.strict() && self.second_is("="))
     }
 
-    pub(crate) fn strict(&self) -> bool {
+    pub(super) fn strict(&self) -> bool {
         self.arguments && self.brackets == 0
     }
 
-    pub(crate) fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.pos.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |t| t.end)
     }
 
-    pub(crate) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
+    pub(super) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
         let (at, findings) = match self.peek() {
             Some(token) => (token.start, format!("`{}`", token.text(self.source))),
             None => (self.end(), "end of the tag".to_owned()),
@@ -103,15 +103,15 @@ impl<'t> ExprParser<'t> {
         Err(ExprError::new(at, format!("unexpected {findings}, expected {expected}")))
     }
 
-    pub(crate) fn doubt<T>(&self, from: usize, to: usize) -> Result<T, ExprError> {
+    pub(super) fn doubt<T>(&self, from: usize, to: usize) -> Result<T, ExprError> {
         Err(ExprError::doubt(to, self.source.get(from..to).unwrap_or("")))
     }
 
-    pub(crate) fn expect(&mut self, text: &str) -> Result<(), ExprError> {
+    pub(super) fn expect(&mut self, text: &str) -> Result<(), ExprError> {
         if self.skip(text) { Ok(()) } else { self.error(&format!("`{text}`")) }
     }
 
-    pub(crate) fn conditional(&mut self) -> ParseResult {
+    pub(super) fn conditional(&mut self) -> ParseResult {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(ExprError::new(self.end(), "the expression is nested too deeply"));
@@ -133,11 +133,11 @@ impl<'t> ExprParser<'t> {
     }
 
     /// What was read since `start` makes a value, which is not undefined.
-    pub(crate) fn made(&self, start: usize) -> ParsedExpr {
+    pub(super) fn made(&self, start: usize) -> ParsedExpr {
         ParsedExpr { range: start..self.end(), shape: ExprKind::Made }
     }
 
-    pub(crate) fn other(&self, start: usize) -> ParsedExpr {
+    pub(super) fn other(&self, start: usize) -> ParsedExpr {
         ParsedExpr { range: start..self.end(), shape: ExprKind::Other }
     }
 

@@ -16,7 +16,7 @@ use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
 use crate::compile::lower::{Lowering, before_line_statement};
 use crate::compile::namespaces::validate_assignments;
-use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
 use crate::compile::structure::outline;
 use crate::compile::template::{Branch, CacheBlock, Extends, Outline};
 use crate::compile::validate::syntax_error;
@@ -197,7 +197,7 @@ struct SourceCopier<'a, 's> {
 
 impl SourceCopier<'_, '_> {
     /// Copies a span, `next` being the cache tag after it.
-    fn copy(&mut self, index: usize, span: &Span, next: Option<&Span>) {
+    fn copy(&mut self, index: usize, span: &SourceSpan, next: Option<&SourceSpan>) {
         let source = self.scan.source;
         if let Some(checks) = self.checks.get(&index) {
             let mut from = span.range.start;

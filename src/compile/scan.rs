@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{LexError, TagEnd, Token, identifier_len, lex, line_break, newlines};
+use crate::compile::lex::{LexError, TagEnd, TagToken, identifier_len, lex, line_break, newlines};
 use crate::compile::steps::count_step;
 
 /// What a stretch of the source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SpanKind {
+pub(super) enum SpanKind {
     Text,
     Raw,
     Comment,
@@ -26,48 +26,48 @@ pub(crate) enum SpanKind {
 
 /// A stretch of the source. Spans follow each other without gaps.
 #[derive(Debug)]
-pub(crate) struct Span {
-    pub(crate) kind: SpanKind,
-    pub(crate) range: Range<usize>,
+pub(super) struct SourceSpan {
+    pub(super) kind: SpanKind,
+    pub(super) range: Range<usize>,
     /// Between the delimiters and their whitespace controls; all of it where there are none.
-    pub(crate) inner: Range<usize>,
-    pub(crate) line: usize,
-    pub(crate) opening: Option<char>,
-    pub(crate) closing: Option<char>,
-    pub(crate) tokens: Vec<Token>,
+    pub(super) inner: Range<usize>,
+    pub(super) line: usize,
+    pub(super) opening: Option<char>,
+    pub(super) closing: Option<char>,
+    pub(super) tokens: Vec<TagToken>,
 }
 
-impl Span {
+impl SourceSpan {
     /// Whether this is a statement: a block tag in any spelling.
-    pub(crate) fn is_statement(&self) -> bool {
+    pub(super) fn is_statement(&self) -> bool {
         matches!(self.kind, SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal)
     }
 }
 
 /// A template in spans.
 #[derive(Debug)]
-pub(crate) struct Scan<'s> {
+pub(super) struct Scan<'s> {
     /// The part of the template that MiniJinja reads: without the last line break, unless kept.
-    pub(crate) source: &'s str,
+    pub(super) source: &'s str,
     /// The last line break where MiniJinja drops it.
-    pub(crate) tail: &'s str,
-    pub(crate) spans: Vec<Span>,
+    pub(super) tail: &'s str,
+    pub(super) spans: Vec<SourceSpan>,
     /// What MiniJinja cannot read; what follows it is not in `spans`.
-    pub(crate) unreadable: Option<ScanError>,
+    pub(super) unreadable: Option<ScanError>,
 }
 
 /// Where and why reading stopped.
 #[derive(Debug)]
-pub(crate) struct ScanError {
-    pub(crate) start: usize,
-    pub(crate) line: usize,
-    pub(crate) tokens: Vec<Token>,
-    pub(crate) at: usize,
-    pub(crate) why: &'static str,
+pub(super) struct ScanError {
+    pub(super) start: usize,
+    pub(super) line: usize,
+    pub(super) tokens: Vec<TagToken>,
+    pub(super) at: usize,
+    pub(super) why: &'static str,
 }
 
 /// Splits `template` into spans.
-pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
+pub(super) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
     let mut source = template;
     if !syntax.keep_trailing_newline() {
         source = source.strip_suffix('\n').unwrap_or(source);
@@ -79,7 +79,7 @@ pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
 }
 
 /// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
-pub(crate) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
+pub(super) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
     find_marker(source, from, &markers(syntax)).map(|(at, _, len)| (at, len))
 }
 
@@ -98,7 +98,7 @@ struct Scanner<'s, 'c> {
     markers: Vec<(&'c str, Marker)>,
     balance: isize,
     line: usize,
-    spans: Vec<Span>,
+    spans: Vec<SourceSpan>,
 }
 
 impl Scanner<'_, '_> {
@@ -144,7 +144,7 @@ impl Scanner<'_, '_> {
         let line = self.line;
         self.line += newlines(&self.source[range.clone()]);
         let end = range.end;
-        self.spans.push(Span {
+        self.spans.push(SourceSpan {
             kind,
             inner: range.clone(),
             range,

@@ -6,23 +6,23 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::lex::{Token, TokenKind};
-use crate::compile::scan::Span;
+use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::scan::SourceSpan;
 use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block};
 
 /// A place in the order of evaluation: a span, and which binding of it.
-pub(crate) type EvalPosition = (usize, usize);
+pub(super) type EvalPosition = (usize, usize);
 
 /// What a name is bound to.
 #[derive(Debug, Clone)]
-pub(crate) struct ScopedBinding<'s> {
-    pub(crate) order: EvalPosition,
-    pub(crate) bound: BindingValue<'s>,
+pub(super) struct ScopedBinding<'s> {
+    pub(super) order: EvalPosition,
+    pub(super) bound: BindingValue<'s>,
     scope: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum BindingValue<'s> {
+pub(super) enum BindingValue<'s> {
     /// The expressions that begin with a token of the span.
     Value(usize),
     /// What the spans print.
@@ -42,7 +42,7 @@ struct NameScope {
 
 /// All bindings of a template.
 #[derive(Debug)]
-pub(crate) struct ScopedBindings<'s> {
+pub(super) struct ScopedBindings<'s> {
     scopes: Vec<NameScope>,
     /// The scope that each span is in; a block's first tag is in its own, but for a cache tag.
     of_spans: Vec<usize>,
@@ -58,7 +58,7 @@ pub(crate) struct ScopedBindings<'s> {
 const ISOLATING: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
 
 impl<'s> ScopedBindings<'s> {
-    pub(crate) fn of(source: &'s str, spans: &[Span]) -> ScopedBindings<'s> {
+    pub(super) fn of(source: &'s str, spans: &[SourceSpan]) -> ScopedBindings<'s> {
         let mut bindings = ScopedBindings {
             scopes: vec![NameScope { parent: 0, open: usize::MAX, isolates: true }],
             of_spans: Vec::with_capacity(spans.len()),
@@ -92,13 +92,13 @@ impl<'s> ScopedBindings<'s> {
         bindings
     }
 
-    pub(crate) fn get(&self, id: usize) -> &ScopedBinding<'s> {
+    pub(super) fn get(&self, id: usize) -> &ScopedBinding<'s> {
         &self.bindings[id]
     }
 
     /// What a name with attributes may be bound to where it is used, but for what was found for a use of it before in
     /// the same scope.
-    pub(crate) fn of_path(&mut self, path: &'s str, at: EvalPosition) -> Vec<usize> {
+    pub(super) fn of_path(&mut self, path: &'s str, at: EvalPosition) -> Vec<usize> {
         let name = path.split('.').next().unwrap_or(path).trim_end();
         // A namespace is seen wherever it is handed.
         let attributes = self.attributes.get(name).into_iter().flatten();
@@ -129,7 +129,7 @@ impl<'s> ScopedBindings<'s> {
         self.scopes.len() - 1
     }
 
-    fn statement(&mut self, source: &'s str, span: &Span, index: usize) {
+    fn statement(&mut self, source: &'s str, span: &SourceSpan, index: usize) {
         let tokens = &span.tokens;
         let after = |word: &str| tokens.iter().position(|token| token.text(source) == word).map(|at| at + 1);
         match keyword(source, span) {
@@ -166,7 +166,7 @@ impl<'s> ScopedBindings<'s> {
     }
 
     /// The values of `a=1, b=2`, from a token on.
-    fn assignments(&mut self, source: &'s str, tokens: &[Token], from: usize, index: usize) {
+    fn assignments(&mut self, source: &'s str, tokens: &[TagToken], from: usize, index: usize) {
         let mut depth = 0_usize;
         let mut targets: Vec<&str> = Vec::new();
         let mut value = false;
@@ -190,7 +190,7 @@ impl<'s> ScopedBindings<'s> {
         }
     }
 
-    fn bind_text(&mut self, source: &'s str, opening: &Span, body: Range<usize>) {
+    fn bind_text(&mut self, source: &'s str, opening: &SourceSpan, body: Range<usize>) {
         let order = (body.end, 1);
         for name in bound_names(source, opening) {
             self.bind(name, order, BindingValue::Text(body.clone()));

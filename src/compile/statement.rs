@@ -2,8 +2,8 @@
 //!
 //! By name alone, not by scope: what becomes of them is left to `reach`, `foreign` and `namespaces`.
 
-use crate::compile::lex::{Token, TokenKind};
-use crate::compile::scan::{Span, SpanKind};
+use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::scan::{SourceSpan, SpanKind};
 
 /// Words of the language that can stand where a variable can.
 const WORDS: [&str; 20] = [
@@ -12,7 +12,7 @@ const WORDS: [&str; 20] = [
 ];
 
 /// The first word of a statement.
-pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
+pub(super) fn keyword<'s>(source: &'s str, span: &SourceSpan) -> Option<&'s str> {
     let first = span.tokens.first().filter(|t| span.is_statement() && t.kind == TokenKind::Word)?;
     Some(first.text(source))
 }
@@ -21,18 +21,18 @@ pub(crate) fn keyword<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
 const BLOCKS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
 
 /// The first word of a statement that encloses text up to its end.
-pub(crate) fn opens_block<'s>(source: &'s str, span: &Span) -> Option<&'s str> {
+pub(super) fn opens_block<'s>(source: &'s str, span: &SourceSpan) -> Option<&'s str> {
     let word = keyword(source, span).filter(|word| BLOCKS.contains(word))?;
     (word != "set" || is_set_block(source, &span.tokens)).then_some(word)
 }
 
 /// The first word of the statement that a statement ends.
-pub(crate) fn closes_block(word: &str) -> Option<&str> {
+pub(super) fn closes_block(word: &str) -> Option<&str> {
     word.strip_prefix("end").filter(|opener| BLOCKS.contains(opener))
 }
 
 /// The names a statement binds for what follows it or stands in it.
-pub(crate) fn bound_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
+pub(super) fn bound_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     let tokens = span.tokens.get(1..).unwrap_or(&[]);
     match keyword(source, span) {
         Some("set") => assigned_names(source, &span.tokens),
@@ -51,7 +51,7 @@ pub(crate) fn bound_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
 }
 
 /// The names by which the statement that `span` opens can be reached from elsewhere in the file.
-pub(crate) fn reachable_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
+pub(super) fn reachable_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     debug_assert!(!matches!(span.kind, SpanKind::Text));
     let mut names = bound_names(source, span);
     match keyword(source, span) {
@@ -64,7 +64,7 @@ pub(crate) fn reachable_names<'s>(source: &'s str, span: &Span) -> Vec<&'s str> 
 }
 
 /// The variables that `tokens` mention, with their places among them.
-pub(crate) fn variables<'s, 't>(source: &'s str, tokens: &'t [Token]) -> impl Iterator<Item = (usize, &'s str)> + 't
+pub(super) fn variables<'s, 't>(source: &'s str, tokens: &'t [TagToken]) -> impl Iterator<Item = (usize, &'s str)> + 't
 where
     's: 't,
 {
@@ -73,15 +73,15 @@ where
 }
 
 /// The variables whose values `tokens` mention: those that are not merely called.
-pub(crate) fn values<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+pub(super) fn values<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let called = |at: usize| tokens.get(at + 1).is_some_and(|next| next.text(source) == "(");
     variables(source, tokens).filter(|(at, _)| !called(*at)).map(|(_, name)| name).collect()
 }
 
 /// Index of the bracket that closes the first token; the number of tokens where none does.
-pub(crate) fn closing(source: &str, tokens: &[Token]) -> usize {
+pub(super) fn closing(source: &str, tokens: &[TagToken]) -> usize {
     let mut depth = 0_usize;
-    let closes = |token: &Token| {
+    let closes = |token: &TagToken| {
         match token.text(source) {
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => depth = depth.saturating_sub(1),
@@ -93,9 +93,9 @@ pub(crate) fn closing(source: &str, tokens: &[Token]) -> usize {
 }
 
 /// The parts between the commas outside of brackets.
-pub(crate) fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
+pub(super) fn split<'t>(source: &str, tokens: &'t [TagToken]) -> Vec<&'t [TagToken]> {
     let mut depth = 0_usize;
-    let comma = |token: &Token| {
+    let comma = |token: &TagToken| {
         match token.text(source) {
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => depth = depth.saturating_sub(1),
@@ -108,7 +108,7 @@ pub(crate) fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
 }
 
 /// The names that a tag calls, with their places among its tokens; the head of a macro calls nothing by its own name.
-pub(crate) fn called<'s, 't>(source: &'s str, span: &'t Span) -> impl Iterator<Item = (usize, &'s str)> + 't
+pub(super) fn called<'s, 't>(source: &'s str, span: &'t SourceSpan) -> impl Iterator<Item = (usize, &'s str)> + 't
 where
     's: 't,
 {
@@ -118,21 +118,21 @@ where
     called.map(|(at, pair)| (at, pair[0].text(source)))
 }
 
-fn words<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+fn words<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     tokens.iter().filter(|t| t.kind == TokenKind::Word).map(|t| t.text(source)).collect()
 }
 
-fn before<'t>(source: &str, tokens: &'t [Token], word: &str) -> &'t [Token] {
+fn before<'t>(source: &str, tokens: &'t [TagToken], word: &str) -> &'t [TagToken] {
     let end = tokens.iter().position(|t| t.text(source) == word).unwrap_or(tokens.len());
     &tokens[..end]
 }
 
-fn after<'s>(source: &'s str, tokens: &[Token], word: &str) -> Vec<&'s str> {
+fn after<'s>(source: &'s str, tokens: &[TagToken], word: &str) -> Vec<&'s str> {
     let start = tokens.iter().rposition(|t| t.text(source) == word);
     start.map_or_else(Vec::new, |start| words(source, &tokens[start + 1..]))
 }
 
-fn imported<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+fn imported<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let mut names: Vec<&str> = Vec::new();
     let mut alias = false;
     for word in after(source, tokens, "import") {
@@ -151,7 +151,7 @@ fn imported<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
     names
 }
 
-fn parameters<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+fn parameters<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     match tokens.first() {
         Some(token) if token.text(source) == "(" => assignments(source, &tokens[1..], false),
         _ => Vec::new(),
@@ -159,7 +159,7 @@ fn parameters<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
 }
 
 /// The targets of `a=1, (b, c)=2`; for parameters, up to the closing bracket and with bare names.
-fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s str> {
+fn assignments<'s>(source: &'s str, tokens: &[TagToken], tuples: bool) -> Vec<&'s str> {
     let mut names = Vec::new();
     let mut depth = 0_isize;
     let mut target = true;
@@ -178,13 +178,13 @@ fn assignments<'s>(source: &'s str, tokens: &[Token], tuples: bool) -> Vec<&'s s
 }
 
 /// Whether the tag calls `super()`.
-pub(crate) fn calls_super(source: &str, tokens: &[Token]) -> bool {
+pub(super) fn calls_super(source: &str, tokens: &[TagToken]) -> bool {
     let mut named = variables(source, tokens);
     named.any(|(at, name)| name == "super" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "("))
 }
 
 /// The name at `index`, unless it is an attribute, a filter, a test or the name of an argument.
-fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option<&'s str> {
+fn names_variable<'s>(source: &'s str, tokens: &[TagToken], index: usize) -> Option<&'s str> {
     let token = tokens.get(index).filter(|t| t.kind == TokenKind::Word)?;
     let before = index.checked_sub(1).and_then(|i| tokens.get(i)).map(|t| t.text(source));
     let after = tokens.get(index + 1).map(|t| t.text(source));
@@ -197,7 +197,7 @@ fn names_variable<'s>(source: &'s str, tokens: &[Token], index: usize) -> Option
 }
 
 /// The names whose attributes a `set` tag assigns.
-pub(crate) fn assigned_attributes<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+pub(super) fn assigned_attributes<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let target = set_target(source, tokens);
     target
         .windows(2)
@@ -211,7 +211,7 @@ pub(crate) fn assigned_attributes<'s>(source: &'s str, tokens: &[Token]) -> Vec<
 }
 
 /// The names a `set` tag binds.
-pub(crate) fn assigned_names<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
+pub(super) fn assigned_names<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let target = set_target(source, tokens);
     (0..target.len())
         .filter(|&index| {
@@ -225,13 +225,13 @@ pub(crate) fn assigned_names<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s s
 }
 
 /// Whether a `set` tag opens a block instead of assigning an expression.
-pub(crate) fn is_set_block(source: &str, tokens: &[Token]) -> bool {
+pub(super) fn is_set_block(source: &str, tokens: &[TagToken]) -> bool {
     let target = set_target(source, tokens);
     tokens.get(1 + target.len()).is_none_or(|t| t.text(source) != "=")
 }
 
 /// The tokens between `set` and `=`, `|` or the end.
-fn set_target<'t>(source: &str, tokens: &'t [Token]) -> &'t [Token] {
+fn set_target<'t>(source: &str, tokens: &'t [TagToken]) -> &'t [TagToken] {
     let tokens = tokens.get(1..).unwrap_or(&[]);
     let end = tokens.iter().position(|t| matches!(t.text(source), "=" | "|")).unwrap_or(tokens.len());
     &tokens[..end]

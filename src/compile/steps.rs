@@ -1,7 +1,7 @@
 //! Counts the steps that compiling takes, so that a test of how they grow needs no clock.
 
 /// Counts a step, in tests.
-pub(crate) fn count_step() {
+pub(super) fn count_step() {
     #[cfg(test)]
     VISITS.with(|count_steps| count_steps.set(count_steps.get() + 1));
 }
@@ -13,7 +13,7 @@ thread_local! {
 
 /// How many steps `work` takes.
 #[cfg(all(test, not(shuttle)))]
-pub(crate) fn count_steps(work: impl FnOnce()) -> usize {
+pub(super) fn count_steps(work: impl FnOnce()) -> usize {
     let before = VISITS.get();
     work();
     VISITS.get() - before

@@ -12,14 +12,14 @@ use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
 use crate::compile::parser::ExprParser;
-use crate::compile::scan::{Scan, Span};
+use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{closes_block, is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
 use crate::compile::template::{Branch, BranchId, CacheTag, Extends, LoadTag, Outline, Statement, TemplateBlock};
 use crate::compile::validate::{forbidden_in_body, reserved_name, syntax_error};
 
 /// Finds the outline of `scan`, the template called `name`.
-pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
+pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
     let mut walk = StructureWalk {
         scan,
         name,
@@ -97,7 +97,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
     }
 
-    fn check_names(&mut self, span: &Span) -> Result<(), Error> {
+    fn check_names(&mut self, span: &SourceSpan) -> Result<(), Error> {
         let source = self.scan.source;
         if let Some((at, why)) = reserved_name(source, &span.tokens) {
             return Err(self.fail_at(span, at, &why));
@@ -111,7 +111,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         Ok(())
     }
 
-    fn statement(&mut self, word: &'s str, index: usize, span: &'a Span) -> Result<WalkStep, Error> {
+    fn statement(&mut self, word: &'s str, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
         match word {
             "cache" => self.open_cache(index, span),
             "endcache" => self.close_cache(index, span),
@@ -137,7 +137,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
     }
 
-    fn open_cache(&mut self, index: usize, span: &'a Span) -> Result<WalkStep, Error> {
+    fn open_cache(&mut self, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
         let source = self.scan.source;
         let head =
             parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, error.at, &error.message))?;
@@ -163,7 +163,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         Ok(CONTINUE)
     }
 
-    fn close_cache(&mut self, index: usize, span: &Span) -> Result<WalkStep, Error> {
+    fn close_cache(&mut self, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
             return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
@@ -185,7 +185,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
     }
 
-    fn set(&mut self, index: usize, span: &'a Span) -> WalkStep {
+    fn set(&mut self, index: usize, span: &'a SourceSpan) -> WalkStep {
         if is_set_block(self.scan.source, &span.tokens) {
             self.push("set", index, span);
         } else {
@@ -194,7 +194,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         CONTINUE
     }
 
-    fn refuse_inheritance(&self, word: &str, span: &Span) -> Error {
+    fn refuse_inheritance(&self, word: &str, span: &SourceSpan) -> Error {
         let instead = match word {
             "block" => {
                 "put the cache tag inside the block, as what it shows depends on the template \
@@ -205,7 +205,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
     }
 
-    fn else_branch(&mut self, word: &'s str, index: usize, span: &Span) -> Result<WalkStep, Error> {
+    fn else_branch(&mut self, word: &'s str, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         let before = self.branch();
         match self.stack.last_mut() {
             Some(frame) if matches!(frame.word, "if" | "for") => {
@@ -230,7 +230,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
     }
 
-    fn crossing(&self, tag: &str, word: &str, outer: usize, cache: usize, span: &Span) -> Error {
+    fn crossing(&self, tag: &str, word: &str, outer: usize, cache: usize, span: &SourceSpan) -> Error {
         let message = format!(
             "the cached body opened on line {cache} is not closed before the `{tag}` of the `{word}` \
              on line {outer}; put `endcache` before it"
@@ -238,7 +238,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         self.fail(span.line, &message)
     }
 
-    fn load(&mut self, word: &'s str, index: usize, span: &'a Span) -> WalkStep {
+    fn load(&mut self, word: &'s str, index: usize, span: &'a SourceSpan) -> WalkStep {
         let source = self.scan.source;
         let tokens = &span.tokens[1..];
         let Ok(expr) = ExprParser::statement(source, tokens).expr() else {
@@ -259,7 +259,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         CONTINUE
     }
 
-    fn leave_loop(&self, word: &str, span: &Span) -> Result<WalkStep, Error> {
+    fn leave_loop(&self, word: &str, span: &SourceSpan) -> Result<WalkStep, Error> {
         for frame in self.stack.iter().rev() {
             match frame.word {
                 "for" if !frame.in_else => return Ok(CONTINUE),
@@ -278,7 +278,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         Ok(CONTINUE)
     }
 
-    fn close(&mut self, opener: &str, index: usize, span: &Span) -> Result<WalkStep, Error> {
+    fn close(&mut self, opener: &str, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         let Some(frame) = self.stack.last() else {
             return Ok(STOP);
         };
@@ -346,7 +346,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         })
     }
 
-    fn push(&mut self, word: &'s str, index: usize, span: &Span) {
+    fn push(&mut self, word: &'s str, index: usize, span: &SourceSpan) {
         let around = self.branch();
         let own = BRANCHES.contains(&word).then_some(self.branches.len());
         if own.is_some() {
@@ -377,7 +377,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         syntax_error(self.name, line, message)
     }
 
-    fn fail_at(&self, span: &Span, at: usize, message: &str) -> Error {
+    fn fail_at(&self, span: &SourceSpan, at: usize, message: &str) -> Error {
         let before = self.scan.source.get(span.range.start..at).unwrap_or("");
         self.fail(span.line + newlines(before), message)
     }

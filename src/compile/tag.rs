@@ -4,7 +4,7 @@
 //! what becomes of the parts is left to `lower`.
 
 use crate::compile::expr::{Expr, ExprError, ExprKind};
-use crate::compile::lex::{Token, TokenKind};
+use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::literal::literal_str;
 use crate::compile::parser::ExprParser;
 use crate::spelling::Form;
@@ -12,26 +12,26 @@ use crate::ttl::{is_duration, parse_ttl_str};
 
 /// The arguments of a cache tag.
 #[derive(Debug, Clone)]
-pub(crate) struct TagHead {
-    pub(crate) key: Expr,
-    pub(crate) ttl: Option<Expr>,
-    pub(crate) options: Options,
+pub(super) struct CacheTagHead {
+    pub(super) key: Expr,
+    pub(super) ttl: Option<Expr>,
+    pub(super) options: TagOptions,
 }
 
 /// The named arguments other than `ttl=`.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    pub(crate) tags: Option<Expr>,
-    pub(crate) vary: Option<Expr>,
-    pub(crate) stale: Option<Expr>,
-    pub(crate) when: Option<Expr>,
-    pub(crate) unless: Option<Expr>,
-    pub(crate) version: Option<Expr>,
-    pub(crate) name: Option<Expr>,
+pub(super) struct TagOptions {
+    pub(super) tags: Option<Expr>,
+    pub(super) vary: Option<Expr>,
+    pub(super) stale: Option<Expr>,
+    pub(super) when: Option<Expr>,
+    pub(super) unless: Option<Expr>,
+    pub(super) version: Option<Expr>,
+    pub(super) name: Option<Expr>,
 }
 
 /// Reads the tokens after the word `cache`.
-pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<TagHead, ExprError> {
+pub(super) fn parse_head(source: &str, tokens: &[TagToken]) -> Result<CacheTagHead, ExprError> {
     let mut reader = ExprParser::arguments(source, tokens);
     let end = tokens.last().map_or(0, |t| t.end);
     if reader.peek().is_none() || reader.at_option() {
@@ -43,14 +43,20 @@ pub(crate) fn parse_head(source: &str, tokens: &[Token]) -> Result<TagHead, Expr
     }
     let key = reader.expr()?;
     let mut arguments =
-        HeadParser { source, tokens, reader, key: &key, last: key.clone(), ttl: None, options: Options::default() };
+        HeadParser { source, tokens, reader, key: &key, last: key.clone(), ttl: None, options: TagOptions::default() };
     arguments.read_all()?;
     let HeadParser { ttl, options, .. } = arguments;
-    Ok(TagHead { key, ttl, options })
+    Ok(CacheTagHead { key, ttl, options })
 }
 
 /// Refuses the order of Django and Flask: a lifetime where the key belongs, and no lifetime after it.
-pub(crate) fn check_order(source: &str, tokens: &[Token], form: Form, key: &Expr, ttl: &Expr) -> Result<(), ExprError> {
+pub(super) fn check_order(
+    source: &str,
+    tokens: &[TagToken],
+    form: Form,
+    key: &Expr,
+    ttl: &Expr,
+) -> Result<(), ExprError> {
     if says_lifetime(source, tokens, key) && !is_lifetime(source, tokens, ttl) {
         return Err(wrong_order(source, form, key));
     }
@@ -65,7 +71,7 @@ fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
 }
 
 /// Whether an expression is a lifetime by its looks: a duration, or numbers and names like `timeout`.
-fn says_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
+fn says_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     match expr.shape {
         ExprKind::Str => {
             source[expr.range.clone()].as_bytes().get(1).is_some_and(u8::is_ascii_digit)
@@ -76,7 +82,7 @@ fn says_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
 }
 
 /// Whether an expression is a lifetime by what it says.
-fn is_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
+fn is_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     let text = &source[expr.range.clone()];
     match expr.shape {
         ExprKind::Str => literal_str(text).is_some_and(|text| parse_ttl_str(&text).is_ok()),
@@ -86,8 +92,8 @@ fn is_lifetime(source: &str, tokens: &[Token], expr: &Expr) -> bool {
 }
 
 /// Whether an expression is made of numbers and of names whose last part passes.
-fn is_arithmetic(source: &str, tokens: &[Token], expr: &Expr, named: fn(&str) -> bool) -> bool {
-    let inside = |token: &&Token| expr.range.start <= token.start && token.end <= expr.range.end;
+fn is_arithmetic(source: &str, tokens: &[TagToken], expr: &Expr, named: fn(&str) -> bool) -> bool {
+    let inside = |token: &&TagToken| expr.range.start <= token.start && token.end <= expr.range.end;
     let mut tokens = tokens.iter().filter(inside).peekable();
     let mut operands = 0;
     while let Some(token) = tokens.next() {
@@ -109,7 +115,7 @@ fn says_timeout(name: &str) -> bool {
 }
 
 /// An error for `10m`, which is read as a number and a name.
-pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Option<ExprError> {
+pub(super) fn unquoted_duration(source: &str, number: &Expr, next: TagToken) -> Option<ExprError> {
     let joined = number.shape == ExprKind::Number && next.kind == TokenKind::Word && next.start == number.range.end;
     joined.then(|| {
         let text = &source[number.range.start..next.end];
@@ -122,12 +128,12 @@ pub(crate) fn unquoted_duration(source: &str, number: &Expr, next: Token) -> Opt
 
 struct HeadParser<'s> {
     source: &'s str,
-    tokens: &'s [Token],
+    tokens: &'s [TagToken],
     reader: ExprParser<'s>,
     key: &'s Expr,
     last: Expr,
     ttl: Option<Expr>,
-    options: Options,
+    options: TagOptions,
 }
 
 impl HeadParser<'_> {
@@ -156,7 +162,7 @@ impl HeadParser<'_> {
 
     /// Without a comma, white space must separate, and nothing that could belong to the argument
     /// before may follow.
-    fn check_separation(&self, token: Token) -> Result<(), ExprError> {
+    fn check_separation(&self, token: TagToken) -> Result<(), ExprError> {
         if let Some(error) = unquoted_duration(self.source, &self.last, token) {
             return Err(error);
         }
@@ -171,7 +177,7 @@ impl HeadParser<'_> {
         Err(ExprError::doubt(token.start, &self.source[self.last.range.start..token.end]))
     }
 
-    fn positional(&mut self, token: Token, named: bool) -> Result<(), ExprError> {
+    fn positional(&mut self, token: TagToken, named: bool) -> Result<(), ExprError> {
         let value = self.reader.expr()?;
         let text = &self.source[value.range.clone()];
         if named {
@@ -194,7 +200,7 @@ impl HeadParser<'_> {
         Ok(())
     }
 
-    fn option(&mut self, name: Token) -> Result<(), ExprError> {
+    fn option(&mut self, name: TagToken) -> Result<(), ExprError> {
         let text = name.text(self.source);
         self.reader.advance();
         self.reader.advance();

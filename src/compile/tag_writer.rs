@@ -5,14 +5,14 @@ use std::ops::Range;
 use crate::compile::expr::Guard;
 use crate::compile::guard::inserts;
 use crate::compile::lex::{TokenKind, newlines};
-use crate::compile::scan::Span;
+use crate::compile::scan::SourceSpan;
 use crate::compile::steps::count_step;
 
 /// The replacement of one tag while it is written.
-pub(crate) struct TagWriter<'a> {
+pub(super) struct TagWriter<'a> {
     source: &'a str,
-    span: &'a Span,
-    pub(crate) out: String,
+    span: &'a SourceSpan,
+    pub(super) out: String,
     /// Line breaks written so far.
     lines: usize,
     /// How many line breaks of the tag stand before a place: most arguments are written in order.
@@ -20,16 +20,16 @@ pub(crate) struct TagWriter<'a> {
 }
 
 impl<'a> TagWriter<'a> {
-    pub(crate) fn new(source: &'a str, span: &'a Span) -> Self {
+    pub(super) fn new(source: &'a str, span: &'a SourceSpan) -> Self {
         TagWriter { source, span, out: String::new(), lines: 0, counted: (span.range.start, 0) }
     }
 
-    pub(crate) fn put(&mut self, text: &str) {
+    pub(super) fn put(&mut self, text: &str) {
         self.out.push_str(text);
     }
 
     /// Writes line breaks until the output is on the line of `at`.
-    pub(crate) fn align(&mut self, at: usize) {
+    pub(super) fn align(&mut self, at: usize) {
         let line = self.line_of(at);
         while self.lines < line {
             self.out.push('\n');
@@ -45,7 +45,7 @@ impl<'a> TagWriter<'a> {
 
     /// Writes an expression of the author's, checked where `guards` say so. An operand that is the whole argument is
     /// checked by the run side.
-    pub(crate) fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
+    pub(super) fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
         self.align(range.start);
         // A part that comes out of order must not bring its own line breaks.
         let flat = self.lines > self.line_of(range.start);
@@ -62,7 +62,7 @@ impl<'a> TagWriter<'a> {
     }
 
     /// Copies a stretch of the source, with what is to be inserted into it.
-    pub(crate) fn copy_with(&mut self, range: Range<usize>, inserts: &[(usize, String)], flat: bool) {
+    pub(super) fn copy_with(&mut self, range: Range<usize>, inserts: &[(usize, String)], flat: bool) {
         let mut from = range.start;
         for (at, text) in inserts {
             self.copy(from..*at, flat);
@@ -73,7 +73,7 @@ impl<'a> TagWriter<'a> {
     }
 
     /// Copies a stretch of the source, on one line where it must not bring its own line breaks.
-    pub(crate) fn copy(&mut self, range: Range<usize>, flat: bool) {
+    pub(super) fn copy(&mut self, range: Range<usize>, flat: bool) {
         let text = &self.source[range.clone()];
         if !flat {
             self.lines += newlines(text);

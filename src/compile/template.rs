@@ -4,29 +4,29 @@
 
 use std::ops::Range;
 
-use crate::compile::tag::TagHead;
+use crate::compile::tag::CacheTagHead;
 use crate::names::{NOTE_EXTENDS, NOTE_IMPORT};
 
 /// A branch, by its place in [`Outline::branches`].
-pub(crate) type BranchId = usize;
+pub(super) type BranchId = usize;
 
 /// What a template consists of.
 #[derive(Debug)]
-pub(crate) struct Outline<'s> {
-    pub(crate) cached: Vec<CacheTag<'s>>,
+pub(super) struct Outline<'s> {
+    pub(super) cached: Vec<CacheTag<'s>>,
     /// In source order.
-    pub(crate) statements: Vec<Statement<'s>>,
+    pub(super) statements: Vec<Statement<'s>>,
     /// In source order.
-    pub(crate) branches: Vec<Branch<'s>>,
+    pub(super) branches: Vec<Branch<'s>>,
     /// In source order.
-    pub(crate) blocks: Vec<TemplateBlock<'s>>,
+    pub(super) blocks: Vec<TemplateBlock<'s>>,
     /// By span, the innermost branch around it.
-    pub(crate) within: Vec<Option<BranchId>>,
-    pub(crate) extends: Extends,
+    pub(super) within: Vec<Option<BranchId>>,
+    pub(super) extends: Extends,
     /// The name expressions of `import`, `from` and `extends`, in source order.
-    pub(crate) loads: Vec<LoadTag>,
+    pub(super) loads: Vec<LoadTag>,
     /// How many spans were understood; MiniJinja rejects what follows.
-    pub(crate) understood: usize,
+    pub(super) understood: usize,
 }
 
 /// What a template extends.
@@ -52,81 +52,81 @@ pub(crate) struct CacheBlock {
 
 /// A cache tag and what belongs to it.
 #[derive(Debug)]
-pub(crate) struct CacheTag<'s> {
+pub(super) struct CacheTag<'s> {
     /// Index of the opening span.
-    pub(crate) open: usize,
+    pub(super) open: usize,
     /// Index of the closing span, unless the walk stopped before it.
-    pub(crate) close: Option<usize>,
-    pub(crate) head: TagHead,
+    pub(super) close: Option<usize>,
+    pub(super) head: CacheTagHead,
     /// The `{% block %}` around it.
-    pub(crate) block: Option<&'s str>,
-    pub(crate) calls_super: bool,
+    pub(super) block: Option<&'s str>,
+    pub(super) calls_super: bool,
     /// The key or `vary` holds what `caller()` shows.
-    pub(crate) keyed_by_caller: bool,
+    pub(super) keyed_by_caller: bool,
 }
 
 /// A statement that a body can reach by a name it binds.
 #[derive(Debug)]
-pub(crate) struct Statement<'s> {
+pub(super) struct Statement<'s> {
     /// What changes the statement's meaning: a tag, or a block from tag to tag.
-    pub(crate) range: Range<usize>,
+    pub(super) range: Range<usize>,
     /// Index of its first span.
-    pub(crate) span: usize,
-    pub(crate) binds: Vec<&'s str>,
+    pub(super) span: usize,
+    pub(super) binds: Vec<&'s str>,
     /// The branch that its names are looked up in: for a macro its own, else the one around it.
-    pub(crate) inside: Option<BranchId>,
-    pub(crate) in_block: bool,
+    pub(super) inside: Option<BranchId>,
+    pub(super) in_block: bool,
 }
 
 /// A tag that decides whether, how often or with which values the text in it runs: `if`, `elif` and `else`, `for`,
 /// `with`, `autoescape`, `macro` and `call`.
 #[derive(Debug)]
-pub(crate) struct Branch<'s> {
-    pub(crate) word: &'s str,
+pub(super) struct Branch<'s> {
+    pub(super) word: &'s str,
     /// Index of its tag.
-    pub(crate) span: usize,
+    pub(super) span: usize,
     /// The branch around it; for `elif` and `else` the one before it.
-    pub(crate) around: Option<BranchId>,
+    pub(super) around: Option<BranchId>,
     /// The macro or call block in which its text runs, itself included: names set there are seen nowhere else.
-    pub(crate) owner: Option<BranchId>,
+    pub(super) owner: Option<BranchId>,
 }
 
 /// A `{% block %}`, by the indices of its tags.
 #[derive(Debug)]
-pub(crate) struct TemplateBlock<'s> {
-    pub(crate) name: &'s str,
-    pub(crate) open: usize,
-    pub(crate) close: usize,
+pub(super) struct TemplateBlock<'s> {
+    pub(super) name: &'s str,
+    pub(super) open: usize,
+    pub(super) close: usize,
 }
 
 /// The name expression of a tag that loads a template.
 #[derive(Debug)]
-pub(crate) struct LoadTag {
-    pub(crate) name: Range<usize>,
-    pub(crate) extends: bool,
+pub(super) struct LoadTag {
+    pub(super) name: Range<usize>,
+    pub(super) extends: bool,
 }
 
 impl LoadTag {
     /// The name, by way of the filter that notes what is loaded.
-    pub(crate) fn noted(&self, source: &str) -> String {
+    pub(super) fn noted(&self, source: &str) -> String {
         format!("({})|{}", &source[self.name.clone()], if self.extends { NOTE_EXTENDS } else { NOTE_IMPORT })
     }
 }
 
 impl Outline<'_> {
     /// The macro or call block in which the text of `branch` runs.
-    pub(crate) fn owner(&self, branch: Option<BranchId>) -> Option<BranchId> {
+    pub(super) fn owner(&self, branch: Option<BranchId>) -> Option<BranchId> {
         branch.and_then(|branch| self.branches[branch].owner)
     }
 
     /// The macros and call blocks around a place, innermost first, then the file.
-    pub(crate) fn owners(&self, branch: Option<BranchId>) -> impl Iterator<Item = Option<BranchId>> + '_ {
+    pub(super) fn owners(&self, branch: Option<BranchId>) -> impl Iterator<Item = Option<BranchId>> + '_ {
         let outer = |owner: &Option<BranchId>| owner.map(|owner| self.owner(self.branches[owner].around));
         std::iter::successors(Some(self.owner(branch)), outer)
     }
 
     /// The load whose name stands in `range`.
-    pub(crate) fn load_in(&self, range: &Range<usize>) -> Option<&LoadTag> {
+    pub(super) fn load_in(&self, range: &Range<usize>) -> Option<&LoadTag> {
         let at = self.loads.partition_point(|load| load.name.start < range.start);
         self.loads.get(at).filter(|load| load.name.end <= range.end)
     }
@@ -134,7 +134,7 @@ impl Outline<'_> {
 
 impl Statement<'_> {
     /// The branch around it.
-    pub(crate) fn around(&self, outline: &Outline<'_>) -> Option<BranchId> {
+    pub(super) fn around(&self, outline: &Outline<'_>) -> Option<BranchId> {
         match self.inside.map(|inside| &outline.branches[inside]) {
             Some(branch) if branch.span == self.span => branch.around,
             _ => self.inside,

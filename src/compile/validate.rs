@@ -4,17 +4,17 @@
 
 use minijinja::{Error, ErrorKind};
 
-use crate::compile::lex::{Token, TokenKind};
+use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::statement::variables;
 use crate::names::{CALL_VARIABLE, FRAGMENT_VARIABLE};
 
 /// An error about the template `name`, at `line`.
-pub(crate) fn syntax_error(name: &str, line: usize, message: &str) -> Error {
+pub(super) fn syntax_error(name: &str, line: usize, message: &str) -> Error {
     Error::new(ErrorKind::SyntaxError, format!("cache: {message} (in {name}:{line})"))
 }
 
 /// Why the tokens of one tag may not stand in a cached body, and where.
-pub(crate) fn forbidden_in_body(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
+pub(super) fn forbidden_in_body(source: &str, tokens: &[TagToken]) -> Option<(usize, String)> {
     let (at, _) = variables(source, tokens).find(|(_, name)| *name == "self")?;
     let why = "`self` cannot be used inside a cached body: which block it shows depends on the template that extends \
                this one; put the cache tag inside the block";
@@ -22,7 +22,7 @@ pub(crate) fn forbidden_in_body(source: &str, tokens: &[Token]) -> Option<(usize
 }
 
 /// A use of a reserved variable.
-pub(crate) fn reserved_name(source: &str, tokens: &[Token]) -> Option<(usize, String)> {
+pub(super) fn reserved_name(source: &str, tokens: &[TagToken]) -> Option<(usize, String)> {
     let token = tokens
         .iter()
         .find(|t| t.kind == TokenKind::Word && [FRAGMENT_VARIABLE, CALL_VARIABLE].contains(&t.text(source)))?;

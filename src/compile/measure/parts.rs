@@ -8,7 +8,7 @@ use crate::compile::template::{Extends, Outline};
 
 /// A part, by the spans of its tags.
 #[derive(Debug)]
-pub(crate) enum MeasuredPart {
+pub(super) enum MeasuredPart {
     /// An include whose output is shown, unless the whole template's is discarded: then nothing captures it.
     Include { span: usize, outermost: bool },
     /// A macro, from tag to tag.
@@ -18,7 +18,7 @@ pub(crate) enum MeasuredPart {
 }
 
 /// Finds the parts, in source order of their last tags.
-pub(crate) fn find_parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<MeasuredPart> {
+pub(super) fn find_parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<MeasuredPart> {
     let source = scan.source;
     let child = outline.extends != Extends::None;
     let mut find_parts = Vec::new();

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::parts::{MeasuredPart, find_parts};
 use super::reads::free_paths;
 use crate::compile::expr::ExprKind;
-use crate::compile::lex::Token;
+use crate::compile::lex::TagToken;
 use crate::compile::literal::quote;
 use crate::compile::lower::Lowering;
 use crate::compile::parser::ExprParser;
@@ -146,7 +146,7 @@ fn id(template: &str, at: usize, what: &str) -> u64 {
 }
 
 /// The parameter list as a template that prints it, so that what its defaults read is found.
-fn defaults(source: &str, tokens: &[Token], syntax: &SyntaxConfig) -> String {
+fn defaults(source: &str, tokens: &[TagToken], syntax: &SyntaxConfig) -> String {
     let (print, printed) = syntax.variable_delimiters();
     let list = match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => &source[first.start..last.end],

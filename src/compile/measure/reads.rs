@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Token, TokenKind};
-use crate::compile::scan::{Span, scan};
+use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::scan::{SourceSpan, scan};
 use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
 /// What the end of a path says of a name that is only ever called.
@@ -38,7 +38,7 @@ pub(crate) fn extends_another(source: &str, syntax: &SyntaxConfig) -> bool {
 }
 
 /// What is read in statements that MiniJinja passes over, or whose targets it takes for declared too early.
-fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
+fn left_out(source: &str, span: &SourceSpan, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
     // A filter statement begins with the name of its filter.
     let first = if keyword(source, span) == Some("filter") { 2 } else { 1 };
@@ -56,7 +56,7 @@ fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
 }
 
 /// The name that `tokens` begin with, and its attributes.
-fn path_at(source: &str, tokens: &[Token]) -> String {
+fn path_at(source: &str, tokens: &[TagToken]) -> String {
     let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
     for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
         if pair[0].text(source) != "." || pair[1].kind != TokenKind::Word {
@@ -84,8 +84,8 @@ struct NameUses<'s> {
 }
 
 impl<'s> NameUses<'s> {
-    fn span(&mut self, source: &'s str, span: &Span) {
-        let text = |index: usize| span.tokens.get(index).map_or("", |token: &Token| token.text(source));
+    fn span(&mut self, source: &'s str, span: &SourceSpan) {
+        let text = |index: usize| span.tokens.get(index).map_or("", |token: &TagToken| token.text(source));
         for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             let called = text(index + 1) == "(";
             let attribute = index.checked_sub(1).is_some_and(|before| text(before) == ".");
