@@ -1,11 +1,11 @@
-//! What a cached body reaches in its own file, and the digest of it.
+//! The digest of each cached body and of everything that it depends on in its own file.
 //!
-//! Owns how far a mention reaches: to the statements that bind the name, to the tags around them, to the calls of a macro
-//! that caches, and on from there. It resolves by name and by macro, not by scope: reaching too much costs a render,
-//! reaching too little would serve an old fragment.
+//! A body depends on the statements that bind the names it mentions, on the branches around them, on the calls of the
+//! macro that contains it, and on the dependencies of these. Names are resolved by name and macro, not by scope: a
+//! dependency too many costs one render, a missing one would serve an outdated fragment.
 //!
-//! The digests of a file are taken together and each part once, so that the work grows with the file. Statements that
-//! reach each other in a circle share one digest.
+//! The dependencies are a graph. Its digests are computed together and each node once, so the work is linear in the
+//! size of the file. The nodes of a cycle share one digest.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -21,21 +21,21 @@ use crate::compile::statement::keyword;
 use crate::compile::steps::count_step;
 use crate::compile::template::{BranchId, CacheTag, Outline, Statement};
 
-/// What is reached in a file, and from where.
+/// The dependency graph of a file, with the digest of each node.
 pub(super) struct BodyDigests<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
     names: BoundNames<'s>,
-    /// Nodes are the statements, then the branches, the calls and the names.
+    /// By node: first the statements, then the branches, the calls and the names.
     digests: Vec<u128>,
-    /// By node, whether a template is included there, which sees everything.
+    /// By node, whether a template is included there. An included template sees every statement.
     includes: Vec<bool>,
     /// The digest of all statements.
     everything: u128,
     syntax: u128,
 }
 
-/// The names that statements bind, by the macro or call block in which they are bound.
+/// The names that statements bind, each with the macro or call block that it is local to.
 struct BoundNames<'s> {
     ids: HashMap<(Option<BranchId>, &'s str), usize, ahash::RandomState>,
     /// By name, the statements that bind it, in source order.
@@ -57,7 +57,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
         reach
     }
 
-    /// A digest that changes with the body of a block and with all it reaches, below 2^127.
+    /// A digest that changes with a cached body and with everything it depends on. Below 2^127.
     pub(super) fn digest_of(&self, cached: &CacheTag<'_>, template: &str) -> u128 {
         let open = &self.scan.spans[cached.open];
         let close = cached.close.map(|close| &self.scan.spans[close]);
@@ -71,7 +71,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
         digest.number(close.map_or(0, |close| edge(close.kind, close.opening)));
         digest.text(&self.scan.source[body.clone()]);
         let mentions = self.mentions(&body, around, open.range.start);
-        // What `super()` shows comes from other templates, which see everything too.
+        // `super()` shows text of another template, which sees every statement.
         let mut everything = cached.calls_super || self.includes_in(&body);
         for edge in mentions.into_iter().chain(around.map(|branch| self.to_branch(branch))) {
             digest.number(edge.before as u128);
@@ -86,7 +86,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
         digest.finish() >> 1
     }
 
-    /// The text of every node and where it leads.
+    /// The text and the outgoing edges of every node.
     fn nodes(&self, calls: &MacroCalls<'s>) -> Vec<(&'s str, Vec<Edge>)> {
         let source = self.scan.source;
         let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
@@ -119,7 +119,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
     fn compute_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
         let (digests, includes) = (vec![0; nodes.len()], vec![false; nodes.len()]);
         (self.digests, self.includes) = (digests, includes);
-        // The group of a node and its place there.
+        // By node, its component and its place in it.
         let mut places = vec![(usize::MAX, 0); nodes.len()];
         for (id, group) in strong_components(nodes, |(_, edges)| edges).into_iter().enumerate() {
             group.iter().enumerate().for_each(|(at, node)| places[*node] = (id, at));
@@ -162,7 +162,8 @@ impl<'a, 's> BodyDigests<'a, 's> {
         Edge { to: self.outline.statements.len() + self.outline.branches.len() + call, before: 0 }
     }
 
-    /// The names mentioned in `range`, as they are seen from inside a branch and from the place `at`.
+    /// The edges for the names that `range` mentions. Names are resolved from inside the branch `inside`; statements
+    /// count as earlier if they begin before `at`.
     fn mentions(&self, range: &Range<usize>, inside: Option<BranchId>, at: usize) -> Vec<Edge> {
         let mut edges = Vec::new();
         let mut known: HashSet<&str, ahash::RandomState> = HashSet::default();
@@ -213,7 +214,7 @@ impl<'s> BoundNames<'s> {
     }
 }
 
-/// What a tag does to the white space of the body beside it.
+/// How a tag trims the white space of the body beside it.
 fn edge(kind: SpanKind, control: Option<char>) -> u128 {
     match kind {
         SpanKind::LineStatement => 1,

@@ -1,4 +1,7 @@
-//! Where the macros of a file are called.
+//! Finds the calls of a file's own macros.
+//!
+//! A macro is called by its name or by a name that a `set` gives to it. `statement` finds calls of any function in one
+//! tag.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,19 +13,19 @@ use crate::compile::template::{BranchId, Outline};
 /// A call of a macro of the same file.
 #[derive(Debug)]
 pub(super) struct MacroCall<'s> {
-    /// The macro's name, which may have been called by another one (`{% set m = macro %}`).
+    /// The name of the macro's declaration, even if the call uses an alias (`{% set m = macro %}`).
     pub(super) of: &'s str,
     /// The name and the arguments.
     pub(super) range: Range<usize>,
-    /// The brackets and what stands in them.
+    /// The arguments with their brackets.
     pub(super) arguments: Range<usize>,
-    /// Index of the span.
+    /// Index of the span that contains the call.
     pub(super) span: usize,
-    /// The branch around it.
+    /// The innermost branch around the call.
     pub(super) within: Option<BranchId>,
 }
 
-/// The calls of the file's macros.
+/// All calls of the file's macros.
 pub(super) struct MacroCalls<'s> {
     /// In source order.
     pub(super) all: Vec<MacroCall<'s>>,
@@ -37,7 +40,7 @@ impl<'s> MacroCalls<'s> {
         MacroCalls { all, by_macro }
     }
 
-    /// The calls of one macro, by their places among all.
+    /// The calls of one macro, as indices into `all`.
     pub(super) fn of(&self, name: &str) -> &[usize] {
         self.by_macro.get(name).map_or(&[], Vec::as_slice)
     }
@@ -63,7 +66,7 @@ fn macro_calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<MacroCall<'s>>
     macro_calls
 }
 
-/// The macros by their names, and by those that a `set` gives them.
+/// The macros by name and by the aliases that a `set` gives to them.
 fn macro_names<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> HashMap<&'s str, &'s str, ahash::RandomState> {
     let mut names = HashMap::default();
     for statement in &outline.statements {

@@ -1,20 +1,21 @@
-//! Which nodes of a graph reach each other in a circle.
+//! Strongly connected components of a dependency graph.
 //!
-//! Tarjan, "Depth-first search and linear graph algorithms" (1972), with a stack of its own in place of recursion: a chain
-//! of ten thousand macros is no deeper than a vector.
+//! Tarjan, "Depth-first search and linear graph algorithms" (1972), with an explicit stack instead of recursion: a
+//! chain of ten thousand macros must not overflow the call stack.
 
-/// A node, by its number.
+/// A node, by its index.
 pub(super) type NodeId = usize;
 
-/// A way from one node to another.
+/// An edge from one node to another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edge {
     pub(super) to: NodeId,
-    /// How many of the statements behind it begin before the place it leads from.
+    /// How many statements of the target node begin before the place of the mention.
     pub(super) before: usize,
 }
 
-/// Groups the nodes that reach each other: every group after those it leads to, its nodes in order.
+/// The strongly connected components in topological order: each one after those that its edges lead to. Nodes are in
+/// order within a component.
 pub(super) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
     let (order, low) = (vec![0; nodes.len()], vec![0; nodes.len()]);
     let mut search = ComponentSearch { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
@@ -29,9 +30,9 @@ pub(super) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec
 struct ComponentSearch<'n, N> {
     nodes: &'n [N],
     edges: fn(&N) -> &[Edge],
-    /// When a node was reached, counted from 1; 0 before that.
+    /// The order in which nodes were reached, from 1; 0 for a node that was not.
     order: Vec<usize>,
-    /// The earliest node on the stack that a node leads back to; `DONE` once its group is complete.
+    /// The earliest node on the stack that a node leads back to; `DONE` when its component is complete.
     low: Vec<usize>,
     reached: usize,
     stack: Vec<NodeId>,
@@ -42,7 +43,7 @@ const DONE: usize = usize::MAX;
 
 impl<N> ComponentSearch<'_, N> {
     fn from(&mut self, root: NodeId) {
-        // The way down, with the next edge to follow from each node.
+        // The current path, with the next edge to follow from each node.
         let mut path = vec![(root, 0)];
         self.enter(root);
         while let Some((node, next)) = path.last_mut() {

@@ -1,16 +1,16 @@
-//! Keeps lazy values of the context lazy where a template hands them on without using them.
+//! Keeps lazy values of the context lazy where a template passes them on without reading them.
 //!
-//! MiniJinja looks a name up when a macro or a call block that mentions it is declared, and the values of
-//! `cache_partial`'s `context=` before it is called: a lazy value would be computed there on hits too. So before a
-//! template's cache tags are lowered, such look-ups are made by us:
+//! MiniJinja looks a name up when a macro or a call block that mentions it is declared, and it looks up the values of
+//! `cache_partial`'s `context=` before the call. Both happen on hits too and would compute a lazy value. So this step,
+//! which runs before the cache tags are lowered, writes these look-ups in another form:
 //!
 //! ```jinja
 //! {% set X = none|LAZY_SCOPE("films") %}{% macro list() %}{% for film in X.films %}…{% endmacro %}
 //! {{ cache_partial("list.html", "list", context={"films": (none|LAZY_VALUE("films"))}) }}
 //! ```
 //!
-//! Left alone is what the file itself binds: that is looked up when it is bound. So is everything that is not clearly a
-//! value being read; it is computed earlier than it need be.
+//! Names that the file itself binds are left alone: they are looked up when they are bound. So are expressions that are
+//! not certain to read a value of the context; such a value is computed earlier than necessary.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -25,14 +25,14 @@ use crate::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 
 const PARTIAL: &str = "cache_partial";
 
-/// What stands for no value of the context, beside [`WORDS`].
+/// Names that are not values of the context, besides the words of the language.
 const SPECIAL_NAMES: [&str; 6] = ["loop", "self", "super", "caller", "recursive", FRAGMENT_VARIABLE];
 
-/// Statements whose names MiniJinja does not look up in advance, or that do not begin with an expression, and cache
-/// tags, which name their key in messages.
+/// Statements that are left alone: MiniJinja does not look their names up in advance, or they do not begin with an
+/// expression. Cache tags are left alone too, since their error messages quote the key.
 const SKIPPED: [&str; 8] = ["include", "import", "from", "extends", "filter", "block", "cache", "endcache"];
 
-/// The text with such look-ups; `None` where there are none.
+/// The template with its look-ups deferred; `None` if there are none.
 pub(super) fn defer_lookups(source: &str, syntax: &SyntaxConfig) -> Option<String> {
     if !(source.contains("cache") && ["macro", "call", PARTIAL].iter().any(|word| source.contains(word))) {
         return None;
@@ -53,12 +53,12 @@ struct LookupDeferral<'a, 's> {
     scan: &'a Scan<'s>,
     syntax: &'a SyntaxConfig,
     bound: HashSet<&'s str>,
-    /// What stands in place of a stretch of the source.
+    /// The replaced ranges of the source and their replacements.
     edits: Vec<(Range<usize>, String)>,
 }
 
 impl<'s> LookupDeferral<'_, 's> {
-    /// `None` if macros and call blocks are not paired.
+    /// Collects the edits; `None` if macros and call blocks are not paired.
     fn find(&mut self) -> Option<()> {
         let mut open: Vec<usize> = Vec::new();
         for (index, span) in self.scan.spans.iter().enumerate() {
@@ -80,7 +80,7 @@ impl<'s> LookupDeferral<'_, 's> {
         open.is_empty().then_some(())
     }
 
-    /// A macro or a call block outside of any other.
+    /// Defers the look-ups of a macro or call block that is in no other one.
     fn declaration(&mut self, open: usize, close: usize) {
         let source = self.scan.source;
         let opening = &self.scan.spans[open];
@@ -90,7 +90,7 @@ impl<'s> LookupDeferral<'_, 's> {
         let spans = &self.scan.spans[open..close];
         let mut read: Vec<TagToken> = Vec::new();
         for (index, span) in spans.iter().enumerate() {
-            // The arguments of a call are not captured; the defaults of a macro are.
+            // MiniJinja captures the names in a macro's defaults, but not those in a call's arguments.
             let skipped = match (index, keyword(source, span)) {
                 (0, Some("call")) => continue,
                 (0, _) => 2,
@@ -103,7 +103,7 @@ impl<'s> LookupDeferral<'_, 's> {
             return;
         }
         let names = names.into_iter().collect::<Vec<_>>().join(" ");
-        // Macros of one file that read other names have variables of their own.
+        // Named after its contents: two macros of one file that read the same names share a variable.
         let variable = format!("__captured_{:x}", xxh3_64(names.as_bytes()));
         let (start, end) = self.syntax.block_delimiters();
         let edge = start.len() + opening.opening.map_or(0, char::len_utf8);
@@ -117,7 +117,7 @@ impl<'s> LookupDeferral<'_, 's> {
         }));
     }
 
-    /// Where the tokens of a tag read a value that may be lazy.
+    /// The tokens of a tag that read a value of the context, which may be lazy.
     fn values<'t>(&'t self, span: &'t SourceSpan) -> impl Iterator<Item = usize> + 't {
         let source = self.scan.source;
         let word = keyword(source, span);
@@ -126,7 +126,7 @@ impl<'s> LookupDeferral<'_, 's> {
         let first = match word {
             None => 0,
             Some(word) if SKIPPED.contains(&word) || word.starts_with("end") => tokens.len(),
-            // What is assigned to.
+            // The target comes first.
             Some("set") => (0..tokens.len()).find(|at| text(Some(*at)) == "=").unwrap_or(tokens.len()),
             Some(_) => 1,
         };
@@ -138,7 +138,7 @@ impl<'s> LookupDeferral<'_, 's> {
         read.map(|(at, _)| at)
     }
 
-    /// The values of `cache_partial`'s `context=` that are names and nothing else.
+    /// The values of `cache_partial`'s `context=` that are plain names.
     fn passed_on(&self, span: &SourceSpan) -> Vec<TagToken> {
         let source = self.scan.source;
         let tokens = &span.tokens;
@@ -175,7 +175,7 @@ impl<'s> LookupDeferral<'_, 's> {
     }
 }
 
-/// Hands on what a name stands for, `from` being what a macro captured.
+/// Reads a name without computing a lazy value. `from` is the variable of a macro, or `none` for the context.
 fn untouched(source: &str, token: TagToken, from: &str) -> (Range<usize>, String) {
     (token.start..token.end, format!("({from}|{LAZY_VALUE}(\"{}\"))", token.text(source)))
 }
@@ -184,7 +184,7 @@ fn mentions(source: &str, span: &SourceSpan, name: &str) -> bool {
     span.tokens.iter().any(|token| token.kind == TokenKind::Word && token.text(source) == name)
 }
 
-/// The value of `context=` in the arguments behind the bracket at `at`.
+/// The value of `context=` in the arguments whose opening bracket is at `at`.
 fn context<'t>(source: &str, tokens: &'t [TagToken], at: usize) -> Option<&'t [TagToken]> {
     let arguments = inside(source, tokens.get(at..)?);
     let named =
@@ -200,7 +200,7 @@ fn entries<'t>(source: &'t str, tokens: &'t [TagToken]) -> impl Iterator<Item = 
     })
 }
 
-/// What stands in the brackets that `tokens` begin with.
+/// The tokens inside the brackets that `tokens` begin with.
 fn inside<'t>(source: &str, tokens: &'t [TagToken]) -> &'t [TagToken] {
     tokens.get(1..closing(source, tokens)).unwrap_or_default()
 }

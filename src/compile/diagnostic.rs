@@ -1,7 +1,7 @@
-//! What MiniJinja says of a template that it does not take, with the lines that the author wrote.
+//! Rewords the errors of MiniJinja so that they quote the template as its author wrote it.
 //!
-//! An error shows the text that MiniJinja was given, where cache tags are lowered. Owns a text of the same lines that
-//! MiniJinja reads alike: the author's own, cache tags made comments. It is only used for an error's sake.
+//! An error of MiniJinja quotes the lowered text. To get the same error about the author's text, this file replaces
+//! each cache tag by a comment of the same length and compiles the result. That happens only after an error.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error};
@@ -9,13 +9,13 @@ use minijinja::{Environment, Error};
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
 use crate::compile::structure::outline;
 
-/// Why MiniJinja does not take `lowered`, in terms of `source`; `None` where it takes it.
+/// The error of MiniJinja for `lowered`, quoting `source` where possible; `None` if MiniJinja accepts the text.
 pub(crate) fn minijinja_error(source: &str, lowered: &str, name: &str, syntax: &SyntaxConfig) -> Option<Error> {
     let mut env = Environment::empty();
     env.set_syntax(syntax.clone());
     let error = env.template_from_named_str(name, lowered).err()?;
     let author_text = author_text(source, name, syntax).and_then(|text| env.template_from_named_str(name, &text).err());
-    // A head that MiniJinja does not take is not in the author's text.
+    // An error inside the head of a cache tag does not occur in the author's text, where the tag is a comment.
     let same = |other: &Error| (other.line(), other.detail()) == (error.line(), error.detail());
     Some(author_text.filter(same).unwrap_or(error))
 }
@@ -31,7 +31,7 @@ fn author_text(source: &str, name: &str, syntax: &SyntaxConfig) -> Option<String
     Some(text)
 }
 
-/// A tag as something of the same length that says nothing.
+/// Replaces a tag by a comment or by blanks of the same length.
 fn comment(scan: &Scan<'_>, span: &SourceSpan, syntax: &SyntaxConfig) -> String {
     let tag = &scan.source[span.range.clone()];
     if span.kind == SpanKind::Literal && first_marker(tag, 0, syntax).is_none() {

@@ -1,9 +1,10 @@
-//! Digests of parts of a template.
+//! Computes digests of parts of a template.
 
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A digest being taken. Each part says how long it is, so that no two lists of parts look alike.
+/// A digest under construction. The length of each text is part of it, so two different lists of texts have different
+/// digests.
 #[derive(Default)]
 pub(super) struct Digest(Xxh3);
 
@@ -22,7 +23,7 @@ impl Digest {
     }
 }
 
-/// A digest of the settings under which one text means one thing.
+/// A digest of the syntax settings: the same text means something else under other settings.
 pub(super) fn syntax_digest(syntax: &SyntaxConfig) -> u128 {
     let mut digest = Digest::default();
     for (start, end) in [syntax.block_delimiters(), syntax.variable_delimiters(), syntax.comment_delimiters()] {

@@ -1,6 +1,7 @@
-//! An expression as far as lowering cares: where it stands, what it is made of, and what has to be checked in it.
+//! The model of an expression: its range in the source, its kind, and the operands to guard.
 //!
-//! Owns the model. `reader` and `operand` fill it, `guard` finds the checks.
+//! There is no syntax tree, because lowering copies expressions unchanged. `parser` and `operand` fill the model,
+//! `guard` decides which operands are guarded.
 
 use std::ops::Range;
 
@@ -9,27 +10,27 @@ use std::ops::Range;
 pub(super) struct Expr {
     pub(super) range: Range<usize>,
     pub(super) shape: ExprKind,
-    /// Operands to check where the expression is part of a key, by where they start.
+    /// Operands to guard where the expression is part of a key, ordered by start.
     pub(super) guards: Vec<Guard>,
-    /// The names, with attributes, whose values reach its value.
+    /// The names, with attributes, whose values can become the expression's value.
     pub(super) paths: Vec<Range<usize>>,
 }
 
-/// What an expression is made of, as far as lowering cares.
+/// The kind of an expression, as far as lowering needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ExprKind {
     Str,
-    /// Possibly with a minus sign.
+    /// May have a minus sign.
     Number,
     /// `none`, `true` or `false`.
     Const,
     /// A name with attributes.
     Path,
-    /// A top-level `a ~ b ~ c`.
+    /// `a ~ b ~ c`, outside of brackets.
     Chain(Vec<ChainOperand>),
     /// A list, a tuple or a map.
     List,
-    /// A value that the expression makes, which is never undefined.
+    /// A computed value that is never undefined.
     Made,
     /// An `if` without `else`.
     Optional,
@@ -43,7 +44,7 @@ pub(super) struct ChainOperand {
     pub(super) simple: bool,
 }
 
-/// Why a stretch of source is no expression, and where.
+/// A parse error and its place in the source.
 #[derive(Debug)]
 pub(super) struct ExprError {
     pub(super) at: usize,
@@ -55,7 +56,7 @@ impl ExprError {
         ExprError { at, message: message.into() }
     }
 
-    /// Of a `text` that a reader could take for one argument or for two.
+    /// The error for a `text` that could be read as one argument or as two.
     pub(super) fn doubt(at: usize, text: &str) -> ExprError {
         let advice = "put a comma between two arguments, or parentheses around one";
         ExprError::new(at, format!("`{text}` can be read as one argument or two; {advice}"))
@@ -79,16 +80,16 @@ pub(super) struct ParsedExpr {
 
 pub(super) type ParseResult = Result<ParsedExpr, ExprError>;
 
-/// An operand to check.
+/// An operand whose value is checked at render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Guard {
     pub(super) range: Range<usize>,
     pub(super) wanted: GuardKind,
-    /// Whether it may be undefined where the result is only tested, or replaced if it is empty: `nme|trim or 'none'`.
+    /// The operand may be undefined where its result is only tested or has a fallback: `nme|trim or 'none'`.
     pub(super) lenient: bool,
 }
 
-/// What an operand must be; see the constants of the same names.
+/// The requirement on an operand; see the constants in `names.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum GuardKind {
     Defined,
@@ -97,7 +98,7 @@ pub(super) enum GuardKind {
 }
 
 impl Guard {
-    /// Of what a text prints that goes into a key.
+    /// The guard of an expression that is printed into a text, where that text becomes part of a key.
     pub(super) fn printed(range: Range<usize>) -> Guard {
         Guard { range, wanted: GuardKind::Part, lenient: false }
     }

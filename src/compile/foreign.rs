@@ -1,8 +1,11 @@
-//! Text that another template or a caller fills in, where a cached body would show it on the wrong page.
+//! Rejects cached bodies that would show text of another template or caller on the wrong page.
 //!
-//! Owns what can be seen of it in one file: `caller()`, `self.name()`, `super()` and blocks, and what a `set`, a `with`, a
-//! loop or a macro carries of them into a body. What cannot be seen there is refused at render: by the marks that
-//! `lower` writes for call blocks and for the macros found here, and by the chain of parents (`layout.rs`).
+//! Foreign text is text that another template or a caller supplies: `caller()`, `self.name()`, `super()` and
+//! `{% block %}`. A name that is bound to foreign text is tainted: by a `set`, a `with`, a loop, or a macro that shows
+//! it. This file follows tainted names through one template and rejects a body that mentions one.
+//!
+//! Other cases are rejected at render: through the marks that `lower` writes for call blocks and for the macros found
+//! here, and by the chain of parents (`layout.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -17,10 +20,10 @@ use crate::compile::tag::CacheTagHead;
 use crate::compile::template::{BranchId, CacheTag, Extends, Outline};
 use crate::compile::validate::syntax_error;
 
-/// Names that stand for foreign text, with the macro or call block in which they do.
+/// Tainted names, each with the macro or call block that it is local to.
 pub(super) type TaintedNames<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
 
-/// Where the foreign text of a file comes in.
+/// The bindings of a file and the names that each of them mentions.
 pub(super) struct ForeignText<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
@@ -29,7 +32,7 @@ pub(super) struct ForeignText<'a, 's> {
     mentioned: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
 }
 
-/// A statement, a `with` or a loop that gives names a value.
+/// A statement, a `with` or a loop that binds names.
 struct NameBinding<'s> {
     names: Vec<&'s str>,
     owner: Option<BranchId>,
@@ -67,7 +70,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         self.bindings.push(binding);
     }
 
-    /// The names that carry what `is_source` finds in a span.
+    /// The names tainted by the spans for which `is_source` is true.
     fn tainted_names(&self, is_source: impl Fn(&NameBinding<'s>, usize) -> bool) -> TaintedNames<'s> {
         let mut tainted_names = TaintedNames::default();
         let carries = |binding: &&NameBinding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
@@ -87,18 +90,19 @@ impl<'a, 's> ForeignText<'a, 's> {
         tainted_names
     }
 
-    /// The names that carry the text of a block, and the macros that show one.
+    /// The names tainted by the text of a `{% block %}`, and the macros that show one.
     pub(super) fn tainted_by_blocks(&self) -> TaintedNames<'s> {
         self.tainted_names(|_, span| self.shows_block(span))
     }
 
-    /// Whether a block is shown at a span.
+    /// Whether a span shows a `{% block %}`.
     pub(super) fn shows_block(&self, span: usize) -> bool {
         let span = &self.scan.spans[span];
         keyword(self.scan.source, span) == Some("block") || mentions_self(self.scan.source, &span.tokens).is_some()
     }
 
-    /// The first of `carriers` that is mentioned in `spans`, as seen from `branch`, and where.
+    /// The first tainted name that `spans` mention, as seen from `branch`, with its span. Names for which `keyed` is
+    /// true are part of the key and are allowed.
     pub(super) fn tainted_use_in(
         &self,
         spans: &Range<usize>,
@@ -118,7 +122,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         })
     }
 
-    /// The names that are given a value in `spans`.
+    /// The names that are bound within `spans`.
     fn bound_in(&self, spans: &Range<usize>) -> HashSet<&'s str, ahash::RandomState> {
         let (statements, branches) = self.bindings.split_at(self.outline.statements.len());
         let mut names = HashSet::default();
@@ -130,7 +134,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         names
     }
 
-    /// Where the tokens of a span mention the `caller` of the macro around it, which is another one at each call.
+    /// The tokens of a span that mention the `caller` of the enclosing macro. Each call of the macro has another one.
     fn mentions_caller(&self, span: usize) -> Vec<usize> {
         let (source, tokens) = (self.scan.source, &self.scan.spans[span].tokens);
         let bare = |at: usize| !matches!(tokens.get(at + 1).map(|t| t.text(source)), Some("." | "["));
@@ -151,7 +155,8 @@ impl<'a, 's> ForeignText<'a, 's> {
         })
     }
 
-    /// The first mention of the caller around a cached body in that body, unless its key holds the same call.
+    /// The first span of a cached body that mentions the enclosing macro's `caller`, unless the key contains the same
+    /// call.
     fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a SourceSpan> {
         let source = self.scan.source;
         let owner = self.outline.owner(self.outline.within[cached.open]);
@@ -167,7 +172,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         (!bound).then(|| &self.scan.spans[found])
     }
 
-    /// Whether a loop or a `with` around the body gives `caller` another meaning.
+    /// Whether a loop or a `with` around the body binds `caller`.
     fn bound_around(&self, cached: &CacheTag<'_>) -> bool {
         let outer = |branch: &BranchId| self.outline.branches[*branch].around;
         let branches = std::iter::successors(self.outline.within[cached.open], outer);
@@ -176,7 +181,7 @@ impl<'a, 's> ForeignText<'a, 's> {
     }
 }
 
-/// Refuses the foreign text that a cached body shows for certain, and notes which bodies show that of `super()`.
+/// Rejects cached bodies that show foreign text, and records which bodies show `super()`.
 pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
     if outline.cached.is_empty() {
         return Ok(());
@@ -223,7 +228,7 @@ const BLOCK_REFUSED: &str = "shows a block, whose text depends on the template t
 const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \
                      part of what the fragment shows; call it outside";
 
-/// Where `self` is used as the blocks of a template.
+/// The token `self`, where it gives access to the template's blocks.
 pub(super) fn mentions_self(source: &str, tokens: &[TagToken]) -> Option<usize> {
     let found = variables(source, tokens)
         .find(|(at, name)| *name == "self" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "."));
@@ -246,14 +251,14 @@ fn identifying(span: &SourceSpan, head: &CacheTagHead) -> Vec<TagToken> {
     span.tokens.iter().copied().filter(inside).collect()
 }
 
-/// Whether the key or `vary` holds the value of a name.
+/// Whether the key or `vary` contains the value of a name.
 fn head_holds(source: &str, span: &SourceSpan, head: &CacheTagHead, name: &str) -> bool {
     let tokens = identifying(span, head);
     let mut named = variables(source, &tokens);
     named.any(|(at, known)| known == name && tokens.get(at + 1).is_none_or(|next| next.text(source) != "("))
 }
 
-/// A call with its arguments, if the name at the start of `tokens` is called.
+/// A call with its arguments as text, if the name at the start of `tokens` is called.
 fn call_text(source: &str, tokens: &[TagToken]) -> Option<String> {
     let brackets = tokens.get(1..).filter(|rest| rest.first().is_some_and(|next| next.text(source) == "("))?;
     let texts = brackets.get(..=closing(source, brackets))?.iter().map(|token| token.text(source));

@@ -1,8 +1,8 @@
-//! Where an expression loses sight of an undefined value, so that a key made of it would be everybody's.
+//! Finds the operands of a key whose undefined value would be hidden, so that different requests would share a key.
 //!
-//! The cache sees what is undefined in the value that it is given, at any depth. It cannot see what became a text
-//! before: `'u_' ~ nme`, `nme|lower`, `['u', nme]|join`. Owns which operands are checked where that happens, and the
-//! text that checks them. Which expressions go into keys is left to `lower` and `flow`.
+//! The cache rejects an undefined value anywhere inside a key. It cannot see one that became text before: `'u_' ~ nme`,
+//! `nme|lower`, `['u', nme]|join`. This file decides which operands are guarded in such an expression and writes the
+//! guards. `lower` and `key_flow` decide which expressions are part of a key.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,19 +11,19 @@ use crate::compile::expr::{ExprKind, Guard, GuardKind, ParsedExpr};
 use crate::compile::literal::quote;
 use crate::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
 
-/// Longest stretch of source quoted in a lowered tag, in characters.
+/// Longest quotation of the source in a lowered tag, in characters.
 pub(super) const QUOTED: usize = 80;
 
-/// What a filter does with an undefined value, and with one inside of a list.
+/// The effect of a filter on an undefined operand and on an undefined item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FilterEffect {
-    /// Puts another one in its place.
+    /// Replaces it by another value.
     ReplacesUndefined,
-    /// Loses it, but keeps those in a list.
+    /// Hides an undefined operand, but keeps the items of a list.
     KeepsItems,
-    /// Makes a text of the list and all in it.
+    /// Turns the operand and all its items into text.
     MakesText,
-    /// Not known: an item of a list may be lost.
+    /// Unknown filter: it may also hide an item of a list.
     Other,
 }
 
@@ -84,20 +84,20 @@ impl FilterEffect {
         }
     }
 
-    /// Whether the result is a text, whatever the operand was.
+    /// Whether the result is text, whatever the operand was.
     pub(super) fn makes_text(self) -> bool {
         self == FilterEffect::MakesText
     }
 }
 
-/// What becomes of the arguments of a call.
+/// What happens to the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ArgumentUse {
-    /// The function knows what it is given.
+    /// They are not guarded: the function sees undefined values itself.
     Unchecked,
-    /// They are the result, if it is not another.
+    /// One of them may be the result.
     MayBeResult,
-    /// They are checked.
+    /// They are guarded.
     Checked(GuardKind),
 }
 
@@ -110,7 +110,7 @@ impl ArgumentUse {
         }
     }
 
-    /// Python's methods of strings that write what they are given.
+    /// For a method of strings: those that write their arguments into the text.
     pub(super) fn by_method(name: &str) -> ArgumentUse {
         if matches!(name, "format" | "join" | "replace") {
             ArgumentUse::Checked(GuardKind::Items)
@@ -120,17 +120,17 @@ impl ArgumentUse {
     }
 }
 
-/// What is found in an expression while it is read.
+/// Guards, paths and items found while an expression is parsed.
 #[derive(Debug, Default)]
 pub(super) struct ExprFindings {
     pub(super) guards: Vec<Guard>,
-    /// The names, with attributes, whose values reach the expression's value.
+    /// The names, with attributes, whose values can become the expression's value.
     pub(super) paths: Vec<Range<usize>>,
-    /// Items of lists, tuples and maps that are seen in the value so far.
+    /// Items of lists, tuples and maps that are still visible in the value.
     items: Vec<Range<usize>>,
 }
 
-/// A place in what was found.
+/// A position in the findings, to revise the later ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FindingsMark {
     guards: usize,
@@ -143,26 +143,26 @@ impl ExprFindings {
         FindingsMark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
     }
 
-    /// Attributes follow the name that was read last.
+    /// Extends the last name by an attribute.
     pub(super) fn lengthen_path(&mut self, end: usize) {
         if let Some(path) = self.paths.last_mut() {
             path.end = end;
         }
     }
 
-    /// What was read since then names an argument.
+    /// The names since the mark are argument names, not values.
     pub(super) fn forget(&mut self, since: FindingsMark) {
         self.paths.truncate(since.paths);
     }
 
-    /// What was read since then is only tested: it decides, and is no part of the value.
+    /// The operand since the mark is only tested: its value does not reach the result.
     pub(super) fn tested(&mut self, since: FindingsMark) {
         self.replaced(since);
         self.paths.truncate(since.paths);
         self.items.truncate(since.items);
     }
 
-    /// What was read since then is replaced if it is empty.
+    /// The operand since the mark has a fallback for an empty value.
     pub(super) fn replaced(&mut self, since: FindingsMark) {
         if self.guards[since.guards..].iter().any(|guard| guard.lenient) {
             let kept = self.guards.split_off(since.guards);
@@ -170,7 +170,7 @@ impl ExprFindings {
         }
     }
 
-    /// An item of a list, tuple or map. Returns whether it was noted.
+    /// Adds an item of a list, tuple or map. Returns whether it was recorded.
     pub(super) fn item(&mut self, node: &ParsedExpr) -> bool {
         let noted = may_be_undefined(&node.shape);
         if noted {
@@ -179,17 +179,17 @@ impl ExprFindings {
         noted
     }
 
-    /// The brackets around the last item were no list's.
+    /// Removes the last item: its brackets were parentheses, not a list.
     pub(super) fn no_item(&mut self) {
         self.items.pop();
     }
 
-    /// An operand of `~` or `+`.
+    /// Adds an operand of `~` or `+`.
     pub(super) fn operand(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark) {
         self.check(node, wanted, since, false);
     }
 
-    /// What a filter or a slice is made of.
+    /// Adds the operand of a filter or a slice.
     pub(super) fn filtered(&mut self, node: &ParsedExpr, filter: FilterEffect, since: FindingsMark) {
         match filter {
             FilterEffect::ReplacesUndefined => {}
@@ -204,7 +204,7 @@ impl ExprFindings {
         }
     }
 
-    /// An argument of a call.
+    /// Adds an argument of a call.
     pub(super) fn argument(&mut self, node: &ParsedExpr, taken: ArgumentUse, since: FindingsMark) {
         match taken {
             ArgumentUse::MayBeResult => {}
@@ -233,14 +233,14 @@ fn may_be_undefined(shape: &ExprKind) -> bool {
     }
 }
 
-/// What to insert where, so that the operands of `guards` are checked; sorted.
+/// The text to insert for `guards`, ordered by position.
 pub(super) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
     let mut checked = BTreeMap::new();
     for Guard { range, wanted, .. } in guards {
         let strictest = checked.entry((range.start, range.end)).or_insert(*wanted);
         *strictest = (*strictest).max(*wanted);
     }
-    // Sort keys: closing before opening at one place, inner closings first.
+    // Sort keys: at one position closing before opening text, and inner closing text first.
     let mut inserts = Vec::new();
     for ((start, end), wanted) in checked {
         let name = quote(&source[start..end], QUOTED);

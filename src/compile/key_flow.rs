@@ -1,8 +1,8 @@
-//! Which values go into keys by another way than the head of a tag: as arguments of `cache_partial` and `cache_tag`,
-//! and through names that the template itself binds.
+//! Finds the values that reach keys in other ways than by the head of a cache tag: as arguments of `cache_partial` and
+//! `cache_tag`, and through names that the template binds.
 //!
-//! Owns the search for the expressions behind a name. Only a binding that can be seen where the name is used counts:
-//! an expression that goes into no key may work with undefined values as it likes.
+//! This is a backward data-flow analysis over the bindings of `scopes`. Only bindings that are visible at the use of a
+//! name count: an expression that reaches no key may use undefined values.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -18,13 +18,13 @@ use crate::compile::tag::{check_order, unquoted_duration};
 use crate::compile::template::Outline;
 use crate::spelling::Form;
 
-/// What to insert into spans, and where.
+/// By span, the text to insert and its positions.
 pub(super) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;
 
-/// An error, and the span it is in.
+/// An error and the index of its span.
 type SpanError = (usize, ExprError);
 
-/// Finds what has to be checked outside of the heads of cache tags.
+/// The guards to insert outside of the heads of cache tags.
 pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {
     let spans = &scan.spans[..outline.understood];
     let call_places = call_places(scan.source, spans);
@@ -55,7 +55,7 @@ pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBy
 /// The functions that take keys, tags and lifetimes.
 const KEY_FUNCTIONS: [&str; 3] = ["cache_partial", "cache_tag", "cache_ttl"];
 
-/// Where each function is called: the span, and the token after the bracket.
+/// The calls of each function: the span, and the token after the opening bracket.
 type CallPlaces<'s> = HashMap<&'s str, Vec<(usize, usize)>>;
 
 fn call_places<'s>(source: &'s str, spans: &[SourceSpan]) -> CallPlaces<'s> {
@@ -76,7 +76,7 @@ fn call_places<'s>(source: &'s str, spans: &[SourceSpan]) -> CallPlaces<'s> {
 struct CallArgument<'s> {
     name: Option<&'s str>,
     value: Expr,
-    /// What follows it.
+    /// The token after the value.
     next: Option<TagToken>,
 }
 
@@ -89,12 +89,12 @@ struct KeyFlow<'a, 's> {
     guards: BTreeMap<usize, Vec<Guard>>,
     /// The bindings that were followed.
     followed: HashSet<usize>,
-    /// Names that go into keys, and where they are used.
+    /// Names that reach keys, with the position of their use.
     pending: VecDeque<(Range<usize>, EvalPosition)>,
 }
 
 impl<'s> KeyFlow<'_, 's> {
-    /// A value that goes into a key: checks it, and follows its names.
+    /// Guards a value that reaches a key, and queues the names in it.
     fn value(&mut self, value: &Expr, at: EvalPosition) {
         if !value.guards.is_empty() {
             self.guards.entry(at.0).or_default().extend(value.guards.iter().cloned());
@@ -141,7 +141,7 @@ impl<'s> KeyFlow<'_, 's> {
         check_order(self.source, tokens, Form::Partial, key, ttl).map_err(|error| (index, error))
     }
 
-    /// Where the takers are called, in source order.
+    /// The calls of [`KEY_FUNCTIONS`], in source order.
     fn called(&self) -> Vec<(&'static str, usize, usize)> {
         let mut called = Vec::new();
         for name in KEY_FUNCTIONS {
@@ -152,7 +152,7 @@ impl<'s> KeyFlow<'_, 's> {
         called
     }
 
-    /// The arguments of a call; `None` where MiniJinja will refuse them.
+    /// The arguments of a call; `None` where MiniJinja will reject them.
     fn arguments(&self, index: usize, start: usize) -> Option<Vec<CallArgument<'s>>> {
         let mut reader = ExprParser::statement(self.source, &self.spans[index].tokens[start..]);
         let mut arguments = Vec::new();
@@ -179,7 +179,7 @@ impl<'s> KeyFlow<'_, 's> {
         Some(arguments)
     }
 
-    /// Follows the names to what they are bound to.
+    /// Follows the queued names to their bindings.
     fn follow_names(&mut self) {
         while let Some((path, at)) = self.pending.pop_front() {
             for id in self.bindings.of_path(&self.source[path], at) {
@@ -219,14 +219,14 @@ impl<'s> KeyFlow<'_, 's> {
         }
     }
 
-    /// What a text prints is a part of it.
+    /// Guards an expression that is printed into a text: the text becomes part of a key.
     fn check_printed(&mut self, index: usize) {
         let span = &self.spans[index];
         if span.kind != SpanKind::Variable {
             return;
         }
         let Ok(value) = ExprParser::statement(self.source, &span.tokens).expr() else { return };
-        // MiniJinja knows these calls by what stands around them; they are texts.
+        // MiniJinja treats these calls specially by their context; they return text.
         let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(self.source));
         let own = matches!(text(0), "super" | "loop" | "caller") && text(1) == "(";
         if matches!(value.shape, ExprKind::Path | ExprKind::Other) && !own {

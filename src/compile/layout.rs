@@ -1,8 +1,11 @@
-//! What other templates can reach of this one.
+//! A template as other templates see it.
 //!
-//! Owns three answers. The digest of the statements that stand outside of every block: the block of a template that extends
-//! this one sees what they bind, and nothing else of the file. The digest of all statements: an included template sees what
-//! is bound where it is included. And for each block whether `super()` shows text in it that yet another template fills.
+//! - A block of a template that extends this one sees the statements outside of this template's blocks, and nothing
+//!   else of the file: `statements` is their digest.
+//! - A template that is included sees everything that is bound at the include: `all_statements` is the digest of all
+//!   statements.
+//! - `super()` in a child shows a block of this template: each block says whether its text comes from yet another
+//!   template.
 
 use std::ops::Range;
 
@@ -12,14 +15,15 @@ use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{calls_super, keyword};
 use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
 
-/// A template as others see it.
+/// A template as the templates that extend it, or that it includes, see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// What it extends itself.
+    /// The parent of this template.
     pub(crate) extends: Extends,
-    /// A digest of the statements outside of its blocks.
+    /// The digest of the statements outside of its blocks.
     pub(crate) statements: u128,
-    /// A digest of all its statements, if a template that it includes, or that its layout includes, can reach any.
+    /// The digest of all its statements, if it includes or extends another template and binds a name; then an included
+    /// template can read these.
     pub(crate) all_statements: Option<u128>,
     blocks: Vec<LayoutBlock>,
 }
@@ -28,7 +32,7 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LayoutBlock {
     name: Box<str>,
-    /// The line on which it shows what a template that extends this one can fill.
+    /// The first line on which the block shows text that a child can replace.
     pub(crate) filled: Option<usize>,
     pub(crate) calls_super: bool,
 }
@@ -42,12 +46,12 @@ impl Layout {
         Layout { extends: outline.extends.clone(), statements, all_statements, blocks }
     }
 
-    /// A template that is not there.
+    /// The layout of a template that does not exist.
     pub(crate) fn missing() -> Layout {
         Layout { extends: Extends::None, statements: 0, all_statements: None, blocks: Vec::new() }
     }
 
-    /// Its own block of a name.
+    /// The template's own block of this name.
     pub(crate) fn block(&self, name: &str) -> Option<&LayoutBlock> {
         self.blocks.iter().find(|block| &*block.name == name)
     }
@@ -69,7 +73,7 @@ fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
     outline.blocks.iter().map(block).collect()
 }
 
-/// The digest of each branch, with those around it.
+/// The digest of each branch and of the branches around it.
 fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
     let mut branches: Vec<u128> = Vec::with_capacity(outline.branches.len());
     for branch in &outline.branches {
@@ -81,8 +85,8 @@ fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
     branches
 }
 
-/// All statements, includes and blocks in their order, with the branches around them. `None` where nothing is bound, or nothing
-/// included and nothing extended.
+/// The digest of all statements, includes and blocks in source order, each with the branches around it. `None` if no
+/// name is bound, or if nothing is included or extended.
 fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> Option<u128> {
     let spans = &scan.spans[..outline.understood];
     let includes = |span: &SourceSpan| keyword(scan.source, span) == Some("include");
@@ -110,8 +114,9 @@ fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> 
     Some(digest.finish())
 }
 
-/// The statements outside of every block and macro, with the branches around them, and where the blocks stand among
-/// them. An include shares what it sets with the blocks after it.
+/// The digest of the statements outside of every block and macro, with the branches around them, and of the positions
+/// of the blocks among them. An include before a block counts as a statement, since the block sees what the included
+/// template sets.
 fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128 {
     let source = scan.source;
     let around = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);

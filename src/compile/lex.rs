@@ -1,9 +1,8 @@
-//! The tokens inside one tag, exactly as MiniJinja's lexer delimits them.
+//! Splits the inside of a tag into tokens, exactly as MiniJinja's lexer does.
 //!
-//! Owns where a token, a string and a tag end. Which tags there are is left to `scan`, what the
-//! tokens mean to `expr`.
+//! Owns the ends of tokens, strings and tags. `scan` finds the tags, `parser` and `statement` read the tokens.
 
-/// What a token is; which operator or word it is, its text says.
+/// The kind of a token. Its text tells which operator or word it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Word,
@@ -21,37 +20,37 @@ pub(super) struct TagToken {
 }
 
 impl TagToken {
-    /// The token's source text. Strings keep their quotes, so that no string equals an operator.
+    /// The token's source text. Strings keep their quotes, so no string equals an operator.
     pub(super) fn text<'s>(&self, source: &'s str) -> &'s str {
         &source[self.start..self.end]
     }
 }
 
-/// The text of the token at `at`; empty behind the last one.
+/// The text of the token at `at`; empty after the last token.
 pub(super) fn text_at<'s>(source: &'s str, tokens: &[TagToken], at: usize) -> &'s str {
     tokens.get(at).map_or("", |token| token.text(source))
 }
 
-/// What ends the tag being read.
+/// The end of the tag being read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TagEnd<'s> {
     Delimiter(&'s str),
     EndOfLine,
 }
 
-/// The inside of a tag that was read to its end.
+/// The inside of a complete tag.
 #[derive(Debug)]
 pub(super) struct LexedTag {
     pub(super) tokens: Vec<TagToken>,
-    /// Where the closing delimiter (with its `-` or `+`) or the line's end begins.
+    /// Start of the closing delimiter (with its `-` or `+`) or of the line's end.
     pub(super) inner_end: usize,
-    /// The byte after the tag.
+    /// End of the tag, in bytes.
     pub(super) end: usize,
     /// `-` or `+` before the closing delimiter.
     pub(super) control: Option<char>,
 }
 
-/// Why a tag could not be read.
+/// The reason why a tag could not be read.
 #[derive(Debug)]
 pub(super) struct LexError {
     pub(super) tokens: Vec<TagToken>,
@@ -61,8 +60,8 @@ pub(super) struct LexError {
 
 /// Reads the tokens of a tag whose inside starts at `start`.
 ///
-/// `balance` is the number of open brackets. MiniJinja carries it from tag to tag, and so does the
-/// caller for all but the literal `<% %>` spelling.
+/// `balance` is the number of open brackets. MiniJinja carries it from tag to tag; so does the scanner, except for the
+/// literal `<% %>` spelling.
 pub(super) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut isize) -> Result<LexedTag, LexError> {
     let mut tokens = Vec::new();
     let mut at = start;
@@ -93,8 +92,7 @@ pub(super) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut
 
 /// Length of the identifier at the start of `s`.
 ///
-/// Unicode letters count, so that an environment without MiniJinja's `unicode` feature reports
-/// them in its own words.
+/// Unicode letters count: in an environment without MiniJinja's `unicode` feature, MiniJinja reports them itself.
 pub(super) fn identifier_len(s: &str) -> usize {
     let mut len = 0;
     for c in s.chars() {
@@ -107,25 +105,25 @@ pub(super) fn identifier_len(s: &str) -> usize {
     len
 }
 
-/// Length of the line break at the start of `s` and whether a line ends here, as MiniJinja sees
-/// it: of `\r\n` only the `\r`.
+/// Whether a line ends at the start of `s`, and the length of the line break as MiniJinja counts it: of `\r
+/// ` only the `\r`.
 pub(super) fn line_break(s: &str) -> (bool, usize) {
     let mut len = usize::from(s.starts_with('\n'));
     len += usize::from(s[len..].starts_with('\r'));
     (len > 0 || s.is_empty(), len)
 }
 
-/// Length of the white space at the start of `s` that is not a line break.
+/// Length of the white space at the start of `s`, without line breaks.
 pub(super) fn blank_len(s: &str) -> usize {
     s.len() - s.trim_start_matches(is_blank).len()
 }
 
-/// White space that does not end a line.
+/// Whether a character is white space other than a line break.
 pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() && c != '\n' && c != '\r'
 }
 
-/// How many lines `text` ends.
+/// Number of line breaks in `text`.
 pub(super) fn newlines(text: &str) -> usize {
     text.bytes().filter(|&b| b == b'\n').count()
 }

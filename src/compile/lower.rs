@@ -1,7 +1,7 @@
-//! Writes a cache tag as plain MiniJinja, on the lines the author used.
+//! Writes cache tags as plain MiniJinja.
 //!
-//! Owns the text that takes a tag's place, including what a line statement does to the white space
-//! around it. Which tags belong together is left to `blocks`.
+//! Owns the text of each replaced tag, including the white space rules of line statements. `tag_writer` keeps the
+//! author's lines; `structure` pairs the tags.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::names::{
 };
 use crate::ttl::{Ttl, parse_ttl_value};
 
-/// What the lowering of all tags of a template shares.
+/// The inputs shared by all tags of a template.
 pub(super) struct Lowering<'a, 's> {
     pub(super) scan: &'a Scan<'s>,
     pub(super) syntax: &'a SyntaxConfig,
@@ -30,7 +30,7 @@ pub(super) struct Lowering<'a, 's> {
 }
 
 impl Lowering<'_, '_> {
-    /// What takes the place of the opening tag.
+    /// The replacement of a `cache` tag.
     pub(super) fn opening(&self, cached: &CacheTag<'_>, site: u128) -> Result<String, ExprError> {
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(cached.open);
@@ -41,7 +41,7 @@ impl Lowering<'_, '_> {
         Ok(self.finish(tag, cached.open))
     }
 
-    /// What takes the place of `endcache`.
+    /// The replacement of an `endcache` tag.
     pub(super) fn closing(&self, index: usize) -> String {
         let (start, end) = self.syntax.block_delimiters();
         let (print, printed) = self.syntax.variable_delimiters();
@@ -52,8 +52,8 @@ impl Lowering<'_, '_> {
         self.finish(tag, index)
     }
 
-    /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
-    /// was open when the call block began: it opens no scope, which a template could see.
+    /// The opening tag of a call block or a macro, followed by a test that runs with its text. For a call block, a
+    /// `set` before it keeps the open fragment: unlike a `with` it opens no scope, so the template cannot see it.
     pub(super) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
@@ -133,17 +133,17 @@ impl Lowering<'_, '_> {
         tag.put(")");
     }
 
-    /// Begins what takes the place of the tag at `index`.
+    /// Starts the replacement of the tag at `index`.
     pub(super) fn begin(&self, index: usize) -> TagWriter<'_> {
         let span = &self.scan.spans[index];
         let mut tag = TagWriter::new(self.scan.source, span);
         tag.put(self.syntax.block_delimiters().0);
-        // A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
+        // A line statement has no `-` or `+`. Its own white space rules are applied to the text around it.
         tag.out.extend(if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening });
         tag
     }
 
-    /// Ends a tag with the author's edge and line breaks.
+    /// Completes the replacement with the author's white space control and line breaks.
     pub(super) fn finish(&self, mut tag: TagWriter<'_>, index: usize) -> String {
         let span = &self.scan.spans[index];
         let end = self.syntax.block_delimiters().1;
@@ -159,7 +159,7 @@ impl Lowering<'_, '_> {
         tag.out
     }
 
-    /// Ends a tag that stands in place of a line, with the line break of that.
+    /// The end of a tag that replaces a line, with that line's break.
     pub(super) fn line_end(&self, index: usize, line_break: &str) -> String {
         let end = self.syntax.block_delimiters().1;
         if self.next_line_needs_its_start(index) {
@@ -169,8 +169,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// Whether what follows this line is a tag that MiniJinja treats differently at the start of a
-    /// line; `-` then removes the line break, and nothing else that would have been kept.
+    /// Whether the next tag depends on standing at the start of a line. Then `-` removes the line break, and only that.
     fn next_line_needs_its_start(&self, index: usize) -> bool {
         let mut rest = self.scan.spans[index + 1..].iter();
         let mut next = rest.next();
@@ -188,19 +187,19 @@ impl Lowering<'_, '_> {
     }
 }
 
-/// The text before a line statement, as MiniJinja keeps it: without the blanks of its line.
+/// The text before a line statement, as MiniJinja keeps it: without the blanks at the start of the statement's line.
 pub(super) fn before_line_statement(text: &str) -> &str {
     let trimmed = text.trim_end_matches(is_blank);
     if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
 }
 
-/// The lifetime, if it is known before rendering.
+/// The lifetime, if it is a literal.
 fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprError> {
     let Some(expr) = expr else {
         return Ok(Some(Ttl::Default));
     };
     let text = &source[expr.range.clone()];
-    // A list or map is no lifetime whatever it holds, but must not be evaluated for it.
+    // A list or a map is never a lifetime. It is rejected without evaluation, since its items may be names.
     if text.starts_with(['[', '{']) {
         let message = format!("the lifetime `{text}` is a list or a map; give seconds or a duration");
         return Err(ExprError::new(expr.range.start, message));
@@ -216,7 +215,7 @@ fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprErr
     ttl.map(Some).map_err(|message| ExprError::new(expr.range.start, message))
 }
 
-/// A lifetime as the test takes it: nanoseconds, -1 for ever, 0 for a bypass, or none.
+/// A lifetime as the test takes it: nanoseconds, -1 for no expiry, 0 for a bypass, or `none`.
 fn literal_text(ttl: Ttl) -> String {
     match ttl {
         Ttl::Default => "none".into(),
@@ -228,7 +227,7 @@ fn literal_text(ttl: Ttl) -> String {
 
 type KeyPart = (Range<usize>, bool);
 
-/// The operands of a top-level chain apart, so that the runtime sees each of them.
+/// The operands of a top-level chain, which the runtime receives one by one.
 fn key_parts(key: &Expr) -> (KeyPart, Vec<KeyPart>) {
     if let ExprKind::Chain(operands) = &key.shape {
         let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));

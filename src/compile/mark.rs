@@ -1,7 +1,7 @@
-//! Marks the start of a template, so that the cache sees a render begin.
+//! Writes the mark before a template, by which the runtime records that a render starts.
 //!
-//! The mark is a test that prints nothing and stands before everything that the template does. It must not change what the
-//! template prints, so a tag or a comment that MiniJinja treats by how its line starts is written in another way.
+//! The mark is a test that prints nothing and runs before the rest of the template. The output must not change. So if
+//! the first tag or comment depends on standing at the start of a line, it is written in another form.
 
 use minijinja::syntax::SyntaxConfig;
 
@@ -11,15 +11,14 @@ use crate::compile::lower::Lowering;
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
 use crate::names::{RENDER_START, WRONG_SYNTAX};
 
-/// The test of a mark. `loaded` is whether a loader of the cache serves the template; `layout` says whether templates that it
-/// includes can reach what it binds.
+/// The test of a mark. `loaded` tells whether a loader of the cache serves the template. The mark also tells whether
+/// included templates can read what this template binds.
 pub(crate) fn start_test(loaded: bool, layout: &Layout) -> String {
     let shares = if layout.all_statements.is_some() { "(true)" } else { "" };
     format!("{} is {RENDER_START}{shares}", if loaded { "true" } else { "none" })
 }
 
-/// The text of a template with a mark before it, whose test is `begins`. A template that MiniJinja will reject is left as
-/// it is.
+/// The text of a template with `start_test` before it. A template that MiniJinja will reject is returned unchanged.
 pub(crate) fn with_start_mark(text: &str, syntax: &SyntaxConfig, start_test: &str) -> String {
     let scan = scan(text, syntax);
     if scan.unreadable.is_some() {
@@ -31,8 +30,8 @@ pub(crate) fn with_start_mark(text: &str, syntax: &SyntaxConfig, start_test: &st
     out
 }
 
-/// A tag of another syntax, as text of this one: an environment that has the other syntax would print the template's tags,
-/// and fails here. Empty where the two cannot be told apart in this way.
+/// A tag of another syntax, written as text of this one. An environment with the other syntax would print the
+/// template's tags as text; with the trap it fails. Empty if the two syntaxes cannot be told apart in this way.
 pub(crate) fn syntax_trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String {
     let ((start, end), (other_start, other_end)) = (syntax.block_delimiters(), other.block_delimiters());
     let syntax_trap = format!("{other_start} if none is {WRONG_SYNTAX} {other_end}{other_start} endif {other_end}");
@@ -42,7 +41,7 @@ pub(crate) fn syntax_trap(syntax: &SyntaxConfig, other: &SyntaxConfig) -> String
     format!("{start}+ if false +{end}{syntax_trap}{start}+ endif +{end}")
 }
 
-/// Writes the mark, and what stands before the rest of the template; gives where that begins.
+/// Writes the mark and the first tag if that has to change. Returns where the rest of the template begins.
 fn write_mark(scan: &Scan<'_>, syntax: &SyntaxConfig, start_test: &str, out: &mut String) -> usize {
     let (start, end) = syntax.block_delimiters();
     out.push_str(&format!("{start}+ if {start_test} {end}{start} endif"));
@@ -64,7 +63,7 @@ fn write_mark(scan: &Scan<'_>, syntax: &SyntaxConfig, start_test: &str, out: &mu
             first.range.end
         }
         SpanKind::LineComment => {
-            // The line of the comment is the mark's.
+            // The mark takes the line of the comment.
             let comment = &scan.source[first.range.clone()];
             let line_break = &comment[comment.trim_end_matches(['\r', '\n']).len()..];
             out.push(' ');

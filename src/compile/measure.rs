@@ -1,6 +1,6 @@
-//! Lowering for measuring: the calls of includes and macros are timed, and their inputs and outputs compared.
+//! Lowers templates with probes that measure includes and macros: their time, inputs and outputs.
 //!
-//! `parts` finds the includes and macros, `reads` what they read from outside, and `probe` writes the text.
+//! `parts` finds the includes and macros, `reads` the paths that they read from outside, and `probe` writes the probes.
 
 mod parts;
 mod probe;

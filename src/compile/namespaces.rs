@@ -1,8 +1,8 @@
-//! Attributes of namespaces that a cached body would assign on misses only.
+//! Rejects cached bodies that assign an attribute of a namespace made outside of them: the assignment would happen on
+//! misses only.
 //!
-//! Owns where a namespace was made, as far as one file shows it: in the body, before it, or by the caller of a macro. An
-//! assignment is followed up to the place that made its namespace, through aliases and through the calls of macros; a
-//! cached body on its way is refused.
+//! This is an effect analysis over one file. Each assignment is followed through aliases and macro calls to the place
+//! that made the namespace: in the body, before it, or in the caller of a macro. A cached body in between is rejected.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,8 @@ use crate::compile::steps::count_step;
 use crate::compile::template::{Outline, Statement};
 use crate::compile::validate::syntax_error;
 
-/// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
+/// Rejects assignments to namespaces made outside of a cached body. Adds the calls of macros that assign to the
+/// outline's statements, since bodies depend on them.
 pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
     let assigns = |span: &SourceSpan| {
         keyword(scan.source, span) == Some("set") && !assigned_attributes(scan.source, &span.tokens).is_empty()
@@ -35,11 +36,11 @@ pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s
     Ok(())
 }
 
-/// A stretch whose names are its own: a macro, a call block or a cached body.
+/// Text with local names: a macro, a call block or a cached body.
 struct Region<'s> {
     around: Option<usize>,
     kind: RegionKind<'s>,
-    /// Where the names set in it come from.
+    /// The origins of the names that are bound in it.
     bound: HashMap<&'s str, Vec<ValueOrigin<'s>>, ahash::RandomState>,
 }
 
@@ -50,10 +51,10 @@ enum RegionKind<'s> {
     CallBlock { parameters: Vec<&'s str> },
 }
 
-/// Where a value comes from: it is new, or one of these names stands for it.
+/// The names whose value this value may be; empty for a new value.
 struct ValueOrigin<'s>(Vec<&'s str>);
 
-/// What assigns, for reports.
+/// The assignment or the call that a report is about.
 #[derive(Clone, Copy)]
 struct AssignmentCause<'s> {
     span: usize,
@@ -65,12 +66,12 @@ struct RefusedAssignment {
     message: String,
 }
 
-/// What a call of a macro assigns.
+/// An assignment that each call of a macro makes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum MacroEffect<'s> {
-    /// What is given for a parameter.
+    /// To the argument of a parameter.
     Parameter(&'s str),
-    /// A namespace that was made in a region around the macro.
+    /// To a namespace made in a region around the macro.
     Around { region: usize, name: &'s str },
 }
 
@@ -80,7 +81,7 @@ struct NamespaceAnalysis<'a, 's> {
     /// By span, the innermost region.
     region: Vec<usize>,
     calls: MacroCalls<'s>,
-    /// Names whose assignment in a region was followed: it leads to the same place each time.
+    /// Names whose assignments in a region were followed. Each further one leads to the same place.
     followed: HashSet<(&'s str, usize), ahash::RandomState>,
     known: HashSet<(usize, MacroEffect<'s>), ahash::RandomState>,
     pending: Vec<(usize, MacroEffect<'s>)>,
@@ -155,7 +156,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         }
     }
 
-    /// What a call assigns through a macro with an effect.
+    /// Follows an effect of a macro through one of its calls.
     fn call(&mut self, at: usize, of: usize, effect: &MacroEffect<'s>) {
         let call = &self.calls.all[at];
         let (span, within, range) = (call.span, call.within, call.range.clone());
@@ -175,7 +176,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         self.assigned.push(Statement { range, span, binds: names, inside: within, in_block: false });
     }
 
-    /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
+    /// Follows an assignment to an attribute of `name` from a region outwards, to the region that made the namespace.
     fn follow(&mut self, name: &'s str, from: usize, cause: AssignmentCause<'s>) {
         let mut pending = vec![(name, from)];
         while let Some((name, from)) = pending.pop() {
@@ -189,7 +190,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                 if let Some(origins) = here.bound.get(name) {
                     let others = origins.iter().flat_map(|origin| &origin.0);
                     pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
-                    // `{% set n = n %}` in a body takes the one from outside.
+                    // `{% set n = n %}` in a body reads the name from outside.
                     let itself = origins.iter().any(|origin| origin.0.contains(&name));
                     if let (true, Some(around)) = (itself, here.around) {
                         region = around;
@@ -214,8 +215,8 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         }
     }
 
-    /// Notes an assignment that reaches from a region out to another one: every macro in between does it when it is
-    /// called, and no body in between may.
+    /// Records an assignment that reaches from one region to an outer one: as an effect of every macro in between, and
+    /// as an error for every cached body in between.
     fn cross_regions(&mut self, from: usize, to: usize, name: &'s str, cause: AssignmentCause<'s>) {
         let mut region = from;
         while region != to {
@@ -238,7 +239,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         }
     }
 
-    /// The names whose values a call gives for a parameter of a macro.
+    /// The names that a call passes for a parameter of a macro.
     fn argument_names(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
         let RegionKind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
         let position = parameters.iter().position(|known| *known == parameter);
@@ -273,7 +274,7 @@ fn message(name: &str, called: Option<&str>) -> String {
     }
 }
 
-/// The names that may stand for what a tag binds; none where that is new.
+/// The names whose value a tag may bind; empty if the value is new.
 fn origin<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     let tokens = &span.tokens[..];
     let after = |word: &str| {
@@ -294,7 +295,7 @@ fn origin<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     }
 }
 
-/// The names whose values an expression may have; none where it makes a namespace.
+/// The names whose value an expression may have; empty if it makes a namespace.
 fn stands_for<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
     let makes = text(0) == "namespace" && text(1) == "(";

@@ -1,6 +1,6 @@
-//! The operands of an expression: literals, names, brackets, calls, filters and tests.
+//! Parses the operands of an expression: literals, names, brackets, calls, filters and tests.
 //!
-//! The part of the grammar below the operators, which `expr` owns.
+//! `parser` owns the operators above them.
 
 use crate::compile::expr::{ExprError, ExprKind, GuardKind, ParseResult, ParsedExpr};
 use crate::compile::guard::{ArgumentUse, FilterEffect, FindingsMark};
@@ -69,7 +69,7 @@ impl ExprParser<'_> {
         }
     }
 
-    /// `user.id (60)` and `xs [0]` are doubtful between arguments.
+    /// `user.id (60)` and `xs [0]` are ambiguous between arguments.
     fn refuse_gap(&self, start: usize) -> Result<(), ExprError> {
         match self.peek() {
             Some(token) if self.strict() && self.end() < token.start => self.doubt(start, token.end),
@@ -87,7 +87,7 @@ impl ExprParser<'_> {
         while !self.at("]") {
             if self.skip(":") {
                 if !slice {
-                    // A slice of what is undefined is empty.
+                    // A slice of an undefined value is empty.
                     self.findings.filtered(node, FilterEffect::KeepsItems, mark);
                 }
                 slice = true;
@@ -185,7 +185,7 @@ impl ExprParser<'_> {
         }
     }
 
-    /// Whether the next token would be the unparenthesised argument of a test.
+    /// Whether the next token would be the argument of a test without parentheses.
     fn at_test_argument(&self) -> bool {
         let Some(token) = self.peek() else {
             return false;
@@ -224,14 +224,14 @@ impl ExprParser<'_> {
         if shape == ExprKind::Path {
             self.findings.paths.push(token.start..token.end);
         }
-        // MiniJinja joins strings side by side; between arguments they are two.
+        // MiniJinja joins adjacent strings. Between the arguments of a cache tag they are two.
         while shape == ExprKind::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == TokenKind::Str) {
             self.pos += 1;
         }
         Ok(ParsedExpr { range: token.start..self.end(), shape })
     }
 
-    /// A list, a map, a tuple or an expression in parentheses.
+    /// Parses a list, a map, a tuple or an expression in parentheses.
     fn group(&mut self, start: usize, close: &str, map: bool) -> ParseResult {
         self.pos += 1;
         self.brackets += 1;

@@ -1,7 +1,6 @@
-//! Where the output of a template is captured: there it becomes a value that the template can read.
+//! Finds where a template captures output, so that the output becomes a value that the template can read.
 //!
-//! Owns what one source says by itself. What that means for the templates it includes, and for the blocks that others
-//! fill, is `observe/captured.rs`.
+//! Owns the findings of one source. `observe/captured.rs` combines them over includes and blocks.
 
 use minijinja::syntax::SyntaxConfig;
 
@@ -11,34 +10,34 @@ use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
 use crate::compile::statement::{closing, is_set_block, keyword};
 use crate::names::PREFIX;
 
-/// Where something stands in a template.
+/// The position of an output in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputPosition {
-    /// The innermost block around it.
+    /// The innermost `{% block %}` around it.
     pub(crate) block: Option<Box<str>>,
-    /// Whether it is captured whatever becomes of the template.
+    /// Whether it is captured in any case, whoever includes the template.
     pub(crate) captured: bool,
 }
 
-/// Names of templates; `None` where they are computed.
+/// Names of templates; `None` if they are computed.
 pub(crate) type TemplateNames = Option<Vec<String>>;
 
-/// What one lowered template says of captures.
+/// The output positions in one lowered template.
 #[derive(Debug, Default)]
 pub(crate) struct OutputCaptures {
-    /// Cached blocks, by the digest of their text.
+    /// Cached bodies, by their digest.
     pub(crate) sites: Vec<(u128, OutputPosition)>,
-    /// Calls of `cache_partial`; one whose result is not printed as it is counts as captured.
+    /// Calls of `cache_partial`. A call whose result is not printed directly counts as captured.
     pub(crate) partials: Vec<OutputPosition>,
     pub(crate) includes: Vec<(TemplateNames, OutputPosition)>,
-    /// Blocks that run where they stand, or where they are called.
+    /// Blocks, at their definition and at each call.
     pub(crate) blocks: Vec<(Box<str>, OutputPosition)>,
     pub(crate) extends: Vec<TemplateNames>,
-    /// Whether a block is called by a name that is not known.
+    /// Whether a block is called by a computed name.
     pub(crate) calls_any_block: bool,
 }
 
-/// Reads `source`, plain MiniJinja.
+/// Reads `source`, which is plain MiniJinja.
 pub(crate) fn output_captures(source: &str, syntax: &SyntaxConfig) -> OutputCaptures {
     let scan = scan(source, syntax);
     let mut reader = CaptureReader { open: Vec::new(), loops: captures_loops(&scan), found: OutputCaptures::default() };
@@ -78,7 +77,7 @@ impl CaptureReader {
         match word {
             "set" if !is_set_block(source, tokens) => {}
             "set" | "macro" | "call" => self.push(true),
-            // What cached bodies and measured includes are lowered to shows it as it is.
+            // Lowered cached bodies and measured includes print their text unchanged.
             "filter" => self.push(text(1) != PREFIX),
             "for" => self.push(self.loops && tokens.iter().any(|token| token.text(source) == "recursive")),
             "if" | "with" | "autoescape" => self.push(false),
@@ -88,7 +87,7 @@ impl CaptureReader {
                 self.open.push(OpenCapture { captures: false, block: Some(name) });
             }
             "include" => self.found.includes.push((names(source, &tokens[1..]), self.stand(false))),
-            // What a module prints can be read by its name. What `from` runs prints nothing.
+            // A module's output can be read through its name. A `from` discards the output.
             "import" => self.found.includes.push((names(source, &tokens[1..]), self.stand(true))),
             "extends" => self.found.extends.push(names(source, &tokens[1..])),
             _ if word.starts_with("end") => drop(self.open.pop()),
@@ -133,7 +132,7 @@ impl CaptureReader {
     }
 }
 
-/// Whether a call, which begins with this token, is all that a span prints.
+/// Whether the call that begins at `index` is all that the span prints.
 fn is_printed(source: &str, span: &SourceSpan, index: usize) -> bool {
     let path =
         span.tokens.iter().take_while(|token| token.kind == TokenKind::Word || token.text(source) == ".").count();
@@ -144,7 +143,7 @@ fn is_printed(source: &str, span: &SourceSpan, index: usize) -> bool {
         && closing(source, arguments) + 1 == arguments.len()
 }
 
-/// Whether a recursive loop is called anywhere but to print it.
+/// Whether a recursive loop is called anywhere except to print it.
 fn captures_loops(scan: &Scan<'_>) -> bool {
     let mut calls =
         scan.spans.iter().flat_map(|span| span.tokens.iter().enumerate().map(move |(at, token)| (span, at, token)));

@@ -1,30 +1,30 @@
-//! Where an expression ends, by MiniJinja's grammar.
+//! Parses expressions by MiniJinja's grammar, to find where they end.
 //!
-//! Owns the extent of expressions and what keeps a key's parts apart (`~`); `guard` keeps what must
-//! not be undefined. It builds no tree and evaluates nothing. Two readings: MiniJinja's own, and
-//! the one of a cache tag's arguments, where white space separates and doubtful forms are errors.
+//! Owns the operators; `operand` owns what is between them. There is no syntax tree and no evaluation. Two modes:
+//! MiniJinja's own grammar, and that of a cache tag's arguments, where white space separates arguments and ambiguous
+//! forms are errors.
 
 use crate::compile::expr::{ChainOperand, Expr, ExprError, ExprKind, GuardKind, ParseResult, ParsedExpr};
 use crate::compile::guard::{ExprFindings, FindingsMark};
 use crate::compile::lex::{TagToken, TokenKind};
 
-/// MiniJinja's own bound is 150.
+/// MiniJinja's own limit is 150.
 const MAX_DEPTH: usize = 140;
 
-/// Reads expressions off the front of a list of tokens.
+/// Parses expressions from the front of a list of tokens.
 pub(super) struct ExprParser<'t> {
     pub(super) source: &'t str,
     tokens: &'t [TagToken],
     pub(super) pos: usize,
     depth: usize,
-    /// Open brackets; in a cache tag the argument rules hold where there are none.
+    /// Number of open brackets. The argument rules of a cache tag hold where there are none.
     pub(super) brackets: usize,
     arguments: bool,
     pub(super) findings: ExprFindings,
 }
 
 impl<'t> ExprParser<'t> {
-    /// Reads as MiniJinja does.
+    /// A parser with MiniJinja's own grammar.
     pub(super) fn statement(source: &'t str, tokens: &'t [TagToken]) -> Self {
         ExprParser {
             source,
@@ -37,29 +37,28 @@ impl<'t> ExprParser<'t> {
         }
     }
 
-    /// Reads the arguments of a cache tag.
+    /// A parser for the arguments of a cache tag.
     pub(super) fn arguments(source: &'t str, tokens: &'t [TagToken]) -> Self {
         ExprParser { arguments: true, ..Self::statement(source, tokens) }
     }
 
-    /// The next token.
     pub(super) fn peek(&self) -> Option<TagToken> {
         self.tokens.get(self.pos).copied()
     }
 
-    /// The token after the next one is `text`.
+    /// Whether the token after the next one is `text`.
     pub(super) fn second_is(&self, text: &str) -> bool {
         self.tokens.get(self.pos + 1).is_some_and(|t| t.text(self.source) == text)
     }
 
-    /// Skips a token.
+    /// Consumes the next token.
     pub(super) fn advance(&mut self) -> Option<TagToken> {
         let token = self.peek();
         self.pos += usize::from(token.is_some());
         token
     }
 
-    /// Skips the next token if it is `text`.
+    /// Consumes the next token if it is `text`.
     pub(super) fn skip(&mut self, text: &str) -> bool {
         let findings = self.at(text);
         self.pos += usize::from(findings);
@@ -71,7 +70,7 @@ impl<'t> ExprParser<'t> {
         self.peek().is_some_and(|t| t.kind == TokenKind::Word) && self.second_is("=")
     }
 
-    /// Reads one expression.
+    /// Parses one expression.
     pub(super) fn expr(&mut self) -> Result<Expr, ExprError> {
         self.findings = ExprFindings::default();
         let node = self.conditional()?;
@@ -132,7 +131,7 @@ impl<'t> ExprParser<'t> {
         Ok(node)
     }
 
-    /// What was read since `start` makes a value, which is not undefined.
+    /// The expression since `start`, whose value is never undefined.
     pub(super) fn made(&self, start: usize) -> ParsedExpr {
         ParsedExpr { range: start..self.end(), shape: ExprKind::Made }
     }
@@ -201,7 +200,7 @@ impl<'t> ExprParser<'t> {
         while self.at("+") || self.at("-") {
             let plus = self.at("+");
             let operator = self.operator_with_doubt(node.range.start)?;
-            // A left side built here is a sum, which is never undefined.
+            // A left operand built here is a sum, which is never undefined.
             if plus && first {
                 self.findings.operand(&node, GuardKind::Defined, mark);
             }
@@ -216,7 +215,7 @@ impl<'t> ExprParser<'t> {
         Ok(node)
     }
 
-    /// Skips `+` or `-`, unless a reader could take it for the sign of a new argument.
+    /// Consumes `+` or `-`, unless it could be read as the sign of a new argument.
     fn operator_with_doubt(&mut self, start: usize) -> Result<bool, ExprError> {
         let before = self.end();
         let Some(token) = self.advance() else {

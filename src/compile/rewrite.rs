@@ -1,7 +1,6 @@
-//! Lowers the cache tags of a template to plain MiniJinja: text in, text out.
+//! The pipeline: lowers the cache tags of a template to plain MiniJinja.
 //!
-//! Owns the assembly of the rewritten text and what the loader learns about the template. The
-//! parts come from `scan`, `blocks`, `analyze` and `lower`; nothing here renders.
+//! Owns the order of the steps and the assembly of the text. The files of the steps are listed in `compile.rs`.
 
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
@@ -24,15 +23,15 @@ use crate::compile::validate::syntax_error;
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoweredTemplate {
-    /// The text for MiniJinja; `None` where the original serves unchanged.
+    /// The text for MiniJinja; `None` if the source is used unchanged.
     pub(crate) text: Option<String>,
-    /// The template as those that extend it see it.
+    /// The template as other templates see it.
     pub(crate) layout: Layout,
-    /// Its cache blocks.
+    /// Its cache blocks, in source order.
     pub(crate) blocks: Vec<CacheBlock>,
 }
 
-/// Lowers a template, with lazy values kept lazy.
+/// Lowers a template for use: lazy values stay lazy, and cache tags are lowered.
 ///
 /// # Errors
 ///
@@ -46,20 +45,21 @@ pub(crate) fn lower(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<L
 
 /// Lowers the cache tags of `source`, the template called `name`.
 ///
-/// Templates without cache tags are left alone, but for imports and `extends`, which are marked.
+/// In a template without cache tags only `import`, `from` and `extends` are changed: their names pass through a filter
+/// that records the template.
 ///
 /// # Errors
 ///
-/// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
-/// MiniJinja rejects by itself is left for it to report.
+/// A `SyntaxError` with template and line for an invalid or forbidden cache tag. Errors that MiniJinja finds by itself
+/// are left to MiniJinja.
 pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
     rewrite_with(source, name, syntax, |_, _, _| Vec::new())
 }
 
-/// More tags to replace, by their spans.
+/// Finds further tags to replace: the span of each and its replacement.
 pub(super) type ExtraEdits = fn(&Lowering<'_, '_>, &Outline<'_>, &str) -> Vec<(usize, String)>;
 
-/// The same, with more tags replaced.
+/// As [`rewrite`], with further tags replaced.
 ///
 /// # Errors
 ///
@@ -93,8 +93,8 @@ pub(super) fn rewrite_with(
     Ok(LoweredTemplate { text: Some(text), layout, blocks })
 }
 
-/// The tags behind which the run side is told that text of another template or caller begins: those of call blocks, and
-/// of macros that show a block.
+/// The opening tags of call blocks, and of macros that show a `{% block %}`. A test behind each of them tells the
+/// runtime that foreign text begins.
 fn foreign_text_marks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     let mut shows = vec![false; outline.branches.len()];
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
@@ -106,7 +106,7 @@ fn foreign_text_marks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     outline.branches.iter().zip(shows).filter(foreign_text_marks).map(|(branch, _)| branch.span).collect()
 }
 
-/// What changes in a template beside its cache tags.
+/// The changes besides the cache tags.
 struct OtherEdits {
     probed: Vec<(usize, String)>,
     foreign_text_marks: Vec<usize>,
@@ -119,13 +119,13 @@ impl OtherEdits {
     }
 }
 
-/// An error in one span.
+/// Turns an error in a span into an error about the template.
 fn error_in_span(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
     let span = &scan.spans[index];
     syntax_error(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
 }
 
-/// The rewritten text, and what it has of cache blocks.
+/// The lowered text and the cache blocks.
 fn assemble(
     lowering: &Lowering<'_, '_>,
     outline: &Outline<'_>,
@@ -169,7 +169,8 @@ fn assemble(
     Ok((writer.out, blocks))
 }
 
-/// A literal tag becomes a block tag: the text before it must not make another tag of it.
+/// A literal tag `<% … %>` becomes a block tag. Together with the text before it, the delimiter must not read as
+/// another tag.
 fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Result<(), String> {
     let span = &scan.spans[index];
     let Some(text) = index.checked_sub(1).map(|i| &scan.spans[i]) else {
@@ -196,7 +197,7 @@ struct SourceCopier<'a, 's> {
 }
 
 impl SourceCopier<'_, '_> {
-    /// Copies a span, `next` being the cache tag after it.
+    /// Copies a span; `next` is the following span if that is replaced.
     fn copy(&mut self, index: usize, span: &SourceSpan, next: Option<&SourceSpan>) {
         let source = self.scan.source;
         if let Some(checks) = self.checks.get(&index) {

@@ -1,7 +1,7 @@
-//! Splits a template into text, raw blocks, comments and tags, by the environment's syntax.
+//! Splits a template into text, raw blocks, comments and tags, by the syntax of the environment.
 //!
-//! Mirrors MiniJinja's lexer where it decides what a tag is, and adds the literal
-//! `<% cache %>` spelling. The inside of a tag is read by `lex`; nothing here knows statements.
+//! Follows MiniJinja's lexer in deciding what a tag is, and adds the literal `<% cache %>` spelling. `lex` reads the
+//! inside of a tag; this file knows no statements.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::lex::{LexError, TagEnd, TagToken, identifier_len, lex, line_break, newlines};
 use crate::compile::steps::count_step;
 
-/// What a stretch of the source is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SpanKind {
     Text,
@@ -20,16 +20,16 @@ pub(super) enum SpanKind {
     Variable,
     Block,
     LineStatement,
-    /// `<% cache … %>` or `<% endcache %>`, whatever the environment's delimiters are.
+    /// `<% cache … %>` or `<% endcache %>`, under any delimiters of the environment.
     Literal,
 }
 
-/// A stretch of the source. Spans follow each other without gaps.
+/// A range of the source. Spans follow each other without gaps.
 #[derive(Debug)]
 pub(super) struct SourceSpan {
     pub(super) kind: SpanKind,
     pub(super) range: Range<usize>,
-    /// Between the delimiters and their whitespace controls; all of it where there are none.
+    /// The range between the delimiters and their white space controls; the whole span where there are none.
     pub(super) inner: Range<usize>,
     pub(super) line: usize,
     pub(super) opening: Option<char>,
@@ -44,19 +44,19 @@ impl SourceSpan {
     }
 }
 
-/// A template in spans.
+/// A template as spans.
 #[derive(Debug)]
 pub(super) struct Scan<'s> {
-    /// The part of the template that MiniJinja reads: without the last line break, unless kept.
+    /// The part of the template that MiniJinja reads: without the last line break, unless the syntax keeps it.
     pub(super) source: &'s str,
-    /// The last line break where MiniJinja drops it.
+    /// The last line break, if MiniJinja drops it.
     pub(super) tail: &'s str,
     pub(super) spans: Vec<SourceSpan>,
-    /// What MiniJinja cannot read; what follows it is not in `spans`.
+    /// The error that ended the scan; the text after it is not in `spans`.
     pub(super) unreadable: Option<ScanError>,
 }
 
-/// Where and why reading stopped.
+/// The position and the reason of an error.
 #[derive(Debug)]
 pub(super) struct ScanError {
     pub(super) start: usize,
@@ -78,7 +78,7 @@ pub(super) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
     Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
 }
 
-/// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
+/// The first delimiter of `syntax` in `source` at or after `from`: its position and length.
 pub(super) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
     find_marker(source, from, &markers(syntax)).map(|(at, _, len)| (at, len))
 }
@@ -106,7 +106,7 @@ impl Scanner<'_, '_> {
         let mut at = 0;
         let mut marker = find_marker(self.source, at, &self.markers);
         while at < self.source.len() {
-            // Looked for once, however many literal tags stand before it.
+            // One search serves all literal tags before the marker, so that the work stays linear.
             if marker.is_some_and(|(pos, ..)| pos < at) {
                 marker = find_marker(self.source, at, &self.markers);
             }
@@ -250,7 +250,7 @@ impl Scanner<'_, '_> {
 const LITERAL_OPEN: &str = "<%";
 const LITERAL_CLOSE: &str = "%>";
 
-/// MiniJinja takes the longest of the markers that match at one place.
+/// The longest marker first, since MiniJinja takes the longest one that matches.
 fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
     let mut markers = vec![
         (syntax.variable_delimiters().0, Marker::Variable),
@@ -283,7 +283,7 @@ fn starts_line(before: &[u8]) -> bool {
     matches!(last, None | Some(b'\r' | b'\n'))
 }
 
-/// The first literal cache tag that begins in `from..limit`: its start and the start of its inside.
+/// The first literal cache tag that begins in `from..limit`: its start, and the start of its inside.
 fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize)> {
     let bytes = source.as_bytes();
     let mut at = from;
@@ -307,7 +307,7 @@ fn control(source: &str, at: usize) -> Option<char> {
     source[at..].chars().next().filter(|&c| c == '-' || c == '+')
 }
 
-/// Length of `name` and the end of its tag, if nothing else is in it.
+/// The length of `name` and of the end of its tag, if the tag contains only that name.
 fn bare_tag(inside: &str, name: &str, close: &str) -> Option<usize> {
     let blank = |c: char| c.is_ascii_whitespace();
     let rest = inside.trim_start_matches(blank).strip_prefix(name)?;

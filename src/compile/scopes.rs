@@ -1,7 +1,7 @@
-//! What the names of a template are bound to, and where each binding can be seen.
+//! The bindings of a template and the scope in which each is visible.
 //!
-//! Follows MiniJinja's scopes: loops, `with`, macros, call blocks, blocks and cached bodies keep what is bound in them;
-//! of two branches of one condition neither sees the other's bindings.
+//! Follows MiniJinja's scopes: loops, `with`, macros, call blocks, blocks and cached bodies are scopes of their own. A
+//! branch of a condition does not see the bindings of the other branches.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::scan::SourceSpan;
 use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block};
 
-/// A place in the order of evaluation: a span, and which binding of it.
+/// A position in the order of evaluation: the span, and the binding within it.
 pub(super) type EvalPosition = (usize, usize);
 
-/// What a name is bound to.
+/// A name's binding.
 #[derive(Debug, Clone)]
 pub(super) struct ScopedBinding<'s> {
     pub(super) order: EvalPosition,
@@ -23,19 +23,19 @@ pub(super) struct ScopedBinding<'s> {
 
 #[derive(Debug, Clone)]
 pub(super) enum BindingValue<'s> {
-    /// The expressions that begin with a token of the span.
+    /// The expressions that begin at this token of the span.
     Value(usize),
-    /// What the spans print.
+    /// The output of these spans.
     Text(Range<usize>),
-    /// An argument of a macro.
+    /// An argument of the macro `of`.
     Parameter { of: &'s str, place: usize, name: &'s str },
 }
 
-/// One branch of an open block; the first is the template itself.
+/// A scope: one branch of an open statement. The first is the template itself.
 #[derive(Debug)]
 struct NameScope {
     parent: usize,
-    /// The span that opens the block.
+    /// The span that opens the statement.
     open: usize,
     isolates: bool,
 }
@@ -44,14 +44,14 @@ struct NameScope {
 #[derive(Debug)]
 pub(super) struct ScopedBindings<'s> {
     scopes: Vec<NameScope>,
-    /// The scope that each span is in; a block's first tag is in its own, but for a cache tag.
+    /// The scope of each span. An opening tag is in the scope that it opens, except for a cache tag.
     of_spans: Vec<usize>,
     bindings: Vec<ScopedBinding<'s>>,
     /// In source order.
     by_name: HashMap<&'s str, Vec<usize>>,
-    /// What is bound to attributes, by the name they are of.
+    /// Bindings of attributes, by the name before the first dot.
     attributes: HashMap<&'s str, Vec<(String, usize)>>,
-    /// How many bindings of a name were searched for uses in a scope.
+    /// By name and scope, how many bindings earlier look-ups have examined.
     searched: HashMap<(&'s str, usize), usize>,
 }
 
@@ -96,11 +96,11 @@ impl<'s> ScopedBindings<'s> {
         &self.bindings[id]
     }
 
-    /// What a name with attributes may be bound to where it is used, but for what was found for a use of it before in
-    /// the same scope.
+    /// The bindings that a name with attributes may have at a use. Bindings that an earlier look-up from the same scope
+    /// returned are left out.
     pub(super) fn of_path(&mut self, path: &'s str, at: EvalPosition) -> Vec<usize> {
         let name = path.split('.').next().unwrap_or(path).trim_end();
-        // A namespace is seen wherever it is handed.
+        // An assignment to a namespace is visible wherever the namespace was passed.
         let attributes = self.attributes.get(name).into_iter().flatten();
         let mut found: Vec<usize> =
             attributes.filter(|(target, _)| overlaps(target, path)).map(|(_, binding)| *binding).collect();
@@ -113,7 +113,7 @@ impl<'s> ScopedBindings<'s> {
             let binding = &self.bindings[*id];
             if self.sees(scope, binding.scope) {
                 found.push(*id);
-                // It hides what the name was bound to before, but a parameter does not hide its default.
+                // A binding hides earlier ones of the name. A parameter does not hide its default.
                 let parameter = matches!(binding.bound, BindingValue::Parameter { .. });
                 if !parameter && self.is_around(binding.scope, scope) {
                     break;
@@ -165,7 +165,7 @@ impl<'s> ScopedBindings<'s> {
         }
     }
 
-    /// The values of `a=1, b=2`, from a token on.
+    /// Binds the names of `a=1, b=2`, from the token `from` on.
     fn assignments(&mut self, source: &'s str, tokens: &[TagToken], from: usize, index: usize) {
         let mut depth = 0_usize;
         let mut targets: Vec<&str> = Vec::new();
@@ -198,7 +198,7 @@ impl<'s> ScopedBindings<'s> {
     }
 
     fn bind(&mut self, name: &'s str, order: EvalPosition, bound: BindingValue<'s>) {
-        // What a `set` block binds is bound at its end, outside of it.
+        // A `set` block binds its names at its end and outside of itself.
         let scope = match &bound {
             BindingValue::Text(body) => self.scopes[self.of_spans[body.end]].parent,
             BindingValue::Value(_) | BindingValue::Parameter { .. } => self.of_spans[order.0],
@@ -207,7 +207,7 @@ impl<'s> ScopedBindings<'s> {
         self.bindings.push(ScopedBinding { order, bound, scope });
     }
 
-    /// Whether a use in one scope sees what is bound in another, earlier one.
+    /// Whether a use in one scope sees an earlier binding in another.
     fn sees(&self, from: usize, mut bound: usize) -> bool {
         while bound != 0 && !self.is_around(bound, from) {
             let scope = &self.scopes[bound];
@@ -219,7 +219,7 @@ impl<'s> ScopedBindings<'s> {
         true
     }
 
-    /// Whether a scope is another one, or encloses it.
+    /// Whether a scope is another one or encloses it.
     fn is_around(&self, outer: usize, mut scope: usize) -> bool {
         while scope != outer && scope != 0 {
             scope = self.scopes[scope].parent;
@@ -227,7 +227,7 @@ impl<'s> ScopedBindings<'s> {
         scope == outer
     }
 
-    /// Whether a scope is inside of the block that a span opens, in whatever branch of it.
+    /// Whether a scope is in any branch of the statement that a span opens.
     fn is_inside(&self, mut scope: usize, open: usize) -> bool {
         while scope != 0 && self.scopes[scope].open != open {
             scope = self.scopes[scope].parent;
@@ -236,7 +236,7 @@ impl<'s> ScopedBindings<'s> {
     }
 }
 
-/// Whether one of two paths is the other, or inside of it.
+/// Whether one of two paths equals the other or is inside of it.
 fn overlaps(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -1,6 +1,6 @@
-//! Which names a tag mentions and which it binds.
+//! Reads one statement: its keyword, the names that it binds and mentions, and its calls.
 //!
-//! By name alone, not by scope: what becomes of them is left to `reach`, `foreign` and `namespaces`.
+//! By name alone, without scopes: `scopes`, `foreign`, `namespaces` and `body_digest` resolve the names.
 
 use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::scan::{SourceSpan, SpanKind};
@@ -17,21 +17,21 @@ pub(super) fn keyword<'s>(source: &'s str, span: &SourceSpan) -> Option<&'s str>
     Some(first.text(source))
 }
 
-/// Statements that enclose text up to an `end…` of their own; `set` only without a value.
+/// Statements that enclose text up to an `end…` tag. A `set` with a value encloses none.
 const BLOCKS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
 
-/// The first word of a statement that encloses text up to its end.
+/// The keyword of a statement that encloses text.
 pub(super) fn opens_block<'s>(source: &'s str, span: &SourceSpan) -> Option<&'s str> {
     let word = keyword(source, span).filter(|word| BLOCKS.contains(word))?;
     (word != "set" || is_set_block(source, &span.tokens)).then_some(word)
 }
 
-/// The first word of the statement that a statement ends.
+/// The keyword of the statement that `word` closes.
 pub(super) fn closes_block(word: &str) -> Option<&str> {
     word.strip_prefix("end").filter(|opener| BLOCKS.contains(opener))
 }
 
-/// The names a statement binds for what follows it or stands in it.
+/// The names that a statement binds, inside of it or after it.
 pub(super) fn bound_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     let tokens = span.tokens.get(1..).unwrap_or(&[]);
     match keyword(source, span) {
@@ -50,20 +50,20 @@ pub(super) fn bound_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str
     }
 }
 
-/// The names by which the statement that `span` opens can be reached from elsewhere in the file.
+/// The names by which other places of the file can reach the statement.
 pub(super) fn reachable_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     debug_assert!(!matches!(span.kind, SpanKind::Text));
     let mut names = bound_names(source, span);
     match keyword(source, span) {
         Some("macro") => names.truncate(1),
-        // An attribute is reached by the name of its namespace.
+        // An attribute is reached through the name of its namespace.
         Some("set") => names.extend(assigned_attributes(source, &span.tokens)),
         _ => {}
     }
     names
 }
 
-/// The variables that `tokens` mention, with their places among them.
+/// The variables that `tokens` mention, with their indices.
 pub(super) fn variables<'s, 't>(source: &'s str, tokens: &'t [TagToken]) -> impl Iterator<Item = (usize, &'s str)> + 't
 where
     's: 't,
@@ -72,13 +72,13 @@ where
     named.filter(|(_, name)| !WORDS.contains(name))
 }
 
-/// The variables whose values `tokens` mention: those that are not merely called.
+/// The variables whose values `tokens` mention; not those that are only called.
 pub(super) fn values<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let called = |at: usize| tokens.get(at + 1).is_some_and(|next| next.text(source) == "(");
     variables(source, tokens).filter(|(at, _)| !called(*at)).map(|(_, name)| name).collect()
 }
 
-/// Index of the bracket that closes the first token; the number of tokens where none does.
+/// The index of the bracket that closes the first token; the number of tokens if there is none.
 pub(super) fn closing(source: &str, tokens: &[TagToken]) -> usize {
     let mut depth = 0_usize;
     let closes = |token: &TagToken| {
@@ -107,7 +107,7 @@ pub(super) fn split<'t>(source: &str, tokens: &'t [TagToken]) -> Vec<&'t [TagTok
     tokens.split(comma).collect()
 }
 
-/// The names that a tag calls, with their places among its tokens; the head of a macro calls nothing by its own name.
+/// The names that a tag calls, with their indices. The name in a macro's own head is not a call.
 pub(super) fn called<'s, 't>(source: &'s str, span: &'t SourceSpan) -> impl Iterator<Item = (usize, &'s str)> + 't
 where
     's: 't,
@@ -158,7 +158,7 @@ fn parameters<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     }
 }
 
-/// The targets of `a=1, (b, c)=2`; for parameters, up to the closing bracket and with bare names.
+/// The targets of `a=1, (b, c)=2`. For parameters: bare names, up to the closing bracket.
 fn assignments<'s>(source: &'s str, tokens: &[TagToken], tuples: bool) -> Vec<&'s str> {
     let mut names = Vec::new();
     let mut depth = 0_isize;
@@ -210,7 +210,7 @@ pub(super) fn assigned_attributes<'s>(source: &'s str, tokens: &[TagToken]) -> V
         .collect()
 }
 
-/// The names a `set` tag binds.
+/// The names that a `set` tag binds.
 pub(super) fn assigned_names<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     let target = set_target(source, tokens);
     (0..target.len())
@@ -224,7 +224,7 @@ pub(super) fn assigned_names<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'
         .collect()
 }
 
-/// Whether a `set` tag opens a block instead of assigning an expression.
+/// Whether a `set` tag captures text instead of assigning an expression.
 pub(super) fn is_set_block(source: &str, tokens: &[TagToken]) -> bool {
     let target = set_target(source, tokens);
     tokens.get(1 + target.len()).is_none_or(|t| t.text(source) != "=")

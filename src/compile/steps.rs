@@ -1,6 +1,6 @@
-//! Counts the steps that compiling takes, so that a test of how they grow needs no clock.
+//! Counts the steps of the compiler in tests, so that tests of its complexity need no clock.
 
-/// Counts a step, in tests.
+/// Counts one step. Does nothing outside of tests.
 pub(super) fn count_step() {
     #[cfg(test)]
     VISITS.with(|count_steps| count_steps.set(count_steps.get() + 1));
@@ -11,7 +11,7 @@ thread_local! {
     static VISITS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// How many steps `work` takes.
+/// The number of steps that `work` takes.
 #[cfg(all(test, not(shuttle)))]
 pub(super) fn count_steps(work: impl FnOnce()) -> usize {
     let before = VISITS.get();

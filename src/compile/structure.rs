@@ -1,7 +1,7 @@
-//! The structure of a template: which cache tags belong together and what stands around them.
+//! Builds the outline of a template: pairs its tags and finds what encloses them.
 //!
-//! Owns the stack of open blocks and every refusal that needs it. Where MiniJinja would reject the
-//! template, the walk stops and leaves the error to it. Text is written by `lower`.
+//! Owns the stack of open tags and every error that needs it. Where MiniJinja would reject the template, the walk stops
+//! and leaves the error to MiniJinja.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::compile::tag::parse_head;
 use crate::compile::template::{Branch, BranchId, CacheTag, Extends, LoadTag, Outline, Statement, TemplateBlock};
 use crate::compile::validate::{forbidden_in_body, reserved_name, syntax_error};
 
-/// Finds the outline of `scan`, the template called `name`.
+/// Builds the outline of `scan`, the template called `name`.
 pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
     let mut walk = StructureWalk {
         scan,
@@ -52,10 +52,10 @@ struct OpenTag<'s> {
     word: &'s str,
     line: usize,
     span: usize,
-    /// The branch that its text stands in.
+    /// The branch that encloses its text.
     branch: Option<BranchId>,
     cached: Option<usize>,
-    /// Past the `else` of a loop, where `break` belongs to the loop outside.
+    /// After the `else` of a loop, where `break` belongs to the outer loop.
     in_else: bool,
 }
 
@@ -76,7 +76,8 @@ struct StructureWalk<'a, 's> {
     within: Vec<Option<BranchId>>,
     extends: Vec<FoundExtends>,
     loads: Vec<LoadTag>,
-    /// Line of the first cache tag that only a layout may have.
+    /// Line of the first cache tag outside of every block, macro, call block and `set` block. A child template discards
+    /// such output.
     outside_blocks: Option<usize>,
 }
 
@@ -125,7 +126,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
             "import" | "from" | "extends" => Ok(self.load(word, index, span)),
             "break" | "continue" => self.leave_loop(word, span),
             "do" => {
-                // A call may change what it is given.
+                // A call may change its arguments.
                 self.add_statement(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
                 Ok(CONTINUE)
             }
@@ -358,12 +359,13 @@ impl<'a, 's> StructureWalk<'a, 's> {
         self.stack.push(OpenTag { word, line: span.line, span: index, branch, cached: None, in_else: false });
     }
 
-    /// The innermost branch here.
+    /// The innermost branch at the current tag.
     fn branch(&self) -> Option<BranchId> {
         self.stack.last().and_then(|frame| frame.branch)
     }
 
-    /// Notes a statement that begins at the span `index`: right after its tag, or before its frame is taken off.
+    /// Adds a statement that begins at the span `index`. Called right after its tag was read, or before its open tag is
+    /// popped.
     fn add_statement(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
         let in_block = self.stack.iter().any(|frame| frame.word == "block");
         self.statements.push(Statement { range, span: index, binds, inside: self.branch(), in_block });
@@ -383,7 +385,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
     }
 }
 
-/// Openers whose text runs under a condition, several times, with other values or on its own.
+/// Statements whose text runs conditionally, repeatedly, with other values, or on its own.
 const BRANCHES: [&str; 6] = ["if", "for", "with", "autoescape", "macro", "call"];
 
 fn own_extends(found: &mut Vec<FoundExtends>) -> Extends {

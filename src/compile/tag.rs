@@ -1,7 +1,6 @@
-//! The head of a cache tag: key, lifetime and options, as stretches of the source.
+//! Parses the head of a cache tag: key, lifetime and options.
 //!
-//! Owns the one reading of the argument list and its errors. Expressions are measured by `expr`;
-//! what becomes of the parts is left to `lower`.
+//! Owns the grammar of the argument list and its errors. `parser` finds the extent of expressions, `lower` writes them.
 
 use crate::compile::expr::{Expr, ExprError, ExprKind};
 use crate::compile::lex::{TagToken, TokenKind};
@@ -30,7 +29,7 @@ pub(super) struct TagOptions {
     pub(super) name: Option<Expr>,
 }
 
-/// Reads the tokens after the word `cache`.
+/// Parses the tokens after the word `cache`.
 pub(super) fn parse_head(source: &str, tokens: &[TagToken]) -> Result<CacheTagHead, ExprError> {
     let mut reader = ExprParser::arguments(source, tokens);
     let end = tokens.last().map_or(0, |t| t.end);
@@ -49,7 +48,7 @@ pub(super) fn parse_head(source: &str, tokens: &[TagToken]) -> Result<CacheTagHe
     Ok(CacheTagHead { key, ttl, options })
 }
 
-/// Refuses the order of Django and Flask: a lifetime where the key belongs, and no lifetime after it.
+/// Rejects the argument order of Django and Flask: a lifetime in place of the key, and no lifetime after it.
 pub(super) fn check_order(
     source: &str,
     tokens: &[TagToken],
@@ -70,7 +69,7 @@ fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
     )
 }
 
-/// Whether an expression is a lifetime by its looks: a duration, or numbers and names like `timeout`.
+/// Whether an expression looks like a lifetime: a duration, or numbers and names such as `timeout`.
 fn says_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     match expr.shape {
         ExprKind::Str => {
@@ -81,7 +80,7 @@ fn says_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     }
 }
 
-/// Whether an expression is a lifetime by what it says.
+/// Whether an expression is certainly a lifetime.
 fn is_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     let text = &source[expr.range.clone()];
     match expr.shape {
@@ -91,7 +90,7 @@ fn is_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     }
 }
 
-/// Whether an expression is made of numbers and of names whose last part passes.
+/// Whether an expression consists of numbers and of names whose last part passes `named`.
 fn is_arithmetic(source: &str, tokens: &[TagToken], expr: &Expr, named: fn(&str) -> bool) -> bool {
     let inside = |token: &&TagToken| expr.range.start <= token.start && token.end <= expr.range.end;
     let mut tokens = tokens.iter().filter(inside).peekable();
@@ -114,7 +113,7 @@ fn says_timeout(name: &str) -> bool {
     ["timeout", "ttl", "expires", "expiry", "max_age"].iter().any(|word| name.ends_with(word))
 }
 
-/// An error for `10m`, which is read as a number and a name.
+/// The error for `10m`, which is read as a number and a name.
 pub(super) fn unquoted_duration(source: &str, number: &Expr, next: TagToken) -> Option<ExprError> {
     let joined = number.shape == ExprKind::Number && next.kind == TokenKind::Word && next.start == number.range.end;
     joined.then(|| {
@@ -160,8 +159,8 @@ impl HeadParser<'_> {
         }
     }
 
-    /// Without a comma, white space must separate, and nothing that could belong to the argument
-    /// before may follow.
+    /// Without a comma, white space must separate two arguments, and the second must not be readable as a continuation
+    /// of the first.
     fn check_separation(&self, token: TagToken) -> Result<(), ExprError> {
         if let Some(error) = unquoted_duration(self.source, &self.last, token) {
             return Err(error);
@@ -185,7 +184,7 @@ impl HeadParser<'_> {
             return Err(ExprError::new(token.start, message));
         }
         if self.ttl.is_some() {
-            // Who also names what it varies by, as Django and Flask do, has the order from there.
+            // Three arguments with a lifetime first are the order of Django and Flask with a `vary` list.
             if says_lifetime(self.source, self.tokens, self.key) {
                 return Err(wrong_order(self.source, Form::Tag, self.key));
             }

@@ -1,4 +1,4 @@
-//! The text that takes the place of one tag while it is written, on the lines of the author's.
+//! Writes the text that replaces one tag, keeping the author's expressions on their lines.
 
 use std::ops::Range;
 
@@ -8,14 +8,15 @@ use crate::compile::lex::{TokenKind, newlines};
 use crate::compile::scan::SourceSpan;
 use crate::compile::steps::count_step;
 
-/// The replacement of one tag while it is written.
+/// The replacement of a tag under construction.
 pub(super) struct TagWriter<'a> {
     source: &'a str,
     span: &'a SourceSpan,
     pub(super) out: String,
     /// Line breaks written so far.
     lines: usize,
-    /// How many line breaks of the tag stand before a place: most arguments are written in order.
+    /// A position, and the line breaks of the tag before it. Most arguments are written in source order, so the count
+    /// continues from here.
     counted: (usize, usize),
 }
 
@@ -43,11 +44,11 @@ impl<'a> TagWriter<'a> {
         self.counted.1
     }
 
-    /// Writes an expression of the author's, checked where `guards` say so. An operand that is the whole argument is
-    /// checked by the run side.
+    /// Writes an expression of the author, with its guards. A guard on the whole argument is left out: the runtime
+    /// checks arguments itself.
     pub(super) fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
         self.align(range.start);
-        // A part that comes out of order must not bring its own line breaks.
+        // An argument out of source order must not bring its own line breaks.
         let flat = self.lines > self.line_of(range.start);
         if !simple {
             self.put("(");
@@ -61,7 +62,7 @@ impl<'a> TagWriter<'a> {
         }
     }
 
-    /// Copies a stretch of the source, with what is to be inserted into it.
+    /// Copies a range of the source with insertions.
     pub(super) fn copy_with(&mut self, range: Range<usize>, inserts: &[(usize, String)], flat: bool) {
         let mut from = range.start;
         for (at, text) in inserts {
@@ -72,7 +73,7 @@ impl<'a> TagWriter<'a> {
         self.copy(from..range.end, flat);
     }
 
-    /// Copies a stretch of the source, on one line where it must not bring its own line breaks.
+    /// Copies a range of the source. With `flat`, its line breaks are escaped or replaced by blanks.
     pub(super) fn copy(&mut self, range: Range<usize>, flat: bool) {
         let text = &self.source[range.clone()];
         if !flat {
@@ -96,7 +97,7 @@ impl<'a> TagWriter<'a> {
         };
         let before = &self.source[string.start..at];
         let slashes = before.len() - before.trim_end_matches('\\').len();
-        // MiniJinja keeps a backslash before a line break; it needs its own escape here.
+        // MiniJinja keeps a backslash before a line break; here it needs an escape of its own.
         self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
     }
 }

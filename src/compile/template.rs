@@ -1,16 +1,16 @@
-//! What a template consists of, as far as caching cares: its cache tags, its statements, and what stands around them.
+//! The model of a template: its cache tags, its statements, and the branches around them.
 //!
-//! Owns the model. `blocks` fills it, `foreign` judges it, `reach` and `layout` take digests of it.
+//! `structure` fills it, `foreign` and `namespaces` validate it, `body_digest` and `layout` take digests of it.
 
 use std::ops::Range;
 
 use crate::compile::tag::CacheTagHead;
 use crate::names::{NOTE_EXTENDS, NOTE_IMPORT};
 
-/// A branch, by its place in [`Outline::branches`].
+/// A branch, as an index into [`Outline::branches`].
 pub(super) type BranchId = usize;
 
-/// What a template consists of.
+/// The outline of a template.
 #[derive(Debug)]
 pub(super) struct Outline<'s> {
     pub(super) cached: Vec<CacheTag<'s>>,
@@ -25,32 +25,32 @@ pub(super) struct Outline<'s> {
     pub(super) extends: Extends,
     /// The name expressions of `import`, `from` and `extends`, in source order.
     pub(super) loads: Vec<LoadTag>,
-    /// How many spans were understood; MiniJinja rejects what follows.
+    /// The number of spans that were understood. MiniJinja rejects the template after them.
     pub(super) understood: usize,
 }
 
-/// What a template extends.
+/// The parent of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Extends {
-    /// Nothing.
+    /// It extends no template.
     None,
-    /// Always the template of this name.
+    /// It always extends the template of this name.
     Literal(String),
-    /// A computed name, or a condition decides, or there are several.
+    /// The name is computed, the `extends` is conditional, or there are several.
     Dynamic,
 }
 
-/// A cache block, as reports call it.
+/// A cache block, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CacheBlock {
-    /// The digest of its text, and of what that reaches.
+    /// The digest of the body and of everything it depends on in the file.
     pub(crate) site: u128,
     pub(crate) line: usize,
-    /// Its `name=`, where that is a literal.
+    /// The value of `name=`, if that is a literal.
     pub(crate) name: Option<String>,
 }
 
-/// A cache tag and what belongs to it.
+/// A cache tag and its body.
 #[derive(Debug)]
 pub(super) struct CacheTag<'s> {
     /// Index of the opening span.
@@ -61,14 +61,14 @@ pub(super) struct CacheTag<'s> {
     /// The `{% block %}` around it.
     pub(super) block: Option<&'s str>,
     pub(super) calls_super: bool,
-    /// The key or `vary` holds what `caller()` shows.
+    /// The key or `vary` contains `caller()`.
     pub(super) keyed_by_caller: bool,
 }
 
-/// A statement that a body can reach by a name it binds.
+/// A statement that cached bodies depend on through the names it binds.
 #[derive(Debug)]
 pub(super) struct Statement<'s> {
-    /// What changes the statement's meaning: a tag, or a block from tag to tag.
+    /// The text that determines its meaning: a tag, or an opening tag up to its closing tag.
     pub(super) range: Range<usize>,
     /// Index of its first span.
     pub(super) span: usize,
@@ -78,16 +78,16 @@ pub(super) struct Statement<'s> {
     pub(super) in_block: bool,
 }
 
-/// A tag that decides whether, how often or with which values the text in it runs: `if`, `elif` and `else`, `for`,
-/// `with`, `autoescape`, `macro` and `call`.
+/// A tag that decides whether, how often or with which values its text runs: `if`, `elif`, `else`, `for`, `with`,
+/// `autoescape`, `macro` and `call`.
 #[derive(Debug)]
 pub(super) struct Branch<'s> {
     pub(super) word: &'s str,
     /// Index of its tag.
     pub(super) span: usize,
-    /// The branch around it; for `elif` and `else` the one before it.
+    /// The branch around it; for `elif` and `else` the previous branch of the same statement.
     pub(super) around: Option<BranchId>,
-    /// The macro or call block in which its text runs, itself included: names set there are seen nowhere else.
+    /// The innermost macro or call block around its text, or itself. Names set there are local to it.
     pub(super) owner: Option<BranchId>,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct LoadTag {
 }
 
 impl LoadTag {
-    /// The name, by way of the filter that notes what is loaded.
+    /// The name, passed through the filter that records the template.
     pub(super) fn noted(&self, source: &str) -> String {
         format!("({})|{}", &source[self.name.clone()], if self.extends { NOTE_EXTENDS } else { NOTE_IMPORT })
     }
@@ -119,13 +119,13 @@ impl Outline<'_> {
         branch.and_then(|branch| self.branches[branch].owner)
     }
 
-    /// The macros and call blocks around a place, innermost first, then the file.
+    /// The macros and call blocks around a branch, innermost first, then `None` for the file.
     pub(super) fn owners(&self, branch: Option<BranchId>) -> impl Iterator<Item = Option<BranchId>> + '_ {
         let outer = |owner: &Option<BranchId>| owner.map(|owner| self.owner(self.branches[owner].around));
         std::iter::successors(Some(self.owner(branch)), outer)
     }
 
-    /// The load whose name stands in `range`.
+    /// The name expression within `range`.
     pub(super) fn load_in(&self, range: &Range<usize>) -> Option<&LoadTag> {
         let at = self.loads.partition_point(|load| load.name.start < range.start);
         self.loads.get(at).filter(|load| load.name.end <= range.end)

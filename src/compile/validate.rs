@@ -1,6 +1,6 @@
-//! What may not stand inside a cached body, tag by tag, and how errors are worded.
+//! Rejects single tags that a cached body must not contain, and words the syntax errors of the crate.
 //!
-//! Owns the messages about single tags. The structure of blocks is left to `blocks`.
+//! `structure` checks the nesting of tags.
 
 use minijinja::{Error, ErrorKind};
 
@@ -8,12 +8,12 @@ use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::statement::variables;
 use crate::names::{CALL_VARIABLE, FRAGMENT_VARIABLE};
 
-/// An error about the template `name`, at `line`.
+/// A syntax error in the template `name`, at `line`.
 pub(super) fn syntax_error(name: &str, line: usize, message: &str) -> Error {
     Error::new(ErrorKind::SyntaxError, format!("cache: {message} (in {name}:{line})"))
 }
 
-/// Why the tokens of one tag may not stand in a cached body, and where.
+/// The position and the reason if a tag must not be in a cached body.
 pub(super) fn forbidden_in_body(source: &str, tokens: &[TagToken]) -> Option<(usize, String)> {
     let (at, _) = variables(source, tokens).find(|(_, name)| *name == "self")?;
     let why = "`self` cannot be used inside a cached body: which block it shows depends on the template that extends \
@@ -21,7 +21,7 @@ pub(super) fn forbidden_in_body(source: &str, tokens: &[TagToken]) -> Option<(us
     Some((tokens[at].start, why.to_owned()))
 }
 
-/// A use of a reserved variable.
+/// The first use of a reserved variable.
 pub(super) fn reserved_name(source: &str, tokens: &[TagToken]) -> Option<(usize, String)> {
     let token = tokens
         .iter()

@@ -1,23 +1,25 @@
-//! The parts of a template that can be measured: its includes and its macros.
+//! Finds the parts of a template that can be measured: its includes and macros.
 //!
-//! Owns where they are and whether their output can be discarded. What takes their place is left to `probe`.
+//! Owns their positions and whether their output can be discarded. `probe` writes the replacements.
 
 use crate::compile::scan::Scan;
 use crate::compile::statement::{closes_block, keyword, opens_block};
 use crate::compile::template::{Extends, Outline};
 
-/// A part, by the spans of its tags.
+/// A measurable part, by the spans of its tags.
 #[derive(Debug)]
 pub(super) enum MeasuredPart {
-    /// An include whose output is shown, unless the whole template's is discarded: then nothing captures it.
+    /// An include whose output is printed. If it is `outermost`, no statement around it captures the output, so the
+    /// output is discarded when the output of the whole template is.
     Include { span: usize, outermost: bool },
-    /// A macro, from tag to tag.
+    /// A macro, from its opening to its closing tag.
     Macro { open: usize, close: usize },
-    /// What renders a template and throws its output away: a `from`, or an include at the top of a child.
+    /// A tag that renders a template and discards the output: `from`, or an include at the top level of a child
+    /// template.
     Discarded { span: usize },
 }
 
-/// Finds the parts, in source order of their last tags.
+/// Finds the parts, ordered by their last tags.
 pub(super) fn find_parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<MeasuredPart> {
     let source = scan.source;
     let child = outline.extends != Extends::None;
@@ -47,5 +49,5 @@ pub(super) fn find_parts(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<Measured
     find_parts
 }
 
-/// What shows what stands in it, if anything does: inside of these nothing is discarded unseen.
+/// Statements that capture their output or decide later whether it is printed.
 const CAPTURING: [&str; 6] = ["block", "cache", "call", "filter", "macro", "set"];

@@ -1,21 +1,21 @@
-//! Writes includes and macros so that their calls are measured, on the lines the author used.
+//! Writes probes around includes and macros, on the author's lines.
 //!
-//! Owns the text that takes the place of these tags. It must change nothing that a template can see: it opens no scope,
-//! since what an included template sets is seen after it and since scopes count towards the recursion limit; it
-//! evaluates an include's name once; and it mentions no variable where the author did not, since a macro captures those
-//! that are mentioned in it.
+//! A probe must not change anything that a template can see. It opens no scope: the names that an included template sets
+//! are visible after it, and scopes count towards the recursion limit. It evaluates an include's name once. It mentions no
+//! variable where the author did not, since a macro captures the variables that it mentions.
 //!
-//! An include becomes a condition around a capture, and the same include without one where it cannot be measured:
+//! An include becomes a condition around a captured include, and an include without capture where it cannot be measured:
 //!
 //! ```jinja
 //! {% if "NAME" is MEASURE_INCLUDE(ID, …) %}{% filter MEASURED_OUTPUT(ID) %}{% include none|TEMPLATE_NAME %}{% endfilter %}
 //! {% else %}{% include none|TEMPLATE_NAME %}{% endif %}
 //! ```
 //!
-//! A name that is computed stays in an include of its own, where MiniJinja does not look for variables to capture:
-//! `{% include (NAME)|TAKE_TEMPLATE_NAME %}{% if none is MEASURE_INCLUDE(ID, …) %}…`. That one is given an empty list and shows nothing.
+//! A computed name stays inside an include, where MiniJinja does not search for variables to capture:
+//! `{% include (NAME)|TAKE_TEMPLATE_NAME %}{% if none is MEASURE_INCLUDE(ID, …) %}…`. That include receives an empty list
+//! and prints nothing.
 //!
-//! A macro stays as it is; what its name stands for becomes a value that measures and calls it.
+//! A macro is left unchanged. After it, its name is bound to a value that measures and calls it.
 
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
@@ -35,10 +35,10 @@ use crate::names::{
     DISCARD_OUTPUT, MEASURE_INCLUDE, MEASURED_MACRO, MEASURED_OUTPUT, NOTE_IMPORT, TAKE_TEMPLATE_NAME, TEMPLATE_NAME,
 };
 
-/// What may follow the name in an include.
+/// Words that may follow the name in an include.
 const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];
 
-/// Lowers a template, with includes and macros whose calls are measured.
+/// Lowers a template with probes for its includes and macros.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn lower_measured(source: &str, name: &str, syntax: &SyntaxConfig) ->
 }
 
 impl Lowering<'_, '_> {
-    /// What takes the place of a part's last tag: its span and the text. `None` where it is left as it is.
+    /// The span of a part's last tag and its replacement; `None` if the part is left unchanged.
     fn probe(&self, part: &MeasuredPart, name: &str, outline: &Outline<'_>) -> Option<(usize, String)> {
         match *part {
             MeasuredPart::Include { span, outermost } => Some((span, self.include_probe(span, outermost, name)?)),
@@ -77,7 +77,7 @@ impl Lowering<'_, '_> {
         let (id, place) = (id(name, span.range.start, "include"), format!("{name}:{}", span.line));
 
         let mut tag = self.begin(index);
-        // On the tag's first line, where MiniJinja says the include is.
+        // On the first line of the tag, where MiniJinja reports the include.
         if expr.shape == ExprKind::Str {
             tag.put(" if ");
             tag.copy(wanted.clone(), true);
@@ -93,7 +93,7 @@ impl Lowering<'_, '_> {
         Some(self.finish(tag, index))
     }
 
-    /// Has the runtime know that nobody sees what is rendered in the meantime.
+    /// Tells the runtime that the output in between is discarded.
     fn discard_probe(&self, index: usize, outline: &Outline<'_>) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
@@ -120,7 +120,8 @@ impl Lowering<'_, '_> {
         let (opening, closing) = (&self.scan.spans[open], &self.scan.spans[close]);
         let (start, end) = self.syntax.block_delimiters();
         let [macro_name, parameters @ ..] = &bound_names(source, opening)[..] else { return None };
-        // As MiniJinja reads it; what it cannot read is not measured, and it will say so itself.
+        // The body as MiniJinja reads it. A body that cannot be lowered is not measured; its error is reported when the
+        // whole template is lowered.
         let body = &source[opening.range.end..closing.range.start];
         let body = rewrite(body, name, self.syntax).ok()?.text.unwrap_or_else(|| body.to_owned());
         let mut read = free_paths(&body, self.syntax)?;
@@ -140,19 +141,19 @@ impl Lowering<'_, '_> {
     }
 }
 
-/// What names a part in its template; below 2^63, as MiniJinja's integers are cheapest.
+/// The identity of a part within its template. Below 2^63, since MiniJinja's integers are cheapest there.
 fn id(template: &str, at: usize, what: &str) -> u64 {
     xxh3_64(format!("{}:{template}{at}:{what}", template.len()).as_bytes()) >> 1
 }
 
-/// The parameter list as a template that prints it, so that what its defaults read is found.
+/// The parameter list as a template that prints it, to find the names that its defaults read.
 fn defaults(source: &str, tokens: &[TagToken], syntax: &SyntaxConfig) -> String {
     let (print, printed) = syntax.variable_delimiters();
     let list = match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => &source[first.start..last.end],
         _ => "()",
     };
-    // A call of this form takes arguments just as a macro declares them.
+    // A call of this form takes arguments in the syntax of a macro's parameters.
     format!("{print} none|default{list} {printed}")
 }
 

@@ -1,8 +1,8 @@
-//! What a stretch of a template reads from outside, as paths.
+//! Finds the paths that a part of a template reads from outside.
 //!
-//! MiniJinja says which names a template does not declare itself, by scope and with their attributes. It leaves out
-//! some statements, which are read here by name alone: a name too many tells two inputs apart that need not be, a name
-//! too few shows two outputs of one input.
+//! MiniJinja reports the undeclared names of a template, by scope and with attributes, but it leaves out some
+//! statements. Those are read here by name alone: a path too many only distinguishes inputs that are equal, a missing
+//! one would report two outputs for one input.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,11 +13,11 @@ use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::scan::{SourceSpan, scan};
 use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
-/// What the end of a path says of a name that is only ever called.
+/// Suffix of a path for a name that is only called.
 pub(crate) const CALLED_SUFFIX: &str = "()";
 
-/// The paths that `source`, plain MiniJinja, reads from outside: `film.title`, `films`, `url_for()`. Sorted; none is
-/// inside of another. `None` where MiniJinja does not take the text for a template.
+/// The paths that `source`, plain MiniJinja, reads from outside: `film.title`, `films`, `url_for()`. Sorted, and none
+/// is inside of another. `None` if MiniJinja rejects the text.
 pub(crate) fn free_paths(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> {
     let mut env = Environment::empty();
     env.set_syntax(syntax.clone());
@@ -32,12 +32,12 @@ pub(crate) fn free_paths(source: &str, syntax: &SyntaxConfig) -> Option<Vec<Stri
     Some(mentioned.paths(undeclared))
 }
 
-/// Whether `source` extends another template, whose text shows then.
+/// Whether `source` extends another template, whose text is then shown.
 pub(crate) fn extends_another(source: &str, syntax: &SyntaxConfig) -> bool {
     scan(source, syntax).spans.iter().any(|span| keyword(source, span) == Some("extends"))
 }
 
-/// What is read in statements that MiniJinja passes over, or whose targets it takes for declared too early.
+/// The reads in statements that MiniJinja leaves out, or whose targets it declares too early.
 fn left_out(source: &str, span: &SourceSpan, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
     // A filter statement begins with the name of its filter.
@@ -48,14 +48,14 @@ fn left_out(source: &str, span: &SourceSpan, bound: &HashSet<&str>) -> Vec<Strin
             let free = named.into_iter().filter(|(_, name)| !bound.contains(name));
             free.map(|(index, _)| path_at(source, &tokens[index..])).collect()
         }
-        // The value may read what the name stood for before.
+        // The value may read the earlier binding of the name.
         Some("set") => repeated(&named, &assigned_names(source, tokens)),
         Some("with") => repeated(&named, &bound_names(source, span)),
         _ => Vec::new(),
     }
 }
 
-/// The name that `tokens` begin with, and its attributes.
+/// The name at the start of `tokens`, with its attributes.
 fn path_at(source: &str, tokens: &[TagToken]) -> String {
     let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
     for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
@@ -68,16 +68,16 @@ fn path_at(source: &str, tokens: &[TagToken]) -> String {
     path
 }
 
-/// Those of `targets` that are mentioned beside being assigned.
+/// The `targets` that are also mentioned outside of their assignment.
 fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
     let twice = |name: &&str| named.iter().filter(|(_, other)| other == name).count() > 1;
     named.iter().map(|(_, name)| *name).filter(|name| targets.contains(name)).filter(twice).map(str::to_owned).collect()
 }
 
-/// How names are mentioned.
+/// How names are used in a text.
 #[derive(Default)]
 struct NameUses<'s> {
-    /// Attributes that are called: what is read is what they belong to.
+    /// Attributes that are called: the object before them is read.
     methods: HashSet<&'s str>,
     /// Names that are not only called.
     values: HashSet<&'s str>,
