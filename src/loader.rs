@@ -107,7 +107,7 @@ impl FragmentCache {
         let seen = Seen { generation, load: None };
         let (id, used) = (id_of(environment, name), names::ADDED_RENDER_START);
         let text = rewritten.text.as_deref().unwrap_or(source);
-        let shares = rewritten.layout.all_statements.is_some();
+        let shares = rewritten.layout.all_statements().is_some();
         let marked = with_start_mark(text, env.syntax(), &format!("none is {used}({id}, {generation}, {shares})"));
         env.add_template_owned(name.to_owned(), marked)
             .map_err(|error| minijinja_error(source, text, name, env.syntax()).unwrap_or(error))?;

@@ -94,8 +94,8 @@ impl Dependency {
     pub(crate) fn digest(&self) -> Option<u128> {
         Some(match self.used {
             Used::Whole => self.template.digest(self.seen)? & !PART,
-            Used::Statements => self.template.layout_seen(self.seen)?.statements & !PART | 1,
-            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements? & !PART | 2,
+            Used::Statements => self.template.layout_seen(self.seen)?.statements() & !PART | 1,
+            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements()? & !PART | 2,
         })
     }
 }

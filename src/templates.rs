@@ -197,10 +197,10 @@ impl Template {
         content.digest = Some(digest);
         if let Some((_, known)) = &content.layout {
             // What began since the change was noticed has loaded the template since.
-            if known.statements != layout.statements {
+            if known.statements() != layout.statements() {
                 floors.raise_floor_to(&self.statements_floor, &self.floor);
             }
-            if known.all_statements != layout.all_statements {
+            if known.all_statements() != layout.all_statements() {
                 floors.raise_floor_to(&self.all_statements_floor, &self.floor);
             }
         }

@@ -106,8 +106,8 @@ impl<'a, 's> BodyDigests<'a, 's> {
             nodes.push((&source[span.range.clone()], edges));
         }
         for call in &calls.all {
-            let mut edges = self.mentions(&call.arguments, call.within, call.arguments.start);
-            edges.extend(call.within.map(|branch| self.to_branch(branch)));
+            let mut edges = self.mentions(&call.arguments, call.branch, call.arguments.start);
+            edges.extend(call.branch.map(|branch| self.to_branch(branch)));
             nodes.push((&source[call.arguments.clone()], edges));
         }
         for bound in &self.names.bound {

@@ -14,7 +14,7 @@ use crate::compile::template::{BranchId, Outline};
 #[derive(Debug)]
 pub(super) struct MacroCall<'s> {
     /// The name of the macro's declaration, even if the call uses an alias (`{% set m = macro %}`).
-    pub(super) of: &'s str,
+    pub(super) name: &'s str,
     /// The name and the arguments.
     pub(super) range: Range<usize>,
     /// The arguments with their brackets.
@@ -22,7 +22,7 @@ pub(super) struct MacroCall<'s> {
     /// Index of the span that contains the call.
     pub(super) span: usize,
     /// The innermost branch around the call.
-    pub(super) within: Option<BranchId>,
+    pub(super) branch: Option<BranchId>,
 }
 
 /// All calls of the file's macros.
@@ -36,7 +36,7 @@ impl<'s> MacroCalls<'s> {
     pub(super) fn new(scan: &Scan<'s>, outline: &Outline<'s>) -> Self {
         let all = macro_calls(scan, outline);
         let mut by_macro: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
-        all.iter().enumerate().for_each(|(at, call)| by_macro.entry(call.of).or_default().push(at));
+        all.iter().enumerate().for_each(|(at, call)| by_macro.entry(call.name).or_default().push(at));
         MacroCalls { all, by_macro }
     }
 
@@ -56,11 +56,11 @@ fn macro_calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<MacroCall<'s>>
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         let tokens = &span.tokens;
         for (at, name) in called(source, span) {
-            let Some(&of) = names.get(name) else { continue };
+            let Some(&name) = names.get(name) else { continue };
             let end = closing(source, &tokens[at + 1..]);
             let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
             let range = tokens[at].start..arguments.end;
-            macro_calls.push(MacroCall { of, range, arguments, span: index, within: outline.within[index] });
+            macro_calls.push(MacroCall { name, range, arguments, span: index, branch: outline.within[index] });
         }
     }
     macro_calls

@@ -40,7 +40,7 @@ pub(super) fn defer_lookups(source: &str, syntax: &SyntaxConfig) -> Option<Strin
     let scan = scan(source, syntax);
     let caches =
         |span: &SourceSpan| keyword(scan.source, span) == Some("cache") || mentions(scan.source, span, PARTIAL);
-    if scan.unreadable.is_some() || !scan.spans.iter().any(caches) {
+    if scan.error.is_some() || !scan.spans.iter().any(caches) {
         return None;
     }
     let bound: HashSet<&str> = scan.spans.iter().flat_map(|span| bound_names(scan.source, span)).collect();

@@ -24,7 +24,7 @@ fn author_text(source: &str, name: &str, syntax: &SyntaxConfig) -> Option<String
     let scan = scan(source, syntax);
     let outline = outline(&scan, name).ok()?;
     let mut text = source.to_owned();
-    let tags = outline.cached.iter().flat_map(|cached| [Some(cached.open), cached.close]).flatten();
+    let tags = outline.cache_tags.iter().flat_map(|cached| [Some(cached.open), cached.close]).flatten();
     for span in tags.map(|index| &scan.spans[index]) {
         text.replace_range(span.range.clone(), &comment(&scan, span, syntax));
     }

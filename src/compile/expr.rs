@@ -9,7 +9,7 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub(super) struct Expr {
     pub(super) range: Range<usize>,
-    pub(super) shape: ExprKind,
+    pub(super) kind: ExprKind,
     /// Operands to guard where the expression is part of a key, ordered by start.
     pub(super) guards: Vec<Guard>,
     /// The names, with attributes, whose values can become the expression's value.
@@ -75,7 +75,7 @@ impl ExprKind {
 
 pub(super) struct ParsedExpr {
     pub(super) range: Range<usize>,
-    pub(super) shape: ExprKind,
+    pub(super) kind: ExprKind,
 }
 
 pub(super) type ParseResult = Result<ParsedExpr, ExprError>;
@@ -84,7 +84,7 @@ pub(super) type ParseResult = Result<ParsedExpr, ExprError>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Guard {
     pub(super) range: Range<usize>,
-    pub(super) wanted: GuardKind,
+    pub(super) kind: GuardKind,
     /// The operand may be undefined where its result is only tested or has a fallback: `nme|trim or 'none'`.
     pub(super) lenient: bool,
 }
@@ -100,6 +100,6 @@ pub(super) enum GuardKind {
 impl Guard {
     /// The guard of an expression that is printed into a text, where that text becomes part of a key.
     pub(super) fn printed(range: Range<usize>) -> Guard {
-        Guard { range, wanted: GuardKind::Part, lenient: false }
+        Guard { range, kind: GuardKind::Part, lenient: false }
     }
 }

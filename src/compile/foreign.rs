@@ -183,15 +183,15 @@ impl<'a, 's> ForeignText<'a, 's> {
 
 /// Rejects cached bodies that show foreign text, and records which bodies show `super()`.
 pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
-    if outline.cached.is_empty() {
+    if outline.cache_tags.is_empty() {
         return Ok(());
     }
     let foreign = ForeignText::new(scan, outline);
     let callers = foreign.tainted_by_callers();
     let blocks = foreign.tainted_by_blocks();
     let supers = foreign.tainted_names(|_, span| calls_super(scan.source, &scan.spans[span].tokens));
-    let mut shows_super = Vec::with_capacity(outline.cached.len());
-    for cached in &outline.cached {
+    let mut shows_super = Vec::with_capacity(outline.cache_tags.len());
+    for cached in &outline.cache_tags {
         let body = cached.open + 1..cached.close.unwrap_or(outline.understood);
         let keyed = |name: &str| head_holds(scan.source, &scan.spans[cached.open], &cached.head, name);
         let carried = |tainted_names| foreign.tainted_use_in(&body, outline.within[cached.open], tainted_names, keyed);
@@ -215,7 +215,7 @@ pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, 
         }
         shows_super.push(shown.is_some());
     }
-    outline.cached.iter_mut().zip(shows_super).for_each(|(cached, shows)| cached.calls_super = shows);
+    outline.cache_tags.iter_mut().zip(shows_super).for_each(|(cached, shows)| cached.calls_super = shows);
     Ok(())
 }
 

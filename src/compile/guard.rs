@@ -172,7 +172,7 @@ impl ExprFindings {
 
     /// Adds an item of a list, tuple or map. Returns whether it was recorded.
     pub(super) fn item(&mut self, node: &ParsedExpr) -> bool {
-        let noted = may_be_undefined(&node.shape);
+        let noted = may_be_undefined(&node.kind);
         if noted {
             self.items.push(node.range.clone());
         }
@@ -185,8 +185,8 @@ impl ExprFindings {
     }
 
     /// Adds an operand of `~` or `+`.
-    pub(super) fn operand(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark) {
-        self.check(node, wanted, since, false);
+    pub(super) fn operand(&mut self, node: &ParsedExpr, kind: GuardKind, since: FindingsMark) {
+        self.check(node, kind, since, false);
     }
 
     /// Adds the operand of a filter or a slice.
@@ -194,11 +194,11 @@ impl ExprFindings {
         match filter {
             FilterEffect::ReplacesUndefined => {}
             FilterEffect::KeepsItems => self.check(node, GuardKind::Defined, since, true),
-            FilterEffect::MakesText => self.check(node, GuardKind::Items, since, node.shape != ExprKind::List),
+            FilterEffect::MakesText => self.check(node, GuardKind::Items, since, node.kind != ExprKind::List),
             FilterEffect::Other => {
                 self.check(node, GuardKind::Defined, since, true);
                 let items = self.items.split_off(since.items);
-                let guard = |range| Guard { range, wanted: GuardKind::Defined, lenient: false };
+                let guard = |range| Guard { range, kind: GuardKind::Defined, lenient: false };
                 self.guards.extend(items.into_iter().map(guard));
             }
         }
@@ -209,23 +209,23 @@ impl ExprFindings {
         match taken {
             ArgumentUse::MayBeResult => {}
             ArgumentUse::Unchecked => self.items.truncate(since.items),
-            ArgumentUse::Checked(wanted) => self.check(node, wanted, since, false),
+            ArgumentUse::Checked(kind) => self.check(node, kind, since, false),
         }
     }
 
-    fn check(&mut self, node: &ParsedExpr, wanted: GuardKind, since: FindingsMark, lenient: bool) {
+    fn check(&mut self, node: &ParsedExpr, kind: GuardKind, since: FindingsMark, lenient: bool) {
         let holds = self.items.len() > since.items;
-        if may_be_undefined(&node.shape) || (wanted != GuardKind::Defined && holds) {
-            self.guards.push(Guard { range: node.range.clone(), wanted, lenient });
+        if may_be_undefined(&node.kind) || (kind != GuardKind::Defined && holds) {
+            self.guards.push(Guard { range: node.range.clone(), kind, lenient });
         }
-        if wanted != GuardKind::Defined {
+        if kind != GuardKind::Defined {
             self.items.truncate(since.items);
         }
     }
 }
 
-fn may_be_undefined(shape: &ExprKind) -> bool {
-    match shape {
+fn may_be_undefined(kind: &ExprKind) -> bool {
+    match kind {
         ExprKind::Path | ExprKind::Optional | ExprKind::Other => true,
         ExprKind::Str | ExprKind::Number | ExprKind::Const | ExprKind::Chain(_) | ExprKind::List | ExprKind::Made => {
             false
@@ -236,16 +236,16 @@ fn may_be_undefined(shape: &ExprKind) -> bool {
 /// The text to insert for `guards`, ordered by position.
 pub(super) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
     let mut checked = BTreeMap::new();
-    for Guard { range, wanted, .. } in guards {
-        let strictest = checked.entry((range.start, range.end)).or_insert(*wanted);
-        *strictest = (*strictest).max(*wanted);
+    for Guard { range, kind, .. } in guards {
+        let strictest = checked.entry((range.start, range.end)).or_insert(*kind);
+        *strictest = (*strictest).max(*kind);
     }
     // Sort keys: at one position closing before opening text, and inner closing text first.
     let mut inserts = Vec::new();
-    for ((start, end), wanted) in checked {
+    for ((start, end), kind) in checked {
         let name = quote(&source[start..end], QUOTED);
         inserts.push((start, 1, 0, "((".to_owned()));
-        inserts.push((end, 0, usize::MAX - start, format!(")|{DEFINED}({name}, {}))", wanted.number())));
+        inserts.push((end, 0, usize::MAX - start, format!(")|{DEFINED}({name}, {}))", kind.number())));
     }
     inserts.sort();
     inserts.into_iter().map(|(at, _, _, text)| (at, text)).collect()

@@ -28,7 +28,7 @@ type SpanError = (usize, ExprError);
 pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {
     let spans = &scan.spans[..outline.understood];
     let call_places = call_places(scan.source, spans);
-    if outline.cached.is_empty() && !KEY_FUNCTIONS.iter().any(|name| call_places.contains_key(name)) {
+    if outline.cache_tags.is_empty() && !KEY_FUNCTIONS.iter().any(|name| call_places.contains_key(name)) {
         return Ok(InsertsBySpan::new());
     }
     let mut flow = KeyFlow {
@@ -40,7 +40,7 @@ pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBy
         followed: HashSet::new(),
         pending: VecDeque::new(),
     };
-    for cached in &outline.cached {
+    for cached in &outline.cache_tags {
         let options = &cached.head.options;
         let values = [Some(&cached.head.key), options.vary.as_ref(), options.version.as_ref(), options.tags.as_ref()];
         for value in values.into_iter().flatten() {
@@ -229,7 +229,7 @@ impl<'s> KeyFlow<'_, 's> {
         // MiniJinja treats these calls specially by their context; they return text.
         let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(self.source));
         let own = matches!(text(0), "super" | "loop" | "caller") && text(1) == "(";
-        if matches!(value.shape, ExprKind::Path | ExprKind::Other) && !own {
+        if matches!(value.kind, ExprKind::Path | ExprKind::Other) && !own {
             self.guards.entry(index).or_default().push(Guard::printed(value.range.clone()));
         }
         self.value(&value, (index, 0));

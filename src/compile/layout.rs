@@ -19,12 +19,12 @@ use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The parent of this template.
-    pub(crate) extends: Extends,
+    extends: Extends,
     /// The digest of the statements outside of its blocks.
-    pub(crate) statements: u128,
+    statements: u128,
     /// The digest of all its statements, if it includes or extends another template and binds a name; then an included
     /// template can read these.
-    pub(crate) all_statements: Option<u128>,
+    all_statements: Option<u128>,
     blocks: Vec<LayoutBlock>,
 }
 
@@ -33,8 +33,8 @@ pub(crate) struct Layout {
 pub(crate) struct LayoutBlock {
     name: Box<str>,
     /// The first line on which the block shows text that a child can replace.
-    pub(crate) filled: Option<usize>,
-    pub(crate) calls_super: bool,
+    filled_line: Option<usize>,
+    calls_super: bool,
 }
 
 impl Layout {
@@ -51,9 +51,31 @@ impl Layout {
         Layout { extends: Extends::None, statements: 0, all_statements: None, blocks: Vec::new() }
     }
 
+    pub(crate) fn extends(&self) -> &Extends {
+        &self.extends
+    }
+
+    pub(crate) fn statements(&self) -> u128 {
+        self.statements
+    }
+
+    pub(crate) fn all_statements(&self) -> Option<u128> {
+        self.all_statements
+    }
+
     /// The template's own block of this name.
     pub(crate) fn block(&self, name: &str) -> Option<&LayoutBlock> {
         self.blocks.iter().find(|block| &*block.name == name)
+    }
+}
+
+impl LayoutBlock {
+    pub(crate) fn filled_line(&self) -> Option<usize> {
+        self.filled_line
+    }
+
+    pub(crate) fn calls_super(&self) -> bool {
+        self.calls_super
     }
 }
 
@@ -66,7 +88,7 @@ fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
         let carried = || foreign.tainted_use_in(&body, outline.within[block.open], &tainted, |_| false);
         LayoutBlock {
             name: block.name.into(),
-            filled: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),
+            filled_line: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),
             calls_super: scan.spans[body.clone()].iter().any(|span| calls_super(scan.source, &span.tokens)),
         }
     };

@@ -55,7 +55,7 @@ pub(super) struct LexedTag {
 pub(super) struct LexError {
     pub(super) tokens: Vec<TagToken>,
     pub(super) at: usize,
-    pub(super) why: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Reads the tokens of a tag whose inside starts at `start`.
@@ -71,7 +71,7 @@ pub(super) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut
         }
         let rest = &source[at..];
         let Some(first) = rest.bytes().next() else {
-            return Err(LexError { tokens, at, why: "unexpected end of the template" });
+            return Err(LexError { tokens, at, message: "unexpected end of the template" });
         };
         if first.is_ascii_whitespace() {
             at += rest.bytes().take_while(u8::is_ascii_whitespace).count();
@@ -85,7 +85,7 @@ pub(super) fn lex(source: &str, start: usize, closing: TagEnd<'_>, balance: &mut
                 tokens.push(TagToken { kind, start: at, end });
                 at = end;
             }
-            Err(why) => return Err(LexError { tokens, at, why }),
+            Err(message) => return Err(LexError { tokens, at, message }),
         }
     }
 }

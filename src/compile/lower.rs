@@ -31,10 +31,10 @@ pub(super) struct Lowering<'a, 's> {
 
 impl Lowering<'_, '_> {
     /// The replacement of a `cache` tag.
-    pub(super) fn opening(&self, cached: &CacheTag<'_>, site: u128) -> Result<String, ExprError> {
+    pub(super) fn opening(&self, cached: &CacheTag<'_>, digest: u128) -> Result<String, ExprError> {
         let (start, end) = self.syntax.block_delimiters();
         let mut tag = self.begin(cached.open);
-        self.condition(&mut tag, cached, site)?;
+        self.condition(&mut tag, cached, digest)?;
         tag.put(&format!(" {end}{start} with {FRAGMENT_VARIABLE} = none|"));
         self.open_call(&mut tag, cached);
         tag.put(&format!(" {end}{start} filter {STORE}({FRAGMENT_VARIABLE})"));
@@ -72,7 +72,7 @@ impl Lowering<'_, '_> {
         self.finish(tag, index)
     }
 
-    fn condition(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>, site: u128) -> Result<(), ExprError> {
+    fn condition(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>, digest: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
         let literal = literal_ttl(self.scan.source, head.ttl.as_ref())?;
@@ -91,7 +91,7 @@ impl Lowering<'_, '_> {
             (true, false) => MISS_WITH,
             (true, true) => MISS_WITH_TAGGED,
         };
-        tag.put(&format!(" is {name}({site}, "));
+        tag.put(&format!(" is {name}({digest}, "));
         match (&literal, &head.ttl) {
             (None, Some(ttl)) => tag.argument(&ttl.range, &[], false),
             (literal, _) => tag.put(&literal_text(literal.unwrap_or(Ttl::Default))),
@@ -204,7 +204,7 @@ fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprErr
         let message = format!("the lifetime `{text}` is a list or a map; give seconds or a duration");
         return Err(ExprError::new(expr.range.start, message));
     }
-    if !expr.shape.is_literal() {
+    if !expr.kind.is_literal() {
         return Ok(None);
     }
     let value = Environment::empty().compile_expression(text).and_then(|e| e.eval(()));
@@ -229,13 +229,13 @@ type KeyPart = (Range<usize>, bool);
 
 /// The operands of a top-level chain, which the runtime receives one by one.
 fn key_parts(key: &Expr) -> (KeyPart, Vec<KeyPart>) {
-    if let ExprKind::Chain(operands) = &key.shape {
+    if let ExprKind::Chain(operands) = &key.kind {
         let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
         if let Some(first) = parts.next() {
             return (first, parts.collect());
         }
     }
-    ((key.range.clone(), key.shape.is_simple()), Vec::new())
+    ((key.range.clone(), key.kind.is_simple()), Vec::new())
 }
 
 /// `(if) and not (unless)`, or `true`.

@@ -14,14 +14,14 @@ use crate::names::{RENDER_START, WRONG_SYNTAX};
 /// The test of a mark. `loaded` tells whether a loader of the cache serves the template. The mark also tells whether
 /// included templates can read what this template binds.
 pub(crate) fn start_test(loaded: bool, layout: &Layout) -> String {
-    let shares = if layout.all_statements.is_some() { "(true)" } else { "" };
+    let shares = if layout.all_statements().is_some() { "(true)" } else { "" };
     format!("{} is {RENDER_START}{shares}", if loaded { "true" } else { "none" })
 }
 
 /// The text of a template with `start_test` before it. A template that MiniJinja will reject is returned unchanged.
 pub(crate) fn with_start_mark(text: &str, syntax: &SyntaxConfig, start_test: &str) -> String {
     let scan = scan(text, syntax);
-    if scan.unreadable.is_some() {
+    if scan.error.is_some() {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 128);

@@ -159,9 +159,9 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
     /// Follows an effect of a macro through one of its calls.
     fn call(&mut self, at: usize, of: usize, effect: &MacroEffect<'s>) {
         let call = &self.calls.all[at];
-        let (span, within, range) = (call.span, call.within, call.range.clone());
+        let (span, within, range) = (call.span, call.branch, call.range.clone());
         let from = self.region[span];
-        let cause = AssignmentCause { span, called: Some(call.of) };
+        let cause = AssignmentCause { span, called: Some(call.name) };
         let names = match effect {
             MacroEffect::Parameter(parameter) => {
                 let names = self.argument_names(at, of, parameter);

@@ -27,11 +27,11 @@ impl ExprParser<'_> {
             return Ok(node);
         }
         let node = self.postfix(node, mark)?;
-        let shape = match node.shape {
+        let kind = match node.kind {
             ExprKind::Number if signs == 1 => ExprKind::Number,
             _ => ExprKind::Made,
         };
-        Ok(ParsedExpr { range: start..node.range.end, shape })
+        Ok(ParsedExpr { range: start..node.range.end, kind })
     }
 
     fn postfix(&mut self, mut node: ParsedExpr, mark: FindingsMark) -> ParseResult {
@@ -46,10 +46,10 @@ impl ExprParser<'_> {
                         return self.error("a name or an integer");
                     }
                 };
-                let path = node.shape == ExprKind::Path;
+                let path = node.kind == ExprKind::Path;
                 node = self.other(start);
                 if path {
-                    node.shape = ExprKind::Path;
+                    node.kind = ExprKind::Path;
                     self.findings.lengthen_path(node.range.end);
                 }
                 continue;
@@ -123,7 +123,7 @@ impl ExprParser<'_> {
             }
             let mark = self.findings.mark();
             let mut argument = self.conditional()?;
-            if argument.shape == ExprKind::Path && self.skip("=") {
+            if argument.kind == ExprKind::Path && self.skip("=") {
                 self.findings.forget(mark);
                 argument = self.conditional()?;
             }
@@ -204,7 +204,7 @@ impl ExprParser<'_> {
             return self.error("an expression");
         };
         let text = token.text(self.source);
-        let shape = match (token.kind, text) {
+        let kind = match (token.kind, text) {
             (TokenKind::Word, _) if self.strict() && self.at_option() => {
                 return self.error("an expression");
             }
@@ -221,14 +221,14 @@ impl ExprParser<'_> {
             (TokenKind::Operator, _) => return self.error("an expression"),
         };
         self.pos += 1;
-        if shape == ExprKind::Path {
+        if kind == ExprKind::Path {
             self.findings.paths.push(token.start..token.end);
         }
         // MiniJinja joins adjacent strings. Between the arguments of a cache tag they are two.
-        while shape == ExprKind::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == TokenKind::Str) {
+        while kind == ExprKind::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == TokenKind::Str) {
             self.pos += 1;
         }
-        Ok(ParsedExpr { range: token.start..self.end(), shape })
+        Ok(ParsedExpr { range: token.start..self.end(), kind })
     }
 
     /// Parses a list, a map, a tuple or an expression in parentheses.
@@ -258,17 +258,17 @@ impl ExprParser<'_> {
         self.expect(close)?;
         let range = start..self.end();
         let Some((item, noted)) = only.filter(|_| close == ")") else {
-            return Ok(ParsedExpr { range, shape: ExprKind::List });
+            return Ok(ParsedExpr { range, kind: ExprKind::List });
         };
         if noted {
             self.findings.no_item();
         }
-        let shape = match item.shape {
+        let kind = match item.kind {
             ExprKind::Optional => ExprKind::Optional,
             ExprKind::List => ExprKind::List,
             ExprKind::Path | ExprKind::Other => ExprKind::Other,
             ExprKind::Str | ExprKind::Number | ExprKind::Const | ExprKind::Chain(_) | ExprKind::Made => ExprKind::Made,
         };
-        Ok(ParsedExpr { range, shape })
+        Ok(ParsedExpr { range, kind })
     }
 }

@@ -26,7 +26,7 @@ pub(crate) type TemplateNames = Option<Vec<String>>;
 #[derive(Debug, Default)]
 pub(crate) struct OutputCaptures {
     /// Cached bodies, by their digest.
-    pub(crate) sites: Vec<(u128, OutputPosition)>,
+    pub(crate) bodies: Vec<(u128, OutputPosition)>,
     /// Calls of `cache_partial`. A call whose result is not printed directly counts as captured.
     pub(crate) partials: Vec<OutputPosition>,
     pub(crate) includes: Vec<(TemplateNames, OutputPosition)>,
@@ -40,14 +40,15 @@ pub(crate) struct OutputCaptures {
 /// Reads `source`, which is plain MiniJinja.
 pub(crate) fn output_captures(source: &str, syntax: &SyntaxConfig) -> OutputCaptures {
     let scan = scan(source, syntax);
-    let mut reader = CaptureReader { open: Vec::new(), loops: captures_loops(&scan), found: OutputCaptures::default() };
+    let mut reader =
+        CaptureReader { open: Vec::new(), loops: captures_loops(&scan), captures: OutputCaptures::default() };
     for span in &scan.spans {
         reader.expressions(scan.source, span);
         if let Some(word) = keyword(scan.source, span) {
             reader.statement(scan.source, span, word);
         }
     }
-    reader.found
+    reader.captures
 }
 
 /// A statement that is open.
@@ -60,11 +61,11 @@ struct CaptureReader {
     open: Vec<OpenCapture>,
     /// Whether recursive loops are captured.
     loops: bool,
-    found: OutputCaptures,
+    captures: OutputCaptures,
 }
 
 impl CaptureReader {
-    fn stand(&self, captured: bool) -> OutputPosition {
+    fn position(&self, captured: bool) -> OutputPosition {
         OutputPosition {
             block: self.open.iter().rev().find_map(|open| open.block.clone()),
             captured: captured || self.open.iter().any(|open| open.captures),
@@ -83,13 +84,13 @@ impl CaptureReader {
             "if" | "with" | "autoescape" => self.push(false),
             "block" => {
                 let name: Box<str> = text(1).into();
-                self.found.blocks.push((name.clone(), self.stand(false)));
+                self.captures.blocks.push((name.clone(), self.position(false)));
                 self.open.push(OpenCapture { captures: false, block: Some(name) });
             }
-            "include" => self.found.includes.push((names(source, &tokens[1..]), self.stand(false))),
+            "include" => self.captures.includes.push((names(source, &tokens[1..]), self.position(false))),
             // A module's output can be read through its name. A `from` discards the output.
-            "import" => self.found.includes.push((names(source, &tokens[1..]), self.stand(true))),
-            "extends" => self.found.extends.push(names(source, &tokens[1..])),
+            "import" => self.captures.includes.push((names(source, &tokens[1..]), self.position(true))),
+            "extends" => self.captures.extends.push(names(source, &tokens[1..])),
             _ if word.starts_with("end") => drop(self.open.pop()),
             _ => {}
         }
@@ -108,23 +109,23 @@ impl CaptureReader {
             }
             match token.text(source) {
                 PREFIX if text(index + 2).starts_with("miss") => {
-                    if let Ok(site) = text(index + 4).parse() {
-                        self.found.sites.push((site, self.stand(false)));
+                    if let Ok(digest) = text(index + 4).parse() {
+                        self.captures.bodies.push((digest, self.position(false)));
                     }
                 }
                 "cache_partial" => {
-                    let stand = self.stand(!is_printed(source, span, index));
-                    self.found.partials.push(stand);
+                    let position = self.position(!is_printed(source, span, index));
+                    self.captures.partials.push(position);
                 }
                 "self" if text(index + 1) == "." => {
-                    let stand = self.stand(!is_printed(source, span, index));
-                    self.found.blocks.push((text(index + 2).into(), stand));
+                    let position = self.position(!is_printed(source, span, index));
+                    self.captures.blocks.push((text(index + 2).into(), position));
                 }
-                "self" => self.found.calls_any_block = true,
+                "self" => self.captures.calls_any_block = true,
                 "super" => {
-                    let stand = self.stand(!is_printed(source, span, index));
-                    let block = stand.block.clone();
-                    self.found.blocks.extend(block.map(|block| (block, stand)));
+                    let position = self.position(!is_printed(source, span, index));
+                    let block = position.block.clone();
+                    self.captures.blocks.extend(block.map(|block| (block, position)));
                 }
                 _ => {}
             }

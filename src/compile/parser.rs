@@ -76,7 +76,7 @@ impl<'t> ExprParser<'t> {
         let node = self.conditional()?;
         let ExprFindings { mut guards, paths, .. } = std::mem::take(&mut self.findings);
         guards.sort_by_key(|guard| guard.range.start);
-        Ok(Expr { range: node.range, shape: node.shape, guards, paths })
+        Ok(Expr { range: node.range, kind: node.kind, guards, paths })
     }
 
     pub(super) fn at(&self, text: &str) -> bool {
@@ -120,12 +120,12 @@ impl<'t> ExprParser<'t> {
             let mark = self.findings.mark();
             self.or()?;
             self.findings.tested(mark);
-            let mut shape = ExprKind::Optional;
+            let mut kind = ExprKind::Optional;
             if self.skip("else") {
                 self.conditional()?;
-                shape = ExprKind::Other;
+                kind = ExprKind::Other;
             }
-            node = ParsedExpr { range: node.range.start..self.end(), shape };
+            node = ParsedExpr { range: node.range.start..self.end(), kind };
         }
         self.depth -= 1;
         Ok(node)
@@ -133,11 +133,11 @@ impl<'t> ExprParser<'t> {
 
     /// The expression since `start`, whose value is never undefined.
     pub(super) fn made(&self, start: usize) -> ParsedExpr {
-        ParsedExpr { range: start..self.end(), shape: ExprKind::Made }
+        ParsedExpr { range: start..self.end(), kind: ExprKind::Made }
     }
 
     pub(super) fn other(&self, start: usize) -> ParsedExpr {
-        ParsedExpr { range: start..self.end(), shape: ExprKind::Other }
+        ParsedExpr { range: start..self.end(), kind: ExprKind::Other }
     }
 
     fn or(&mut self) -> ParseResult {
@@ -243,12 +243,12 @@ impl<'t> ExprParser<'t> {
             let node = self.product()?;
             self.operand(node, mark, &mut operands);
         }
-        Ok(ParsedExpr { range: start..self.end(), shape: ExprKind::Chain(operands) })
+        Ok(ParsedExpr { range: start..self.end(), kind: ExprKind::Chain(operands) })
     }
 
     fn operand(&mut self, node: ParsedExpr, mark: FindingsMark, operands: &mut Vec<ChainOperand>) {
         self.findings.operand(&node, GuardKind::Part, mark);
-        operands.push(ChainOperand { simple: node.shape.is_simple(), range: node.range });
+        operands.push(ChainOperand { simple: node.kind.is_simple(), range: node.range });
     }
 
     fn product(&mut self) -> ParseResult {

@@ -86,7 +86,7 @@ pub(super) fn rewrite_with(
         foreign_text_marks: foreign_text_marks(&scan, &outline),
         checks,
     };
-    if outline.cached.is_empty() && outline.loads.is_empty() && more.is_empty() {
+    if outline.cache_tags.is_empty() && outline.loads.is_empty() && more.is_empty() {
         return Ok(LoweredTemplate { text: None, layout, blocks: Vec::new() });
     }
     let (text, blocks) = assemble(&lowering, &outline, more, name)?;
@@ -133,15 +133,16 @@ fn assemble(
     name: &str,
 ) -> Result<(String, Vec<CacheBlock>), Error> {
     let &Lowering { scan, syntax, .. } = lowering;
-    let reach = (!outline.cached.is_empty()).then(|| BodyDigests::new(scan, outline, syntax));
+    let reach = (!outline.cache_tags.is_empty()).then(|| BodyDigests::new(scan, outline, syntax));
     let mut replaced: Vec<(usize, String)> = Vec::new();
-    let mut blocks = Vec::with_capacity(outline.cached.len());
-    for cached in &outline.cached {
+    let mut blocks = Vec::with_capacity(outline.cache_tags.len());
+    for cached in &outline.cache_tags {
         let span = &scan.spans[cached.open];
-        let site = reach.as_ref().map_or(0, |reach| reach.digest_of(cached, name));
+        let digest = reach.as_ref().map_or(0, |reach| reach.digest_of(cached, name));
         let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
-        blocks.push(CacheBlock { site, line: span.line, name: called });
-        let opening = lowering.opening(cached, site).map_err(|error| error_in_span(scan, name, cached.open, &error))?;
+        blocks.push(CacheBlock { digest, line: span.line, name: called });
+        let opening =
+            lowering.opening(cached, digest).map_err(|error| error_in_span(scan, name, cached.open, &error))?;
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }

@@ -53,7 +53,7 @@ pub(super) struct Scan<'s> {
     pub(super) tail: &'s str,
     pub(super) spans: Vec<SourceSpan>,
     /// The error that ended the scan; the text after it is not in `spans`.
-    pub(super) unreadable: Option<ScanError>,
+    pub(super) error: Option<ScanError>,
 }
 
 /// The position and the reason of an error.
@@ -63,7 +63,7 @@ pub(super) struct ScanError {
     pub(super) line: usize,
     pub(super) tokens: Vec<TagToken>,
     pub(super) at: usize,
-    pub(super) why: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Splits `template` into spans.
@@ -74,8 +74,8 @@ pub(super) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
         source = source.strip_suffix('\r').unwrap_or(source);
     }
     let mut scanner = Scanner { source, markers: markers(syntax), syntax, balance: 0, line: 1, spans: Vec::new() };
-    let unreadable = scanner.run().err();
-    Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
+    let error = scanner.run().err();
+    Scan { source, tail: &template[source.len()..], spans: scanner.spans, error }
 }
 
 /// The first delimiter of `syntax` in `source` at or after `from`: its position and length.
@@ -228,8 +228,8 @@ impl Scanner<'_, '_> {
     ) -> Result<usize, ScanError> {
         let lexed = match lexed {
             Ok(lexed) => lexed,
-            Err(LexError { tokens, at, why }) => {
-                return Err(ScanError { start: pos, line: self.line, tokens, at, why });
+            Err(LexError { tokens, at, message }) => {
+                return Err(ScanError { start: pos, line: self.line, tokens, at, message });
             }
         };
         self.push(kind, pos..lexed.end);
@@ -242,8 +242,8 @@ impl Scanner<'_, '_> {
         Ok(lexed.end)
     }
 
-    fn unread(&self, start: usize, why: &'static str) -> ScanError {
-        ScanError { start, line: self.line, tokens: Vec::new(), at: start, why }
+    fn unread(&self, start: usize, message: &'static str) -> ScanError {
+        ScanError { start, line: self.line, tokens: Vec::new(), at: start, message }
     }
 }
 

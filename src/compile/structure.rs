@@ -24,7 +24,7 @@ pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Er
         scan,
         name,
         stack: Vec::new(),
-        cached: Vec::new(),
+        cache_tags: Vec::new(),
         statements: Vec::new(),
         branches: Vec::new(),
         blocks: Vec::new(),
@@ -69,7 +69,7 @@ struct StructureWalk<'a, 's> {
     scan: &'a Scan<'s>,
     name: &'a str,
     stack: Vec<OpenTag<'s>>,
-    cached: Vec<CacheTag<'s>>,
+    cache_tags: Vec<CacheTag<'s>>,
     statements: Vec<Statement<'s>>,
     branches: Vec<Branch<'s>>,
     blocks: Vec<TemplateBlock<'s>>,
@@ -149,7 +149,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         let block = self.stack.iter().rev().find(|frame| frame.word == "block");
         let block = block.and_then(|frame| self.scan.spans[frame.span].tokens.get(1));
         let keyed_by_caller = !caller_calls(source, span, &head).is_empty();
-        self.cached.push(CacheTag {
+        self.cache_tags.push(CacheTag {
             open: index,
             close: None,
             head,
@@ -159,7 +159,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         });
         self.push("cache", index, span);
         if let Some(frame) = self.stack.last_mut() {
-            frame.cached = Some(self.cached.len() - 1);
+            frame.cached = Some(self.cache_tags.len() - 1);
         }
         Ok(CONTINUE)
     }
@@ -171,7 +171,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
         match self.stack.pop() {
             Some(OpenTag { cached: Some(cached), .. }) => {
-                self.cached[cached].close = Some(index);
+                self.cache_tags[cached].close = Some(index);
                 Ok(CONTINUE)
             }
             Some(frame) if self.in_cached() => {
@@ -247,7 +247,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         };
         let extends = word == "extends";
         if extends {
-            let literal = match expr.shape {
+            let literal = match expr.kind {
                 ExprKind::Str => literal_str(&source[expr.range.clone()]),
                 _ => None,
             };
@@ -256,7 +256,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         } else {
             self.add_statement(index, span.range.clone(), reachable_names(source, span));
         }
-        self.loads.push(LoadTag { name: expr.range, extends });
+        self.loads.push(LoadTag { name: expr.range, is_extends: extends });
         CONTINUE
     }
 
@@ -312,12 +312,12 @@ impl<'a, 's> StructureWalk<'a, 's> {
 
     fn finish(mut self, understood: usize) -> Result<Outline<'s>, Error> {
         let complete = understood == self.scan.spans.len();
-        if let Some(unread) = self.scan.unreadable.as_ref().filter(|_| complete) {
+        if let Some(unread) = self.scan.error.as_ref().filter(|_| complete) {
             let word = unread.tokens.first().map(|t| t.text(self.scan.source));
             if let Some(word @ ("cache" | "endcache")) = word {
                 let head = &self.scan.source[unread.start..unread.at];
                 let line = unread.line + newlines(head);
-                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.why)));
+                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.message)));
             }
         } else if let Some(frame) = self.stack.iter().rev().find(|f| complete && f.cached.is_some()) {
             let message = "the cache tag opened here is never closed; add `endcache`";
@@ -336,7 +336,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         self.statements.sort_by_key(|statement| statement.range.start);
         self.blocks.sort_by_key(|block| block.open);
         Ok(Outline {
-            cached: self.cached,
+            cache_tags: self.cache_tags,
             statements: self.statements,
             branches: self.branches,
             blocks: self.blocks,

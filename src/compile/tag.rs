@@ -71,7 +71,7 @@ fn wrong_order(source: &str, form: Form, key: &Expr) -> ExprError {
 
 /// Whether an expression looks like a lifetime: a duration, or numbers and names such as `timeout`.
 fn says_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
-    match expr.shape {
+    match expr.kind {
         ExprKind::Str => {
             source[expr.range.clone()].as_bytes().get(1).is_some_and(u8::is_ascii_digit)
                 && literal_str(&source[expr.range.clone()]).is_some_and(|text| is_duration(&text))
@@ -83,7 +83,7 @@ fn says_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
 /// Whether an expression is certainly a lifetime.
 fn is_lifetime(source: &str, tokens: &[TagToken], expr: &Expr) -> bool {
     let text = &source[expr.range.clone()];
-    match expr.shape {
+    match expr.kind {
         ExprKind::Str => literal_str(text).is_some_and(|text| parse_ttl_str(&text).is_ok()),
         ExprKind::Const => matches!(text, "none" | "None"),
         _ => is_arithmetic(source, tokens, expr, |_| false),
@@ -115,7 +115,7 @@ fn says_timeout(name: &str) -> bool {
 
 /// The error for `10m`, which is read as a number and a name.
 pub(super) fn unquoted_duration(source: &str, number: &Expr, next: TagToken) -> Option<ExprError> {
-    let joined = number.shape == ExprKind::Number && next.kind == TokenKind::Word && next.start == number.range.end;
+    let joined = number.kind == ExprKind::Number && next.kind == TokenKind::Word && next.start == number.range.end;
     joined.then(|| {
         let text = &source[number.range.start..next.end];
         ExprError::new(

@@ -13,7 +13,7 @@ pub(super) type BranchId = usize;
 /// The outline of a template.
 #[derive(Debug)]
 pub(super) struct Outline<'s> {
-    pub(super) cached: Vec<CacheTag<'s>>,
+    pub(super) cache_tags: Vec<CacheTag<'s>>,
     /// In source order.
     pub(super) statements: Vec<Statement<'s>>,
     /// In source order.
@@ -44,7 +44,7 @@ pub(crate) enum Extends {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CacheBlock {
     /// The digest of the body and of everything it depends on in the file.
-    pub(crate) site: u128,
+    pub(crate) digest: u128,
     pub(crate) line: usize,
     /// The value of `name=`, if that is a literal.
     pub(crate) name: Option<String>,
@@ -103,13 +103,13 @@ pub(super) struct TemplateBlock<'s> {
 #[derive(Debug)]
 pub(super) struct LoadTag {
     pub(super) name: Range<usize>,
-    pub(super) extends: bool,
+    pub(super) is_extends: bool,
 }
 
 impl LoadTag {
     /// The name, passed through the filter that records the template.
     pub(super) fn noted(&self, source: &str) -> String {
-        format!("({})|{}", &source[self.name.clone()], if self.extends { NOTE_EXTENDS } else { NOTE_IMPORT })
+        format!("({})|{}", &source[self.name.clone()], if self.is_extends { NOTE_EXTENDS } else { NOTE_IMPORT })
     }
 }
 

@@ -66,8 +66,8 @@ impl Captured {
         let mut captured = Captured { loaded, ..Captured::default() };
         for (name, source) in &all {
             let is_captured = |stand: &OutputPosition| reached.is_captured(name, stand);
-            captured.known.extend(source.sites.iter().map(|(site, _)| *site));
-            let sites = source.sites.iter().filter(|(_, stand)| is_captured(stand));
+            captured.known.extend(source.bodies.iter().map(|(site, _)| *site));
+            let sites = source.bodies.iter().filter(|(_, stand)| is_captured(stand));
             captured.captured.extend(sites.map(|(site, _)| *site));
             if !source.partials.iter().any(is_captured) && !source.partials.is_empty() {
                 captured.printing.insert((*name).to_owned());

@@ -374,7 +374,7 @@ impl Labels {
         }
         let template: Arc<str> = template.into();
         let again = !sites.templates.insert((provider, Arc::clone(&template)));
-        for CacheBlock { site, line, name } in blocks.iter().rev() {
+        for CacheBlock { digest: site, line, name } in blocks.iter().rev() {
             let known = sites.places.get(site).is_some_and(|place| !place.changed);
             let changed = !known && again;
             let name = name.as_deref().map(|name| shortened(name).into());
@@ -465,7 +465,7 @@ mod tests {
     #[test]
     fn a_block_is_called_what_its_author_calls_it_or_by_its_place() {
         let labels = Labels::new();
-        let block = |site, line, name: Option<&str>| CacheBlock { site, line, name: name.map(Into::into) };
+        let block = |site, line, name: Option<&str>| CacheBlock { digest: site, line, name: name.map(Into::into) };
         labels.note_blocks(1, "page.html", &[block(1, 7, None), block(2, 9, Some("hero")), block(1, 12, None)]);
         assert_eq!(&*labels.of_site(1).name, "page.html:7");
         assert_eq!(&*labels.of_site(2).name, "hero");
@@ -481,7 +481,7 @@ mod tests {
     fn templates_that_are_read_once_each_do_not_grow_what_is_known_without_bound() {
         let labels = Labels::new();
         for n in 0..3 * SITES {
-            let block = CacheBlock { site: n as u128 % 7, line: 1, name: None };
+            let block = CacheBlock { digest: n as u128 % 7, line: 1, name: None };
             labels.note_blocks(1, &format!("made up {n}"), &[block]);
             labels.note_blocks(1, &format!("plain {n}"), &[]);
         }

@@ -111,16 +111,16 @@ impl Binding {
             let name = known.template.name();
             parents.push(known.clone());
             let own = layout.block(block);
-            if let Some(line) = own.and_then(|own| own.filled) {
+            if let Some(line) = own.and_then(|own| own.filled_line()) {
                 return refuse(format!(
                     "shows a block inside of {block:?} ({name}:{line}), whose text depends on the template \
                      that extends this one; call it outside, or put the cache tag inside that block"
                 ));
             }
-            if own.is_some_and(|own| !own.calls_super) {
+            if own.is_some_and(|own| !own.calls_super()) {
                 return Ok(parents);
             }
-            match &layout.extends {
+            match layout.extends() {
                 Extends::None => return Ok(parents),
                 Extends::Literal(next) => wanted = next.clone(),
                 Extends::Dynamic => {

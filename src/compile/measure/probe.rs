@@ -78,7 +78,7 @@ impl Lowering<'_, '_> {
 
         let mut tag = self.begin(index);
         // On the first line of the tag, where MiniJinja reports the include.
-        if expr.shape == ExprKind::Str {
+        if expr.kind == ExprKind::Str {
             tag.put(" if ");
             tag.copy(wanted.clone(), true);
         } else {

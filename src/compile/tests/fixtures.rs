@@ -65,7 +65,7 @@ fn outcome(file: &str, content: &str, lower: Lower) -> String {
                 env.add_template_owned(file.to_owned(), text.clone())
                     .unwrap_or_else(|e| panic!("{file}: {e:#}\n{text}"));
             }
-            format!("{text}---- extends: {:?}\n", rewritten.layout.extends)
+            format!("{text}---- extends: {:?}\n", rewritten.layout.extends())
         }
     }
 }

@@ -165,7 +165,7 @@ fn imports_and_extends_are_marked() {
 
 #[test]
 fn what_a_template_extends_is_told() {
-    let extends = |source: &str| crate::compile::rewrite(source, "p", &syntax("")).unwrap().layout.extends;
+    let extends = |source: &str| crate::compile::rewrite(source, "p", &syntax("")).unwrap().layout.extends().clone();
     assert_eq!(extends("a"), crate::compile::Extends::None);
     assert_eq!(extends("{% extends 'b\\'c' %}"), crate::compile::Extends::Literal("b'c".into()));
     assert_eq!(extends("{% extends x %}"), crate::compile::Extends::Dynamic);
