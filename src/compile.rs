@@ -13,12 +13,13 @@
 //! 6. `layout.rs` describes the template for templates that extend it or that it includes; `body_digest.rs` takes the
 //!    digest of each cached body and of everything that it depends on in the file, with `calls.rs`, `components.rs` and
 //!    `digest.rs`.
-//! 7. `lower.rs` and `tag_writer.rs` write the tags.
+//! 7. `lower.rs` and `tag_writer.rs` write the tags, `assemble.rs` the text.
 //!
 //! Beside the pipeline: `mark.rs` writes the mark before a template, `diagnostic.rs` rewords MiniJinja's errors,
 //! `output_capture.rs` finds captured output for the debug mode, and `measure.rs` lowers with probes. The reserved
 //! names are in `names.rs`.
 
+mod assemble;
 mod body_digest;
 mod calls;
 mod components;

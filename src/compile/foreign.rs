@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::lex::TagToken;
+use crate::compile::lex::{TagToken, text_at};
 use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{bound_names, calls_super, closing, keyword, variables};
 use crate::compile::steps::count_step;
@@ -98,7 +98,7 @@ impl<'a, 's> ForeignText<'a, 's> {
     /// Whether a span shows a `{% block %}`.
     pub(super) fn shows_block(&self, span: usize) -> bool {
         let span = &self.scan.spans[span];
-        keyword(self.scan.source, span) == Some("block") || mentions_self(self.scan.source, &span.tokens).is_some()
+        keyword(self.scan.source, span) == Some("block") || shows_own_block(self.scan.source, &span.tokens)
     }
 
     /// The first tainted name that `spans` mention, as seen from `branch`, with its span. Names for which `keyed` is
@@ -219,20 +219,18 @@ pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, 
     Ok(())
 }
 
-const CALLER_REFUSED: &str = "`caller()` in a cached body would show the text of one call block in the place of another; put \
-                      the cache tag inside the call block, or add `caller()` to the key";
+const CALLER_REFUSED: &str = "`caller()` in a cached body would show the text of one call block in the place of \
+                              another; put the cache tag inside the call block, or add `caller()` to the key";
 
 const BLOCK_REFUSED: &str = "shows a block, whose text depends on the template that extends this one; put the \
-                     cache tag inside the block";
+                             cache tag inside the block";
 
-const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \
-                     part of what the fragment shows; call it outside";
+const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as \
+                             it is part of what the fragment shows; call it outside";
 
-/// The token `self`, where it gives access to the template's blocks.
-pub(super) fn mentions_self(source: &str, tokens: &[TagToken]) -> Option<usize> {
-    let found = variables(source, tokens)
-        .find(|(at, name)| *name == "self" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "."));
-    found.map(|(at, _)| at)
+/// Whether `tokens` show a block of the template through `self`.
+pub(super) fn shows_own_block(source: &str, tokens: &[TagToken]) -> bool {
+    variables(source, tokens).any(|(at, name)| name == "self" && text_at(source, tokens, at + 1) == ".")
 }
 
 /// The calls of `caller` in the key and in `vary`, as [`call_text`] writes them.

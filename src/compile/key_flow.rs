@@ -22,7 +22,7 @@ use crate::spelling::Form;
 pub(super) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;
 
 /// An error and the index of its span.
-type SpanError = (usize, ExprError);
+pub(super) type SpanError = (usize, ExprError);
 
 /// The guards to insert outside of the heads of cache tags.
 pub(super) fn checks(scan: &Scan<'_>, outline: &Outline<'_>) -> Result<InsertsBySpan, SpanError> {

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::compile::digest::Digest;
-use crate::compile::foreign::{ForeignText, mentions_self};
+use crate::compile::foreign::{ForeignText, shows_own_block};
 use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{calls_super, keyword};
 use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
@@ -127,8 +127,7 @@ fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> 
         while let Some(statement) = statements.next_if(|statement| statement.span == index) {
             add(statement.around(outline), &statement.range);
         }
-        if matches!(keyword(scan.source, span), Some("include" | "block"))
-            || mentions_self(scan.source, &span.tokens).is_some()
+        if matches!(keyword(scan.source, span), Some("include" | "block")) || shows_own_block(scan.source, &span.tokens)
         {
             add(outline.within[index], &span.range);
         }
@@ -159,7 +158,7 @@ fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128
         }
         let block = outline.blocks.get(outline.blocks.partition_point(|block| block.open < index));
         let opened = block.filter(|block| block.open == index);
-        if opened.is_some() || mentions_self(source, &span.tokens).is_some() {
+        if opened.is_some() || shows_own_block(source, &span.tokens) {
             for include in includes.drain(..) {
                 digest.number(around(outline.within[include]));
                 digest.text(&source[scan.spans[include].range.clone()]);

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::expr::ExprKind;
+use crate::compile::expr::{ExprError, ExprKind};
 use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
 use crate::compile::literal::literal_str;
@@ -16,7 +16,7 @@ use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{closes_block, is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
 use crate::compile::template::{Branch, BranchId, CacheTag, Extends, LoadTag, Outline, Statement, TemplateBlock};
-use crate::compile::validate::{forbidden_in_body, reserved_name, syntax_error};
+use crate::compile::validate::{error_in_span, forbidden_in_body, reserved_name, syntax_error};
 
 /// Builds the outline of `scan`, the template called `name`.
 pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
@@ -98,18 +98,13 @@ impl<'a, 's> StructureWalk<'a, 's> {
         }
     }
 
-    fn check_names(&mut self, span: &SourceSpan) -> Result<(), Error> {
+    fn check_names(&self, span: &SourceSpan) -> Result<(), Error> {
         let source = self.scan.source;
-        if let Some((at, why)) = reserved_name(source, &span.tokens) {
-            return Err(self.fail_at(span, at, &why));
+        let forbidden = || forbidden_in_body(source, &span.tokens).filter(|_| self.in_cached());
+        match reserved_name(source, &span.tokens).or_else(forbidden) {
+            Some(error) => Err(self.fail_at(span, &error)),
+            None => Ok(()),
         }
-        if !self.in_cached() {
-            return Ok(());
-        }
-        if let Some((at, why)) = forbidden_in_body(source, &span.tokens) {
-            return Err(self.fail_at(span, at, &why));
-        }
-        Ok(())
     }
 
     fn statement(&mut self, word: &'s str, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
@@ -140,8 +135,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
 
     fn open_cache(&mut self, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
         let source = self.scan.source;
-        let head =
-            parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, error.at, &error.message))?;
+        let head = parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, &error))?;
         let placed = ["block", "macro", "call", "set"];
         if !self.stack.iter().any(|frame| placed.contains(&frame.word)) {
             self.outside_blocks.get_or_insert(span.line);
@@ -167,7 +161,8 @@ impl<'a, 's> StructureWalk<'a, 's> {
     fn close_cache(&mut self, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
-            return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
+            let error = ExprError::new(extra.start, format!("unexpected `{text}` in endcache"));
+            return Err(self.fail_at(span, &error));
         }
         match self.stack.pop() {
             Some(OpenTag { cached: Some(cached), .. }) => {
@@ -379,9 +374,8 @@ impl<'a, 's> StructureWalk<'a, 's> {
         syntax_error(self.name, line, message)
     }
 
-    fn fail_at(&self, span: &SourceSpan, at: usize, message: &str) -> Error {
-        let before = self.scan.source.get(span.range.start..at).unwrap_or("");
-        self.fail(span.line + newlines(before), message)
+    fn fail_at(&self, span: &SourceSpan, error: &ExprError) -> Error {
+        error_in_span(self.scan.source, self.name, span, error)
     }
 }
 

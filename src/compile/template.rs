@@ -40,6 +40,16 @@ pub(crate) enum Extends {
     Dynamic,
 }
 
+impl Extends {
+    /// The name of the parent, if it is known.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match self {
+            Extends::Literal(name) => Some(name),
+            Extends::None | Extends::Dynamic => None,
+        }
+    }
+}
+
 /// A cache block, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CacheBlock {
