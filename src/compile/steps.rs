@@ -13,7 +13,7 @@ thread_local! {
 
 /// The number of steps that `work` takes.
 #[cfg(all(test, not(shuttle)))]
-pub(super) fn count_steps(work: impl FnOnce()) -> usize {
+pub(super) fn steps_of(work: impl FnOnce()) -> usize {
     let before = VISITS.get();
     work();
     VISITS.get() - before

@@ -1,5 +1,5 @@
-//! Every `tests/rewrites/*.html` against the snapshot next to it: the lowered text, or the error
-//! of an `err_…` template; `tests/probes/*.html` the same, lowered for measuring. `UPDATE=1` writes the snapshots.
+//! Compares each `tests/rewrites/*.html` with the snapshot next to it: the lowered text, or the error of an `err_…`
+//! template. `tests/probes/*.html` are lowered with probes. `UPDATE=1` writes the snapshots.
 //!
 //! A first line `#! flags` sets the syntax and is not part of the template.
 
