@@ -15,7 +15,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::calls::MacroCalls;
 use crate::compile::components::{Edge, NodeId, strong_components};
 use crate::compile::digest::{Digest, syntax_digest};
-use crate::compile::lex::TokenKind;
+use crate::compile::lex::{TokenKind, text_at};
 use crate::compile::scan::{Scan, SourceSpan, SpanKind};
 use crate::compile::statement::keyword;
 use crate::compile::steps::count_step;
@@ -62,7 +62,7 @@ impl<'a, 's> BodyDigests<'a, 's> {
         let open = &self.scan.spans[cached.open];
         let close = cached.close.map(|close| &self.scan.spans[close]);
         let body = open.range.end..close.map_or(self.scan.source.len(), |close| close.range.start);
-        let around = self.outline.within[cached.open];
+        let parent = self.outline.branch_of[cached.open];
         let mut digest = Digest::default();
         digest.text(template);
         digest.text(cached.block.filter(|_| cached.calls_super).unwrap_or_default());
@@ -70,10 +70,10 @@ impl<'a, 's> BodyDigests<'a, 's> {
         digest.number(edge(open.kind, open.closing));
         digest.number(close.map_or(0, |close| edge(close.kind, close.opening)));
         digest.text(&self.scan.source[body.clone()]);
-        let mentions = self.mentions(&body, around, open.range.start);
+        let mentions = self.mentions(&body, parent, open.range.start);
         // `super()` shows text of another template, which sees every statement.
         let mut everything = cached.calls_super || self.includes_in(&body);
-        for edge in mentions.into_iter().chain(around.map(|branch| self.to_branch(branch))) {
+        for edge in mentions.into_iter().chain(parent.map(|branch| self.to_branch(branch))) {
             digest.number(edge.before as u128);
             digest.number(self.digests[edge.to]);
             everything |= self.includes[edge.to];
@@ -92,15 +92,15 @@ impl<'a, 's> BodyDigests<'a, 's> {
         let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
         for statement in &self.outline.statements {
             let mut edges = self.mentions(&statement.range, statement.inside, statement.range.start);
-            edges.extend(statement.around(self.outline).map(|branch| self.to_branch(branch)));
+            edges.extend(statement.parent(self.outline).map(|branch| self.to_branch(branch)));
             nodes.push((&source[statement.range.clone()], edges));
         }
         for (id, branch) in self.outline.branches.iter().enumerate() {
             let span = &self.scan.spans[branch.span];
             let mut edges = self.mentions(&span.range, Some(id), span.range.start);
-            edges.extend(branch.around.map(|around| self.to_branch(around)));
+            edges.extend(branch.parent.map(|parent| self.to_branch(parent)));
             if branch.word == "macro" {
-                let name = span.tokens.get(1).map_or("", |name| name.text(source));
+                let name = text_at(source, &span.tokens, 1);
                 edges.extend(calls.of(name).iter().map(|&call| self.to_call(call)));
             }
             nodes.push((&source[span.range.clone()], edges));
@@ -201,7 +201,7 @@ impl<'s> BoundNames<'s> {
     fn new(outline: &Outline<'s>, first: NodeId) -> Self {
         let mut names = BoundNames { ids: HashMap::default(), bound: Vec::new(), first };
         for (node, statement) in outline.statements.iter().enumerate() {
-            let owner = outline.owner(statement.around(outline));
+            let owner = outline.owner(statement.parent(outline));
             for name in &statement.binds {
                 let id = *names.ids.entry((owner, name)).or_insert(names.bound.len());
                 if id == names.bound.len() {

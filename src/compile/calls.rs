@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::compile::lex::text_at;
 use crate::compile::scan::Scan;
 use crate::compile::statement::{called, closing, keyword};
 use crate::compile::template::{BranchId, Outline};
@@ -60,7 +61,7 @@ fn macro_calls<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> Vec<MacroCall<'s>>
             let end = closing(source, &tokens[at + 1..]);
             let arguments = tokens[at + 1].start..tokens[(at + 1 + end).min(tokens.len() - 1)].end;
             let range = tokens[at].start..arguments.end;
-            macro_calls.push(MacroCall { name, range, arguments, span: index, branch: outline.within[index] });
+            macro_calls.push(MacroCall { name, range, arguments, span: index, branch: outline.branch_of[index] });
         }
     }
     macro_calls
@@ -71,7 +72,7 @@ fn macro_names<'s>(scan: &Scan<'s>, outline: &Outline<'s>) -> HashMap<&'s str, &
     let mut names = HashMap::default();
     for statement in &outline.statements {
         let span = &scan.spans[statement.span];
-        let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(scan.source));
+        let text = |at| text_at(scan.source, &span.tokens, at);
         match keyword(scan.source, span) {
             Some("macro") => drop(names.insert(text(1), text(1))),
             Some("set") if span.tokens.len() == 4 => {

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compile::lex::{TagToken, TokenKind, text_at};
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
-use crate::compile::statement::{bound_names, called, closing, keyword, split, variables};
+use crate::compile::statement::{bound_names, called, inside, keyword, split, variables};
 use crate::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 
 const PARTIAL: &str = "cache_partial";
@@ -72,7 +72,7 @@ impl<'s> LookupDeferral<'_, 's> {
                 }
                 _ if open.is_empty() => {
                     let passed_on = self.passed_on(span).into_iter();
-                    self.edits.extend(passed_on.map(|token| untouched(self.scan.source, token, "none")));
+                    self.edits.extend(passed_on.map(|token| read_lazily(self.scan.source, token, "none")));
                 }
                 _ => {}
             }
@@ -112,7 +112,7 @@ impl<'s> LookupDeferral<'_, 's> {
         self.edits.push((at, set));
         let passed_on: HashSet<usize> = spans.iter().flat_map(|span| self.passed_on(span)).map(|at| at.start).collect();
         self.edits.extend(read.into_iter().map(|token| match passed_on.contains(&token.start) {
-            true => untouched(source, token, &variable),
+            true => read_lazily(source, token, &variable),
             false => (token.start..token.end, format!("{variable}.{}", token.text(source))),
         }));
     }
@@ -176,7 +176,7 @@ impl<'s> LookupDeferral<'_, 's> {
 }
 
 /// Reads a name without computing a lazy value. `from` is the variable of a macro, or `none` for the context.
-fn untouched(source: &str, token: TagToken, from: &str) -> (Range<usize>, String) {
+fn read_lazily(source: &str, token: TagToken, from: &str) -> (Range<usize>, String) {
     (token.start..token.end, format!("({from}|{LAZY_VALUE}(\"{}\"))", token.text(source)))
 }
 
@@ -198,9 +198,4 @@ fn entries<'t>(source: &'t str, tokens: &'t [TagToken]) -> impl Iterator<Item = 
         [.., colon, value] if colon.text(source) == ":" => Some(*value),
         _ => None,
     })
-}
-
-/// The tokens inside the brackets that `tokens` begin with.
-fn inside<'t>(source: &str, tokens: &'t [TagToken]) -> &'t [TagToken] {
-    tokens.get(1..closing(source, tokens)).unwrap_or_default()
 }

@@ -46,7 +46,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         for statement in &outline.statements {
             let end = scan.spans.partition_point(|span| span.range.start < statement.range.end);
             let is_macro = keyword(scan.source, &scan.spans[statement.span]) == Some("macro");
-            let owner = outline.owner(statement.around(outline));
+            let owner = outline.owner(statement.parent(outline));
             foreign.bind(NameBinding { names: statement.binds.clone(), owner, spans: statement.span..end, is_macro });
         }
         for branch in outline.branches.iter().filter(|branch| matches!(branch.word, "with" | "for")) {
@@ -140,7 +140,7 @@ impl<'a, 's> ForeignText<'a, 's> {
         let bare = |at: usize| !matches!(tokens.get(at + 1).map(|t| t.text(source)), Some("." | "["));
         let named = variables(source, tokens).filter(|(at, name)| *name == "caller" && bare(*at));
         let named: Vec<usize> = named.map(|(at, _)| at).collect();
-        let owner = self.outline.owner(self.outline.within[span]).filter(|_| !named.is_empty());
+        let owner = self.outline.owner(self.outline.branch_of[span]).filter(|_| !named.is_empty());
         let in_macro = owner.is_some_and(|owner| {
             let branch = &self.outline.branches[owner];
             branch.word == "macro" && !bound_names(source, &self.scan.spans[branch.span]).contains(&"caller")
@@ -150,7 +150,7 @@ impl<'a, 's> ForeignText<'a, 's> {
 
     fn tainted_by_callers(&self) -> TaintedNames<'s> {
         self.tainted_names(|binding, span| {
-            let here = self.outline.owner(self.outline.within[span]) == binding.owner;
+            let here = self.outline.owner(self.outline.branch_of[span]) == binding.owner;
             !binding.is_macro && here && !self.mentions_caller(span).is_empty()
         })
     }
@@ -159,8 +159,8 @@ impl<'a, 's> ForeignText<'a, 's> {
     /// call.
     fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a SourceSpan> {
         let source = self.scan.source;
-        let owner = self.outline.owner(self.outline.within[cached.open]);
-        let here = |index: &usize| self.outline.owner(self.outline.within[*index]) == owner;
+        let owner = self.outline.owner(self.outline.branch_of[cached.open]);
+        let here = |index: &usize| self.outline.owner(self.outline.branch_of[*index]) == owner;
         let known = caller_calls(source, &self.scan.spans[cached.open], &cached.head);
         let foreign = |index: &usize| {
             let tokens = &self.scan.spans[*index].tokens;
@@ -174,8 +174,8 @@ impl<'a, 's> ForeignText<'a, 's> {
 
     /// Whether a loop or a `with` around the body binds `caller`.
     fn bound_around(&self, cached: &CacheTag<'_>) -> bool {
-        let outer = |branch: &BranchId| self.outline.branches[*branch].around;
-        let branches = std::iter::successors(self.outline.within[cached.open], outer);
+        let outer = |branch: &BranchId| self.outline.branches[*branch].parent;
+        let branches = std::iter::successors(self.outline.branch_of[cached.open], outer);
         let mut heads = branches.map(|branch| &self.outline.branches[branch]);
         heads.any(|branch| bound_names(self.scan.source, &self.scan.spans[branch.span]).contains(&"caller"))
     }
@@ -194,24 +194,25 @@ pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, 
     for cached in &outline.cache_tags {
         let body = cached.open + 1..cached.close.unwrap_or(outline.understood);
         let keyed = |name: &str| head_holds(scan.source, &scan.spans[cached.open], &cached.head, name);
-        let carried = |tainted_names| foreign.tainted_use_in(&body, outline.within[cached.open], tainted_names, keyed);
+        let carried =
+            |tainted_names| foreign.tainted_use_in(&body, outline.branch_of[cached.open], tainted_names, keyed);
         if let Some(span) = foreign.calls_caller(cached, &body) {
-            return Err(syntax_error(name, span.line, CALLER_REFUSED));
+            return Err(syntax_error(name, span.line, CALLER_REJECTED));
         }
         if let Some((tainted, span)) = carried(&callers) {
             return Err(syntax_error(
                 name,
                 span.line,
-                &format!("`{tainted}` holds the caller's text: {CALLER_REFUSED}"),
+                &format!("`{tainted}` holds the caller's text: {CALLER_REJECTED}"),
             ));
         }
         if let Some((tainted, span)) = carried(&blocks) {
-            return Err(syntax_error(name, span.line, &format!("`{tainted}` {BLOCK_REFUSED}")));
+            return Err(syntax_error(name, span.line, &format!("`{tainted}` {BLOCK_REJECTED}")));
         }
         let calls = scan.spans[body.clone()].iter().find(|span| calls_super(scan.source, &span.tokens));
         let shown = calls.or_else(|| carried(&supers).map(|(_, span)| span));
         if let Some(span) = shown.filter(|_| !matches!(outline.extends, Extends::Literal(_))) {
-            return Err(syntax_error(name, span.line, SUPER_REFUSED));
+            return Err(syntax_error(name, span.line, SUPER_REJECTED));
         }
         shows_super.push(shown.is_some());
     }
@@ -219,13 +220,13 @@ pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, 
     Ok(())
 }
 
-const CALLER_REFUSED: &str = "`caller()` in a cached body would show the text of one call block in the place of \
+const CALLER_REJECTED: &str = "`caller()` in a cached body would show the text of one call block in the place of \
                               another; put the cache tag inside the call block, or add `caller()` to the key";
 
-const BLOCK_REFUSED: &str = "shows a block, whose text depends on the template that extends this one; put the \
+const BLOCK_REJECTED: &str = "shows a block, whose text depends on the template that extends this one; put the \
                              cache tag inside the block";
 
-const SUPER_REFUSED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as \
+const SUPER_REJECTED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as \
                              it is part of what the fragment shows; call it outside";
 
 /// Whether `tokens` show a block of the template through `self`.
@@ -253,12 +254,12 @@ fn identifying(span: &SourceSpan, head: &CacheTagHead) -> Vec<TagToken> {
 fn head_holds(source: &str, span: &SourceSpan, head: &CacheTagHead, name: &str) -> bool {
     let tokens = identifying(span, head);
     let mut named = variables(source, &tokens);
-    named.any(|(at, known)| known == name && tokens.get(at + 1).is_none_or(|next| next.text(source) != "("))
+    named.any(|(at, known)| known == name && text_at(source, &tokens, at + 1) != "(")
 }
 
 /// A call with its arguments as text, if the name at the start of `tokens` is called.
 fn call_text(source: &str, tokens: &[TagToken]) -> Option<String> {
-    let brackets = tokens.get(1..).filter(|rest| rest.first().is_some_and(|next| next.text(source) == "("))?;
+    let brackets = tokens.get(1..).filter(|rest| text_at(source, rest, 0) == "(")?;
     let texts = brackets.get(..=closing(source, brackets))?.iter().map(|token| token.text(source));
     Some(texts.collect::<Vec<_>>().join(" "))
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::compile::expr::{Expr, ExprError, ExprKind, Guard};
 use crate::compile::guard::inserts;
-use crate::compile::lex::TagToken;
+use crate::compile::lex::{TagToken, text_at};
 use crate::compile::parser::ExprParser;
 use crate::compile::scan::{Scan, SourceSpan, SpanKind};
 use crate::compile::scopes::{BindingValue, EvalPosition, ScopedBinding, ScopedBindings};
@@ -227,7 +227,7 @@ impl<'s> KeyFlow<'_, 's> {
         }
         let Ok(value) = ExprParser::statement(self.source, &span.tokens).expr() else { return };
         // MiniJinja treats these calls specially by their context; they return text.
-        let text = |at: usize| span.tokens.get(at).map_or("", |token| token.text(self.source));
+        let text = |at| text_at(self.source, &span.tokens, at);
         let own = matches!(text(0), "super" | "loop" | "caller") && text(1) == "(";
         if matches!(value.kind, ExprKind::Path | ExprKind::Other) && !own {
             self.guards.entry(index).or_default().push(Guard::printed(value.range.clone()));

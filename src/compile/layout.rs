@@ -85,7 +85,7 @@ fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
     let block = |block: &TemplateBlock<'_>| {
         let body = block.open + 1..block.close;
         let shown = body.clone().find(|span| foreign.shows_block(*span)).map(|span| &scan.spans[span]);
-        let carried = || foreign.tainted_use_in(&body, outline.within[block.open], &tainted, |_| false);
+        let carried = || foreign.tainted_use_in(&body, outline.branch_of[block.open], &tainted, |_| false);
         LayoutBlock {
             name: block.name.into(),
             filled_line: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),
@@ -100,7 +100,7 @@ fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
     let mut branches: Vec<u128> = Vec::with_capacity(outline.branches.len());
     for branch in &outline.branches {
         let mut digest = Digest::default();
-        digest.number(branch.around.map_or(0, |around| branches[around]));
+        digest.number(branch.parent.map_or(0, |parent| branches[parent]));
         digest.text(&scan.source[scan.spans[branch.span].range.clone()]);
         branches.push(digest.finish());
     }
@@ -119,17 +119,17 @@ fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> 
     }
     let mut statements = outline.statements.iter().peekable();
     let mut digest = Digest::default();
-    let mut add = |around: Option<usize>, range: &Range<usize>| {
-        digest.number(around.map_or(0, |branch| branches[branch]));
+    let mut add = |parent: Option<usize>, range: &Range<usize>| {
+        digest.number(parent.map_or(0, |branch| branches[branch]));
         digest.text(&scan.source[range.clone()]);
     };
     for (index, span) in spans.iter().enumerate() {
         while let Some(statement) = statements.next_if(|statement| statement.span == index) {
-            add(statement.around(outline), &statement.range);
+            add(statement.parent(outline), &statement.range);
         }
         if matches!(keyword(scan.source, span), Some("include" | "block")) || shows_own_block(scan.source, &span.tokens)
         {
-            add(outline.within[index], &span.range);
+            add(outline.branch_of[index], &span.range);
         }
     }
     Some(digest.finish())
@@ -140,16 +140,16 @@ fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> 
 /// template sets.
 fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128 {
     let source = scan.source;
-    let around = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);
+    let parent = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);
     let mut statements = outline.statements.iter().peekable();
     let mut includes: Vec<usize> = Vec::new();
     let mut digest = Digest::default();
     let mut end = 0;
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         while let Some(statement) = statements.next_if(|statement| statement.span == index) {
-            let branch = statement.around(outline);
+            let branch = statement.parent(outline);
             if !statement.in_block && outline.owner(branch).is_none() {
-                digest.number(around(branch));
+                digest.number(parent(branch));
                 digest.text(&source[statement.range.clone()]);
             }
         }
@@ -160,7 +160,7 @@ fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128
         let opened = block.filter(|block| block.open == index);
         if opened.is_some() || shows_own_block(source, &span.tokens) {
             for include in includes.drain(..) {
-                digest.number(around(outline.within[include]));
+                digest.number(parent(outline.branch_of[include]));
                 digest.text(&source[scan.spans[include].range.clone()]);
             }
             digest.text(opened.map_or("self", |block| block.name));

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use minijinja::Error;
 
 use crate::compile::calls::MacroCalls;
-use crate::compile::lex::TagToken;
+use crate::compile::lex::{TagToken, text_at};
 use crate::compile::scan::{Scan, SourceSpan};
 use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, split, values};
 use crate::compile::steps::count_step;
@@ -27,8 +27,8 @@ pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s
     }
     let mut namespaces = NamespaceAnalysis::new(scan, outline);
     namespaces.follow_all();
-    if let Some(refused) = namespaces.refused.into_iter().min_by_key(|refused| refused.span) {
-        return Err(syntax_error(name, scan.spans[refused.span].line, &refused.message));
+    if let Some(rejected) = namespaces.rejected.into_iter().min_by_key(|rejected| rejected.span) {
+        return Err(syntax_error(name, scan.spans[rejected.span].line, &rejected.message));
     }
     let statements = namespaces.assigned;
     outline.statements.extend(statements);
@@ -38,7 +38,7 @@ pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s
 
 /// Text with local names: a macro, a call block or a cached body.
 struct Region<'s> {
-    around: Option<usize>,
+    parent: Option<usize>,
     kind: RegionKind<'s>,
     /// The origins of the names that are bound in it.
     bound: HashMap<&'s str, Vec<ValueOrigin<'s>>, ahash::RandomState>,
@@ -61,7 +61,7 @@ struct AssignmentCause<'s> {
     called: Option<&'s str>,
 }
 
-struct RefusedAssignment {
+struct RejectedAssignment {
     span: usize,
     message: String,
 }
@@ -85,7 +85,7 @@ struct NamespaceAnalysis<'a, 's> {
     followed: HashSet<(&'s str, usize), ahash::RandomState>,
     known: HashSet<(usize, MacroEffect<'s>), ahash::RandomState>,
     pending: Vec<(usize, MacroEffect<'s>)>,
-    refused: Vec<RefusedAssignment>,
+    rejected: Vec<RejectedAssignment>,
     assigned: Vec<Statement<'s>>,
 }
 
@@ -95,13 +95,13 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
     fn new(scan: &'a Scan<'s>, outline: &Outline<'s>) -> Self {
         let mut namespaces = NamespaceAnalysis {
             scan,
-            regions: vec![Region { around: None, kind: RegionKind::File, bound: HashMap::default() }],
+            regions: vec![Region { parent: None, kind: RegionKind::File, bound: HashMap::default() }],
             region: Vec::with_capacity(outline.understood),
             calls: MacroCalls::new(scan, outline),
             followed: HashSet::default(),
             known: HashSet::default(),
             pending: Vec::new(),
-            refused: Vec::new(),
+            rejected: Vec::new(),
             assigned: Vec::new(),
         };
         namespaces.find_regions(outline);
@@ -114,7 +114,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         for span in &self.scan.spans[..outline.understood] {
             let word = keyword(source, span).unwrap_or_default();
             if matches!(word, "endmacro" | "endcall" | "endcache") {
-                here = self.regions[here].around.unwrap_or(FILE);
+                here = self.regions[here].parent.unwrap_or(FILE);
             }
             self.region.push(here);
             let names = bound_names(source, span);
@@ -133,7 +133,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                     continue;
                 }
             };
-            self.regions.push(Region { around: Some(here), kind, bound: HashMap::default() });
+            self.regions.push(Region { parent: Some(here), kind, bound: HashMap::default() });
             here = self.regions.len() - 1;
         }
     }
@@ -159,7 +159,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
     /// Follows an effect of a macro through one of its calls.
     fn call(&mut self, at: usize, of: usize, effect: &MacroEffect<'s>) {
         let call = &self.calls.all[at];
-        let (span, within, range) = (call.span, call.branch, call.range.clone());
+        let (span, branch, range) = (call.span, call.branch, call.range.clone());
         let from = self.region[span];
         let cause = AssignmentCause { span, called: Some(call.name) };
         let names = match effect {
@@ -173,7 +173,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                 vec![*name]
             }
         };
-        self.assigned.push(Statement { range, span, binds: names, inside: within, in_block: false });
+        self.assigned.push(Statement { range, span, binds: names, inside: branch, in_block: false });
     }
 
     /// Follows an assignment to an attribute of `name` from a region outwards, to the region that made the namespace.
@@ -192,8 +192,8 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                     pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
                     // `{% set n = n %}` in a body reads the name from outside.
                     let itself = origins.iter().any(|origin| origin.0.contains(&name));
-                    if let (true, Some(around)) = (itself, here.around) {
-                        region = around;
+                    if let (true, Some(parent)) = (itself, here.parent) {
+                        region = parent;
                         continue;
                     }
                     break;
@@ -206,8 +206,8 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                     RegionKind::CallBlock { parameters } if parameters.contains(&name) => break,
                     _ => {}
                 }
-                match here.around {
-                    Some(around) => region = around,
+                match here.parent {
+                    Some(parent) => region = parent,
                     None => break,
                 }
             }
@@ -223,13 +223,13 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
             count_step();
             match self.regions[region].kind {
                 RegionKind::Body => {
-                    self.refused.push(RefusedAssignment { span: cause.span, message: message(name, cause.called) })
+                    self.rejected.push(RejectedAssignment { span: cause.span, message: message(name, cause.called) })
                 }
                 RegionKind::Macro { .. } => self.add_effect(region, MacroEffect::Around { region: to, name }),
                 RegionKind::File | RegionKind::CallBlock { .. } => {}
             }
-            let Some(around) = self.regions[region].around else { return };
-            region = around;
+            let Some(parent) = self.regions[region].parent else { return };
+            region = parent;
         }
     }
 
@@ -249,7 +249,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
         let tokens: Vec<TagToken> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
         let mut names = Vec::new();
         for (at, argument) in split(source, &tokens).into_iter().enumerate() {
-            let text = |at: usize| argument.get(at).map_or("", |token: &TagToken| token.text(source));
+            let text = |at| text_at(source, argument, at);
             let (value, fits) = match (text(0), text(1)) {
                 ("*", _) => (argument, true),
                 (name, "=") => (&argument[2..], name == parameter),
@@ -297,7 +297,7 @@ fn origin<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
 
 /// The names whose value an expression may have; empty if it makes a namespace.
 fn stands_for<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+    let text = |at| text_at(source, tokens, at);
     let makes = text(0) == "namespace" && text(1) == "(";
     if makes && closing(source, &tokens[1..]) + 2 == tokens.len() { Vec::new() } else { values(source, tokens) }
 }

@@ -57,7 +57,7 @@ impl ExprParser<'_> {
             if !self.at("[") && !self.at("(") {
                 return Ok(node);
             }
-            self.refuse_gap(start)?;
+            self.reject_gap(start)?;
             if self.at("[") {
                 self.subscript(&node, mark)?;
             } else {
@@ -70,7 +70,7 @@ impl ExprParser<'_> {
     }
 
     /// `user.id (60)` and `xs [0]` are ambiguous between arguments.
-    fn refuse_gap(&self, start: usize) -> Result<(), ExprError> {
+    fn reject_gap(&self, start: usize) -> Result<(), ExprError> {
         match self.peek() {
             Some(token) if self.strict() && self.end() < token.start => self.doubt(start, token.end),
             _ => Ok(()),
@@ -140,7 +140,7 @@ impl ExprParser<'_> {
                 let filter = FilterEffect::of(self.dotted_name()?);
                 self.findings.filtered(&node, filter, mark);
                 if self.at("(") {
-                    self.refuse_gap(start)?;
+                    self.reject_gap(start)?;
                     self.call_arguments(ArgumentUse::by_filter(filter))?;
                 }
                 node = if filter.makes_text() { self.made(start) } else { self.other(start) };
@@ -158,7 +158,7 @@ impl ExprParser<'_> {
     fn test(&mut self, start: usize) -> Result<(), ExprError> {
         self.dotted_name()?;
         if self.at("(") {
-            self.refuse_gap(start)?;
+            self.reject_gap(start)?;
             return self.call_arguments(ArgumentUse::Unchecked);
         }
         if !self.at_test_argument() {

@@ -74,7 +74,7 @@ impl CaptureReader {
 
     fn statement(&mut self, source: &str, span: &SourceSpan, word: &str) {
         let tokens = &span.tokens;
-        let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
+        let text = |index| text_at(source, tokens, index);
         match word {
             "set" if !is_set_block(source, tokens) => {}
             "set" | "macro" | "call" => self.push(true),
@@ -102,7 +102,7 @@ impl CaptureReader {
 
     fn expressions(&mut self, source: &str, span: &SourceSpan) {
         let tokens = &span.tokens;
-        let text = |index: usize| tokens.get(index).map_or("", |token| token.text(source));
+        let text = |index| text_at(source, tokens, index);
         for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             if index > 0 && text(index - 1) == "." {
                 continue;
@@ -149,7 +149,7 @@ fn captures_loops(scan: &Scan<'_>) -> bool {
     let mut calls =
         scan.spans.iter().flat_map(|span| span.tokens.iter().enumerate().map(move |(at, token)| (span, at, token)));
     calls.any(|(span, at, token)| {
-        let text = |index: usize| span.tokens.get(index).map_or("", |token| token.text(scan.source));
+        let text = |index| text_at(scan.source, &span.tokens, index);
         let attribute = text(at + 1) == "." || at > 0 && text(at - 1) == ".";
         token.text(scan.source) == "loop" && !attribute && !is_printed(scan.source, span, at)
     })

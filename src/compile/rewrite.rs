@@ -97,7 +97,7 @@ fn foreign_text_tags(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     let mut shows = vec![false; outline.branches.len()];
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         if shows_own_block(scan.source, &span.tokens) {
-            outline.owners(outline.within[index]).flatten().for_each(|owner| shows[owner] = true);
+            outline.owners(outline.branch_of[index]).flatten().for_each(|owner| shows[owner] = true);
         }
     }
     let is_foreign = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;

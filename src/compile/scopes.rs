@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::lex::TagToken;
 use crate::compile::scan::SourceSpan;
-use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block};
+use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block, split, words};
 
 /// A position in the order of evaluation: the span, and the binding within it.
 pub(super) type EvalPosition = (usize, usize);
@@ -115,7 +115,7 @@ impl<'s> ScopedBindings<'s> {
                 found.push(*id);
                 // A binding hides earlier ones of the name. A parameter does not hide its default.
                 let parameter = matches!(binding.bound, BindingValue::Parameter { .. });
-                if !parameter && self.is_around(binding.scope, scope) {
+                if !parameter && self.encloses(binding.scope, scope) {
                     break;
                 }
             }
@@ -167,26 +167,14 @@ impl<'s> ScopedBindings<'s> {
 
     /// Binds the names of `a=1, b=2`, from the token `from` on.
     fn assignments(&mut self, source: &'s str, tokens: &[TagToken], from: usize, index: usize) {
-        let mut depth = 0_usize;
-        let mut targets: Vec<&str> = Vec::new();
-        let mut value = false;
-        for (at, token) in tokens.iter().enumerate().skip(from) {
-            match token.text(source) {
-                "=" if depth == 0 && !value => {
-                    for name in targets.drain(..) {
-                        self.bind(name, (index, at), BindingValue::Value(at + 1));
-                    }
-                    value = true;
+        let mut start = from;
+        for part in split(source, tokens.get(from..).unwrap_or_default()) {
+            if let Some(at) = part.iter().position(|token| token.text(source) == "=") {
+                for name in words(source, &part[..at]) {
+                    self.bind(name, (index, start + at), BindingValue::Value(start + at + 1));
                 }
-                "," if depth == 0 => {
-                    targets.clear();
-                    value = false;
-                }
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                name if token.kind == TokenKind::Word && !value => targets.push(name),
-                _ => {}
             }
+            start += part.len() + 1;
         }
     }
 
@@ -209,7 +197,7 @@ impl<'s> ScopedBindings<'s> {
 
     /// Whether a use in one scope sees an earlier binding in another.
     fn sees(&self, from: usize, mut bound: usize) -> bool {
-        while bound != 0 && !self.is_around(bound, from) {
+        while bound != 0 && !self.encloses(bound, from) {
             let scope = &self.scopes[bound];
             if scope.isolates || self.is_inside(from, scope.open) {
                 return false;
@@ -220,7 +208,7 @@ impl<'s> ScopedBindings<'s> {
     }
 
     /// Whether a scope is another one or encloses it.
-    fn is_around(&self, outer: usize, mut scope: usize) -> bool {
+    fn encloses(&self, outer: usize, mut scope: usize) -> bool {
         while scope != outer && scope != 0 {
             scope = self.scopes[scope].parent;
         }

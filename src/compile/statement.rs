@@ -2,7 +2,7 @@
 //!
 //! By name alone, without scopes: `scopes`, `foreign`, `namespaces` and `body_digest` resolve the names.
 
-use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::lex::{TagToken, TokenKind, text_at};
 use crate::compile::scan::{SourceSpan, SpanKind};
 
 /// Words of the language that can stand where a variable can.
@@ -37,7 +37,7 @@ pub(super) fn bound_names<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str
     match keyword(source, span) {
         Some("set") => assigned_names(source, &span.tokens),
         Some("for") => words(source, before(source, tokens, "in")),
-        Some("with") => assignments(source, tokens, true),
+        Some("with") => targets(source, tokens),
         Some("macro") => {
             let mut names = words(source, tokens.get(..1).unwrap_or(&[]));
             names.extend(parameters(source, tokens.get(1..).unwrap_or(&[])));
@@ -74,7 +74,7 @@ where
 
 /// The variables whose values `tokens` mention; not those that are only called.
 pub(super) fn values<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
-    let called = |at: usize| tokens.get(at + 1).is_some_and(|next| next.text(source) == "(");
+    let called = |at: usize| text_at(source, tokens, at + 1) == "(";
     variables(source, tokens).filter(|(at, _)| !called(*at)).map(|(_, name)| name).collect()
 }
 
@@ -90,6 +90,11 @@ pub(super) fn closing(source: &str, tokens: &[TagToken]) -> usize {
         depth == 0
     };
     tokens.iter().position(closes).unwrap_or(tokens.len())
+}
+
+/// The tokens inside the brackets that `tokens` begin with.
+pub(super) fn inside<'t>(source: &str, tokens: &'t [TagToken]) -> &'t [TagToken] {
+    tokens.get(1..closing(source, tokens)).unwrap_or_default()
 }
 
 /// The parts between the commas outside of brackets.
@@ -118,7 +123,8 @@ where
     called.map(|(at, pair)| (at, pair[0].text(source)))
 }
 
-fn words<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
+/// The words among `tokens`.
+pub(super) fn words<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
     tokens.iter().filter(|t| t.kind == TokenKind::Word).map(|t| t.text(source)).collect()
 }
 
@@ -152,35 +158,17 @@ fn imported<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
 }
 
 fn parameters<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
-    match tokens.first() {
-        Some(token) if token.text(source) == "(" => assignments(source, &tokens[1..], false),
-        _ => Vec::new(),
-    }
+    if text_at(source, tokens, 0) == "(" { targets(source, inside(source, tokens)) } else { Vec::new() }
 }
 
-/// The targets of `a=1, (b, c)=2`. For parameters: bare names, up to the closing bracket.
-fn assignments<'s>(source: &'s str, tokens: &[TagToken], tuples: bool) -> Vec<&'s str> {
-    let mut names = Vec::new();
-    let mut depth = 0_isize;
-    let mut target = true;
-    for token in tokens {
-        match token.text(source) {
-            "=" if depth == 0 => target = false,
-            "," if depth == 0 => target = true,
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" if depth == 0 => break,
-            ")" | "]" | "}" => depth -= 1,
-            name if token.kind == TokenKind::Word && target && (tuples || depth == 0) => names.push(name),
-            _ => {}
-        }
-    }
-    names
+/// The targets of `a=1, (b, c)=2, d`.
+fn targets<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
+    split(source, tokens).into_iter().flat_map(|part| words(source, before(source, part, "="))).collect()
 }
 
 /// Whether the tag calls `super()`.
 pub(super) fn calls_super(source: &str, tokens: &[TagToken]) -> bool {
-    let mut named = variables(source, tokens);
-    named.any(|(at, name)| name == "super" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "("))
+    variables(source, tokens).any(|(at, name)| name == "super" && text_at(source, tokens, at + 1) == "(")
 }
 
 /// The name at `index`, unless it is an attribute, a filter, a test or the name of an argument.
@@ -227,7 +215,7 @@ pub(super) fn assigned_names<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'
 /// Whether a `set` tag captures text instead of assigning an expression.
 pub(super) fn is_set_block(source: &str, tokens: &[TagToken]) -> bool {
     let target = set_target(source, tokens);
-    tokens.get(1 + target.len()).is_none_or(|t| t.text(source) != "=")
+    text_at(source, tokens, 1 + target.len()) != "="
 }
 
 /// The tokens between `set` and `=`, `|` or the end.

@@ -28,7 +28,7 @@ pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Er
         statements: Vec::new(),
         branches: Vec::new(),
         blocks: Vec::new(),
-        within: Vec::with_capacity(scan.spans.len()),
+        branch_of: Vec::with_capacity(scan.spans.len()),
         extends: Vec::new(),
         loads: Vec::new(),
         outside_blocks: None,
@@ -73,7 +73,7 @@ struct StructureWalk<'a, 's> {
     statements: Vec<Statement<'s>>,
     branches: Vec<Branch<'s>>,
     blocks: Vec<TemplateBlock<'s>>,
-    within: Vec<Option<BranchId>>,
+    branch_of: Vec<Option<BranchId>>,
     extends: Vec<FoundExtends>,
     loads: Vec<LoadTag>,
     /// Line of the first cache tag outside of every block, macro, call block and `set` block. A child template discards
@@ -84,7 +84,7 @@ struct StructureWalk<'a, 's> {
 impl<'a, 's> StructureWalk<'a, 's> {
     fn span(&mut self, index: usize) -> Result<WalkStep, Error> {
         let span = &self.scan.spans[index];
-        self.within.push(self.branch());
+        self.branch_of.push(self.branch());
         let ours = matches!(keyword(self.scan.source, span), Some("cache" | "endcache"));
         if ours || self.in_cached() {
             self.check_names(span)?;
@@ -112,7 +112,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
             "cache" => self.open_cache(index, span),
             "endcache" => self.close_cache(index, span),
             "set" => Ok(self.set(index, span)),
-            "block" | "extends" if self.in_cached() => Err(self.refuse_inheritance(word, span)),
+            "block" | "extends" if self.in_cached() => Err(self.inheritance_error(word, span)),
             "if" | "for" | "with" | "autoescape" | "filter" | "block" | "macro" | "call" => {
                 self.push(word, index, span);
                 Ok(CONTINUE)
@@ -190,7 +190,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         CONTINUE
     }
 
-    fn refuse_inheritance(&self, word: &str, span: &SourceSpan) -> Error {
+    fn inheritance_error(&self, word: &str, span: &SourceSpan) -> Error {
         let instead = match word {
             "block" => {
                 "put the cache tag inside the block, as what it shows depends on the template \
@@ -208,7 +208,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
                 frame.in_else |= word == "else";
                 frame.branch = Some(self.branches.len());
                 let owner = before.and_then(|before| self.branches[before].owner);
-                self.branches.push(Branch { word, span: index, around: before, owner });
+                self.branches.push(Branch { word, span: index, parent: before, owner });
                 Ok(CONTINUE)
             }
             Some(frame) if frame.cached.is_some() => {
@@ -335,7 +335,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
             statements: self.statements,
             branches: self.branches,
             blocks: self.blocks,
-            within: self.within,
+            branch_of: self.branch_of,
             extends,
             loads: self.loads,
             understood,
@@ -343,14 +343,14 @@ impl<'a, 's> StructureWalk<'a, 's> {
     }
 
     fn push(&mut self, word: &'s str, index: usize, span: &SourceSpan) {
-        let around = self.branch();
+        let parent = self.branch();
         let own = BRANCHES.contains(&word).then_some(self.branches.len());
         if own.is_some() {
             let runs_apart = matches!(word, "macro" | "call");
-            let owner = if runs_apart { own } else { around.and_then(|around| self.branches[around].owner) };
-            self.branches.push(Branch { word, span: index, around, owner });
+            let owner = if runs_apart { own } else { parent.and_then(|parent| self.branches[parent].owner) };
+            self.branches.push(Branch { word, span: index, parent, owner });
         }
-        let branch = own.or(around);
+        let branch = own.or(parent);
         self.stack.push(OpenTag { word, line: span.line, span: index, branch, cached: None, in_else: false });
     }
 

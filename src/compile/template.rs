@@ -21,7 +21,7 @@ pub(super) struct Outline<'s> {
     /// In source order.
     pub(super) blocks: Vec<TemplateBlock<'s>>,
     /// By span, the innermost branch around it.
-    pub(super) within: Vec<Option<BranchId>>,
+    pub(super) branch_of: Vec<Option<BranchId>>,
     pub(super) extends: Extends,
     /// The name expressions of `import`, `from` and `extends`, in source order.
     pub(super) loads: Vec<LoadTag>,
@@ -96,7 +96,7 @@ pub(super) struct Branch<'s> {
     /// Index of its tag.
     pub(super) span: usize,
     /// The branch around it; for `elif` and `else` the previous branch of the same statement.
-    pub(super) around: Option<BranchId>,
+    pub(super) parent: Option<BranchId>,
     /// The innermost macro or call block around its text, or itself. Names set there are local to it.
     pub(super) owner: Option<BranchId>,
 }
@@ -131,7 +131,7 @@ impl Outline<'_> {
 
     /// The macros and call blocks around a branch, innermost first, then `None` for the file.
     pub(super) fn owners(&self, branch: Option<BranchId>) -> impl Iterator<Item = Option<BranchId>> + '_ {
-        let outer = |owner: &Option<BranchId>| owner.map(|owner| self.owner(self.branches[owner].around));
+        let outer = |owner: &Option<BranchId>| owner.map(|owner| self.owner(self.branches[owner].parent));
         std::iter::successors(Some(self.owner(branch)), outer)
     }
 
@@ -144,9 +144,9 @@ impl Outline<'_> {
 
 impl Statement<'_> {
     /// The branch around it.
-    pub(super) fn around(&self, outline: &Outline<'_>) -> Option<BranchId> {
+    pub(super) fn parent(&self, outline: &Outline<'_>) -> Option<BranchId> {
         match self.inside.map(|inside| &outline.branches[inside]) {
-            Some(branch) if branch.span == self.span => branch.around,
+            Some(branch) if branch.span == self.span => branch.parent,
             _ => self.inside,
         }
     }

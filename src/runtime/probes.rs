@@ -1,4 +1,4 @@
-//! What includes and macros are lowered to where they are measured: see `compile/probe.rs` for the text.
+//! What includes and macros are lowered to where they are measured: see `compile/measure/probe.rs` for the text.
 //!
 //! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are
 //! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.

@@ -67,7 +67,7 @@ impl Lowering<'_, '_> {
         let tokens = span.tokens.get(1..)?;
         let mut reader = ExprParser::statement(source, tokens);
         let expr = reader.expr().ok()?;
-        let wanted = expr.range;
+        let target = expr.range;
         let markers = &tokens[reader.pos..];
         if !markers.iter().all(|token| MARKERS.contains(&token.text(source))) {
             return None;
@@ -80,13 +80,13 @@ impl Lowering<'_, '_> {
         // On the first line of the tag, where MiniJinja reports the include.
         if expr.kind == ExprKind::Str {
             tag.put(" if ");
-            tag.copy(wanted.clone(), true);
+            tag.copy(target.clone(), true);
         } else {
             tag.put(" include (");
-            tag.copy(wanted.clone(), true);
+            tag.copy(target.clone(), true);
             tag.put(&format!(")|{TAKE_TEMPLATE_NAME} {end}{start} if none"));
         }
-        let (place, text) = (quote(&place, usize::MAX), one_line(&source[wanted]));
+        let (place, text) = (quote(&place, usize::MAX), one_line(&source[target]));
         tag.put(&format!(" is {MEASURE_INCLUDE}({id}, {outermost}, {place}, {text}) {end}"));
         tag.put(&format!("{start} filter {MEASURED_OUTPUT}({id}) {end}{include}{start} endfilter {end}"));
         tag.put(&format!("{start} else {end}{include}{start} endif"));

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{TagToken, TokenKind};
+use crate::compile::lex::{TagToken, TokenKind, text_at};
 use crate::compile::scan::{SourceSpan, scan};
 use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
@@ -57,7 +57,7 @@ fn left_out(source: &str, span: &SourceSpan, bound: &HashSet<&str>) -> Vec<Strin
 
 /// The name at the start of `tokens`, with its attributes.
 fn path_at(source: &str, tokens: &[TagToken]) -> String {
-    let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
+    let mut path = text_at(source, tokens, 0).to_owned();
     for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
         if pair[0].text(source) != "." || pair[1].kind != TokenKind::Word {
             break;
@@ -85,7 +85,7 @@ struct NameUses<'s> {
 
 impl<'s> NameUses<'s> {
     fn span(&mut self, source: &'s str, span: &SourceSpan) {
-        let text = |index: usize| span.tokens.get(index).map_or("", |token: &TagToken| token.text(source));
+        let text = |index| text_at(source, &span.tokens, index);
         for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             let called = text(index + 1) == "(";
             let attribute = index.checked_sub(1).is_some_and(|before| text(before) == ".");
