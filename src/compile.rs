@@ -54,7 +54,7 @@ mod tests;
 mod validate;
 
 pub(crate) use diagnostic::minijinja_error;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, LayoutBlock};
 pub(crate) use mark::{start_test, syntax_trap, with_start_mark};
 pub(crate) use measure::{CALLED_SUFFIX, extends_another, free_paths, lower_measured};
 pub(crate) use output_capture::{OutputCaptures, OutputPosition, TemplateNames, output_captures};

@@ -223,7 +223,7 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
             count_step();
             match self.regions[region].kind {
                 RegionKind::Body => {
-                    self.rejected.push(RejectedAssignment { span: cause.span, message: message(name, cause.called) })
+                    self.rejected.push(RejectedAssignment { span: cause.span, message: message(name, cause.called) });
                 }
                 RegionKind::Macro { .. } => self.add_effect(region, MacroEffect::Around { region: to, name }),
                 RegionKind::File | RegionKind::CallBlock { .. } => {}

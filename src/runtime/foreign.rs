@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::Binding;
 use super::rendering::{Imported, Loads, RenderStart, Rendering};
-use crate::compile::Extends;
+use crate::compile::{Extends, LayoutBlock};
 use crate::context;
 use crate::names;
 use crate::record::{Dependency, Tag, Used};
@@ -111,7 +111,7 @@ impl Binding {
             let name = known.template.name();
             parents.push(known.clone());
             let own = layout.block(block);
-            if let Some(line) = own.and_then(|own| own.filled_line()) {
+            if let Some(line) = own.and_then(LayoutBlock::filled_line) {
                 return refuse(format!(
                     "shows a block inside of {block:?} ({name}:{line}), whose text depends on the template \
                      that extends this one; call it outside, or put the cache tag inside that block"
