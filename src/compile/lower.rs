@@ -139,7 +139,7 @@ impl Lowering<'_, '_> {
         let mut tag = TagWriter::new(self.scan.source, span);
         tag.put(self.syntax.block_delimiters().0);
         // A line statement has no `-` or `+`. Its own white space rules are applied to the text around it.
-        tag.out.extend(if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening });
+        tag.put_control(if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening });
         tag
     }
 
@@ -150,13 +150,13 @@ impl Lowering<'_, '_> {
         tag.put(" ");
         tag.align(span.inner.end);
         if span.kind != SpanKind::LineStatement {
-            tag.out.extend(span.closing);
+            tag.put_control(span.closing);
             tag.put(end);
-            return tag.out;
+            return tag.into_text();
         }
         let line_break = self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
         tag.put(&self.line_end(index, line_break));
-        tag.out
+        tag.into_text()
     }
 
     /// The end of a tag that replaces a line, with that line's break.

@@ -37,9 +37,9 @@ pub(crate) struct LoweredTemplate {
 /// As [`rewrite`].
 pub(crate) fn lower(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
     let Some(text) = defer_lookups(source, syntax) else { return rewrite(source, name, syntax) };
-    let mut rewritten = rewrite(&text, name, syntax)?;
-    rewritten.text.get_or_insert(text);
-    Ok(rewritten)
+    let mut lowered = rewrite(&text, name, syntax)?;
+    lowered.text.get_or_insert(text);
+    Ok(lowered)
 }
 
 /// Lowers the cache tags of `source`, the template called `name`.

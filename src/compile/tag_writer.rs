@@ -12,7 +12,7 @@ use crate::compile::steps::count_step;
 pub(super) struct TagWriter<'a> {
     source: &'a str,
     span: &'a SourceSpan,
-    pub(super) out: String,
+    out: String,
     /// Line breaks written so far.
     lines: usize,
     /// A position, and the line breaks of the tag before it. Most arguments are written in source order, so the count
@@ -27,6 +27,15 @@ impl<'a> TagWriter<'a> {
 
     pub(super) fn put(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    /// Writes a white space control.
+    pub(super) fn put_control(&mut self, control: Option<char>) {
+        self.out.extend(control);
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.out
     }
 
     /// Writes line breaks until the output is on the line of `at`.
