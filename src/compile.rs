@@ -1,54 +1,64 @@
-//! The compile side: template text in, plain MiniJinja text out. It never imports the run side.
+//! Compiles template text with cache tags to plain MiniJinja text. Imports nothing of the cache: it needs no
+//! environment and keeps no state.
 //!
-//! In reading order: `scan.rs` cuts the source into spans, `lex.rs` the inside of a tag into tokens; `expr.rs` and
-//! `operand.rs` find where expressions end, `tag.rs` reads the head of a cache tag; `blocks.rs` pairs tags into an
-//! `outline.rs`. What a cached body may not hold is refused by `refuse.rs`, tag by tag, by `foreign.rs` (text that others
-//! fill in) and by `namespaces.rs`. `analyze.rs` finds names and `calls.rs` calls; `reach.rs` follows them from a body
-//! (`components.rs`, `digest.rs`), `layout.rs` says what a child reaches. What must not be undefined on its way into a key
-//! is found by `guard.rs` in an expression, and by `flow.rs` behind the names of `scopes.rs`. `lower.rs` writes the text,
-//! `rewrite.rs` puts it together, after `deferred.rs` has kept lazy values lazy; `mark.rs` marks where it begins,
-//! and `excerpt.rs` words what MiniJinja refuses. For the debug mode, `captured.rs` finds what a template reads of what it
-//! prints. For measuring, `parts.rs` finds includes and macros, `reads.rs` what they read, and `probe.rs` writes them.
-//! `names.rs` has the names that both sides share.
+//! The pipeline is `rewrite.rs`. Its steps, in order:
+//!
+//! 1. `defer.rs` moves look-ups of context values, so that lazy values stay lazy.
+//! 2. `scan.rs` splits the source into spans and `lex.rs` the inside of a tag into tokens.
+//! 3. `structure.rs` pairs tags and builds the outline of `template.rs`. It reads cache tags with `tag.rs`, expressions
+//!    with `parser.rs` and `operand.rs` into the model of `expr.rs`, and other statements with `statement.rs`.
+//! 4. `validate.rs`, `foreign.rs` and `namespaces.rs` reject what a cached body must not contain.
+//! 5. `guard.rs` finds the operands of an expression whose undefined value a key would hide. `key_flow.rs` finds the
+//!    expressions that reach keys through names, by the bindings of `scopes.rs`.
+//! 6. `layout.rs` describes the template for templates that extend it or that it includes; `body_digest.rs` takes the
+//!    digest of each cached body and of everything that it depends on in the file, with `calls.rs`, `components.rs` and
+//!    `digest.rs`.
+//! 7. `lower.rs` and `tag_writer.rs` write the tags, `assemble.rs` the text.
+//!
+//! Beside the pipeline: `mark.rs` writes the mark before a template, `diagnostic.rs` rewords MiniJinja's errors,
+//! `output_capture.rs` finds captured output for the debug mode, and `measure.rs` lowers with probes. The reserved
+//! names are in `names.rs`.
 
-mod analyze;
-mod blocks;
+mod assemble;
+mod body_digest;
 mod calls;
-mod captured;
 mod components;
-mod deferred;
+mod defer;
+mod diagnostic;
 mod digest;
-mod excerpt;
 mod expr;
-mod flow;
 mod foreign;
 mod guard;
+mod key_flow;
 mod layout;
 mod lex;
+mod literal;
 mod lower;
 mod mark;
+mod measure;
 mod namespaces;
 mod operand;
-mod outline;
-mod parts;
-mod probe;
-mod reach;
-mod reads;
-mod refuse;
+mod output_capture;
+mod parser;
 mod rewrite;
 mod scan;
 mod scopes;
+mod statement;
+mod steps;
+mod structure;
 mod tag;
+mod tag_writer;
+mod template;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
-mod visits;
+mod validate;
 
-pub(crate) use captured::{Captures, Stand, TemplateNames, captures};
-pub(crate) use deferred::lowered;
-pub(crate) use excerpt::refused;
-pub(crate) use layout::Layout;
-pub(crate) use mark::{begins, marked, trap};
-pub(crate) use reads::{CALLED, inherits, reads};
+pub(crate) use diagnostic::minijinja_error;
+pub(crate) use layout::{Layout, LayoutBlock};
+pub(crate) use mark::{start_test, syntax_trap, with_start_mark};
+pub(crate) use measure::{CALLED_SUFFIX, extends_another, free_paths, lower_measured};
+pub(crate) use output_capture::{OutputCaptures, OutputPosition, TemplateNames, output_captures};
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use rewrite::rewrite;
-pub(crate) use rewrite::{Extends, Rewritten, measured};
+pub(crate) use rewrite::{LoweredTemplate, lower};
+pub(crate) use template::Extends;

@@ -15,7 +15,9 @@ use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::{FragmentCache, Inner, Look};
-use crate::compile::{Layout, Rewritten, begins, lowered, marked, measured, refused, trap};
+use crate::compile::{
+    Layout, LoweredTemplate, lower, lower_measured, minijinja_error, start_test, syntax_trap, with_start_mark,
+};
 use crate::error;
 use crate::file::read_text;
 use crate::identity::{TagClass, is_named, tag_hash};
@@ -101,12 +103,12 @@ impl FragmentCache {
         let same = template.is_added_as(source);
         let generation = template.generation() + u64::from(!same);
         let seen = Seen { generation, load: None };
-        let (id, used) = (id_of(environment, name), names::USED);
+        let (id, used) = (id_of(environment, name), names::ADDED_RENDER_START);
         let text = rewritten.text.as_deref().unwrap_or(source);
-        let shares = rewritten.layout.all_statements.is_some();
-        let marked = marked(text, env.syntax(), &format!("none is {used}({id}, {generation}, {shares})"));
+        let shares = rewritten.layout.all_statements().is_some();
+        let marked = with_start_mark(text, env.syntax(), &format!("none is {used}({id}, {generation}, {shares})"));
         env.add_template_owned(name.to_owned(), marked)
-            .map_err(|error| refused(source, text, name, env.syntax()).unwrap_or(error))?;
+            .map_err(|error| minijinja_error(source, text, name, env.syntax()).unwrap_or(error))?;
         self.inner.templates.add(id, &template);
         if !same {
             template.change(&self.inner.floors);
@@ -132,10 +134,10 @@ impl FragmentCache {
     ///
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
-        let rewritten = lowered(source, name, syntax)?;
+        let rewritten = lower(source, name, syntax)?;
         self.inner.observers.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
         let text = rewritten.text.as_deref().unwrap_or(source);
-        Ok(marked(text, syntax, &begins(false, &rewritten.layout)).into())
+        Ok(with_start_mark(text, syntax, &start_test(false, &rewritten.layout)).into())
     }
 
     /// Notes how to look into what a loader loads from; forgotten with the loader.
@@ -170,10 +172,10 @@ impl FragmentCache {
 
 impl Inner {
     /// Lowers a template that this cache loads.
-    fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
+    fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
         match self.measurements() {
-            Some(_) => measured(source, name, syntax),
-            None => lowered(source, name, syntax),
+            Some(_) => lower_measured(source, name, syntax),
+            None => lower(source, name, syntax),
         }
     }
 
@@ -231,7 +233,7 @@ impl Inner {
         let mut others = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         others.push(SyntaxConfig::default());
         others.retain(|other| other.block_delimiters() != ours.block_delimiters());
-        others.iter().map(|other| trap(ours, other)).collect()
+        others.iter().map(|other| syntax_trap(ours, other)).collect()
     }
 
     /// The template added in memory under an id.
@@ -243,7 +245,7 @@ impl Inner {
 
 /// The mark of an added template, if `source` is one: its id and generation.
 fn added_mark(source: &str) -> Option<(u64, u64)> {
-    let (_, mark) = source.split_once(names::USED)?;
+    let (_, mark) = source.split_once(names::ADDED_RENDER_START)?;
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
     let mut numbers = numbers.split(", ").map(|number| number.parse().ok());
     Some((numbers.next()??, numbers.next()??))
@@ -301,7 +303,7 @@ fn serve(
     })?;
     inner.observers.labels.note_blocks(template.source(), template.name(), rewritten.block_sites());
     inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
-    let begins = begins(true, &rewritten.layout);
+    let start = start_test(true, &rewritten.layout);
     let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
     looked_up(inner, template, seen);
     if seen.load != Some(1) {
@@ -309,7 +311,7 @@ fn serve(
     }
     // MiniJinja would show the lowered text, and its mark.
     let lowered = rewritten.text.as_deref().unwrap_or(&source);
-    if let Some(error) = refused(&source, lowered, template.name(), &inner.settings.syntax) {
+    if let Some(error) = minijinja_error(&source, lowered, template.name(), &inner.settings.syntax) {
         return Err(error);
     }
     let cache = Arc::clone(inner);
@@ -323,7 +325,7 @@ fn serve(
         current
     };
     let text = rewritten.text.unwrap_or(source);
-    let text = marked(&text, &inner.settings.syntax, &begins);
+    let text = with_start_mark(&text, &inner.settings.syntax, &start);
     Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
 }
 

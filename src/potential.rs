@@ -1,7 +1,8 @@
 //! What caching would be worth: which includes and macros give the same output for the same inputs again and again.
 //!
-//! `compile/probe.rs` lowers includes and macros so that `runtime/probes.rs` sees their calls; `running` times them,
-//! `inputs` reads what they were given, `ledger` compares. Nothing here is on the way of a cache that does not measure.
+//! `compile/measure/probe.rs` lowers includes and macros so that `runtime/probes.rs` sees their calls; `running` times
+//! them, `inputs` reads what they were given, `ledger` compares. Nothing here is on the way of a cache that does not
+//! measure.
 
 mod declared;
 mod inputs;

@@ -144,22 +144,22 @@ impl FragmentCache {
         env.add_filter(names::STORE, store);
         env.add_filter(names::HIT, hit);
         env.add_filter(names::DEFINED, defined);
-        env.add_filter(names::LOAD, bound(|binding, state, args| binding.load(state, args, Loads::Import)));
+        env.add_filter(names::NOTE_IMPORT, bound(|binding, state, args| binding.load(state, args, Loads::Import)));
         env.add_filter(
-            names::EXTEND,
+            names::NOTE_EXTENDS,
             bound(|binding, state, args| {
                 let of = state.name().into();
                 binding.load(state, args, Loads::Parent { of })
             }),
         );
-        env.add_filter(names::CAPTURED, captured);
-        env.add_filter(names::UNTOUCHED, untouched);
+        env.add_filter(names::LAZY_SCOPE, captured);
+        env.add_filter(names::LAZY_VALUE, untouched);
         let (begins, used) = (binding.clone(), binding.clone());
-        env.add_test(names::BEGINS, move |state: &mut State<'_, '_>, loaded: &Value, shares: Option<bool>| {
+        env.add_test(names::RENDER_START, move |state: &mut State<'_, '_>, loaded: &Value, shares: Option<bool>| {
             begins.begins(state, loaded, shares == Some(true))
         });
         env.add_test(
-            names::USED,
+            names::ADDED_RENDER_START,
             move |state: &mut State<'_, '_>, _: &Value, id: u64, generation: u64, shares: bool| {
                 used.used(state, id, generation, shares)
             },
@@ -362,7 +362,7 @@ impl Binding {
     /// `NAME|_f.load` and `NAME|_f.extend`, around the name of an import or an `extends`: looks the
     /// template up once more, so that fragments opened later depend on it.
     fn load(&self, state: &mut State<'_, '_>, args: &[Value], loads: Loads) -> Result<Value, Error> {
-        let [name, ..] = args else { return Err(foreign_call(names::LOAD)) };
+        let [name, ..] = args else { return Err(foreign_call(names::NOTE_IMPORT)) };
         if let Some(wanted) = name.as_str() {
             let seen = self.look_up(state, wanted);
             let imported = seen.into_iter().map(|dependency| Imported { dependency, loads: loads.clone() });

@@ -66,8 +66,8 @@ impl Dependency {
     pub(crate) fn digest(&self) -> Option<u128> {
         Some(match self.used {
             Used::Whole => self.template.digest(self.seen)? & !PART,
-            Used::Statements => self.template.layout_seen(self.seen)?.statements & !PART | 1,
-            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements? & !PART | 2,
+            Used::Statements => self.template.layout_seen(self.seen)?.statements() & !PART | 1,
+            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements()? & !PART | 2,
         })
     }
 }
@@ -259,10 +259,10 @@ impl Template {
         content.digest = Some(digest);
         if let Some((_, known)) = &content.layout {
             // What began since the change was noticed has loaded the template since.
-            if known.statements != layout.statements {
+            if known.statements() != layout.statements() {
                 floors.raise_floor_to(&self.statements_floor, &self.floor);
             }
-            if known.all_statements != layout.all_statements {
+            if known.all_statements() != layout.all_statements() {
                 floors.raise_floor_to(&self.all_statements_floor, &self.floor);
             }
         }

@@ -1,23 +1,24 @@
-//! Which nodes of a graph reach each other in a circle.
+//! Strongly connected components of a dependency graph.
 //!
-//! Tarjan, "Depth-first search and linear graph algorithms" (1972), with a stack of its own in place of recursion: a chain
-//! of ten thousand macros is no deeper than a vector.
+//! Tarjan, "Depth-first search and linear graph algorithms" (1972), with an explicit stack instead of recursion: a
+//! chain of ten thousand macros must not overflow the call stack.
 
-/// A node, by its number.
-pub(crate) type NodeId = usize;
+/// A node, by its index.
+pub(super) type NodeId = usize;
 
-/// A way from one node to another.
+/// An edge from one node to another.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Edge {
-    pub(crate) to: NodeId,
-    /// How many of the statements behind it begin before the place it leads from.
-    pub(crate) before: usize,
+pub(super) struct Edge {
+    pub(super) to: NodeId,
+    /// How many statements of the target node begin before the place of the mention.
+    pub(super) before: usize,
 }
 
-/// Groups the nodes that reach each other: every group after those it leads to, its nodes in order.
-pub(crate) fn components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
+/// The strongly connected components in topological order: each one after those that its edges lead to. Nodes are in
+/// order within a component.
+pub(super) fn strong_components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<NodeId>> {
     let (order, low) = (vec![0; nodes.len()], vec![0; nodes.len()]);
-    let mut search = Search { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
+    let mut search = ComponentSearch { nodes, edges, order, low, reached: 0, stack: Vec::new(), found: Vec::new() };
     for node in 0..nodes.len() {
         if search.order[node] == 0 {
             search.from(node);
@@ -26,12 +27,12 @@ pub(crate) fn components<N>(nodes: &[N], edges: fn(&N) -> &[Edge]) -> Vec<Vec<No
     search.found
 }
 
-struct Search<'n, N> {
+struct ComponentSearch<'n, N> {
     nodes: &'n [N],
     edges: fn(&N) -> &[Edge],
-    /// When a node was reached, counted from 1; 0 before that.
+    /// The order in which nodes were reached, from 1; 0 for a node that was not.
     order: Vec<usize>,
-    /// The earliest node on the stack that a node leads back to; `DONE` once its group is complete.
+    /// The earliest node on the stack that a node leads back to; `DONE` when its component is complete.
     low: Vec<usize>,
     reached: usize,
     stack: Vec<NodeId>,
@@ -40,9 +41,9 @@ struct Search<'n, N> {
 
 const DONE: usize = usize::MAX;
 
-impl<N> Search<'_, N> {
+impl<N> ComponentSearch<'_, N> {
     fn from(&mut self, root: NodeId) {
-        // The way down, with the next edge to follow from each node.
+        // The current path, with the next edge to follow from each node.
         let mut path = vec![(root, 0)];
         self.enter(root);
         while let Some((node, next)) = path.last_mut() {

@@ -1,29 +1,30 @@
-//! Digests of parts of a template.
+//! Computes digests of parts of a template.
 
 use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A digest being taken. Each part says how long it is, so that no two lists of parts look alike.
+/// A digest under construction. The length of each text is part of it, so two different lists of texts have different
+/// digests.
 #[derive(Default)]
-pub(crate) struct Digest(Xxh3);
+pub(super) struct Digest(Xxh3);
 
 impl Digest {
-    pub(crate) fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.number(text.len() as u128);
         self.0.update(text.as_bytes());
     }
 
-    pub(crate) fn number(&mut self, number: u128) {
+    pub(super) fn number(&mut self, number: u128) {
         self.0.update(&number.to_le_bytes());
     }
 
-    pub(crate) fn finish(&self) -> u128 {
+    pub(super) fn finish(&self) -> u128 {
         self.0.digest128()
     }
 }
 
-/// A digest of the settings under which one text means one thing.
-pub(crate) fn settings(syntax: &SyntaxConfig) -> u128 {
+/// A digest of the syntax settings: the same text means something else under other settings.
+pub(super) fn syntax_digest(syntax: &SyntaxConfig) -> u128 {
     let mut digest = Digest::default();
     for (start, end) in [syntax.block_delimiters(), syntax.variable_delimiters(), syntax.comment_delimiters()] {
         digest.text(start);

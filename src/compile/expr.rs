@@ -1,40 +1,36 @@
-//! Where an expression ends, by MiniJinja's grammar.
+//! The model of an expression: its range in the source, its kind, and the operands to guard.
 //!
-//! Owns the extent of expressions and what keeps a key's parts apart (`~`); `guard` keeps what must
-//! not be undefined. It builds no tree and evaluates nothing. Two readings: MiniJinja's own, and
-//! the one of a cache tag's arguments, where white space separates and doubtful forms are errors.
+//! There is no syntax tree, because lowering copies expressions unchanged. `parser` and `operand` fill the model,
+//! `guard` decides which operands are guarded.
 
 use std::ops::Range;
 
-use crate::compile::guard::{Found, Guard, Mark, Wanted};
-use crate::compile::lex::{Kind, Token};
-
 /// An expression in the source.
 #[derive(Debug, Clone)]
-pub(crate) struct Expr {
-    pub(crate) range: Range<usize>,
-    pub(crate) shape: Shape,
-    /// Operands to check where the expression is part of a key, by where they start.
-    pub(crate) guards: Vec<Guard>,
-    /// The names, with attributes, whose values reach its value.
-    pub(crate) paths: Vec<Range<usize>>,
+pub(super) struct Expr {
+    pub(super) range: Range<usize>,
+    pub(super) kind: ExprKind,
+    /// Operands to guard where the expression is part of a key, ordered by start.
+    pub(super) guards: Vec<Guard>,
+    /// The names, with attributes, whose values can become the expression's value.
+    pub(super) paths: Vec<Range<usize>>,
 }
 
-/// What an expression is made of, as far as lowering cares.
+/// The kind of an expression, as far as lowering needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(super) enum ExprKind {
     Str,
-    /// Possibly with a minus sign.
+    /// May have a minus sign.
     Number,
     /// `none`, `true` or `false`.
     Const,
     /// A name with attributes.
     Path,
-    /// A top-level `a ~ b ~ c`.
-    Chain(Vec<Operand>),
+    /// `a ~ b ~ c`, outside of brackets.
+    Chain(Vec<ChainOperand>),
     /// A list, a tuple or a map.
     List,
-    /// A value that the expression makes, which is never undefined.
+    /// A computed value that is never undefined.
     Made,
     /// An `if` without `else`.
     Optional,
@@ -43,297 +39,67 @@ pub(crate) enum Shape {
 
 /// One operand of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Operand {
-    pub(crate) range: Range<usize>,
-    pub(crate) simple: bool,
+pub(super) struct ChainOperand {
+    pub(super) range: Range<usize>,
+    pub(super) simple: bool,
 }
 
-/// Why a stretch of source is no expression, and where.
+/// A parse error and its place in the source.
 #[derive(Debug)]
-pub(crate) struct ExprError {
-    pub(crate) at: usize,
-    pub(crate) message: String,
+pub(super) struct ExprError {
+    pub(super) at: usize,
+    pub(super) message: String,
 }
 
-impl Shape {
-    pub(crate) fn is_literal(&self) -> bool {
-        matches!(self, Shape::Str | Shape::Number | Shape::Const)
+impl ExprError {
+    pub(super) fn new(at: usize, message: impl Into<String>) -> ExprError {
+        ExprError { at, message: message.into() }
     }
 
-    pub(crate) fn is_simple(&self) -> bool {
-        matches!(self, Shape::Str | Shape::Const | Shape::Path)
+    /// The error for a `text` that could be read as one argument or as two.
+    pub(super) fn doubt(at: usize, text: &str) -> ExprError {
+        let advice = "put a comma between two arguments, or parentheses around one";
+        ExprError::new(at, format!("`{text}` can be read as one argument or two; {advice}"))
     }
 }
 
-/// MiniJinja's own bound is 150.
-const MAX_DEPTH: usize = 140;
+impl ExprKind {
+    pub(super) fn is_literal(&self) -> bool {
+        matches!(self, ExprKind::Str | ExprKind::Number | ExprKind::Const)
+    }
 
-/// Reads expressions off the front of a list of tokens.
-pub(crate) struct Reader<'t> {
-    pub(crate) source: &'t str,
-    tokens: &'t [Token],
-    pub(crate) pos: usize,
-    depth: usize,
-    /// Open brackets; in a cache tag the argument rules hold where there are none.
-    pub(crate) brackets: usize,
-    arguments: bool,
-    pub(crate) found: Found,
+    pub(super) fn is_simple(&self) -> bool {
+        matches!(self, ExprKind::Str | ExprKind::Const | ExprKind::Path)
+    }
 }
 
-pub(crate) struct Node {
-    pub(crate) range: Range<usize>,
-    pub(crate) shape: Shape,
+pub(super) struct ParsedExpr {
+    pub(super) range: Range<usize>,
+    pub(super) kind: ExprKind,
 }
 
-pub(crate) type Parsed = Result<Node, ExprError>;
+pub(super) type ParseResult = Result<ParsedExpr, ExprError>;
 
-impl<'t> Reader<'t> {
-    /// Reads as MiniJinja does.
-    pub(crate) fn statement(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader { source, tokens, pos: 0, depth: 0, brackets: 0, arguments: false, found: Found::default() }
-    }
+/// An operand whose value is checked at render.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Guard {
+    pub(super) range: Range<usize>,
+    pub(super) kind: GuardKind,
+    /// The operand may be undefined where its result is only tested or has a fallback: `nme|trim or 'none'`.
+    pub(super) lenient: bool,
+}
 
-    /// Reads the arguments of a cache tag.
-    pub(crate) fn arguments(source: &'t str, tokens: &'t [Token]) -> Self {
-        Reader { arguments: true, ..Self::statement(source, tokens) }
-    }
+/// The requirement on an operand; see the constants in `names.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum GuardKind {
+    Defined,
+    Part,
+    Items,
+}
 
-    /// The next token.
-    pub(crate) fn peek(&self) -> Option<Token> {
-        self.tokens.get(self.pos).copied()
-    }
-
-    /// The token after the next one is `text`.
-    pub(crate) fn second_is(&self, text: &str) -> bool {
-        self.tokens.get(self.pos + 1).is_some_and(|t| t.text(self.source) == text)
-    }
-
-    /// Skips a token.
-    pub(crate) fn advance(&mut self) -> Option<Token> {
-        let token = self.peek();
-        self.pos += usize::from(token.is_some());
-        token
-    }
-
-    /// Skips the next token if it is `text`.
-    pub(crate) fn skip(&mut self, text: &str) -> bool {
-        let found = self.at(text);
-        self.pos += usize::from(found);
-        found
-    }
-
-    /// Whether the next token is a name followed by `=`.
-    pub(crate) fn at_option(&self) -> bool {
-        self.peek().is_some_and(|t| t.kind == Kind::Word) && self.second_is("=")
-    }
-
-    /// Reads one expression.
-    pub(crate) fn expr(&mut self) -> Result<Expr, ExprError> {
-        self.found = Found::default();
-        let node = self.conditional()?;
-        let Found { mut guards, paths, .. } = std::mem::take(&mut self.found);
-        guards.sort_by_key(|guard| guard.range.start);
-        Ok(Expr { range: node.range, shape: node.shape, guards, paths })
-    }
-
-    pub(crate) fn at(&self, text: &str) -> bool {
-        let Some(token) = self.peek() else {
-            return false;
-        };
-        token.text(self.source) == text && !(token.kind == Kind::Word && self.strict() && self.second_is("="))
-    }
-
-    pub(crate) fn strict(&self) -> bool {
-        self.arguments && self.brackets == 0
-    }
-
-    pub(crate) fn end(&self) -> usize {
-        self.pos.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |t| t.end)
-    }
-
-    pub(crate) fn error<T>(&self, expected: &str) -> Result<T, ExprError> {
-        match self.peek() {
-            Some(token) => Err(ExprError {
-                at: token.start,
-                message: format!("unexpected `{}`, expected {expected}", token.text(self.source)),
-            }),
-            None => {
-                Err(ExprError { at: self.end(), message: format!("unexpected end of the tag, expected {expected}") })
-            }
-        }
-    }
-
-    pub(crate) fn doubt<T>(&self, from: usize, to: usize) -> Result<T, ExprError> {
-        let text = self.source.get(from..to).unwrap_or("");
-        Err(ExprError {
-            at: to,
-            message: format!(
-                "`{text}` can be read as one argument or two; put a comma between two arguments, \
-                 or parentheses around one"
-            ),
-        })
-    }
-
-    pub(crate) fn expect(&mut self, text: &str) -> Result<(), ExprError> {
-        if self.skip(text) { Ok(()) } else { self.error(&format!("`{text}`")) }
-    }
-
-    pub(crate) fn conditional(&mut self) -> Parsed {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(ExprError { at: self.end(), message: "the expression is nested too deeply".into() });
-        }
-        let mut node = self.or()?;
-        while self.skip("if") {
-            let mark = self.found.mark();
-            self.or()?;
-            self.found.tested(mark);
-            let mut shape = Shape::Optional;
-            if self.skip("else") {
-                self.conditional()?;
-                shape = Shape::Other;
-            }
-            node = Node { range: node.range.start..self.end(), shape };
-        }
-        self.depth -= 1;
-        Ok(node)
-    }
-
-    /// What was read since `start` makes a value, which is not undefined.
-    pub(crate) fn made(&self, start: usize) -> Node {
-        Node { range: start..self.end(), shape: Shape::Made }
-    }
-
-    pub(crate) fn other(&self, start: usize) -> Node {
-        Node { range: start..self.end(), shape: Shape::Other }
-    }
-
-    fn or(&mut self) -> Parsed {
-        let mut mark = self.found.mark();
-        let mut node = self.and()?;
-        while self.skip("or") {
-            self.found.replaced(mark);
-            mark = self.found.mark();
-            self.and()?;
-            node = self.other(node.range.start);
-        }
-        Ok(node)
-    }
-
-    fn and(&mut self) -> Parsed {
-        let mut node = self.not()?;
-        while self.skip("and") {
-            self.not()?;
-            node = self.other(node.range.start);
-        }
-        Ok(node)
-    }
-
-    fn not(&mut self) -> Parsed {
-        let Some(start) = self.peek().map(|t| t.start) else {
-            return self.error("an expression");
-        };
-        let mut negations = 0_usize;
-        while self.skip("not") {
-            negations += 1;
-        }
-        let mark = self.found.mark();
-        let node = self.compare()?;
-        if negations == 0 {
-            return Ok(node);
-        }
-        self.found.tested(mark);
-        Ok(self.made(start))
-    }
-
-    fn compare(&mut self) -> Parsed {
-        let mark = self.found.mark();
-        let mut node = self.sum()?;
-        loop {
-            if self.skip("not") {
-                self.expect("in")?;
-            } else if !["==", "!=", "<", "<=", ">", ">=", "in"].iter().any(|op| self.skip(op)) {
-                return Ok(node);
-            }
-            self.sum()?;
-            self.found.tested(mark);
-            node = self.made(node.range.start);
-        }
-    }
-
-    fn sum(&mut self) -> Parsed {
-        let mut mark = self.found.mark();
-        let mut node = self.concat()?;
-        let mut first = true;
-        while self.at("+") || self.at("-") {
-            let plus = self.at("+");
-            let operator = self.operator_with_doubt(node.range.start)?;
-            // A left side built here is a sum, which is never undefined.
-            if plus && first {
-                self.found.operand(&node, Wanted::Defined, mark);
-            }
-            mark = self.found.mark();
-            let right = self.concat()?;
-            if plus && operator {
-                self.found.operand(&right, Wanted::Defined, mark);
-            }
-            node = self.other(node.range.start);
-            first = false;
-        }
-        Ok(node)
-    }
-
-    /// Skips `+` or `-`, unless a reader could take it for the sign of a new argument.
-    fn operator_with_doubt(&mut self, start: usize) -> Result<bool, ExprError> {
-        let before = self.end();
-        let Some(token) = self.advance() else {
-            return Ok(false);
-        };
-        let next = self.peek().map_or(token.end, |t| t.start);
-        if self.strict() && before < token.start && token.end == next {
-            let to = self.peek().map_or(token.end, |t| t.end);
-            return self.doubt(start, to);
-        }
-        Ok(true)
-    }
-
-    fn concat(&mut self) -> Parsed {
-        let mark = self.found.mark();
-        let node = self.product()?;
-        if !self.at("~") {
-            return Ok(node);
-        }
-        let start = node.range.start;
-        let mut operands = Vec::new();
-        self.operand(node, mark, &mut operands);
-        while self.skip("~") {
-            let mark = self.found.mark();
-            let node = self.product()?;
-            self.operand(node, mark, &mut operands);
-        }
-        Ok(Node { range: start..self.end(), shape: Shape::Chain(operands) })
-    }
-
-    fn operand(&mut self, node: Node, mark: Mark, operands: &mut Vec<Operand>) {
-        self.found.operand(&node, Wanted::Part, mark);
-        operands.push(Operand { simple: node.shape.is_simple(), range: node.range });
-    }
-
-    fn product(&mut self) -> Parsed {
-        let mut node = self.power()?;
-        while ["*", "/", "//", "%"].iter().any(|op| self.skip(op)) {
-            self.power()?;
-            node = self.made(node.range.start);
-        }
-        Ok(node)
-    }
-
-    fn power(&mut self) -> Parsed {
-        let mut node = self.unary()?;
-        while self.skip("**") {
-            self.unary()?;
-            node = self.made(node.range.start);
-        }
-        Ok(node)
+impl Guard {
+    /// The guard of an expression that is printed into a text, where that text becomes part of a key.
+    pub(super) fn printed(range: Range<usize>) -> Guard {
+        Guard { range, kind: GuardKind::Part, lenient: false }
     }
 }

@@ -1,64 +1,66 @@
-//! Text that another template or a caller fills in, where a cached body would show it on the wrong page.
+//! Rejects cached bodies that would show text of another template or caller on the wrong page.
 //!
-//! Owns what can be seen of it in one file: `caller()`, `self.name()`, `super()` and blocks, and what a `set`, a `with`, a
-//! loop or a macro carries of them into a body. What cannot be seen there is refused at render: by the marks that
-//! `lower` writes for call blocks and for the macros found here, and by the chain of parents (`layout.rs`).
+//! Foreign text is text that another template or a caller supplies: `caller()`, `self.name()`, `super()` and
+//! `{% block %}`. A name that is bound to foreign text is tainted: by a `set`, a `with`, a loop, or a macro that shows
+//! it. This file follows tainted names through one template and rejects a body that mentions one.
+//!
+//! Other cases are rejected at render: through the marks that `lower` writes for call blocks and for the macros found
+//! here, and by the chain of parents (`layout.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::analyze::{bound_names, closing, keyword, variables};
-use crate::compile::lex::Token;
-use crate::compile::outline::{BranchId, Cached, Outline};
-use crate::compile::refuse::{calls_super, refusal};
-use crate::compile::rewrite::Extends;
-use crate::compile::scan::{Scan, Span};
-use crate::compile::tag::Head;
-use crate::compile::visits::visit;
+use crate::compile::lex::{TagToken, text_at};
+use crate::compile::scan::{Scan, SourceSpan};
+use crate::compile::statement::{bound_names, calls_super, closing, keyword, variables};
+use crate::compile::steps::count_step;
+use crate::compile::tag::CacheTagHead;
+use crate::compile::template::{BranchId, CacheTag, Extends, Outline};
+use crate::compile::validate::syntax_error;
 
-/// Names that stand for foreign text, with the macro or call block in which they do.
-pub(crate) type Carriers<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
+/// Tainted names, each with the macro or call block that it is local to.
+pub(super) type TaintedNames<'s> = HashSet<(Option<BranchId>, &'s str), ahash::RandomState>;
 
-/// Where the foreign text of a file comes in.
-pub(crate) struct Foreign<'a, 's> {
+/// The bindings of a file and the names that each of them mentions.
+pub(super) struct ForeignText<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
-    bindings: Vec<Binding<'s>>,
+    bindings: Vec<NameBinding<'s>>,
     /// By name, the bindings that mention it.
     mentioned: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
 }
 
-/// A statement, a `with` or a loop that gives names a value.
-struct Binding<'s> {
+/// A statement, a `with` or a loop that binds names.
+struct NameBinding<'s> {
     names: Vec<&'s str>,
     owner: Option<BranchId>,
     spans: Range<usize>,
     is_macro: bool,
 }
 
-impl<'a, 's> Foreign<'a, 's> {
-    pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>) -> Self {
-        let mut foreign = Foreign { scan, outline, bindings: Vec::new(), mentioned: HashMap::default() };
+impl<'a, 's> ForeignText<'a, 's> {
+    pub(super) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>) -> Self {
+        let mut foreign = ForeignText { scan, outline, bindings: Vec::new(), mentioned: HashMap::default() };
         for statement in &outline.statements {
             let end = scan.spans.partition_point(|span| span.range.start < statement.range.end);
             let is_macro = keyword(scan.source, &scan.spans[statement.span]) == Some("macro");
-            let owner = outline.owner(statement.around(outline));
-            foreign.bind(Binding { names: statement.binds.clone(), owner, spans: statement.span..end, is_macro });
+            let owner = outline.owner(statement.parent(outline));
+            foreign.bind(NameBinding { names: statement.binds.clone(), owner, spans: statement.span..end, is_macro });
         }
         for branch in outline.branches.iter().filter(|branch| matches!(branch.word, "with" | "for")) {
             let names = bound_names(scan.source, &scan.spans[branch.span]);
             let spans = branch.span..branch.span + 1;
-            foreign.bind(Binding { names, owner: branch.owner, spans, is_macro: false });
+            foreign.bind(NameBinding { names, owner: branch.owner, spans, is_macro: false });
         }
         foreign
     }
 
-    fn bind(&mut self, binding: Binding<'s>) {
+    fn bind(&mut self, binding: NameBinding<'s>) {
         for span in &self.scan.spans[binding.spans.clone()] {
             for (_, name) in variables(self.scan.source, &span.tokens) {
-                visit();
+                count_step();
                 let mentioned = self.mentioned.entry(name).or_default();
                 if mentioned.last() != Some(&self.bindings.len()) {
                     mentioned.push(self.bindings.len());
@@ -68,45 +70,47 @@ impl<'a, 's> Foreign<'a, 's> {
         self.bindings.push(binding);
     }
 
-    /// The names that carry what `is_source` finds in a span.
-    fn carriers(&self, is_source: impl Fn(&Binding<'s>, usize) -> bool) -> Carriers<'s> {
-        let mut carriers = Carriers::default();
-        let carries = |binding: &&Binding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
-        let mut pending: Vec<&Binding<'s>> = self.bindings.iter().filter(carries).collect();
+    /// The names tainted by the spans for which `is_source` is true.
+    fn tainted_names(&self, is_source: impl Fn(&NameBinding<'s>, usize) -> bool) -> TaintedNames<'s> {
+        let mut tainted_names = TaintedNames::default();
+        let carries = |binding: &&NameBinding<'s>| binding.spans.clone().any(|span| is_source(binding, span));
+        let mut pending: Vec<&NameBinding<'s>> = self.bindings.iter().filter(carries).collect();
         while let Some(binding) = pending.pop() {
-            visit();
+            count_step();
             for name in &binding.names {
-                if !carriers.insert((binding.owner, name)) {
+                if !tainted_names.insert((binding.owner, name)) {
                     continue;
                 }
                 let mentioning = self.mentioned.get(name).into_iter().flatten().map(|&at| &self.bindings[at]);
-                let sees = |other: &&Binding<'s>| self.outline.owners(other.owner).any(|owner| owner == binding.owner);
+                let sees =
+                    |other: &&NameBinding<'s>| self.outline.owners(other.owner).any(|owner| owner == binding.owner);
                 pending.extend(mentioning.filter(sees));
             }
         }
-        carriers
+        tainted_names
     }
 
-    /// The names that carry the text of a block, and the macros that show one.
-    pub(crate) fn of_blocks(&self) -> Carriers<'s> {
-        self.carriers(|_, span| self.shows_block(span))
+    /// The names tainted by the text of a `{% block %}`, and the macros that show one.
+    pub(super) fn tainted_by_blocks(&self) -> TaintedNames<'s> {
+        self.tainted_names(|_, span| self.shows_block(span))
     }
 
-    /// Whether a block is shown at a span.
-    pub(crate) fn shows_block(&self, span: usize) -> bool {
+    /// Whether a span shows a `{% block %}`.
+    pub(super) fn shows_block(&self, span: usize) -> bool {
         let span = &self.scan.spans[span];
-        keyword(self.scan.source, span) == Some("block") || mentions_self(self.scan.source, &span.tokens).is_some()
+        keyword(self.scan.source, span) == Some("block") || shows_own_block(self.scan.source, &span.tokens)
     }
 
-    /// The first of `carriers` that is mentioned in `spans`, as seen from `branch`, and where.
-    pub(crate) fn carried_into(
+    /// The first tainted name that `spans` mention, as seen from `branch`, with its span. Names for which `keyed` is
+    /// true are part of the key and are allowed.
+    pub(super) fn tainted_use_in(
         &self,
         spans: &Range<usize>,
         branch: Option<BranchId>,
-        carriers: &Carriers<'s>,
+        tainted_names: &TaintedNames<'s>,
         keyed: impl Fn(&str) -> bool,
-    ) -> Option<(&'s str, &'a Span)> {
-        if carriers.is_empty() {
+    ) -> Option<(&'s str, &'a SourceSpan)> {
+        if tainted_names.is_empty() {
             return None;
         }
         let own = self.bound_in(spans);
@@ -114,11 +118,11 @@ impl<'a, 's> Foreign<'a, 's> {
         let mut named = spans.flat_map(|span| variables(self.scan.source, &span.tokens).map(move |(_, n)| (n, span)));
         named.find(|(name, _)| {
             let mut owners = self.outline.owners(branch);
-            !own.contains(name) && owners.any(|owner| carriers.contains(&(owner, name))) && !keyed(name)
+            !own.contains(name) && owners.any(|owner| tainted_names.contains(&(owner, name))) && !keyed(name)
         })
     }
 
-    /// The names that are given a value in `spans`.
+    /// The names that are bound within `spans`.
     fn bound_in(&self, spans: &Range<usize>) -> HashSet<&'s str, ahash::RandomState> {
         let (statements, branches) = self.bindings.split_at(self.outline.statements.len());
         let mut names = HashSet::default();
@@ -130,13 +134,13 @@ impl<'a, 's> Foreign<'a, 's> {
         names
     }
 
-    /// Where the tokens of a span mention the `caller` of the macro around it, which is another one at each call.
+    /// The tokens of a span that mention the `caller` of the enclosing macro. Each call of the macro has another one.
     fn mentions_caller(&self, span: usize) -> Vec<usize> {
         let (source, tokens) = (self.scan.source, &self.scan.spans[span].tokens);
         let bare = |at: usize| !matches!(tokens.get(at + 1).map(|t| t.text(source)), Some("." | "["));
         let named = variables(source, tokens).filter(|(at, name)| *name == "caller" && bare(*at));
         let named: Vec<usize> = named.map(|(at, _)| at).collect();
-        let owner = self.outline.owner(self.outline.within[span]).filter(|_| !named.is_empty());
+        let owner = self.outline.owner(self.outline.branch_of[span]).filter(|_| !named.is_empty());
         let in_macro = owner.is_some_and(|owner| {
             let branch = &self.outline.branches[owner];
             branch.word == "macro" && !bound_names(source, &self.scan.spans[branch.span]).contains(&"caller")
@@ -144,18 +148,19 @@ impl<'a, 's> Foreign<'a, 's> {
         if in_macro { named } else { Vec::new() }
     }
 
-    fn of_callers(&self) -> Carriers<'s> {
-        self.carriers(|binding, span| {
-            let here = self.outline.owner(self.outline.within[span]) == binding.owner;
+    fn tainted_by_callers(&self) -> TaintedNames<'s> {
+        self.tainted_names(|binding, span| {
+            let here = self.outline.owner(self.outline.branch_of[span]) == binding.owner;
             !binding.is_macro && here && !self.mentions_caller(span).is_empty()
         })
     }
 
-    /// The first mention of the caller around a cached body in that body, unless its key holds the same call.
-    fn calls_caller(&self, cached: &Cached<'_>, body: &Range<usize>) -> Option<&'a Span> {
+    /// The first span of a cached body that mentions the enclosing macro's `caller`, unless the key contains the same
+    /// call.
+    fn calls_caller(&self, cached: &CacheTag<'_>, body: &Range<usize>) -> Option<&'a SourceSpan> {
         let source = self.scan.source;
-        let owner = self.outline.owner(self.outline.within[cached.open]);
-        let here = |index: &usize| self.outline.owner(self.outline.within[*index]) == owner;
+        let owner = self.outline.owner(self.outline.branch_of[cached.open]);
+        let here = |index: &usize| self.outline.owner(self.outline.branch_of[*index]) == owner;
         let known = caller_calls(source, &self.scan.spans[cached.open], &cached.head);
         let foreign = |index: &usize| {
             let tokens = &self.scan.spans[*index].tokens;
@@ -167,91 +172,94 @@ impl<'a, 's> Foreign<'a, 's> {
         (!bound).then(|| &self.scan.spans[found])
     }
 
-    /// Whether a loop or a `with` around the body gives `caller` another meaning.
-    fn bound_around(&self, cached: &Cached<'_>) -> bool {
-        let outer = |branch: &BranchId| self.outline.branches[*branch].around;
-        let branches = std::iter::successors(self.outline.within[cached.open], outer);
+    /// Whether a loop or a `with` around the body binds `caller`.
+    fn bound_around(&self, cached: &CacheTag<'_>) -> bool {
+        let outer = |branch: &BranchId| self.outline.branches[*branch].parent;
+        let branches = std::iter::successors(self.outline.branch_of[cached.open], outer);
         let mut heads = branches.map(|branch| &self.outline.branches[branch]);
         heads.any(|branch| bound_names(self.scan.source, &self.scan.spans[branch.span]).contains(&"caller"))
     }
 }
 
-/// Refuses the foreign text that a cached body shows for certain, and notes which bodies show that of `super()`.
-pub(crate) fn refuse_foreign(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
-    if outline.cached.is_empty() {
+/// Rejects cached bodies that show foreign text, and records which bodies show `super()`.
+pub(super) fn validate_foreign_text(scan: &Scan<'_>, outline: &mut Outline<'_>, name: &str) -> Result<(), Error> {
+    if outline.cache_tags.is_empty() {
         return Ok(());
     }
-    let foreign = Foreign::new(scan, outline);
-    let callers = foreign.of_callers();
-    let blocks = foreign.of_blocks();
-    let supers = foreign.carriers(|_, span| calls_super(scan.source, &scan.spans[span].tokens));
-    let mut shows_super = Vec::with_capacity(outline.cached.len());
-    for cached in &outline.cached {
+    let foreign = ForeignText::new(scan, outline);
+    let callers = foreign.tainted_by_callers();
+    let blocks = foreign.tainted_by_blocks();
+    let supers = foreign.tainted_names(|_, span| calls_super(scan.source, &scan.spans[span].tokens));
+    let mut shows_super = Vec::with_capacity(outline.cache_tags.len());
+    for cached in &outline.cache_tags {
         let body = cached.open + 1..cached.close.unwrap_or(outline.understood);
         let keyed = |name: &str| head_holds(scan.source, &scan.spans[cached.open], &cached.head, name);
-        let carried = |carriers| foreign.carried_into(&body, outline.within[cached.open], carriers, keyed);
+        let carried =
+            |tainted_names| foreign.tainted_use_in(&body, outline.branch_of[cached.open], tainted_names, keyed);
         if let Some(span) = foreign.calls_caller(cached, &body) {
-            return Err(refusal(name, span.line, CALLER));
+            return Err(syntax_error(name, span.line, CALLER_REJECTED));
         }
-        if let Some((carrier, span)) = carried(&callers) {
-            return Err(refusal(name, span.line, &format!("`{carrier}` holds the caller's text: {CALLER}")));
+        if let Some((tainted, span)) = carried(&callers) {
+            return Err(syntax_error(
+                name,
+                span.line,
+                &format!("`{tainted}` holds the caller's text: {CALLER_REJECTED}"),
+            ));
         }
-        if let Some((carrier, span)) = carried(&blocks) {
-            return Err(refusal(name, span.line, &format!("`{carrier}` {BLOCK}")));
+        if let Some((tainted, span)) = carried(&blocks) {
+            return Err(syntax_error(name, span.line, &format!("`{tainted}` {BLOCK_REJECTED}")));
         }
         let calls = scan.spans[body.clone()].iter().find(|span| calls_super(scan.source, &span.tokens));
         let shown = calls.or_else(|| carried(&supers).map(|(_, span)| span));
         if let Some(span) = shown.filter(|_| !matches!(outline.extends, Extends::Literal(_))) {
-            return Err(refusal(name, span.line, SUPER));
+            return Err(syntax_error(name, span.line, SUPER_REJECTED));
         }
         shows_super.push(shown.is_some());
     }
-    outline.cached.iter_mut().zip(shows_super).for_each(|(cached, shows)| cached.calls_super = shows);
+    outline.cache_tags.iter_mut().zip(shows_super).for_each(|(cached, shows)| cached.calls_super = shows);
     Ok(())
 }
 
-const CALLER: &str = "`caller()` in a cached body would show the text of one call block in the place of another; put \
-                      the cache tag inside the call block, or add `caller()` to the key";
+const CALLER_REJECTED: &str = "`caller()` in a cached body would show the text of one call block in the place of \
+                              another; put the cache tag inside the call block, or add `caller()` to the key";
 
-const BLOCK: &str = "shows a block, whose text depends on the template that extends this one; put the \
-                     cache tag inside the block";
+const BLOCK_REJECTED: &str = "shows a block, whose text depends on the template that extends this one; put the \
+                             cache tag inside the block";
 
-const SUPER: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as it is \
-                     part of what the fragment shows; call it outside";
+const SUPER_REJECTED: &str = "`super()` inside a cached body needs one unconditional `extends` with a literal name, as \
+                             it is part of what the fragment shows; call it outside";
 
-/// Where `self` is used as the blocks of a template.
-pub(crate) fn mentions_self(source: &str, tokens: &[Token]) -> Option<usize> {
-    let found = variables(source, tokens)
-        .find(|(at, name)| *name == "self" && tokens.get(at + 1).is_some_and(|next| next.text(source) == "."));
-    found.map(|(at, _)| at)
+/// Whether `tokens` show a block of the template through `self`.
+pub(super) fn shows_own_block(source: &str, tokens: &[TagToken]) -> bool {
+    variables(source, tokens).any(|(at, name)| name == "self" && text_at(source, tokens, at + 1) == ".")
 }
 
 /// The calls of `caller` in the key and in `vary`, as [`call_text`] writes them.
-pub(crate) fn caller_calls(source: &str, span: &Span, head: &Head) -> Vec<String> {
+pub(super) fn caller_calls(source: &str, span: &SourceSpan, head: &CacheTagHead) -> Vec<String> {
     let tokens = identifying(span, head);
     let called = (0..tokens.len()).filter(|at| tokens[*at].text(source) == "caller");
     called.filter_map(|at| call_text(source, &tokens[at..])).collect()
 }
 
 /// The tokens of the key and of `vary`.
-fn identifying(span: &Span, head: &Head) -> Vec<Token> {
+fn identifying(span: &SourceSpan, head: &CacheTagHead) -> Vec<TagToken> {
     let stretches = [Some(&head.key), head.options.vary.as_ref()];
-    let inside = |token: &Token| {
+    let inside = |token: &TagToken| {
         stretches.iter().flatten().any(|expr| expr.range.start <= token.start && token.end <= expr.range.end)
     };
     span.tokens.iter().copied().filter(inside).collect()
 }
 
-/// Whether the key or `vary` holds the value of a name.
-fn head_holds(source: &str, span: &Span, head: &Head, name: &str) -> bool {
+/// Whether the key or `vary` contains the value of a name.
+fn head_holds(source: &str, span: &SourceSpan, head: &CacheTagHead, name: &str) -> bool {
     let tokens = identifying(span, head);
     let mut named = variables(source, &tokens);
-    named.any(|(at, known)| known == name && tokens.get(at + 1).is_none_or(|next| next.text(source) != "("))
+    named.any(|(at, known)| known == name && text_at(source, &tokens, at + 1) != "(")
 }
 
-/// A call with its arguments, if the name at the start of `tokens` is called.
-fn call_text(source: &str, tokens: &[Token]) -> Option<String> {
-    let brackets = tokens.get(1..).filter(|rest| rest.first().is_some_and(|next| next.text(source) == "("))?;
+/// A call with its arguments as text, if the name at the start of `tokens` is called.
+fn call_text(source: &str, tokens: &[TagToken]) -> Option<String> {
+    let brackets = tokens.get(1..).filter(|rest| text_at(source, rest, 0) == "(")?;
     let texts = brackets.get(..=closing(source, brackets))?.iter().map(|token| token.text(source));
     Some(texts.collect::<Vec<_>>().join(" "))
 }

@@ -1,58 +1,34 @@
-//! Where an expression loses sight of an undefined value, so that a key made of it would be everybody's.
+//! Finds the operands of a key whose undefined value would be hidden, so that different requests would share a key.
 //!
-//! The cache sees what is undefined in the value that it is given, at any depth. It cannot see what became a text
-//! before: `'u_' ~ nme`, `nme|lower`, `['u', nme]|join`. Owns which operands are checked where that happens, and the
-//! text that checks them. Which expressions go into keys is left to `lower` and `flow`.
+//! The cache rejects an undefined value anywhere inside a key. It cannot see one that became text before: `'u_' ~ nme`,
+//! `nme|lower`, `['u', nme]|join`. This file decides which operands are guarded in such an expression and writes the
+//! guards. `lower` and `key_flow` decide which expressions are part of a key.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::compile::expr::{Node, Shape};
-use crate::compile::lower::quote;
-use crate::names::{DEFINED, WANT_DEFINED, WANT_ITEMS, WANT_PART};
+use crate::compile::expr::{ExprKind, Guard, GuardKind, ParsedExpr};
+use crate::compile::literal::quote;
+use crate::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
 
-/// Longest stretch of source quoted in a lowered tag, in characters.
-pub(crate) const QUOTED: usize = 80;
+/// Longest quotation of the source in a lowered tag, in characters.
+pub(super) const QUOTED: usize = 80;
 
-/// An operand to check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Guard {
-    pub(crate) range: Range<usize>,
-    pub(crate) wanted: Wanted,
-    /// Whether it may be undefined where the result is only tested, or replaced if it is empty: `nme|trim or 'none'`.
-    lenient: bool,
-}
-
-/// What an operand must be; see the constants of the same names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wanted {
-    Defined,
-    Part,
-    Items,
-}
-
-/// What a filter does with an undefined value, and with one inside of a list.
+/// The effect of a filter on an undefined operand and on an undefined item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filter {
-    /// Puts another one in its place.
-    Replaces,
-    /// Loses it, but keeps those in a list.
-    Keeps,
-    /// Makes a text of the list and all in it.
-    Writes,
-    /// Not known: an item of a list may be lost.
+pub(super) enum FilterEffect {
+    /// Replaces it by another value.
+    ReplacesUndefined,
+    /// Hides an undefined operand, but keeps the items of a list.
+    KeepsItems,
+    /// Turns the operand and all its items into text.
+    MakesText,
+    /// Unknown filter: it may also hide an item of a list.
     Other,
 }
 
-impl Guard {
-    /// Of what a text prints that goes into a key.
-    pub(crate) fn printed(range: Range<usize>) -> Guard {
-        Guard { range, wanted: Wanted::Part, lenient: false }
-    }
-}
-
-impl Filter {
-    pub(crate) fn of(name: &str) -> Filter {
+impl FilterEffect {
+    pub(super) fn of(name: &str) -> FilterEffect {
         const KEEPS: [&str; 26] = [
             "abs",
             "attr",
@@ -101,180 +77,186 @@ impl Filter {
             "urlencode",
         ];
         match name {
-            "default" | "d" => Filter::Replaces,
-            _ if KEEPS.contains(&name) => Filter::Keeps,
-            _ if WRITES.contains(&name) => Filter::Writes,
-            _ => Filter::Other,
+            "default" | "d" => FilterEffect::ReplacesUndefined,
+            _ if KEEPS.contains(&name) => FilterEffect::KeepsItems,
+            _ if WRITES.contains(&name) => FilterEffect::MakesText,
+            _ => FilterEffect::Other,
         }
     }
 
-    /// Whether the result is a text, whatever the operand was.
-    pub(crate) fn makes_text(self) -> bool {
-        self == Filter::Writes
+    /// Whether the result is text, whatever the operand was.
+    pub(super) fn makes_text(self) -> bool {
+        self == FilterEffect::MakesText
     }
 }
 
-/// What becomes of the arguments of a call.
+/// What happens to the arguments of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// The function knows what it is given.
-    Free,
-    /// They are the result, if it is not another.
-    Kept,
-    /// They are checked.
-    Checked(Wanted),
+pub(super) enum ArgumentUse {
+    /// They are not guarded: the function sees undefined values itself.
+    Unchecked,
+    /// One of them may be the result.
+    MayBeResult,
+    /// They are guarded.
+    Checked(GuardKind),
 }
 
-impl Taken {
-    pub(crate) fn by_filter(filter: Filter) -> Taken {
+impl ArgumentUse {
+    pub(super) fn by_filter(filter: FilterEffect) -> ArgumentUse {
         match filter {
-            Filter::Replaces => Taken::Kept,
-            Filter::Writes => Taken::Checked(Wanted::Items),
-            Filter::Keeps | Filter::Other => Taken::Checked(Wanted::Defined),
+            FilterEffect::ReplacesUndefined => ArgumentUse::MayBeResult,
+            FilterEffect::MakesText => ArgumentUse::Checked(GuardKind::Items),
+            FilterEffect::KeepsItems | FilterEffect::Other => ArgumentUse::Checked(GuardKind::Defined),
         }
     }
 
-    /// Python's methods of strings that write what they are given.
-    pub(crate) fn by_method(name: &str) -> Taken {
-        if matches!(name, "format" | "join" | "replace") { Taken::Checked(Wanted::Items) } else { Taken::Free }
+    /// For a method of strings: those that write their arguments into the text.
+    pub(super) fn by_method(name: &str) -> ArgumentUse {
+        if matches!(name, "format" | "join" | "replace") {
+            ArgumentUse::Checked(GuardKind::Items)
+        } else {
+            ArgumentUse::Unchecked
+        }
     }
 }
 
-/// What is found in an expression while it is read.
+/// Guards, paths and items found while an expression is parsed.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) guards: Vec<Guard>,
-    /// The names, with attributes, whose values reach the expression's value.
-    pub(crate) paths: Vec<Range<usize>>,
-    /// Items of lists, tuples and maps that are seen in the value so far.
+pub(super) struct ExprFindings {
+    pub(super) guards: Vec<Guard>,
+    /// The names, with attributes, whose values can become the expression's value.
+    pub(super) paths: Vec<Range<usize>>,
+    /// Items of lists, tuples and maps that are still visible in the value.
     items: Vec<Range<usize>>,
 }
 
-/// A place in what was found.
+/// A position in the findings, to revise the later ones.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
+pub(super) struct FindingsMark {
     guards: usize,
     paths: usize,
     items: usize,
 }
 
-impl Found {
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
+impl ExprFindings {
+    pub(super) fn mark(&self) -> FindingsMark {
+        FindingsMark { guards: self.guards.len(), paths: self.paths.len(), items: self.items.len() }
     }
 
-    /// Attributes follow the name that was read last.
-    pub(crate) fn lengthen_path(&mut self, end: usize) {
+    /// Extends the last name by an attribute.
+    pub(super) fn lengthen_path(&mut self, end: usize) {
         if let Some(path) = self.paths.last_mut() {
             path.end = end;
         }
     }
 
-    /// What was read since then names an argument.
-    pub(crate) fn forget(&mut self, since: Mark) {
+    /// The names since the mark are argument names, not values.
+    pub(super) fn forget(&mut self, since: FindingsMark) {
         self.paths.truncate(since.paths);
     }
 
-    /// What was read since then is only tested: it decides, and is no part of the value.
-    pub(crate) fn tested(&mut self, since: Mark) {
+    /// The operand since the mark is only tested: its value does not reach the result.
+    pub(super) fn tested(&mut self, since: FindingsMark) {
         self.replaced(since);
         self.paths.truncate(since.paths);
         self.items.truncate(since.items);
     }
 
-    /// What was read since then is replaced if it is empty.
-    pub(crate) fn replaced(&mut self, since: Mark) {
+    /// The operand since the mark has a fallback for an empty value.
+    pub(super) fn replaced(&mut self, since: FindingsMark) {
         if self.guards[since.guards..].iter().any(|guard| guard.lenient) {
             let kept = self.guards.split_off(since.guards);
             self.guards.extend(kept.into_iter().filter(|guard| !guard.lenient));
         }
     }
 
-    /// An item of a list, tuple or map. Returns whether it was noted.
-    pub(crate) fn item(&mut self, node: &Node) -> bool {
-        let noted = may_be_undefined(&node.shape);
+    /// Adds an item of a list, tuple or map. Returns whether it was recorded.
+    pub(super) fn item(&mut self, node: &ParsedExpr) -> bool {
+        let noted = may_be_undefined(&node.kind);
         if noted {
             self.items.push(node.range.clone());
         }
         noted
     }
 
-    /// The brackets around the last item were no list's.
-    pub(crate) fn no_item(&mut self) {
+    /// Removes the last item: its brackets were parentheses, not a list.
+    pub(super) fn no_item(&mut self) {
         self.items.pop();
     }
 
-    /// An operand of `~` or `+`.
-    pub(crate) fn operand(&mut self, node: &Node, wanted: Wanted, since: Mark) {
-        self.check(node, wanted, since, false);
+    /// Adds an operand of `~` or `+`.
+    pub(super) fn operand(&mut self, node: &ParsedExpr, kind: GuardKind, since: FindingsMark) {
+        self.check(node, kind, since, false);
     }
 
-    /// What a filter or a slice is made of.
-    pub(crate) fn filtered(&mut self, node: &Node, filter: Filter, since: Mark) {
+    /// Adds the operand of a filter or a slice.
+    pub(super) fn filtered(&mut self, node: &ParsedExpr, filter: FilterEffect, since: FindingsMark) {
         match filter {
-            Filter::Replaces => {}
-            Filter::Keeps => self.check(node, Wanted::Defined, since, true),
-            Filter::Writes => self.check(node, Wanted::Items, since, node.shape != Shape::List),
-            Filter::Other => {
-                self.check(node, Wanted::Defined, since, true);
+            FilterEffect::ReplacesUndefined => {}
+            FilterEffect::KeepsItems => self.check(node, GuardKind::Defined, since, true),
+            FilterEffect::MakesText => self.check(node, GuardKind::Items, since, node.kind != ExprKind::List),
+            FilterEffect::Other => {
+                self.check(node, GuardKind::Defined, since, true);
                 let items = self.items.split_off(since.items);
-                let guard = |range| Guard { range, wanted: Wanted::Defined, lenient: false };
+                let guard = |range| Guard { range, kind: GuardKind::Defined, lenient: false };
                 self.guards.extend(items.into_iter().map(guard));
             }
         }
     }
 
-    /// An argument of a call.
-    pub(crate) fn argument(&mut self, node: &Node, taken: Taken, since: Mark) {
+    /// Adds an argument of a call.
+    pub(super) fn argument(&mut self, node: &ParsedExpr, taken: ArgumentUse, since: FindingsMark) {
         match taken {
-            Taken::Kept => {}
-            Taken::Free => self.items.truncate(since.items),
-            Taken::Checked(wanted) => self.check(node, wanted, since, false),
+            ArgumentUse::MayBeResult => {}
+            ArgumentUse::Unchecked => self.items.truncate(since.items),
+            ArgumentUse::Checked(kind) => self.check(node, kind, since, false),
         }
     }
 
-    fn check(&mut self, node: &Node, wanted: Wanted, since: Mark, lenient: bool) {
+    fn check(&mut self, node: &ParsedExpr, kind: GuardKind, since: FindingsMark, lenient: bool) {
         let holds = self.items.len() > since.items;
-        if may_be_undefined(&node.shape) || (wanted != Wanted::Defined && holds) {
-            self.guards.push(Guard { range: node.range.clone(), wanted, lenient });
+        if may_be_undefined(&node.kind) || (kind != GuardKind::Defined && holds) {
+            self.guards.push(Guard { range: node.range.clone(), kind, lenient });
         }
-        if wanted != Wanted::Defined {
+        if kind != GuardKind::Defined {
             self.items.truncate(since.items);
         }
     }
 }
 
-fn may_be_undefined(shape: &Shape) -> bool {
-    match shape {
-        Shape::Path | Shape::Optional | Shape::Other => true,
-        Shape::Str | Shape::Number | Shape::Const | Shape::Chain(_) | Shape::List | Shape::Made => false,
+fn may_be_undefined(kind: &ExprKind) -> bool {
+    match kind {
+        ExprKind::Path | ExprKind::Optional | ExprKind::Other => true,
+        ExprKind::Str | ExprKind::Number | ExprKind::Const | ExprKind::Chain(_) | ExprKind::List | ExprKind::Made => {
+            false
+        }
     }
 }
 
-/// What to insert where, so that the operands of `guards` are checked; sorted.
-pub(crate) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
+/// The text to insert for `guards`, ordered by position.
+pub(super) fn inserts<'g>(source: &str, guards: impl IntoIterator<Item = &'g Guard>) -> Vec<(usize, String)> {
     let mut checked = BTreeMap::new();
-    for Guard { range, wanted, .. } in guards {
-        let strictest = checked.entry((range.start, range.end)).or_insert(*wanted);
-        *strictest = (*strictest).max(*wanted);
+    for Guard { range, kind, .. } in guards {
+        let strictest = checked.entry((range.start, range.end)).or_insert(*kind);
+        *strictest = (*strictest).max(*kind);
     }
-    // Sort keys: closing before opening at one place, inner closings first.
+    // Sort keys: at one position closing before opening text, and inner closing text first.
     let mut inserts = Vec::new();
-    for ((start, end), wanted) in checked {
+    for ((start, end), kind) in checked {
         let name = quote(&source[start..end], QUOTED);
         inserts.push((start, 1, 0, "((".to_owned()));
-        inserts.push((end, 0, usize::MAX - start, format!(")|{DEFINED}({name}, {}))", wanted.number())));
+        inserts.push((end, 0, usize::MAX - start, format!(")|{DEFINED}({name}, {}))", kind.number())));
     }
     inserts.sort();
     inserts.into_iter().map(|(at, _, _, text)| (at, text)).collect()
 }
 
-impl Wanted {
+impl GuardKind {
     fn number(self) -> u32 {
         match self {
-            Wanted::Defined => WANT_DEFINED,
-            Wanted::Part => WANT_PART,
-            Wanted::Items => WANT_ITEMS,
+            GuardKind::Defined => GUARD_DEFINED,
+            GuardKind::Part => GUARD_PART,
+            GuardKind::Items => GUARD_ITEMS,
         }
     }
 }

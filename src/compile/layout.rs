@@ -1,28 +1,30 @@
-//! What other templates can reach of this one.
+//! A template as other templates see it.
 //!
-//! Owns three answers. The digest of the statements that stand outside of every block: the block of a template that extends
-//! this one sees what they bind, and nothing else of the file. The digest of all statements: an included template sees what
-//! is bound where it is included. And for each block whether `super()` shows text in it that yet another template fills.
+//! - A block of a template that extends this one sees the statements outside of this template's blocks, and nothing
+//!   else of the file: `statements` is their digest.
+//! - A template that is included sees everything that is bound at the include: `all_statements` is the digest of all
+//!   statements.
+//! - `super()` in a child shows a block of this template: each block says whether its text comes from yet another
+//!   template.
 
 use std::ops::Range;
 
-use crate::compile::analyze::keyword;
 use crate::compile::digest::Digest;
-use crate::compile::foreign::{Foreign, mentions_self};
-use crate::compile::outline::{Branch, Outline, Section};
-use crate::compile::refuse::calls_super;
-use crate::compile::rewrite::Extends;
-use crate::compile::scan::{Scan, Span};
+use crate::compile::foreign::{ForeignText, shows_own_block};
+use crate::compile::scan::{Scan, SourceSpan};
+use crate::compile::statement::{calls_super, keyword};
+use crate::compile::template::{Branch, Extends, Outline, TemplateBlock};
 
-/// A template as others see it.
+/// A template as the templates that extend it, or that it includes, see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// What it extends itself.
-    pub(crate) extends: Extends,
-    /// A digest of the statements outside of its blocks.
-    pub(crate) statements: u128,
-    /// A digest of all its statements, if a template that it includes, or that its layout includes, can reach any.
-    pub(crate) all_statements: Option<u128>,
+    /// The parent of this template.
+    extends: Extends,
+    /// The digest of the statements outside of its blocks.
+    statements: u128,
+    /// The digest of all its statements, if it includes or extends another template and binds a name; then an included
+    /// template can read these.
+    all_statements: Option<u128>,
     blocks: Vec<LayoutBlock>,
 }
 
@@ -30,13 +32,13 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LayoutBlock {
     name: Box<str>,
-    /// The line on which it shows what a template that extends this one can fill.
-    pub(crate) filled: Option<usize>,
-    pub(crate) calls_super: bool,
+    /// The first line on which the block shows text that a child can replace.
+    filled_line: Option<usize>,
+    calls_super: bool,
 }
 
 impl Layout {
-    pub(crate) fn of(scan: &Scan<'_>, outline: &Outline<'_>) -> Layout {
+    pub(super) fn of(scan: &Scan<'_>, outline: &Outline<'_>) -> Layout {
         let branches = branches(scan, outline);
         let statements = statements(scan, outline, &branches);
         let all_statements = all_statements(scan, outline, &branches);
@@ -44,50 +46,72 @@ impl Layout {
         Layout { extends: outline.extends.clone(), statements, all_statements, blocks }
     }
 
-    /// A template that is not there.
+    /// The layout of a template that does not exist.
     pub(crate) fn missing() -> Layout {
         Layout { extends: Extends::None, statements: 0, all_statements: None, blocks: Vec::new() }
     }
 
-    /// Its own block of a name.
+    pub(crate) fn extends(&self) -> &Extends {
+        &self.extends
+    }
+
+    pub(crate) fn statements(&self) -> u128 {
+        self.statements
+    }
+
+    pub(crate) fn all_statements(&self) -> Option<u128> {
+        self.all_statements
+    }
+
+    /// The template's own block of this name.
     pub(crate) fn block(&self, name: &str) -> Option<&LayoutBlock> {
         self.blocks.iter().find(|block| &*block.name == name)
     }
 }
 
+impl LayoutBlock {
+    pub(crate) fn filled_line(&self) -> Option<usize> {
+        self.filled_line
+    }
+
+    pub(crate) fn calls_super(&self) -> bool {
+        self.calls_super
+    }
+}
+
 fn blocks(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<LayoutBlock> {
-    let foreign = Foreign::new(scan, outline);
-    let carriers = foreign.of_blocks();
-    let block = |block: &Section<'_>| {
+    let foreign = ForeignText::new(scan, outline);
+    let tainted = foreign.tainted_by_blocks();
+    let block = |block: &TemplateBlock<'_>| {
         let body = block.open + 1..block.close;
         let shown = body.clone().find(|span| foreign.shows_block(*span)).map(|span| &scan.spans[span]);
-        let carried = || foreign.carried_into(&body, outline.within[block.open], &carriers, |_| false);
+        let carried = || foreign.tainted_use_in(&body, outline.branch_of[block.open], &tainted, |_| false);
         LayoutBlock {
             name: block.name.into(),
-            filled: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),
+            filled_line: shown.or_else(|| carried().map(|(_, span)| span)).map(|span| span.line),
             calls_super: scan.spans[body.clone()].iter().any(|span| calls_super(scan.source, &span.tokens)),
         }
     };
     outline.blocks.iter().map(block).collect()
 }
 
-/// The digest of each branch, with those around it.
+/// The digest of each branch and of the branches around it.
 fn branches(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<u128> {
     let mut branches: Vec<u128> = Vec::with_capacity(outline.branches.len());
     for branch in &outline.branches {
         let mut digest = Digest::default();
-        digest.number(branch.around.map_or(0, |around| branches[around]));
+        digest.number(branch.parent.map_or(0, |parent| branches[parent]));
         digest.text(&scan.source[scan.spans[branch.span].range.clone()]);
         branches.push(digest.finish());
     }
     branches
 }
 
-/// All statements, includes and blocks in their order, with the branches around them. `None` where nothing is bound, or nothing
-/// included and nothing extended.
+/// The digest of all statements, includes and blocks in source order, each with the branches around it. `None` if no
+/// name is bound, or if nothing is included or extended.
 fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> Option<u128> {
     let spans = &scan.spans[..outline.understood];
-    let includes = |span: &Span| keyword(scan.source, span) == Some("include");
+    let includes = |span: &SourceSpan| keyword(scan.source, span) == Some("include");
     let binds = |branch: &Branch<'_>| matches!(branch.word, "for" | "with");
     let is_included = spans.iter().any(includes) || outline.extends != Extends::None;
     if !is_included || outline.statements.is_empty() && !outline.branches.iter().any(binds) {
@@ -95,37 +119,37 @@ fn all_statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> 
     }
     let mut statements = outline.statements.iter().peekable();
     let mut digest = Digest::default();
-    let mut add = |around: Option<usize>, range: &Range<usize>| {
-        digest.number(around.map_or(0, |branch| branches[branch]));
+    let mut add = |parent: Option<usize>, range: &Range<usize>| {
+        digest.number(parent.map_or(0, |branch| branches[branch]));
         digest.text(&scan.source[range.clone()]);
     };
     for (index, span) in spans.iter().enumerate() {
         while let Some(statement) = statements.next_if(|statement| statement.span == index) {
-            add(statement.around(outline), &statement.range);
+            add(statement.parent(outline), &statement.range);
         }
-        if matches!(keyword(scan.source, span), Some("include" | "block"))
-            || mentions_self(scan.source, &span.tokens).is_some()
+        if matches!(keyword(scan.source, span), Some("include" | "block")) || shows_own_block(scan.source, &span.tokens)
         {
-            add(outline.within[index], &span.range);
+            add(outline.branch_of[index], &span.range);
         }
     }
     Some(digest.finish())
 }
 
-/// The statements outside of every block and macro, with the branches around them, and where the blocks stand among
-/// them. An include shares what it sets with the blocks after it.
+/// The digest of the statements outside of every block and macro, with the branches around them, and of the positions
+/// of the blocks among them. An include before a block counts as a statement, since the block sees what the included
+/// template sets.
 fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128 {
     let source = scan.source;
-    let around = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);
+    let parent = |branch: Option<usize>| branch.map_or(0, |branch| branches[branch]);
     let mut statements = outline.statements.iter().peekable();
     let mut includes: Vec<usize> = Vec::new();
     let mut digest = Digest::default();
     let mut end = 0;
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
         while let Some(statement) = statements.next_if(|statement| statement.span == index) {
-            let branch = statement.around(outline);
+            let branch = statement.parent(outline);
             if !statement.in_block && outline.owner(branch).is_none() {
-                digest.number(around(branch));
+                digest.number(parent(branch));
                 digest.text(&source[statement.range.clone()]);
             }
         }
@@ -134,9 +158,9 @@ fn statements(scan: &Scan<'_>, outline: &Outline<'_>, branches: &[u128]) -> u128
         }
         let block = outline.blocks.get(outline.blocks.partition_point(|block| block.open < index));
         let opened = block.filter(|block| block.open == index);
-        if opened.is_some() || mentions_self(source, &span.tokens).is_some() {
+        if opened.is_some() || shows_own_block(source, &span.tokens) {
             for include in includes.drain(..) {
-                digest.number(around(outline.within[include]));
+                digest.number(parent(outline.branch_of[include]));
                 digest.text(&source[scan.spans[include].range.clone()]);
             }
             digest.text(opened.map_or("self", |block| block.name));

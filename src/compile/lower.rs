@@ -1,100 +1,85 @@
-//! Writes a cache tag as plain MiniJinja, on the lines the author used.
+//! Writes cache tags as plain MiniJinja.
 //!
-//! Owns the text that takes a tag's place, including what a line statement does to the white space
-//! around it. Which tags belong together is left to `blocks`.
+//! Owns the text of each replaced tag, including the white space rules of line statements. `tag_writer` keeps the
+//! author's lines; `structure` pairs the tags.
 
 use std::ops::Range;
 
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::keyword;
-use crate::compile::expr::{Expr, ExprError, Shape};
-use crate::compile::guard::{Guard, QUOTED, inserts};
-use crate::compile::lex::{Kind, is_blank, newlines};
-use crate::compile::outline::Cached;
-use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::compile::visits::visit;
+use crate::compile::expr::{Expr, ExprError, ExprKind};
+use crate::compile::guard::QUOTED;
+use crate::compile::lex::is_blank;
+use crate::compile::literal::quote;
+use crate::compile::scan::{Scan, SpanKind};
+use crate::compile::statement::keyword;
+use crate::compile::tag_writer::TagWriter;
+use crate::compile::template::CacheTag;
 use crate::names::{
-    CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
-    OPEN, STORE, TICKET,
+    CALL_VARIABLE, FLAG_CALLER, FLAG_SUPER, FRAGMENT_VARIABLE, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
+    OPEN, OPEN_AT_CALL, REJECT_BLOCK, REJECT_CALLER, STORE,
 };
 use crate::ttl::{Ttl, parse_ttl_value};
 
-/// What the lowering of all tags of a template shares.
-pub(crate) struct Lowering<'a, 's> {
-    pub(crate) scan: &'a Scan<'s>,
-    pub(crate) syntax: &'a SyntaxConfig,
-    pub(crate) parent: Option<&'a str>,
+/// The inputs shared by all tags of a template.
+pub(super) struct Lowering<'a, 's> {
+    pub(super) scan: &'a Scan<'s>,
+    pub(super) syntax: &'a SyntaxConfig,
+    pub(super) parent: Option<&'a str>,
 }
 
 impl Lowering<'_, '_> {
-    /// What takes the place of the opening tag.
-    pub(crate) fn opening(&self, cached: &Cached<'_>, site: u128) -> Result<String, ExprError> {
-        let span = &self.scan.spans[cached.open];
+    /// The replacement of a `cache` tag.
+    pub(super) fn opening(&self, cached: &CacheTag<'_>, digest: u128) -> Result<String, ExprError> {
         let (start, end) = self.syntax.block_delimiters();
-        let mut tag = Tag::new(self.scan.source, span);
-        tag.out.push_str(start);
-        tag.out.extend(edge(span));
-        self.condition(&mut tag, cached, site)?;
-        tag.put(&format!(" {end}{start} with {TICKET} = none|"));
-        self.open_call(&mut tag, cached)?;
-        tag.put(&format!(" {end}{start} filter {STORE}({TICKET})"));
-        self.finish(&mut tag, cached.open);
-        Ok(tag.out)
+        let mut tag = self.begin(cached.open);
+        self.condition(&mut tag, cached, digest)?;
+        tag.put(&format!(" {end}{start} with {FRAGMENT_VARIABLE} = none|"));
+        self.open_call(&mut tag, cached);
+        tag.put(&format!(" {end}{start} filter {STORE}({FRAGMENT_VARIABLE})"));
+        Ok(self.finish(tag, cached.open))
     }
 
-    /// What takes the place of `endcache`.
-    pub(crate) fn closing(&self, index: usize) -> String {
-        let span = &self.scan.spans[index];
+    /// The replacement of an `endcache` tag.
+    pub(super) fn closing(&self, index: usize) -> String {
         let (start, end) = self.syntax.block_delimiters();
         let (print, printed) = self.syntax.variable_delimiters();
-        let mut tag = Tag::new(self.scan.source, span);
-        tag.out.push_str(start);
-        tag.out.extend(edge(span));
+        let mut tag = self.begin(index);
         tag.put(&format!(
             " endfilter {end}{start} endwith {end}{start} else {end}{print} none|{HIT} {printed}{start} endif"
         ));
-        self.finish(&mut tag, index);
-        tag.out
+        self.finish(tag, index)
     }
 
-    /// The opening tag of a call block or a macro, with a mark behind it that runs where its text does. A `set` keeps what
-    /// was open when the call block began: it opens no scope, which a template could see.
-    pub(crate) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
+    /// The opening tag of a call block or a macro, followed by a test that runs with its text. For a call block, a
+    /// `set` before it keeps the open fragment: unlike a `with` it opens no scope, so the template cannot see it.
+    pub(super) fn marked(&self, index: usize, checks: &[(usize, String)]) -> String {
         let span = &self.scan.spans[index];
         let (start, end) = self.syntax.block_delimiters();
-        let mut tag = Tag::new(self.scan.source, span);
-        tag.put(start);
-        tag.out.extend(edge(span));
-        let is_call = keyword(tag.source, span) == Some("call");
+        let mut tag = self.begin(index);
+        let is_call = keyword(self.scan.source, span) == Some("call");
         if is_call {
-            tag.put(&format!(" set {CALLER} = none|{CALLING} {end}{start}"));
+            tag.put(&format!(" set {CALL_VARIABLE} = none|{OPEN_AT_CALL} {end}{start}"));
         }
         tag.put(" ");
         if let (Some(first), Some(last)) = (span.tokens.first(), span.tokens.last()) {
-            let mut from = first.start;
-            for (at, check) in checks {
-                tag.copy(from..*at, false);
-                tag.put(check);
-                from = *at;
-            }
-            tag.copy(from..last.end, false);
+            tag.copy_with(first.start..last.end, checks, false);
         }
-        let mark = if is_call { format!("{CALLER} is {CALLED_BACK}") } else { format!("none is {FILLED}") };
+        let mark =
+            if is_call { format!("{CALL_VARIABLE} is {REJECT_CALLER}") } else { format!("none is {REJECT_BLOCK}") };
         tag.put(&format!(" {end}{start} if {mark} {end}{start} endif"));
-        self.finish(&mut tag, index);
-        tag.out
+        self.finish(tag, index)
     }
 
-    fn condition(&self, tag: &mut Tag<'_>, cached: &Cached<'_>, site: u128) -> Result<(), ExprError> {
+    fn condition(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>, digest: u128) -> Result<(), ExprError> {
         let head = &cached.head;
         let options = &head.options;
-        let literal = literal_ttl(tag.source, head.ttl.as_ref())?;
+        let literal = literal_ttl(self.scan.source, head.ttl.as_ref())?;
         if let Some(stale) = &options.stale {
-            literal_ttl(tag.source, Some(stale))?;
+            literal_ttl(self.scan.source, Some(stale))?;
         }
-        let (first, rest) = tag.key_parts(&head.key);
+        let (first, rest) = key_parts(&head.key);
         tag.put(" if ");
         tag.argument(&first.0, &head.key.guards, first.1);
         let conditional = options.when.is_some() || options.unless.is_some();
@@ -106,18 +91,18 @@ impl Lowering<'_, '_> {
             (true, false) => MISS_WITH,
             (true, true) => MISS_WITH_TAGGED,
         };
-        tag.put(&format!(" is {name}({site}, "));
+        tag.put(&format!(" is {name}({digest}, "));
         match (&literal, &head.ttl) {
             (None, Some(ttl)) => tag.argument(&ttl.range, &[], false),
             (literal, _) => tag.put(&literal_text(literal.unwrap_or(Ttl::Default))),
         }
         if all {
             tag.put(&format!(", {}, ", literal.is_some()));
-            tag.gate(options.when.as_ref(), options.unless.as_ref());
+            put_gate(tag, options.when.as_ref(), options.unless.as_ref());
             tag.put(", ");
-            tag.optional(options.version.as_ref(), "[", "]");
+            put_optional(tag, options.version.as_ref(), "[", "]");
             tag.put(", ");
-            tag.optional(options.vary.as_ref(), "", "");
+            put_optional(tag, options.vary.as_ref(), "", "");
         }
         for (range, simple) in &rest {
             tag.put(", ");
@@ -131,11 +116,11 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    fn open_call(&self, tag: &mut Tag<'_>, cached: &Cached<'_>) -> Result<(), ExprError> {
+    fn open_call(&self, tag: &mut TagWriter<'_>, cached: &CacheTag<'_>) {
         let flags = [(cached.calls_super, FLAG_SUPER), (cached.keyed_by_caller, FLAG_CALLER)];
         let flags: u32 = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         let line = self.scan.spans[cached.open].line;
-        let key = quote(&tag.source[cached.head.key.range.clone()], QUOTED);
+        let key = quote(&self.scan.source[cached.head.key.range.clone()], QUOTED);
         let parent = self.parent.map_or_else(|| "none".to_owned(), |name| quote(name, usize::MAX));
         tag.put(&format!("{OPEN}({line}, {key}, {flags}, {parent}"));
         let options = &cached.head.options;
@@ -146,26 +131,36 @@ impl Lowering<'_, '_> {
             }
         }
         tag.put(")");
-        Ok(())
     }
 
-    /// Ends a tag with the author's edge and line breaks.
-    pub(crate) fn finish(&self, tag: &mut Tag<'_>, index: usize) {
+    /// Starts the replacement of the tag at `index`.
+    pub(super) fn begin(&self, index: usize) -> TagWriter<'_> {
+        let span = &self.scan.spans[index];
+        let mut tag = TagWriter::new(self.scan.source, span);
+        tag.put(self.syntax.block_delimiters().0);
+        // A line statement has no `-` or `+`. Its own white space rules are applied to the text around it.
+        tag.put_control(if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening });
+        tag
+    }
+
+    /// Completes the replacement with the author's white space control and line breaks.
+    pub(super) fn finish(&self, mut tag: TagWriter<'_>, index: usize) -> String {
         let span = &self.scan.spans[index];
         let end = self.syntax.block_delimiters().1;
         tag.put(" ");
         tag.align(span.inner.end);
         if span.kind != SpanKind::LineStatement {
-            tag.out.extend(span.closing);
-            tag.out.push_str(end);
-            return;
+            tag.put_control(span.closing);
+            tag.put(end);
+            return tag.into_text();
         }
         let line_break = self.scan.source[span.inner.end..span.range.end].trim_start_matches(is_blank);
-        tag.out.push_str(&self.line_end(index, line_break));
+        tag.put(&self.line_end(index, line_break));
+        tag.into_text()
     }
 
-    /// Ends a tag that stands in place of a line, with the line break of that.
-    pub(crate) fn line_end(&self, index: usize, line_break: &str) -> String {
+    /// The end of a tag that replaces a line, with that line's break.
+    pub(super) fn line_end(&self, index: usize, line_break: &str) -> String {
         let end = self.syntax.block_delimiters().1;
         if self.next_line_needs_its_start(index) {
             format!("-{end}{line_break}")
@@ -174,8 +169,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// Whether what follows this line is a tag that MiniJinja treats differently at the start of a
-    /// line; `-` then removes the line break, and nothing else that would have been kept.
+    /// Whether the next tag depends on standing at the start of a line. Then `-` removes the line break, and only that.
     fn next_line_needs_its_start(&self, index: usize) -> bool {
         let mut rest = self.scan.spans[index + 1..].iter();
         let mut next = rest.next();
@@ -193,35 +187,24 @@ impl Lowering<'_, '_> {
     }
 }
 
-/// The text before a line statement, as MiniJinja keeps it: without the blanks of its line.
-pub(crate) fn before_line_statement(text: &str) -> &str {
+/// The text before a line statement, as MiniJinja keeps it: without the blanks at the start of the statement's line.
+pub(super) fn before_line_statement(text: &str) -> &str {
     let trimmed = text.trim_end_matches(is_blank);
     if trimmed.is_empty() || trimmed.ends_with('\n') { trimmed } else { text }
 }
 
-/// The value of a string literal, escapes resolved by MiniJinja itself.
-pub(crate) fn literal_str(text: &str) -> Option<String> {
-    let value = Environment::empty().compile_expression(text).ok()?.eval(()).ok()?;
-    value.as_str().map(str::to_owned)
-}
-
-/// A line statement has no `-` or `+`; its own white space rules are applied to the text around it.
-pub(crate) fn edge(span: &Span) -> Option<char> {
-    if span.kind == SpanKind::LineStatement { Some('+') } else { span.opening }
-}
-
-/// The lifetime, if it is known before rendering.
+/// The lifetime, if it is a literal.
 fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprError> {
     let Some(expr) = expr else {
         return Ok(Some(Ttl::Default));
     };
     let text = &source[expr.range.clone()];
-    // A list or map is no lifetime whatever it holds, but must not be evaluated for it.
+    // A list or a map is never a lifetime. It is rejected without evaluation, since its items may be names.
     if text.starts_with(['[', '{']) {
         let message = format!("the lifetime `{text}` is a list or a map; give seconds or a duration");
-        return Err(ExprError { at: expr.range.start, message });
+        return Err(ExprError::new(expr.range.start, message));
     }
-    if !expr.shape.is_literal() {
+    if !expr.kind.is_literal() {
         return Ok(None);
     }
     let value = Environment::empty().compile_expression(text).and_then(|e| e.eval(()));
@@ -229,10 +212,10 @@ fn literal_ttl(source: &str, expr: Option<&Expr>) -> Result<Option<Ttl>, ExprErr
         Ok(value) => parse_ttl_value(&value).map_err(|error| error.to_string()),
         Err(error) => Err(format!("the lifetime `{text}` cannot be read: {error}")),
     };
-    ttl.map(Some).map_err(|message| ExprError { at: expr.range.start, message })
+    ttl.map(Some).map_err(|message| ExprError::new(expr.range.start, message))
 }
 
-/// A lifetime as the test takes it: nanoseconds, -1 for ever, 0 for a bypass, or none.
+/// A lifetime as the test takes it: nanoseconds, -1 for no expiry, 0 for a bypass, or `none`.
 fn literal_text(ttl: Ttl) -> String {
     match ttl {
         Ttl::Default => "none".into(),
@@ -242,150 +225,43 @@ fn literal_text(ttl: Ttl) -> String {
     }
 }
 
-/// `text` as a string literal on one line.
-pub(crate) fn quote(text: &str, limit: usize) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for (count, c) in text.chars().enumerate() {
-        if count == limit {
-            quoted.push('…');
-            break;
-        }
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            _ => quoted.push(c),
+type KeyPart = (Range<usize>, bool);
+
+/// The operands of a top-level chain, which the runtime receives one by one.
+fn key_parts(key: &Expr) -> (KeyPart, Vec<KeyPart>) {
+    if let ExprKind::Chain(operands) = &key.kind {
+        let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
+        if let Some(first) = parts.next() {
+            return (first, parts.collect());
         }
     }
-    quoted.push('"');
-    quoted
+    ((key.range.clone(), key.kind.is_simple()), Vec::new())
 }
 
-/// The replacement of one tag while it is written.
-pub(crate) struct Tag<'a> {
-    source: &'a str,
-    span: &'a Span,
-    pub(crate) out: String,
-    /// Line breaks written so far.
-    lines: usize,
-    /// How many line breaks of the tag stand before a place: most arguments are written in order.
-    counted: (usize, usize),
+/// `(if) and not (unless)`, or `true`.
+fn put_gate(tag: &mut TagWriter<'_>, when: Option<&Expr>, unless: Option<&Expr>) {
+    match (when, unless) {
+        (None, None) => tag.put("true"),
+        (Some(when), None) => tag.argument(&when.range, &[], false),
+        (None, Some(unless)) => {
+            tag.put("not ");
+            tag.argument(&unless.range, &[], false);
+        }
+        (Some(when), Some(unless)) => {
+            tag.argument(&when.range, &[], false);
+            tag.put(" and not ");
+            tag.argument(&unless.range, &[], false);
+        }
+    }
 }
 
-type Part = (Range<usize>, bool);
-
-impl<'a> Tag<'a> {
-    pub(crate) fn new(source: &'a str, span: &'a Span) -> Self {
-        Tag { source, span, out: String::new(), lines: 0, counted: (span.range.start, 0) }
-    }
-
-    pub(crate) fn put(&mut self, text: &str) {
-        self.out.push_str(text);
-    }
-
-    /// Writes line breaks until the output is on the line of `at`.
-    fn align(&mut self, at: usize) {
-        let line = self.line_of(at);
-        while self.lines < line {
-            self.out.push('\n');
-            self.lines += 1;
+fn put_optional(tag: &mut TagWriter<'_>, value: Option<&Expr>, before: &str, after: &str) {
+    match value {
+        None => tag.put("none"),
+        Some(value) => {
+            tag.put(before);
+            tag.argument(&value.range, &value.guards, false);
+            tag.put(after);
         }
-    }
-
-    fn line_of(&mut self, at: usize) -> usize {
-        let (from, before) = if self.counted.0 <= at { self.counted } else { (self.span.range.start, 0) };
-        self.counted = (at, before + newlines(&self.source[from..at]));
-        self.counted.1
-    }
-
-    /// The operands of a top-level chain apart, so that the runtime sees each of them.
-    fn key_parts(&self, key: &Expr) -> (Part, Vec<Part>) {
-        if let Shape::Chain(operands) = &key.shape {
-            let mut parts = operands.iter().map(|operand| (operand.range.clone(), operand.simple));
-            if let Some(first) = parts.next() {
-                return (first, parts.collect());
-            }
-        }
-        ((key.range.clone(), key.shape.is_simple()), Vec::new())
-    }
-
-    /// `(if) and not (unless)`, or `true`.
-    fn gate(&mut self, when: Option<&Expr>, unless: Option<&Expr>) {
-        match (when, unless) {
-            (None, None) => self.put("true"),
-            (Some(when), None) => self.argument(&when.range, &[], false),
-            (None, Some(unless)) => {
-                self.put("not ");
-                self.argument(&unless.range, &[], false);
-            }
-            (Some(when), Some(unless)) => {
-                self.argument(&when.range, &[], false);
-                self.put(" and not ");
-                self.argument(&unless.range, &[], false);
-            }
-        }
-    }
-
-    fn optional(&mut self, value: Option<&Expr>, before: &str, after: &str) {
-        match value {
-            None => self.put("none"),
-            Some(value) => {
-                self.put(before);
-                self.argument(&value.range, &value.guards, false);
-                self.put(after);
-            }
-        }
-    }
-
-    /// Writes an expression of the author's, checked where `guards` say so. An operand that is the whole argument is
-    /// checked by the run side.
-    fn argument(&mut self, range: &Range<usize>, guards: &[Guard], simple: bool) {
-        self.align(range.start);
-        // A part that comes out of order must not bring its own line breaks.
-        let flat = self.lines > self.line_of(range.start);
-        if !simple {
-            self.put("(");
-        }
-        let mut at = range.start;
-        let first = guards.partition_point(|guard| guard.range.start < range.start);
-        let inside = guards[first..].iter().take_while(|guard| guard.range.end <= range.end).inspect(|_| visit());
-        for (pos, text) in inserts(self.source, inside.filter(|guard| guard.range != *range)) {
-            self.copy(at..pos, flat);
-            self.put(&text);
-            at = pos;
-        }
-        self.copy(at..range.end, flat);
-        if !simple {
-            self.put(")");
-        }
-    }
-
-    /// Copies a stretch of the source, on one line where it must not bring its own line breaks.
-    pub(crate) fn copy(&mut self, range: Range<usize>, flat: bool) {
-        let text = &self.source[range.clone()];
-        if !flat {
-            self.lines += newlines(text);
-            self.out.push_str(text);
-            return;
-        }
-        for (offset, c) in text.char_indices() {
-            match c {
-                '\n' => self.flat_line_break(range.start + offset),
-                _ => self.out.push(c),
-            }
-        }
-    }
-
-    fn flat_line_break(&mut self, at: usize) {
-        let next = self.span.tokens.get(self.span.tokens.partition_point(|token| token.end <= at));
-        let Some(string) = next.filter(|token| token.kind == Kind::Str && token.start < at) else {
-            self.out.push(' ');
-            return;
-        };
-        let before = &self.source[string.start..at];
-        let slashes = before.len() - before.trim_end_matches('\\').len();
-        // MiniJinja keeps a backslash before a line break; it needs its own escape here.
-        self.out.push_str(if slashes % 2 == 1 { "\\\\n" } else { "\\n" });
     }
 }

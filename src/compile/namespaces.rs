@@ -1,33 +1,34 @@
-//! Attributes of namespaces that a cached body would assign on misses only.
+//! Rejects cached bodies that assign an attribute of a namespace made outside of them: the assignment would happen on
+//! misses only.
 //!
-//! Owns where a namespace was made, as far as one file shows it: in the body, before it, or by the caller of a macro. An
-//! assignment is followed up to the place that made its namespace, through aliases and through the calls of macros; a
-//! cached body on its way is refused.
+//! This is an effect analysis over one file. Each assignment is followed through aliases and macro calls to the place
+//! that made the namespace: in the body, before it, or in the caller of a macro. A cached body in between is rejected.
 
 use std::collections::{HashMap, HashSet};
 
 use minijinja::Error;
 
-use crate::compile::analyze::{bound_names, closing, keyword, values};
-use crate::compile::calls::{Call, calls};
-use crate::compile::lex::Token;
-use crate::compile::outline::{Outline, Statement};
-use crate::compile::refuse::{assigned_attributes, is_set_block, refusal};
-use crate::compile::scan::{Scan, Span};
-use crate::compile::visits::visit;
+use crate::compile::calls::MacroCalls;
+use crate::compile::lex::{TagToken, text_at};
+use crate::compile::scan::{Scan, SourceSpan};
+use crate::compile::statement::{assigned_attributes, bound_names, closing, is_set_block, keyword, split, values};
+use crate::compile::steps::count_step;
+use crate::compile::template::{Outline, Statement};
+use crate::compile::validate::syntax_error;
 
-/// Refuses assignments to namespaces made outside of a cached body, and notes what calls assign as statements of their own.
-pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
-    let assigns = |span: &Span| {
+/// Rejects assignments to namespaces made outside of a cached body. Adds the calls of macros that assign to the
+/// outline's statements, since bodies depend on them.
+pub(super) fn validate_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>, name: &str) -> Result<(), Error> {
+    let assigns = |span: &SourceSpan| {
         keyword(scan.source, span) == Some("set") && !assigned_attributes(scan.source, &span.tokens).is_empty()
     };
     if !scan.spans[..outline.understood].iter().any(assigns) {
         return Ok(());
     }
-    let mut namespaces = Namespaces::new(scan, outline);
+    let mut namespaces = NamespaceAnalysis::new(scan, outline);
     namespaces.follow_all();
-    if let Some(refused) = namespaces.refused.into_iter().min_by_key(|refused| refused.span) {
-        return Err(refusal(name, scan.spans[refused.span].line, &refused.message));
+    if let Some(rejected) = namespaces.rejected.into_iter().min_by_key(|rejected| rejected.span) {
+        return Err(syntax_error(name, scan.spans[rejected.span].line, &rejected.message));
     }
     let statements = namespaces.assigned;
     outline.statements.extend(statements);
@@ -35,77 +36,72 @@ pub(crate) fn refuse_assignments<'s>(scan: &Scan<'s>, outline: &mut Outline<'s>,
     Ok(())
 }
 
-/// A stretch whose names are its own: a macro, a call block or a cached body.
+/// Text with local names: a macro, a call block or a cached body.
 struct Region<'s> {
-    around: Option<usize>,
-    kind: Kind<'s>,
-    /// Where the names set in it come from.
-    bound: HashMap<&'s str, Vec<Origin<'s>>, ahash::RandomState>,
+    parent: Option<usize>,
+    kind: RegionKind<'s>,
+    /// The origins of the names that are bound in it.
+    bound: HashMap<&'s str, Vec<ValueOrigin<'s>>, ahash::RandomState>,
 }
 
-enum Kind<'s> {
+enum RegionKind<'s> {
     File,
     Body,
     Macro { name: &'s str, parameters: Vec<&'s str> },
     CallBlock { parameters: Vec<&'s str> },
 }
 
-/// Where a value comes from: it is new, or one of these names stands for it.
-struct Origin<'s>(Vec<&'s str>);
+/// The names whose value this value may be; empty for a new value.
+struct ValueOrigin<'s>(Vec<&'s str>);
 
-/// What assigns, for reports.
+/// The assignment or the call that a report is about.
 #[derive(Clone, Copy)]
-struct Cause<'s> {
+struct AssignmentCause<'s> {
     span: usize,
     called: Option<&'s str>,
 }
 
-struct Refused {
+struct RejectedAssignment {
     span: usize,
     message: String,
 }
 
-/// What a call of a macro assigns.
+/// An assignment that each call of a macro makes.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Effect<'s> {
-    /// What is given for a parameter.
+enum MacroEffect<'s> {
+    /// To the argument of a parameter.
     Parameter(&'s str),
-    /// A namespace that was made in a region around the macro.
+    /// To a namespace made in a region around the macro.
     Around { region: usize, name: &'s str },
 }
 
-struct Namespaces<'a, 's> {
+struct NamespaceAnalysis<'a, 's> {
     scan: &'a Scan<'s>,
     regions: Vec<Region<'s>>,
     /// By span, the innermost region.
     region: Vec<usize>,
-    calls: Vec<Call<'s>>,
-    calls_of: HashMap<&'s str, Vec<usize>, ahash::RandomState>,
-    /// Names whose assignment in a region was followed: it leads to the same place each time.
+    calls: MacroCalls<'s>,
+    /// Names whose assignments in a region were followed. Each further one leads to the same place.
     followed: HashSet<(&'s str, usize), ahash::RandomState>,
-    known: HashSet<(usize, Effect<'s>), ahash::RandomState>,
-    pending: Vec<(usize, Effect<'s>)>,
-    refused: Vec<Refused>,
+    known: HashSet<(usize, MacroEffect<'s>), ahash::RandomState>,
+    pending: Vec<(usize, MacroEffect<'s>)>,
+    rejected: Vec<RejectedAssignment>,
     assigned: Vec<Statement<'s>>,
 }
 
 const FILE: usize = 0;
 
-impl<'a, 's> Namespaces<'a, 's> {
+impl<'a, 's> NamespaceAnalysis<'a, 's> {
     fn new(scan: &'a Scan<'s>, outline: &Outline<'s>) -> Self {
-        let calls = calls(scan, outline);
-        let mut calls_of: HashMap<_, Vec<usize>, ahash::RandomState> = HashMap::default();
-        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
-        let mut namespaces = Namespaces {
+        let mut namespaces = NamespaceAnalysis {
             scan,
-            regions: vec![Region { around: None, kind: Kind::File, bound: HashMap::default() }],
+            regions: vec![Region { parent: None, kind: RegionKind::File, bound: HashMap::default() }],
             region: Vec::with_capacity(outline.understood),
-            calls,
-            calls_of,
+            calls: MacroCalls::new(scan, outline),
             followed: HashSet::default(),
             known: HashSet::default(),
             pending: Vec::new(),
-            refused: Vec::new(),
+            rejected: Vec::new(),
             assigned: Vec::new(),
         };
         namespaces.find_regions(outline);
@@ -118,26 +114,26 @@ impl<'a, 's> Namespaces<'a, 's> {
         for span in &self.scan.spans[..outline.understood] {
             let word = keyword(source, span).unwrap_or_default();
             if matches!(word, "endmacro" | "endcall" | "endcache") {
-                here = self.regions[here].around.unwrap_or(FILE);
+                here = self.regions[here].parent.unwrap_or(FILE);
             }
             self.region.push(here);
             let names = bound_names(source, span);
             let kind = match word {
-                "cache" => Kind::Body,
-                "call" => Kind::CallBlock { parameters: names },
+                "cache" => RegionKind::Body,
+                "call" => RegionKind::CallBlock { parameters: names },
                 "macro" => {
                     let name = names.first().copied().unwrap_or_default();
-                    Kind::Macro { name, parameters: names.get(1..).unwrap_or_default().to_vec() }
+                    RegionKind::Macro { name, parameters: names.get(1..).unwrap_or_default().to_vec() }
                 }
                 _ => {
                     let origin = origin(source, span);
                     for name in names {
-                        self.regions[here].bound.entry(name).or_default().push(Origin(origin.clone()));
+                        self.regions[here].bound.entry(name).or_default().push(ValueOrigin(origin.clone()));
                     }
                     continue;
                 }
             };
-            self.regions.push(Region { around: Some(here), kind, bound: HashMap::default() });
+            self.regions.push(Region { parent: Some(here), kind, bound: HashMap::default() });
             here = self.regions.len() - 1;
         }
     }
@@ -147,41 +143,41 @@ impl<'a, 's> Namespaces<'a, 's> {
             let span = &self.scan.spans[index];
             if keyword(self.scan.source, span) == Some("set") {
                 for name in assigned_attributes(self.scan.source, &span.tokens) {
-                    self.follow(name, self.region[index], Cause { span: index, called: None });
+                    self.follow(name, self.region[index], AssignmentCause { span: index, called: None });
                 }
             }
         }
         while let Some((region, effect)) = self.pending.pop() {
-            visit();
-            let Kind::Macro { name, .. } = self.regions[region].kind else { continue };
-            for at in self.calls_of.get(name).cloned().unwrap_or_default() {
+            count_step();
+            let RegionKind::Macro { name, .. } = self.regions[region].kind else { continue };
+            for at in self.calls.of(name).to_vec() {
                 self.call(at, region, &effect);
             }
         }
     }
 
-    /// What a call assigns through a macro with an effect.
-    fn call(&mut self, at: usize, of: usize, effect: &Effect<'s>) {
-        let call = &self.calls[at];
-        let (span, within, range) = (call.span, call.within, call.range.clone());
+    /// Follows an effect of a macro through one of its calls.
+    fn call(&mut self, at: usize, of: usize, effect: &MacroEffect<'s>) {
+        let call = &self.calls.all[at];
+        let (span, branch, range) = (call.span, call.branch, call.range.clone());
         let from = self.region[span];
-        let cause = Cause { span, called: Some(call.of) };
+        let cause = AssignmentCause { span, called: Some(call.name) };
         let names = match effect {
-            Effect::Parameter(parameter) => {
-                let names = self.given(at, of, parameter);
+            MacroEffect::Parameter(parameter) => {
+                let names = self.argument_names(at, of, parameter);
                 names.iter().for_each(|name| self.follow(name, from, cause));
                 names
             }
-            Effect::Around { region, name } => {
-                self.pass(from, *region, name, cause);
+            MacroEffect::Around { region, name } => {
+                self.cross_regions(from, *region, name, cause);
                 vec![*name]
             }
         };
-        self.assigned.push(Statement { range, span, binds: names, inside: within, in_block: false });
+        self.assigned.push(Statement { range, span, binds: names, inside: branch, in_block: false });
     }
 
-    /// Follows an assignment to an attribute of `name` from a region outwards, to where its namespace was made.
-    fn follow(&mut self, name: &'s str, from: usize, cause: Cause<'s>) {
+    /// Follows an assignment to an attribute of `name` from a region outwards, to the region that made the namespace.
+    fn follow(&mut self, name: &'s str, from: usize, cause: AssignmentCause<'s>) {
         let mut pending = vec![(name, from)];
         while let Some((name, from)) = pending.pop() {
             if !self.followed.insert((name, from)) {
@@ -189,69 +185,71 @@ impl<'a, 's> Namespaces<'a, 's> {
             }
             let mut region = from;
             loop {
-                visit();
+                count_step();
                 let here = &self.regions[region];
                 if let Some(origins) = here.bound.get(name) {
                     let others = origins.iter().flat_map(|origin| &origin.0);
                     pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
-                    // `{% set n = n %}` in a body takes the one from outside.
+                    // `{% set n = n %}` in a body reads the name from outside.
                     let itself = origins.iter().any(|origin| origin.0.contains(&name));
-                    if let (true, Some(around)) = (itself, here.around) {
-                        region = around;
+                    if let (true, Some(parent)) = (itself, here.parent) {
+                        region = parent;
                         continue;
                     }
                     break;
                 }
                 match &here.kind {
-                    Kind::Macro { parameters, .. } if parameters.contains(&name) => {
-                        self.learn(region, Effect::Parameter(name));
+                    RegionKind::Macro { parameters, .. } if parameters.contains(&name) => {
+                        self.add_effect(region, MacroEffect::Parameter(name));
                         break;
                     }
-                    Kind::CallBlock { parameters } if parameters.contains(&name) => break,
+                    RegionKind::CallBlock { parameters } if parameters.contains(&name) => break,
                     _ => {}
                 }
-                match here.around {
-                    Some(around) => region = around,
+                match here.parent {
+                    Some(parent) => region = parent,
                     None => break,
                 }
             }
-            self.pass(from, region, name, cause);
+            self.cross_regions(from, region, name, cause);
         }
     }
 
-    /// Notes an assignment that reaches from a region out to another one: every macro in between does it when it is
-    /// called, and no body in between may.
-    fn pass(&mut self, from: usize, to: usize, name: &'s str, cause: Cause<'s>) {
+    /// Records an assignment that reaches from one region to an outer one: as an effect of every macro in between, and
+    /// as an error for every cached body in between.
+    fn cross_regions(&mut self, from: usize, to: usize, name: &'s str, cause: AssignmentCause<'s>) {
         let mut region = from;
         while region != to {
-            visit();
+            count_step();
             match self.regions[region].kind {
-                Kind::Body => self.refused.push(Refused { span: cause.span, message: message(name, cause.called) }),
-                Kind::Macro { .. } => self.learn(region, Effect::Around { region: to, name }),
-                Kind::File | Kind::CallBlock { .. } => {}
+                RegionKind::Body => {
+                    self.rejected.push(RejectedAssignment { span: cause.span, message: message(name, cause.called) });
+                }
+                RegionKind::Macro { .. } => self.add_effect(region, MacroEffect::Around { region: to, name }),
+                RegionKind::File | RegionKind::CallBlock { .. } => {}
             }
-            let Some(around) = self.regions[region].around else { return };
-            region = around;
+            let Some(parent) = self.regions[region].parent else { return };
+            region = parent;
         }
     }
 
-    fn learn(&mut self, region: usize, effect: Effect<'s>) {
+    fn add_effect(&mut self, region: usize, effect: MacroEffect<'s>) {
         if self.known.insert((region, effect.clone())) {
             self.pending.push((region, effect));
         }
     }
 
-    /// The names whose values a call gives for a parameter of a macro.
-    fn given(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
-        let Kind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
+    /// The names that a call passes for a parameter of a macro.
+    fn argument_names(&self, call: usize, of: usize, parameter: &str) -> Vec<&'s str> {
+        let RegionKind::Macro { parameters, .. } = &self.regions[of].kind else { return Vec::new() };
         let position = parameters.iter().position(|known| *known == parameter);
         let source = self.scan.source;
-        let call = &self.calls[call];
-        let inside = |token: &&Token| call.arguments.start < token.start && token.end < call.arguments.end;
-        let tokens: Vec<Token> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
+        let call = &self.calls.all[call];
+        let inside = |token: &&TagToken| call.arguments.start < token.start && token.end < call.arguments.end;
+        let tokens: Vec<TagToken> = self.scan.spans[call.span].tokens.iter().filter(inside).copied().collect();
         let mut names = Vec::new();
         for (at, argument) in split(source, &tokens).into_iter().enumerate() {
-            let text = |at: usize| argument.get(at).map_or("", |token: &Token| token.text(source));
+            let text = |at| text_at(source, argument, at);
             let (value, fits) = match (text(0), text(1)) {
                 ("*", _) => (argument, true),
                 (name, "=") => (&argument[2..], name == parameter),
@@ -276,8 +274,8 @@ fn message(name: &str, called: Option<&str>) -> String {
     }
 }
 
-/// The names that may stand for what a tag binds; none where that is new.
-fn origin<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
+/// The names whose value a tag may bind; empty if the value is new.
+fn origin<'s>(source: &'s str, span: &SourceSpan) -> Vec<&'s str> {
     let tokens = &span.tokens[..];
     let after = |word: &str| {
         let at = tokens.iter().position(|token| token.text(source) == word);
@@ -297,24 +295,9 @@ fn origin<'s>(source: &'s str, span: &Span) -> Vec<&'s str> {
     }
 }
 
-/// The names whose values an expression may have; none where it makes a namespace.
-fn stands_for<'s>(source: &'s str, tokens: &[Token]) -> Vec<&'s str> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text(source));
+/// The names whose value an expression may have; empty if it makes a namespace.
+fn stands_for<'s>(source: &'s str, tokens: &[TagToken]) -> Vec<&'s str> {
+    let text = |at| text_at(source, tokens, at);
     let makes = text(0) == "namespace" && text(1) == "(";
     if makes && closing(source, &tokens[1..]) + 2 == tokens.len() { Vec::new() } else { values(source, tokens) }
-}
-
-/// The parts between the commas outside of brackets.
-fn split<'t>(source: &str, tokens: &'t [Token]) -> Vec<&'t [Token]> {
-    let mut depth = 0_usize;
-    let comma = |token: &Token| {
-        match token.text(source) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth = depth.saturating_sub(1),
-            "," => return depth == 0,
-            _ => {}
-        }
-        false
-    };
-    tokens.split(comma).collect()
 }

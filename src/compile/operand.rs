@@ -1,21 +1,22 @@
-//! The operands of an expression: literals, names, brackets, calls, filters and tests.
+//! Parses the operands of an expression: literals, names, brackets, calls, filters and tests.
 //!
-//! The part of the grammar below the operators, which `expr` owns.
+//! `parser` owns the operators above them.
 
-use crate::compile::expr::{ExprError, Node, Parsed, Reader, Shape};
-use crate::compile::guard::{Filter, Mark, Taken, Wanted};
-use crate::compile::lex::Kind;
+use crate::compile::expr::{ExprError, ExprKind, GuardKind, ParseResult, ParsedExpr};
+use crate::compile::guard::{ArgumentUse, FilterEffect, FindingsMark};
+use crate::compile::lex::TokenKind;
+use crate::compile::parser::ExprParser;
 
-impl Reader<'_> {
-    pub(crate) fn unary(&mut self) -> Parsed {
-        let mark = self.found.mark();
+impl ExprParser<'_> {
+    pub(super) fn unary(&mut self) -> ParseResult {
+        let mark = self.findings.mark();
         let node = self.negated()?;
         let node = self.postfix(node, mark)?;
         self.filters(node, mark)
     }
 
-    fn negated(&mut self) -> Parsed {
-        let mark = self.found.mark();
+    fn negated(&mut self) -> ParseResult {
+        let mark = self.findings.mark();
         let start = self.peek().map_or(0, |t| t.start);
         let mut signs = 0_usize;
         while self.skip("-") {
@@ -26,57 +27,57 @@ impl Reader<'_> {
             return Ok(node);
         }
         let node = self.postfix(node, mark)?;
-        let shape = match node.shape {
-            Shape::Number if signs == 1 => Shape::Number,
-            _ => Shape::Made,
+        let kind = match node.kind {
+            ExprKind::Number if signs == 1 => ExprKind::Number,
+            _ => ExprKind::Made,
         };
-        Ok(Node { range: start..node.range.end, shape })
+        Ok(ParsedExpr { range: start..node.range.end, kind })
     }
 
-    fn postfix(&mut self, mut node: Node, mark: Mark) -> Parsed {
+    fn postfix(&mut self, mut node: ParsedExpr, mark: FindingsMark) -> ParseResult {
         let mut attribute = None;
         loop {
             let start = node.range.start;
             if self.skip(".") {
                 attribute = match self.advance() {
-                    Some(token) if matches!(token.kind, Kind::Word | Kind::Number) => Some(token),
+                    Some(token) if matches!(token.kind, TokenKind::Word | TokenKind::Number) => Some(token),
                     _ => {
                         self.pos = self.pos.saturating_sub(1);
                         return self.error("a name or an integer");
                     }
                 };
-                let path = node.shape == Shape::Path;
+                let path = node.kind == ExprKind::Path;
                 node = self.other(start);
                 if path {
-                    node.shape = Shape::Path;
-                    self.found.lengthen_path(node.range.end);
+                    node.kind = ExprKind::Path;
+                    self.findings.lengthen_path(node.range.end);
                 }
                 continue;
             }
             if !self.at("[") && !self.at("(") {
                 return Ok(node);
             }
-            self.refuse_gap(start)?;
+            self.reject_gap(start)?;
             if self.at("[") {
                 self.subscript(&node, mark)?;
             } else {
                 let method = attribute.map_or("", |token| token.text(self.source));
-                self.call_arguments(Taken::by_method(method))?;
+                self.call_arguments(ArgumentUse::by_method(method))?;
             }
             attribute = None;
             node = self.other(start);
         }
     }
 
-    /// `user.id (60)` and `xs [0]` are doubtful between arguments.
-    fn refuse_gap(&self, start: usize) -> Result<(), ExprError> {
+    /// `user.id (60)` and `xs [0]` are ambiguous between arguments.
+    fn reject_gap(&self, start: usize) -> Result<(), ExprError> {
         match self.peek() {
             Some(token) if self.strict() && self.end() < token.start => self.doubt(start, token.end),
             _ => Ok(()),
         }
     }
 
-    fn subscript(&mut self, node: &Node, mark: Mark) -> Result<(), ExprError> {
+    fn subscript(&mut self, node: &ParsedExpr, mark: FindingsMark) -> Result<(), ExprError> {
         self.expect("[")?;
         self.brackets += 1;
         if self.at("]") {
@@ -86,16 +87,16 @@ impl Reader<'_> {
         while !self.at("]") {
             if self.skip(":") {
                 if !slice {
-                    // A slice of what is undefined is empty.
-                    self.found.filtered(node, Filter::Keeps, mark);
+                    // A slice of an undefined value is empty.
+                    self.findings.filtered(node, FilterEffect::KeepsItems, mark);
                 }
                 slice = true;
                 continue;
             }
-            let mark = self.found.mark();
+            let mark = self.findings.mark();
             let index = self.conditional()?;
             if slice || self.at(":") {
-                self.found.argument(&index, Taken::Checked(Wanted::Defined), mark);
+                self.findings.argument(&index, ArgumentUse::Checked(GuardKind::Defined), mark);
             }
             if !self.at(":") {
                 break;
@@ -105,7 +106,7 @@ impl Reader<'_> {
         self.expect("]")
     }
 
-    fn call_arguments(&mut self, taken: Taken) -> Result<(), ExprError> {
+    fn call_arguments(&mut self, taken: ArgumentUse) -> Result<(), ExprError> {
         self.expect("(")?;
         self.brackets += 1;
         let mut first = true;
@@ -120,33 +121,33 @@ impl Reader<'_> {
             if !self.skip("**") {
                 self.skip("*");
             }
-            let mark = self.found.mark();
+            let mark = self.findings.mark();
             let mut argument = self.conditional()?;
-            if argument.shape == Shape::Path && self.skip("=") {
-                self.found.forget(mark);
+            if argument.kind == ExprKind::Path && self.skip("=") {
+                self.findings.forget(mark);
                 argument = self.conditional()?;
             }
-            self.found.argument(&argument, taken, mark);
+            self.findings.argument(&argument, taken, mark);
         }
         self.brackets -= 1;
         self.expect(")")
     }
 
-    fn filters(&mut self, mut node: Node, mark: Mark) -> Parsed {
+    fn filters(&mut self, mut node: ParsedExpr, mark: FindingsMark) -> ParseResult {
         loop {
             let start = node.range.start;
             if self.skip("|") {
-                let filter = Filter::of(self.dotted_name()?);
-                self.found.filtered(&node, filter, mark);
+                let filter = FilterEffect::of(self.dotted_name()?);
+                self.findings.filtered(&node, filter, mark);
                 if self.at("(") {
-                    self.refuse_gap(start)?;
-                    self.call_arguments(Taken::by_filter(filter))?;
+                    self.reject_gap(start)?;
+                    self.call_arguments(ArgumentUse::by_filter(filter))?;
                 }
                 node = if filter.makes_text() { self.made(start) } else { self.other(start) };
             } else if self.skip("is") {
                 self.skip("not");
                 self.test(start)?;
-                self.found.tested(mark);
+                self.findings.tested(mark);
                 node = self.made(start);
             } else {
                 return Ok(node);
@@ -157,8 +158,8 @@ impl Reader<'_> {
     fn test(&mut self, start: usize) -> Result<(), ExprError> {
         self.dotted_name()?;
         if self.at("(") {
-            self.refuse_gap(start)?;
-            return self.call_arguments(Taken::Free);
+            self.reject_gap(start)?;
+            return self.call_arguments(ArgumentUse::Unchecked);
         }
         if !self.at_test_argument() {
             return Ok(());
@@ -166,7 +167,7 @@ impl Reader<'_> {
         if let (true, Some(token)) = (self.strict(), self.peek()) {
             return self.doubt(start, token.end);
         }
-        let mark = self.found.mark();
+        let mark = self.findings.mark();
         let argument = self.negated()?;
         self.postfix(argument, mark).map(drop)
     }
@@ -175,7 +176,7 @@ impl Reader<'_> {
         let start = self.peek().map_or(0, |token| token.start);
         loop {
             match self.peek() {
-                Some(token) if token.kind == Kind::Word => self.pos += 1,
+                Some(token) if token.kind == TokenKind::Word => self.pos += 1,
                 _ => return self.error("a name"),
             }
             if !self.skip(".") {
@@ -184,54 +185,54 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether the next token would be the unparenthesised argument of a test.
+    /// Whether the next token would be the argument of a test without parentheses.
     fn at_test_argument(&self) -> bool {
         let Some(token) = self.peek() else {
             return false;
         };
         let text = token.text(self.source);
         match token.kind {
-            Kind::Str | Kind::Number => true,
-            Kind::Word if self.strict() && self.at_option() => false,
-            Kind::Word => !matches!(text, "and" | "or" | "else" | "is"),
-            Kind::Operator => matches!(text, "+" | "-" | "[" | "{"),
+            TokenKind::Str | TokenKind::Number => true,
+            TokenKind::Word if self.strict() && self.at_option() => false,
+            TokenKind::Word => !matches!(text, "and" | "or" | "else" | "is"),
+            TokenKind::Operator => matches!(text, "+" | "-" | "[" | "{"),
         }
     }
 
-    fn primary(&mut self) -> Parsed {
+    fn primary(&mut self) -> ParseResult {
         let Some(token) = self.peek() else {
             return self.error("an expression");
         };
         let text = token.text(self.source);
-        let shape = match (token.kind, text) {
-            (Kind::Word, _) if self.strict() && self.at_option() => {
+        let kind = match (token.kind, text) {
+            (TokenKind::Word, _) if self.strict() && self.at_option() => {
                 return self.error("an expression");
             }
-            (Kind::Word, "if" | "else" | "and" | "or" | "is" | "in") if self.strict() => {
+            (TokenKind::Word, "if" | "else" | "and" | "or" | "is" | "in") if self.strict() => {
                 return self.error("an expression");
             }
-            (Kind::Word, "true" | "True" | "false" | "False" | "none" | "None") => Shape::Const,
-            (Kind::Word, _) => Shape::Path,
-            (Kind::Number, _) => Shape::Number,
-            (Kind::Str, _) => Shape::Str,
-            (Kind::Operator, "(") => return self.group(token.start, ")", false),
-            (Kind::Operator, "[") => return self.group(token.start, "]", false),
-            (Kind::Operator, "{") => return self.group(token.start, "}", true),
-            (Kind::Operator, _) => return self.error("an expression"),
+            (TokenKind::Word, "true" | "True" | "false" | "False" | "none" | "None") => ExprKind::Const,
+            (TokenKind::Word, _) => ExprKind::Path,
+            (TokenKind::Number, _) => ExprKind::Number,
+            (TokenKind::Str, _) => ExprKind::Str,
+            (TokenKind::Operator, "(") => return self.group(token.start, ")", false),
+            (TokenKind::Operator, "[") => return self.group(token.start, "]", false),
+            (TokenKind::Operator, "{") => return self.group(token.start, "}", true),
+            (TokenKind::Operator, _) => return self.error("an expression"),
         };
         self.pos += 1;
-        if shape == Shape::Path {
-            self.found.paths.push(token.start..token.end);
+        if kind == ExprKind::Path {
+            self.findings.paths.push(token.start..token.end);
         }
-        // MiniJinja joins strings side by side; between arguments they are two.
-        while shape == Shape::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == Kind::Str) {
+        // MiniJinja joins adjacent strings. Between the arguments of a cache tag they are two.
+        while kind == ExprKind::Str && !self.strict() && self.peek().is_some_and(|t| t.kind == TokenKind::Str) {
             self.pos += 1;
         }
-        Ok(Node { range: token.start..self.end(), shape })
+        Ok(ParsedExpr { range: token.start..self.end(), kind })
     }
 
-    /// A list, a map, a tuple or an expression in parentheses.
-    fn group(&mut self, start: usize, close: &str, map: bool) -> Parsed {
+    /// Parses a list, a map, a tuple or an expression in parentheses.
+    fn group(&mut self, start: usize, close: &str, map: bool) -> ParseResult {
         self.pos += 1;
         self.brackets += 1;
         let mut only = None;
@@ -249,7 +250,7 @@ impl Reader<'_> {
                 self.expect(":")?;
                 item = self.conditional()?;
             }
-            let noted = self.found.item(&item);
+            let noted = self.findings.item(&item);
             count += 1;
             only = (count == 1).then_some((item, noted));
         }
@@ -257,17 +258,17 @@ impl Reader<'_> {
         self.expect(close)?;
         let range = start..self.end();
         let Some((item, noted)) = only.filter(|_| close == ")") else {
-            return Ok(Node { range, shape: Shape::List });
+            return Ok(ParsedExpr { range, kind: ExprKind::List });
         };
         if noted {
-            self.found.no_item();
+            self.findings.no_item();
         }
-        let shape = match item.shape {
-            Shape::Optional => Shape::Optional,
-            Shape::List => Shape::List,
-            Shape::Path | Shape::Other => Shape::Other,
-            Shape::Str | Shape::Number | Shape::Const | Shape::Chain(_) | Shape::Made => Shape::Made,
+        let kind = match item.kind {
+            ExprKind::Optional => ExprKind::Optional,
+            ExprKind::List => ExprKind::List,
+            ExprKind::Path | ExprKind::Other => ExprKind::Other,
+            ExprKind::Str | ExprKind::Number | ExprKind::Const | ExprKind::Chain(_) | ExprKind::Made => ExprKind::Made,
         };
-        Ok(Node { range, shape })
+        Ok(ParsedExpr { range, kind })
     }
 }

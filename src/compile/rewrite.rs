@@ -1,238 +1,138 @@
-//! Lowers the cache tags of a template to plain MiniJinja: text in, text out.
+//! The pipeline: lowers the cache tags of a template to plain MiniJinja.
 //!
-//! Owns the assembly of the rewritten text and what the loader learns about the template. The
-//! parts come from `scan`, `blocks`, `analyze` and `lower`; nothing here renders.
+//! Owns the order of the steps, which `compile.rs` lists. `assemble` puts the text together.
 
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::blocks::outline;
-use crate::compile::expr::ExprError;
-use crate::compile::flow::{Inserts, checks};
-use crate::compile::foreign::{mentions_self, refuse_foreign};
+use crate::compile::assemble::assemble;
+use crate::compile::body_digest::BodyDigests;
+use crate::compile::defer::defer_lookups;
+use crate::compile::foreign::{shows_own_block, validate_foreign_text};
+use crate::compile::key_flow::checks;
 use crate::compile::layout::Layout;
-use crate::compile::lex::newlines;
-use crate::compile::lower::{Lowering, before_line_statement, literal_str};
-use crate::compile::namespaces::refuse_assignments;
-use crate::compile::outline::{Branch, Outline};
-use crate::compile::parts::{Part, parts};
-use crate::compile::reach::Reach;
-use crate::compile::refuse::refusal;
-use crate::compile::scan::{Scan, Span, SpanKind, first_marker, scan};
+use crate::compile::literal::literal_str;
+use crate::compile::lower::Lowering;
+use crate::compile::namespaces::validate_assignments;
+use crate::compile::scan::{Scan, scan};
+use crate::compile::structure::outline;
+use crate::compile::template::{Branch, CacheBlock, Outline};
+use crate::compile::validate::error_in_span;
 
 /// A template after its cache tags were lowered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rewritten {
-    /// The text for MiniJinja; `None` where the original serves unchanged.
+pub(crate) struct LoweredTemplate {
+    /// The text for MiniJinja; `None` if the source is used unchanged.
     pub(crate) text: Option<String>,
-    /// The template as those that extend it see it.
+    /// The template as other templates see it.
     pub(crate) layout: Layout,
-    /// Its cache blocks.
-    pub(crate) blocks: Vec<Block>,
+    /// Its cache blocks, in source order.
+    pub(crate) blocks: Vec<CacheBlock>,
 }
 
-impl Rewritten {
+impl LoweredTemplate {
     /// The digest, the line and the author's name of each cache block.
     pub(crate) fn block_sites(&self) -> impl DoubleEndedIterator<Item = (u128, usize, Option<&str>)> {
-        self.blocks.iter().map(|block| (block.site, block.line, block.name.as_deref()))
+        self.blocks.iter().map(|block| (block.digest, block.line, block.name.as_deref()))
     }
 }
 
-/// A cache block, as reports call it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// The digest of its text, and of what that reaches.
-    pub(crate) site: u128,
-    pub(crate) line: usize,
-    /// Its `name=`, where that is a literal.
-    pub(crate) name: Option<String>,
-}
-
-/// What a template extends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Extends {
-    /// Nothing.
-    None,
-    /// Always the template of this name.
-    Literal(String),
-    /// A computed name, or a condition decides, or there are several.
-    Dynamic,
-}
-
-/// Lowers the cache tags of `source`, the template called `name`.
-///
-/// Templates without cache tags are left alone, but for imports and `extends`, which are marked.
-///
-/// # Errors
-///
-/// A `SyntaxError` with template and line for what a cache tag must not be or contain. What
-/// MiniJinja rejects by itself is left for it to report.
-pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    lower(source, name, syntax, |_, _| Vec::new())
-}
-
-/// The same, with includes and macros whose calls are measured.
+/// Lowers a template for use: lazy values stay lazy, and cache tags are lowered.
 ///
 /// # Errors
 ///
 /// As [`rewrite`].
-pub(crate) fn measured(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<Rewritten, Error> {
-    lower(source, name, syntax, parts)
+pub(crate) fn lower(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
+    let Some(text) = defer_lookups(source, syntax) else { return rewrite(source, name, syntax) };
+    let mut lowered = rewrite(&text, name, syntax)?;
+    lowered.text.get_or_insert(text);
+    Ok(lowered)
 }
 
-fn lower(
+/// Lowers the cache tags of `source`, the template called `name`.
+///
+/// In a template without cache tags only `import`, `from` and `extends` are changed: their names pass through a filter
+/// that records the template.
+///
+/// # Errors
+///
+/// A `SyntaxError` with template and line for an invalid or forbidden cache tag. Errors that MiniJinja finds by itself
+/// are left to MiniJinja.
+pub(crate) fn rewrite(source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
+    rewrite_with(source, name, syntax, |_, _, _| Vec::new())
+}
+
+/// Finds further tags to replace: the span of each and its replacement.
+pub(super) type ExtraEdits = fn(&Lowering<'_, '_>, &Outline<'_>, &str) -> Vec<(usize, String)>;
+
+/// As [`rewrite`], with further tags replaced.
+///
+/// # Errors
+///
+/// As [`rewrite`].
+pub(super) fn rewrite_with(
     source: &str,
     name: &str,
     syntax: &SyntaxConfig,
-    find: fn(&Scan<'_>, &Outline<'_>) -> Vec<Part>,
-) -> Result<Rewritten, Error> {
+    extra_edits: ExtraEdits,
+) -> Result<LoweredTemplate, Error> {
     let scan = scan(source, syntax);
     let mut outline = outline(&scan, name)?;
-    refuse_foreign(&scan, &mut outline, name)?;
-    refuse_assignments(&scan, &mut outline, name)?;
-    let checks = checks(&scan, &outline).map_err(|(index, error)| refused(&scan, name, index, &error))?;
+    validate_foreign_text(&scan, &mut outline, name)?;
+    validate_assignments(&scan, &mut outline, name)?;
+    let guards = checks(&scan, &outline)
+        .map_err(|(index, error)| error_in_span(scan.source, name, &scan.spans[index], &error))?;
     let layout = Layout::of(&scan, &outline);
-    let more = More { parts: find(&scan, &outline), marked: marked(&scan, &outline), checks };
-    if outline.cached.is_empty() && outline.loads.is_empty() && more.is_empty() {
-        return Ok(Rewritten { text: None, layout, blocks: Vec::new() });
+    let lowering = Lowering { scan: &scan, syntax, parent: outline.extends.literal() };
+    let mut replaced = extra_edits(&lowering, &outline, name);
+    for index in foreign_text_tags(&scan, &outline) {
+        let guards = guards.get(&index).map_or(&[][..], Vec::as_slice);
+        replaced.push((index, lowering.marked(index, guards)));
     }
-    let (text, blocks) = assemble(&scan, &outline, &more, name, syntax)?;
-    Ok(Rewritten { text: Some(text), layout, blocks })
+    if outline.cache_tags.is_empty() && outline.loads.is_empty() && replaced.is_empty() && guards.is_empty() {
+        return Ok(LoweredTemplate { text: None, layout, blocks: Vec::new() });
+    }
+    let blocks = lower_cache_tags(&lowering, &outline, name, &mut replaced)?;
+    let text = assemble(&lowering, &outline, &guards, replaced)
+        .map_err(|(index, error)| error_in_span(scan.source, name, &scan.spans[index], &error))?;
+    Ok(LoweredTemplate { text: Some(text), layout, blocks })
 }
 
-/// The tags behind which the run side is told that text of another template or caller begins: those of call blocks, and
-/// of macros that show a block.
-fn marked(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
+/// The opening tags of call blocks, and of macros that show a `{% block %}`. A test behind each of them tells the
+/// runtime that foreign text begins.
+fn foreign_text_tags(scan: &Scan<'_>, outline: &Outline<'_>) -> Vec<usize> {
     let mut shows = vec![false; outline.branches.len()];
     for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
-        if mentions_self(scan.source, &span.tokens).is_some() {
-            outline.owners(outline.within[index]).flatten().for_each(|owner| shows[owner] = true);
+        if shows_own_block(scan.source, &span.tokens) {
+            outline.owners(outline.branch_of[index]).flatten().for_each(|owner| shows[owner] = true);
         }
     }
-    let marked = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;
-    outline.branches.iter().zip(shows).filter(marked).map(|(branch, _)| branch.span).collect()
+    let is_foreign = |(branch, shows): &(&Branch<'_>, bool)| branch.word == "call" || *shows;
+    outline.branches.iter().zip(shows).filter(is_foreign).map(|(branch, _)| branch.span).collect()
 }
 
-/// What changes in a template beside its cache tags.
-struct More {
-    parts: Vec<Part>,
-    marked: Vec<usize>,
-    checks: Inserts,
-}
-
-impl More {
-    fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.marked.is_empty() && self.checks.is_empty()
-    }
-}
-
-/// An error in one span.
-fn refused(scan: &Scan<'_>, name: &str, index: usize, error: &ExprError) -> Error {
-    let span = &scan.spans[index];
-    refusal(name, span.line + newlines(&scan.source[span.range.start..error.at]), &error.message)
-}
-
-/// The rewritten text, and what it has of cache blocks.
-fn assemble(
-    scan: &Scan<'_>,
+/// Adds the replacements of all cache tags to `replaced`.
+fn lower_cache_tags(
+    lowering: &Lowering<'_, '_>,
     outline: &Outline<'_>,
-    more: &More,
     name: &str,
-    syntax: &SyntaxConfig,
-) -> Result<(String, Vec<Block>), Error> {
-    let parent = match &outline.extends {
-        Extends::Literal(parent) => Some(parent.as_str()),
-        Extends::None | Extends::Dynamic => None,
-    };
-    let lowering = Lowering { scan, syntax, parent };
-    let reach = (!outline.cached.is_empty()).then(|| Reach::new(scan, outline, syntax));
-    let mut replaced: Vec<(usize, String)> = Vec::new();
-    let mut blocks = Vec::with_capacity(outline.cached.len());
-    for cached in &outline.cached {
+    replaced: &mut Vec<(usize, String)>,
+) -> Result<Vec<CacheBlock>, Error> {
+    let mut blocks = Vec::with_capacity(outline.cache_tags.len());
+    if outline.cache_tags.is_empty() {
+        return Ok(blocks);
+    }
+    let &Lowering { scan, syntax, .. } = lowering;
+    let digests = BodyDigests::new(scan, outline, syntax);
+    for cached in &outline.cache_tags {
         let span = &scan.spans[cached.open];
-        let site = reach.as_ref().map_or(0, |reach| reach.site(cached, name));
-        let called = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
-        blocks.push(Block { site, line: span.line, name: called });
-        let opening = lowering.opening(cached, site).map_err(|error| refused(scan, name, cached.open, &error))?;
+        let digest = digests.digest_of(cached, name);
+        let label = cached.head.options.name.as_ref().and_then(|name| literal_str(&scan.source[name.range.clone()]));
+        blocks.push(CacheBlock { digest, line: span.line, name: label });
+        let opening =
+            lowering.opening(cached, digest).map_err(|error| error_in_span(scan.source, name, span, &error))?;
         replaced.push((cached.open, opening));
         replaced.extend(cached.close.map(|index| (index, lowering.closing(index))));
     }
-    let checks = |index| more.checks.get(&index).map_or(&[][..], Vec::as_slice);
-    replaced.extend(more.marked.iter().map(|&index| (index, lowering.marked(index, checks(index)))));
-    replaced.extend(more.parts.iter().filter_map(|part| lowering.probed(part, name, outline)));
-    replaced.sort();
-
-    let mut writer = Writer { scan, outline, checks: &more.checks, out: String::new() };
-    let mut replaced = replaced.into_iter().peekable();
-    for (index, span) in scan.spans[..outline.understood].iter().enumerate() {
-        let next = replaced.next_if(|(at, _)| *at == index);
-        let ours_next = replaced.peek().is_some_and(|(at, _)| *at == index + 1);
-        match next {
-            Some((_, text)) => {
-                check_junction(scan, index, syntax).map_err(|m| refusal(name, span.line, &m))?;
-                writer.out.push_str(&text);
-            }
-            None => writer.copy(index, span, ours_next.then(|| &scan.spans[index + 1])),
-        }
-    }
-    let rest = scan.spans[..outline.understood].last().map_or(0, |span| span.range.end);
-    writer.out.push_str(&scan.source[rest..]);
-    writer.out.push_str(scan.tail);
-    Ok((writer.out, blocks))
-}
-
-/// A literal tag becomes a block tag: the text before it must not make another tag of it.
-fn check_junction(scan: &Scan<'_>, index: usize, syntax: &SyntaxConfig) -> Result<(), String> {
-    let span = &scan.spans[index];
-    let Some(text) = index.checked_sub(1).map(|i| &scan.spans[i]) else {
-        return Ok(());
-    };
-    if span.kind != SpanKind::Literal || text.kind != SpanKind::Text {
-        return Ok(());
-    }
-    let start = syntax.block_delimiters().0;
-    let text = &scan.source[text.range.clone()];
-    let joined = format!("{text}{start} ");
-    if first_marker(&joined, 0, syntax) == Some((text.len(), start.len())) {
-        return Ok(());
-    }
-    let before = text.chars().next_back().unwrap_or(' ');
-    Err(format!("`{before}` right before `<%` would read as another tag; put a space between them"))
-}
-
-struct Writer<'a, 's> {
-    scan: &'a Scan<'s>,
-    outline: &'a Outline<'s>,
-    checks: &'a Inserts,
-    out: String,
-}
-
-impl Writer<'_, '_> {
-    /// Copies a span, `next` being the cache tag after it.
-    fn copy(&mut self, index: usize, span: &Span, next: Option<&Span>) {
-        let source = self.scan.source;
-        if let Some(checks) = self.checks.get(&index) {
-            let mut from = span.range.start;
-            for (at, check) in checks {
-                self.out.push_str(&source[from..*at]);
-                self.out.push_str(check);
-                from = *at;
-            }
-            self.out.push_str(&source[from..span.range.end]);
-            return;
-        }
-        let text = &source[span.range.clone()];
-        let line_statement = next.is_some_and(|next| next.kind == SpanKind::LineStatement);
-        if span.kind == SpanKind::Text && line_statement {
-            self.out.push_str(before_line_statement(text));
-            return;
-        }
-        let Some(load) = self.outline.load_in(&span.range).filter(|_| span.is_statement()) else {
-            self.out.push_str(text);
-            return;
-        };
-        self.out.push_str(&source[span.range.start..load.name.start]);
-        self.out.push_str(&load.noted(source));
-        self.out.push_str(&source[load.name.end..span.range.end]);
-    }
+    Ok(blocks)
 }

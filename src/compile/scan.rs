@@ -1,18 +1,18 @@
-//! Splits a template into text, raw blocks, comments and tags, by the environment's syntax.
+//! Splits a template into text, raw blocks, comments and tags, by the syntax of the environment.
 //!
-//! Mirrors MiniJinja's lexer where it decides what a tag is, and adds the literal
-//! `<% cache %>` spelling. The inside of a tag is read by `lex`; nothing here knows statements.
+//! Follows MiniJinja's lexer in deciding what a tag is, and adds the literal `<% cache %>` spelling. `lex` reads the
+//! inside of a tag; this file knows no statements.
 
 use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::lex::{Closing, Token, Unreadable, identifier_len, lex, line_break, newlines};
-use crate::compile::visits::visit;
+use crate::compile::lex::{LexError, TagEnd, TagToken, identifier_len, lex, line_break, newlines};
+use crate::compile::steps::count_step;
 
-/// What a stretch of the source is.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SpanKind {
+pub(super) enum SpanKind {
     Text,
     Raw,
     Comment,
@@ -20,66 +20,66 @@ pub(crate) enum SpanKind {
     Variable,
     Block,
     LineStatement,
-    /// `<% cache … %>` or `<% endcache %>`, whatever the environment's delimiters are.
+    /// `<% cache … %>` or `<% endcache %>`, under any delimiters of the environment.
     Literal,
 }
 
-/// A stretch of the source. Spans follow each other without gaps.
+/// A range of the source. Spans follow each other without gaps.
 #[derive(Debug)]
-pub(crate) struct Span {
-    pub(crate) kind: SpanKind,
-    pub(crate) range: Range<usize>,
-    /// Between the delimiters and their whitespace controls; all of it where there are none.
-    pub(crate) inner: Range<usize>,
-    pub(crate) line: usize,
-    pub(crate) opening: Option<char>,
-    pub(crate) closing: Option<char>,
-    pub(crate) tokens: Vec<Token>,
+pub(super) struct SourceSpan {
+    pub(super) kind: SpanKind,
+    pub(super) range: Range<usize>,
+    /// The range between the delimiters and their white space controls; the whole span where there are none.
+    pub(super) inner: Range<usize>,
+    pub(super) line: usize,
+    pub(super) opening: Option<char>,
+    pub(super) closing: Option<char>,
+    pub(super) tokens: Vec<TagToken>,
 }
 
-impl Span {
+impl SourceSpan {
     /// Whether this is a statement: a block tag in any spelling.
-    pub(crate) fn is_statement(&self) -> bool {
+    pub(super) fn is_statement(&self) -> bool {
         matches!(self.kind, SpanKind::Block | SpanKind::LineStatement | SpanKind::Literal)
     }
 }
 
-/// A template in spans.
+/// A template as spans.
 #[derive(Debug)]
-pub(crate) struct Scan<'s> {
-    /// The part of the template that MiniJinja reads: without the last line break, unless kept.
-    pub(crate) source: &'s str,
-    /// The last line break where MiniJinja drops it.
-    pub(crate) tail: &'s str,
-    pub(crate) spans: Vec<Span>,
-    /// What MiniJinja cannot read; what follows it is not in `spans`.
-    pub(crate) unreadable: Option<Unread>,
+pub(super) struct Scan<'s> {
+    /// The part of the template that MiniJinja reads: without the last line break, unless the syntax keeps it.
+    pub(super) source: &'s str,
+    /// The last line break, if MiniJinja drops it.
+    pub(super) tail: &'s str,
+    pub(super) spans: Vec<SourceSpan>,
+    /// The error that ended the scan; the text after it is not in `spans`.
+    pub(super) error: Option<ScanError>,
 }
 
-/// Where and why reading stopped.
+/// The position and the reason of an error.
 #[derive(Debug)]
-pub(crate) struct Unread {
-    pub(crate) start: usize,
-    pub(crate) line: usize,
-    pub(crate) tokens: Vec<Token>,
-    pub(crate) at: usize,
-    pub(crate) why: &'static str,
+pub(super) struct ScanError {
+    pub(super) start: usize,
+    pub(super) line: usize,
+    pub(super) tokens: Vec<TagToken>,
+    pub(super) at: usize,
+    pub(super) message: &'static str,
 }
 
 /// Splits `template` into spans.
-pub(crate) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
+pub(super) fn scan<'s>(template: &'s str, syntax: &SyntaxConfig) -> Scan<'s> {
     let mut source = template;
     if !syntax.keep_trailing_newline() {
         source = source.strip_suffix('\n').unwrap_or(source);
         source = source.strip_suffix('\r').unwrap_or(source);
     }
     let mut scanner = Scanner { source, markers: markers(syntax), syntax, balance: 0, line: 1, spans: Vec::new() };
-    let unreadable = scanner.run().err();
-    Scan { source, tail: &template[source.len()..], spans: scanner.spans, unreadable }
+    let error = scanner.run().err();
+    Scan { source, tail: &template[source.len()..], spans: scanner.spans, error }
 }
 
-/// The first marker of `syntax` in `source` at or after `from`: where it is and how long.
-pub(crate) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
+/// The first delimiter of `syntax` in `source` at or after `from`: its position and length.
+pub(super) fn first_marker(source: &str, from: usize, syntax: &SyntaxConfig) -> Option<(usize, usize)> {
     find_marker(source, from, &markers(syntax)).map(|(at, _, len)| (at, len))
 }
 
@@ -98,15 +98,15 @@ struct Scanner<'s, 'c> {
     markers: Vec<(&'c str, Marker)>,
     balance: isize,
     line: usize,
-    spans: Vec<Span>,
+    spans: Vec<SourceSpan>,
 }
 
 impl Scanner<'_, '_> {
-    fn run(&mut self) -> Result<(), Unread> {
+    fn run(&mut self) -> Result<(), ScanError> {
         let mut at = 0;
         let mut marker = find_marker(self.source, at, &self.markers);
         while at < self.source.len() {
-            // Looked for once, however many literal tags stand before it.
+            // One search serves all literal tags before the marker, so that the work stays linear.
             if marker.is_some_and(|(pos, ..)| pos < at) {
                 marker = find_marker(self.source, at, &self.markers);
             }
@@ -122,11 +122,11 @@ impl Scanner<'_, '_> {
                 Some((pos, Marker::LineComment, len)) => self.line_comment(pos, len),
                 Some((pos, Marker::Comment, len)) => self.comment(pos, len)?,
                 Some((pos, Marker::Variable, len)) => {
-                    let closing = Closing::Delimiter(self.syntax.variable_delimiters().1);
+                    let closing = TagEnd::Delimiter(self.syntax.variable_delimiters().1);
                     self.tag(SpanKind::Variable, pos, len, closing)?
                 }
                 Some((pos, Marker::LineStatement, len)) => {
-                    self.tag(SpanKind::LineStatement, pos, len, Closing::EndOfLine)?
+                    self.tag(SpanKind::LineStatement, pos, len, TagEnd::EndOfLine)?
                 }
                 Some((pos, Marker::Block, len)) => self.block(pos, len)?,
             };
@@ -144,7 +144,7 @@ impl Scanner<'_, '_> {
         let line = self.line;
         self.line += newlines(&self.source[range.clone()]);
         let end = range.end;
-        self.spans.push(Span {
+        self.spans.push(SourceSpan {
             kind,
             inner: range.clone(),
             range,
@@ -171,7 +171,7 @@ impl Scanner<'_, '_> {
         self.push(SpanKind::LineComment, pos..end)
     }
 
-    fn comment(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+    fn comment(&mut self, pos: usize, len: usize) -> Result<usize, ScanError> {
         let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
         let close = self.syntax.comment_delimiters().1;
         match self.source[inner..].find(close) {
@@ -183,11 +183,11 @@ impl Scanner<'_, '_> {
         }
     }
 
-    fn block(&mut self, pos: usize, len: usize) -> Result<usize, Unread> {
+    fn block(&mut self, pos: usize, len: usize) -> Result<usize, ScanError> {
         let (open, close) = self.syntax.block_delimiters();
         let inner = pos + len + control(self.source, pos + len).map_or(0, char::len_utf8);
         let Some(raw) = bare_tag(&self.source[inner..], "raw", close) else {
-            return self.tag(SpanKind::Block, pos, len, Closing::Delimiter(close));
+            return self.tag(SpanKind::Block, pos, len, TagEnd::Delimiter(close));
         };
         let mut at = inner + raw;
         while let Some(found) = self.source[at..].find(open) {
@@ -200,7 +200,7 @@ impl Scanner<'_, '_> {
         Err(self.unread(pos, "unexpected end of raw block"))
     }
 
-    fn tag(&mut self, kind: SpanKind, pos: usize, len: usize, closing: Closing<'_>) -> Result<usize, Unread> {
+    fn tag(&mut self, kind: SpanKind, pos: usize, len: usize, closing: TagEnd<'_>) -> Result<usize, ScanError> {
         let opening = match kind {
             SpanKind::LineStatement => None,
             _ => control(self.source, pos + len),
@@ -212,9 +212,9 @@ impl Scanner<'_, '_> {
         self.finish_tag(kind, pos, inner, opening, lexed)
     }
 
-    fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, Unread> {
+    fn literal(&mut self, pos: usize, inner: usize) -> Result<usize, ScanError> {
         let opening = control(self.source, pos + LITERAL_OPEN.len());
-        let lexed = lex(self.source, inner, Closing::Delimiter(LITERAL_CLOSE), &mut 0);
+        let lexed = lex(self.source, inner, TagEnd::Delimiter(LITERAL_CLOSE), &mut 0);
         self.finish_tag(SpanKind::Literal, pos, inner, opening, lexed)
     }
 
@@ -224,12 +224,12 @@ impl Scanner<'_, '_> {
         pos: usize,
         inner: usize,
         opening: Option<char>,
-        lexed: Result<crate::compile::lex::Lexed, Unreadable>,
-    ) -> Result<usize, Unread> {
+        lexed: Result<crate::compile::lex::LexedTag, LexError>,
+    ) -> Result<usize, ScanError> {
         let lexed = match lexed {
             Ok(lexed) => lexed,
-            Err(Unreadable { tokens, at, why }) => {
-                return Err(Unread { start: pos, line: self.line, tokens, at, why });
+            Err(LexError { tokens, at, message }) => {
+                return Err(ScanError { start: pos, line: self.line, tokens, at, message });
             }
         };
         self.push(kind, pos..lexed.end);
@@ -242,15 +242,15 @@ impl Scanner<'_, '_> {
         Ok(lexed.end)
     }
 
-    fn unread(&self, start: usize, why: &'static str) -> Unread {
-        Unread { start, line: self.line, tokens: Vec::new(), at: start, why }
+    fn unread(&self, start: usize, message: &'static str) -> ScanError {
+        ScanError { start, line: self.line, tokens: Vec::new(), at: start, message }
     }
 }
 
 const LITERAL_OPEN: &str = "<%";
 const LITERAL_CLOSE: &str = "%>";
 
-/// MiniJinja takes the longest of the markers that match at one place.
+/// The longest marker first, since MiniJinja takes the longest one that matches.
 fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
     let mut markers = vec![
         (syntax.variable_delimiters().0, Marker::Variable),
@@ -267,7 +267,7 @@ fn markers(syntax: &SyntaxConfig) -> Vec<(&str, Marker)> {
 fn find_marker(source: &str, from: usize, markers: &[(&str, Marker)]) -> Option<(usize, Marker, usize)> {
     let bytes = source.as_bytes();
     for at in from..bytes.len() {
-        visit();
+        count_step();
         for &(text, marker) in markers {
             let matches = bytes[at] == text.as_bytes()[0] && bytes[at..].starts_with(text.as_bytes());
             if matches && (marker != Marker::LineStatement || starts_line(&bytes[..at])) {
@@ -283,7 +283,7 @@ fn starts_line(before: &[u8]) -> bool {
     matches!(last, None | Some(b'\r' | b'\n'))
 }
 
-/// The first literal cache tag that begins in `from..limit`: its start and the start of its inside.
+/// The first literal cache tag that begins in `from..limit`: its start, and the start of its inside.
 fn find_literal(source: &str, from: usize, limit: usize) -> Option<(usize, usize)> {
     let bytes = source.as_bytes();
     let mut at = from;
@@ -307,7 +307,7 @@ fn control(source: &str, at: usize) -> Option<char> {
     source[at..].chars().next().filter(|&c| c == '-' || c == '+')
 }
 
-/// Length of `name` and the end of its tag, if nothing else is in it.
+/// The length of `name` and of the end of its tag, if the tag contains only that name.
 fn bare_tag(inside: &str, name: &str, close: &str) -> Option<usize> {
     let blank = |c: char| c.is_ascii_whitespace();
     let rest = inside.trim_start_matches(blank).strip_prefix(name)?;

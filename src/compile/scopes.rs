@@ -1,68 +1,66 @@
-//! What the names of a template are bound to, and where each binding can be seen.
+//! The bindings of a template and the scope in which each is visible.
 //!
-//! Follows MiniJinja's scopes: loops, `with`, macros, call blocks, blocks and cached bodies keep what is bound in them;
-//! of two branches of one condition neither sees the other's bindings.
+//! Follows MiniJinja's scopes: loops, `with`, macros, call blocks, blocks and cached bodies are scopes of their own. A
+//! branch of a condition does not see the bindings of the other branches.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::compile::analyze::{bound_names, keyword};
-use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::is_set_block;
-use crate::compile::scan::Span;
+use crate::compile::lex::TagToken;
+use crate::compile::scan::SourceSpan;
+use crate::compile::statement::{bound_names, is_set_block, keyword, opens_block, split, words};
 
-/// A place in the order of evaluation: a span, and which binding of it.
-pub(crate) type Order = (usize, usize);
+/// A position in the order of evaluation: the span, and the binding within it.
+pub(super) type EvalPosition = (usize, usize);
 
-/// What a name is bound to.
+/// A name's binding.
 #[derive(Debug, Clone)]
-pub(crate) struct Binding<'s> {
-    pub(crate) order: Order,
-    pub(crate) bound: Bound<'s>,
+pub(super) struct ScopedBinding<'s> {
+    pub(super) order: EvalPosition,
+    pub(super) bound: BindingValue<'s>,
     scope: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Bound<'s> {
-    /// The expressions that begin with a token of the span.
+pub(super) enum BindingValue<'s> {
+    /// The expressions that begin at this token of the span.
     Value(usize),
-    /// What the spans print.
+    /// The output of these spans.
     Text(Range<usize>),
-    /// An argument of a macro.
+    /// An argument of the macro `of`.
     Parameter { of: &'s str, place: usize, name: &'s str },
 }
 
-/// One branch of an open block; the first is the template itself.
+/// A scope: one branch of an open statement. The first is the template itself.
 #[derive(Debug)]
-struct Scope {
+struct NameScope {
     parent: usize,
-    /// The span that opens the block.
+    /// The span that opens the statement.
     open: usize,
-    keeps: bool,
+    isolates: bool,
 }
 
 /// All bindings of a template.
 #[derive(Debug)]
-pub(crate) struct Bindings<'s> {
-    scopes: Vec<Scope>,
-    /// The scope that each span is in; a block's first tag is in its own, but for a cache tag.
+pub(super) struct ScopedBindings<'s> {
+    scopes: Vec<NameScope>,
+    /// The scope of each span. An opening tag is in the scope that it opens, except for a cache tag.
     of_spans: Vec<usize>,
-    bindings: Vec<Binding<'s>>,
+    bindings: Vec<ScopedBinding<'s>>,
     /// In source order.
     by_name: HashMap<&'s str, Vec<usize>>,
-    /// What is bound to attributes, by the name they are of.
+    /// Bindings of attributes, by the name before the first dot.
     attributes: HashMap<&'s str, Vec<(String, usize)>>,
-    /// How many bindings of a name were searched for uses in a scope.
+    /// By name and scope, how many bindings earlier look-ups have examined.
     searched: HashMap<(&'s str, usize), usize>,
 }
 
-const OPENERS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
-const KEEPERS: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
+const ISOLATING: [&str; 6] = ["block", "cache", "call", "for", "macro", "with"];
 
-impl<'s> Bindings<'s> {
-    pub(crate) fn of(source: &'s str, spans: &[Span]) -> Bindings<'s> {
-        let mut bindings = Bindings {
-            scopes: vec![Scope { parent: 0, open: usize::MAX, keeps: true }],
+impl<'s> ScopedBindings<'s> {
+    pub(super) fn of(source: &'s str, spans: &[SourceSpan]) -> ScopedBindings<'s> {
+        let mut bindings = ScopedBindings {
+            scopes: vec![NameScope { parent: 0, open: usize::MAX, isolates: true }],
             of_spans: Vec::with_capacity(spans.len()),
             bindings: Vec::new(),
             by_name: HashMap::new(),
@@ -74,13 +72,12 @@ impl<'s> Bindings<'s> {
         for (index, span) in spans.iter().enumerate() {
             let word = keyword(source, span).unwrap_or("");
             let outer = scope;
-            let opens = OPENERS.contains(&word) && (word != "set" || is_set_block(source, &span.tokens));
-            if opens {
+            if opens_block(source, span).is_some() {
                 open.push((word, index));
-                scope = bindings.enter(scope, index, KEEPERS.contains(&word));
+                scope = bindings.enter(scope, index, ISOLATING.contains(&word));
             } else if matches!(word, "else" | "elif") && scope != 0 {
-                let &Scope { parent, open, keeps } = &bindings.scopes[scope];
-                scope = bindings.enter(parent, open, keeps);
+                let &NameScope { parent, open, isolates } = &bindings.scopes[scope];
+                scope = bindings.enter(parent, open, isolates);
             }
             // The head of a cache tag is outside of its body.
             bindings.of_spans.push(if word == "cache" { outer } else { scope });
@@ -95,15 +92,15 @@ impl<'s> Bindings<'s> {
         bindings
     }
 
-    pub(crate) fn get(&self, id: usize) -> &Binding<'s> {
+    pub(super) fn get(&self, id: usize) -> &ScopedBinding<'s> {
         &self.bindings[id]
     }
 
-    /// What a name with attributes may be bound to where it is used, but for what was found for a use of it before in
-    /// the same scope.
-    pub(crate) fn of_path(&mut self, path: &'s str, at: Order) -> Vec<usize> {
+    /// The bindings that a name with attributes may have at a use. Bindings that an earlier look-up from the same scope
+    /// returned are left out.
+    pub(super) fn of_path(&mut self, path: &'s str, at: EvalPosition) -> Vec<usize> {
         let name = path.split('.').next().unwrap_or(path).trim_end();
-        // A namespace is seen wherever it is handed.
+        // An assignment to a namespace is visible wherever the namespace was passed.
         let attributes = self.attributes.get(name).into_iter().flatten();
         let mut found: Vec<usize> =
             attributes.filter(|(target, _)| overlaps(target, path)).map(|(_, binding)| *binding).collect();
@@ -116,9 +113,9 @@ impl<'s> Bindings<'s> {
             let binding = &self.bindings[*id];
             if self.sees(scope, binding.scope) {
                 found.push(*id);
-                // It hides what the name was bound to before, but a parameter does not hide its default.
-                let parameter = matches!(binding.bound, Bound::Parameter { .. });
-                if !parameter && self.is_around(binding.scope, scope) {
+                // A binding hides earlier ones of the name. A parameter does not hide its default.
+                let parameter = matches!(binding.bound, BindingValue::Parameter { .. });
+                if !parameter && self.encloses(binding.scope, scope) {
                     break;
                 }
             }
@@ -127,12 +124,12 @@ impl<'s> Bindings<'s> {
         found
     }
 
-    fn enter(&mut self, parent: usize, open: usize, keeps: bool) -> usize {
-        self.scopes.push(Scope { parent, open, keeps });
+    fn enter(&mut self, parent: usize, open: usize, isolates: bool) -> usize {
+        self.scopes.push(NameScope { parent, open, isolates });
         self.scopes.len() - 1
     }
 
-    fn statement(&mut self, source: &'s str, span: &Span, index: usize) {
+    fn statement(&mut self, source: &'s str, span: &SourceSpan, index: usize) {
         let tokens = &span.tokens;
         let after = |word: &str| tokens.iter().position(|token| token.text(source) == word).map(|at| at + 1);
         match keyword(source, span) {
@@ -144,16 +141,16 @@ impl<'s> Bindings<'s> {
                     let targets = self.attributes.entry(target[0].text(source)).or_default();
                     targets.push((attribute, self.bindings.len()));
                     let scope = self.of_spans[index];
-                    self.bindings.push(Binding { order: (index, 1), bound: Bound::Value(value), scope });
+                    self.bindings.push(ScopedBinding { order: (index, 1), bound: BindingValue::Value(value), scope });
                 } else {
                     let names = bound_names(source, span).into_iter();
-                    names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+                    names.for_each(|name| self.bind(name, (index, 1), BindingValue::Value(value)));
                 }
             }
             Some("for") => {
                 let Some(value) = after("in") else { return };
                 let names = bound_names(source, span).into_iter();
-                names.for_each(|name| self.bind(name, (index, 1), Bound::Value(value)));
+                names.for_each(|name| self.bind(name, (index, 1), BindingValue::Value(value)));
             }
             Some("with") => self.assignments(source, tokens, 1, index),
             Some("macro") => {
@@ -161,60 +158,48 @@ impl<'s> Bindings<'s> {
                 let names = bound_names(source, span);
                 let Some((of, parameters)) = names.split_first() else { return };
                 for (place, name) in parameters.iter().enumerate() {
-                    self.bind(name, (index, usize::MAX), Bound::Parameter { of, place, name });
+                    self.bind(name, (index, usize::MAX), BindingValue::Parameter { of, place, name });
                 }
             }
             _ => {}
         }
     }
 
-    /// The values of `a=1, b=2`, from a token on.
-    fn assignments(&mut self, source: &'s str, tokens: &[Token], from: usize, index: usize) {
-        let mut depth = 0_usize;
-        let mut targets: Vec<&str> = Vec::new();
-        let mut value = false;
-        for (at, token) in tokens.iter().enumerate().skip(from) {
-            match token.text(source) {
-                "=" if depth == 0 && !value => {
-                    for name in targets.drain(..) {
-                        self.bind(name, (index, at), Bound::Value(at + 1));
-                    }
-                    value = true;
+    /// Binds the names of `a=1, b=2`, from the token `from` on.
+    fn assignments(&mut self, source: &'s str, tokens: &[TagToken], from: usize, index: usize) {
+        let mut start = from;
+        for part in split(source, tokens.get(from..).unwrap_or_default()) {
+            if let Some(at) = part.iter().position(|token| token.text(source) == "=") {
+                for name in words(source, &part[..at]) {
+                    self.bind(name, (index, start + at), BindingValue::Value(start + at + 1));
                 }
-                "," if depth == 0 => {
-                    targets.clear();
-                    value = false;
-                }
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                name if token.kind == Kind::Word && !value => targets.push(name),
-                _ => {}
             }
+            start += part.len() + 1;
         }
     }
 
-    fn bind_text(&mut self, source: &'s str, opening: &Span, body: Range<usize>) {
+    fn bind_text(&mut self, source: &'s str, opening: &SourceSpan, body: Range<usize>) {
         let order = (body.end, 1);
         for name in bound_names(source, opening) {
-            self.bind(name, order, Bound::Text(body.clone()));
+            self.bind(name, order, BindingValue::Text(body.clone()));
         }
     }
 
-    fn bind(&mut self, name: &'s str, order: Order, bound: Bound<'s>) {
-        // What a `set` block binds is bound at its end, outside of it.
+    fn bind(&mut self, name: &'s str, order: EvalPosition, bound: BindingValue<'s>) {
+        // A `set` block binds its names at its end and outside of itself.
         let scope = match &bound {
-            Bound::Text(body) => self.scopes[self.of_spans[body.end]].parent,
-            Bound::Value(_) | Bound::Parameter { .. } => self.of_spans[order.0],
+            BindingValue::Text(body) => self.scopes[self.of_spans[body.end]].parent,
+            BindingValue::Value(_) | BindingValue::Parameter { .. } => self.of_spans[order.0],
         };
         self.by_name.entry(name).or_default().push(self.bindings.len());
-        self.bindings.push(Binding { order, bound, scope });
+        self.bindings.push(ScopedBinding { order, bound, scope });
     }
 
-    /// Whether a use in one scope sees what is bound in another, earlier one.
+    /// Whether a use in one scope sees an earlier binding in another.
     fn sees(&self, from: usize, mut bound: usize) -> bool {
-        while bound != 0 && !self.is_around(bound, from) {
+        while bound != 0 && !self.encloses(bound, from) {
             let scope = &self.scopes[bound];
-            if scope.keeps || self.is_inside(from, scope.open) {
+            if scope.isolates || self.is_inside(from, scope.open) {
                 return false;
             }
             bound = scope.parent;
@@ -222,15 +207,15 @@ impl<'s> Bindings<'s> {
         true
     }
 
-    /// Whether a scope is another one, or encloses it.
-    fn is_around(&self, outer: usize, mut scope: usize) -> bool {
+    /// Whether a scope is another one or encloses it.
+    fn encloses(&self, outer: usize, mut scope: usize) -> bool {
         while scope != outer && scope != 0 {
             scope = self.scopes[scope].parent;
         }
         scope == outer
     }
 
-    /// Whether a scope is inside of the block that a span opens, in whatever branch of it.
+    /// Whether a scope is in any branch of the statement that a span opens.
     fn is_inside(&self, mut scope: usize, open: usize) -> bool {
         while scope != 0 && self.scopes[scope].open != open {
             scope = self.scopes[scope].parent;
@@ -239,7 +224,7 @@ impl<'s> Bindings<'s> {
     }
 }
 
-/// Whether one of two paths is the other, or inside of it.
+/// Whether one of two paths equals the other or is inside of it.
 fn overlaps(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

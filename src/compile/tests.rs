@@ -1,4 +1,4 @@
-//! Rewriting, tested as text in and text out.
+//! Tests of lowering: text in, text out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

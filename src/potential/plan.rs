@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::inputs::InputKind;
-use crate::compile::CALLED;
+use crate::compile::CALLED_SUFFIX;
 
 /// Names that MiniJinja gives a meaning where there is a loop or a block.
 const GIVEN: [&str; 2] = ["loop", "self"];
@@ -55,7 +55,7 @@ impl Plan {
     }
 
     fn add(&mut self, path: &str) {
-        let (name, called) = path.strip_suffix(CALLED).map_or((path, false), |name| (name, true));
+        let (name, called) = path.strip_suffix(CALLED_SUFFIX).map_or((path, false), |name| (name, true));
         let known = self.roots.iter().position(|known| **known == *first(name));
         let root = known.unwrap_or_else(|| {
             self.roots.push(first(name).into());
@@ -79,6 +79,6 @@ impl Path {
 
 /// The name that a path begins with.
 fn first(path: &str) -> &str {
-    let path = path.strip_suffix(CALLED).unwrap_or(path);
+    let path = path.strip_suffix(CALLED_SUFFIX).unwrap_or(path);
     path.split('.').next().unwrap_or_default()
 }

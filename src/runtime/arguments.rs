@@ -154,9 +154,9 @@ pub(super) fn foreign_call(name: &str) -> Error {
 pub(super) fn defined(args: &[Value]) -> Result<Value, Error> {
     let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
     let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {
-        Some(names::WANT_DEFINED) => key::defined(operand),
-        Some(names::WANT_PART) => key::part(operand),
-        Some(names::WANT_ITEMS) => key::part_of_items(operand),
+        Some(names::GUARD_DEFINED) => key::defined(operand),
+        Some(names::GUARD_PART) => key::part(operand),
+        Some(names::GUARD_ITEMS) => key::part_of_items(operand),
         _ => return Err(foreign_call(names::DEFINED)),
     };
     checked.map_err(|reason| {

@@ -9,13 +9,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use minijinja::{Environment, State};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::compile::{Captures, Stand, TemplateNames, captures};
+use crate::compile::{OutputCaptures, OutputPosition, TemplateNames, output_captures};
 
 /// Sources of which it is kept what they capture.
 const KEPT: usize = 4096;
 
 /// What each source captures, by its digest; see [`KEPT`].
-static READ: LazyLock<Mutex<HashMap<u128, Arc<Captures>>>> = LazyLock::new(Mutex::default);
+static READ: LazyLock<Mutex<HashMap<u128, Arc<OutputCaptures>>>> = LazyLock::new(Mutex::default);
 
 /// Something that prints a fragment.
 #[derive(Debug, Clone, Copy)]
@@ -55,17 +55,19 @@ pub(crate) fn is_captured(state: &mut State<'_, '_>, printed: Printed) -> bool {
 
 impl Captured {
     fn of(env: &Environment<'_>, loaded: usize) -> Captured {
-        let all: Vec<(&str, Arc<Captures>)> = env
+        let all: Vec<(&str, Arc<OutputCaptures>)> = env
             .templates()
-            .map(|(name, template)| (name, read(template.source(), || captures(template.source(), env.syntax()))))
+            .map(|(name, template)| {
+                (name, read(template.source(), || output_captures(template.source(), env.syntax())))
+            })
             .collect();
         let mut reached = Reached::default();
         while reached.spread(&all) {}
         let mut captured = Captured { loaded, ..Captured::default() };
         for (name, source) in &all {
-            let is_captured = |stand: &Stand| reached.is_captured(name, stand);
-            captured.known.extend(source.sites.iter().map(|(site, _)| *site));
-            let sites = source.sites.iter().filter(|(_, stand)| is_captured(stand));
+            let is_captured = |stand: &OutputPosition| reached.is_captured(name, stand);
+            captured.known.extend(source.bodies.iter().map(|(site, _)| *site));
+            let sites = source.bodies.iter().filter(|(_, stand)| is_captured(stand));
             captured.captured.extend(sites.map(|(site, _)| *site));
             if !source.partials.iter().any(is_captured) && !source.partials.is_empty() {
                 captured.printing.insert((*name).to_owned());
@@ -75,7 +77,7 @@ impl Captured {
     }
 }
 
-fn read(source: &str, read: impl FnOnce() -> Captures) -> Arc<Captures> {
+fn read(source: &str, read: impl FnOnce() -> OutputCaptures) -> Arc<OutputCaptures> {
     let digest = xxh3_128(source.as_bytes());
     let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if known.len() >= KEPT {
@@ -95,7 +97,7 @@ struct Reached {
 }
 
 impl Reached {
-    fn is_captured(&self, template: &str, stand: &Stand) -> bool {
+    fn is_captured(&self, template: &str, stand: &OutputPosition) -> bool {
         let block = stand.block.as_ref().is_some_and(|block| self.any_block || self.blocks.contains(block));
         stand.captured || block || self.is_template(template)
     }
@@ -105,7 +107,7 @@ impl Reached {
     }
 
     /// Adds what is reached from what is known; whether that was more.
-    fn spread(&mut self, all: &[(&str, Arc<Captures>)]) -> bool {
+    fn spread(&mut self, all: &[(&str, Arc<OutputCaptures>)]) -> bool {
         let before = self.size();
         for (name, source) in all {
             self.any_block |= source.calls_any_block;

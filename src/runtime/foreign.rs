@@ -8,20 +8,20 @@ use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::rendering::{Imported, Loads, RenderStart, Rendering};
 use super::{Binding, look_ups};
-use crate::compile::Extends;
+use crate::compile::{Extends, LayoutBlock};
 use crate::names;
 use crate::record::Tag;
 use crate::templates::{Dependency, Used};
 use crate::work::Work;
 
 pub(super) fn register(env: &mut Environment<'_>) {
-    env.add_filter(names::CALLING, |state: &mut State<'_, '_>, _: &Value| {
+    env.add_filter(names::OPEN_AT_CALL, |state: &mut State<'_, '_>, _: &Value| {
         state.get_extension::<Rendering>().map_or(0, |rendering| rendering.tickets)
     });
-    env.add_test(names::CALLED_BACK, |state: &mut State<'_, '_>, began: u64| {
+    env.add_test(names::REJECT_CALLER, |state: &mut State<'_, '_>, began: u64| {
         refuse(state, |ticket, shows_caller| ticket > began && !shows_caller, CALLED_BACK)
     });
-    env.add_test(names::FILLED, |state: &mut State<'_, '_>, _: &Value| refuse(state, |_, _| true, FILLED));
+    env.add_test(names::REJECT_BLOCK, |state: &mut State<'_, '_>, _: &Value| refuse(state, |_, _| true, FILLED));
 }
 
 const CALLED_BACK: &str = "shows the text of a call block that began outside of it, and would show it in the place of \
@@ -111,16 +111,16 @@ impl Binding {
             let name = known.template.name();
             parents.push(known.clone());
             let own = layout.block(block);
-            if let Some(line) = own.and_then(|own| own.filled) {
+            if let Some(line) = own.and_then(LayoutBlock::filled_line) {
                 return refuse(format!(
                     "shows a block inside of {block:?} ({name}:{line}), whose text depends on the template \
                      that extends this one; call it outside, or put the cache tag inside that block"
                 ));
             }
-            if own.is_some_and(|own| !own.calls_super) {
+            if own.is_some_and(|own| !own.calls_super()) {
                 return Ok(parents);
             }
-            match &layout.extends {
+            match layout.extends() {
                 Extends::None => return Ok(parents),
                 Extends::Literal(next) => wanted = next.clone(),
                 Extends::Dynamic => {

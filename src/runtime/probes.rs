@@ -1,4 +1,4 @@
-//! What includes and macros are lowered to where they are measured: see `compile/probe.rs` for the text.
+//! What includes and macros are lowered to where they are measured: see `compile/measure/probe.rs` for the text.
 //!
 //! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are
 //! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.
@@ -12,26 +12,32 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Binding;
 use super::arguments::foreign_call;
-use crate::compile::{inherits, reads};
+use crate::compile::{extends_another, free_paths};
 use crate::lazy;
 use crate::names;
 use crate::potential::{CALLER, Declared, Given, Kind, Plan, Running, escaping, is_plain_list};
 
 pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     let (measured, rendered, declared) = (binding.clone(), binding.clone(), binding.clone());
-    env.add_test(names::MEASURED, move |state: &mut State<'_, '_>, args: &[Value]| measured.measured(state, args));
-    env.add_filter(names::CHOSEN, |state: &mut State<'_, '_>, args: &[Value]| {
-        let [target] = args else { return Err(foreign_call(names::CHOSEN)) };
+    env.add_test(names::MEASURE_INCLUDE, move |state: &mut State<'_, '_>, args: &[Value]| {
+        measured.measured(state, args)
+    });
+    env.add_filter(names::TAKE_TEMPLATE_NAME, |state: &mut State<'_, '_>, args: &[Value]| {
+        let [target] = args else { return Err(foreign_call(names::TAKE_TEMPLATE_NAME)) };
         Running::of(state).target = Some(target.clone());
         // An include of nothing.
         Ok(Value::from(Vec::<Value>::new()))
     });
-    env.add_filter(names::TARGET, |state: &mut State<'_, '_>, _: &Value| {
-        Running::of(state).target.take().ok_or_else(|| foreign_call(names::TARGET))
+    env.add_filter(names::TEMPLATE_NAME, |state: &mut State<'_, '_>, _: &Value| {
+        Running::of(state).target.take().ok_or_else(|| foreign_call(names::TEMPLATE_NAME))
     });
-    env.add_filter(names::RENDERED, move |state: &mut State<'_, '_>, args: &[Value]| rendered.rendered(state, args));
-    env.add_filter(names::DECLARED, move |state: &mut State<'_, '_>, args: &[Value]| declared.declared(state, args));
-    env.add_test(names::DISCARDING, |state: &mut State<'_, '_>, _: &Value, begins: bool| {
+    env.add_filter(names::MEASURED_OUTPUT, move |state: &mut State<'_, '_>, args: &[Value]| {
+        rendered.rendered(state, args)
+    });
+    env.add_filter(names::MEASURED_MACRO, move |state: &mut State<'_, '_>, args: &[Value]| {
+        declared.declared(state, args)
+    });
+    env.add_test(names::DISCARD_OUTPUT, |state: &mut State<'_, '_>, _: &Value, begins: bool| {
         let discarding = &mut Running::of(state).discarding;
         *discarding = if begins { *discarding + 1 } else { discarding.saturating_sub(1) };
         false
@@ -46,18 +52,18 @@ impl Binding {
     /// the include, and begins a call if it can be measured.
     fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let since = Instant::now();
-        let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURED)) };
+        let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
         let running = Running::of(state);
         if !literal.is_none() {
             running.target = Some(literal.clone());
         }
-        let Some(target) = running.target.clone() else { return Err(foreign_call(names::MEASURED)) };
+        let Some(target) = running.target.clone() else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
         // A capture would show what is discarded: blocks in it would run.
         if outermost.is_true() && running.discarding > 0 {
             return Ok(false);
         }
         let (Some(id), Some(place), Some(text)) = (number(id), place.as_str(), text.as_str()) else {
-            return Err(foreign_call(names::MEASURED));
+            return Err(foreign_call(names::MEASURE_INCLUDE));
         };
         let Some(all) = self.cache.inner.measurements() else { return Ok(false) };
         let site = self.shows_as_is(state).then(|| all.site(id, Kind::Include, place, text)).flatten();
@@ -73,8 +79,8 @@ impl Binding {
 
     /// `BODY|_f.rendered(ID)`.
     fn rendered(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let [body, id] = args else { return Err(foreign_call(names::RENDERED)) };
-        let Some(id) = number(id) else { return Err(foreign_call(names::RENDERED)) };
+        let [body, id] = args else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
+        let Some(id) = number(id) else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
         let running = Running::of(state);
         if let Some(depth) = running.innermost(id) {
             self.cache.inner.measurements().iter().for_each(|all| running.end(depth, body, all));
@@ -84,13 +90,13 @@ impl Binding {
 
     /// `MACRO|_f.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
     fn declared(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::DECLARED)) };
+        let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::MEASURED_MACRO)) };
         let [Some(place), Some(name), Some(parameters), Some(paths)] = [0, 1, 2, 3].map(|at| texts.get(at)?.as_str())
         else {
-            return Err(foreign_call(names::DECLARED));
+            return Err(foreign_call(names::MEASURED_MACRO));
         };
         let (Some(id), Some(version)) = (number(id), number(version)) else {
-            return Err(foreign_call(names::DECLARED));
+            return Err(foreign_call(names::MEASURED_MACRO));
         };
         let Some(all) = self.cache.inner.measurements() else { return Ok(inner.clone()) };
         let Some(site) = all.site(id, Kind::Macro, place, name) else {
@@ -128,8 +134,8 @@ impl Binding {
         self.cache.inner.measurements()?.plan(of, || {
             // Looked up by the include itself next, so no fragment learns of a template that it does not use.
             let template = state.get_template(name).ok()?;
-            let paths = reads(template.source(), state.env().syntax())?;
-            let inherits = inherits(template.source(), state.env().syntax());
+            let paths = free_paths(template.source(), state.env().syntax())?;
+            let inherits = extends_another(template.source(), state.env().syntax());
             let version = hash(&[template.name().as_bytes(), template.source().as_bytes()]);
             Some(Plan::of_include(&paths, version as u64, inherits))
         })

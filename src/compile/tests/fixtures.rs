@@ -1,5 +1,5 @@
-//! Every `tests/rewrites/*.html` against the snapshot next to it: the lowered text, or the error
-//! of an `err_…` template; `tests/probes/*.html` the same, lowered for measuring. `UPDATE=1` writes the snapshots.
+//! Compares each `tests/rewrites/*.html` with the snapshot next to it: the lowered text, or the error of an `err_…`
+//! template. `tests/probes/*.html` are lowered with probes. `UPDATE=1` writes the snapshots.
 //!
 //! A first line `#! flags` sets the syntax and is not part of the template.
 
@@ -10,9 +10,9 @@ use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;
 
 use super::support::{env, syntax};
-use crate::compile::{Rewritten, measured, rewrite};
+use crate::compile::{LoweredTemplate, lower_measured, rewrite};
 
-type Lower = fn(&str, &str, &SyntaxConfig) -> Result<Rewritten, Error>;
+type Lower = fn(&str, &str, &SyntaxConfig) -> Result<LoweredTemplate, Error>;
 
 #[test]
 fn rewrites_match_their_snapshots() {
@@ -21,7 +21,7 @@ fn rewrites_match_their_snapshots() {
 
 #[test]
 fn measured_rewrites_match_their_snapshots() {
-    compare("tests/probes", measured);
+    compare("tests/probes", lower_measured);
 }
 
 fn compare(dir: &str, lower: Lower) {
@@ -65,7 +65,7 @@ fn outcome(file: &str, content: &str, lower: Lower) -> String {
                 env.add_template_owned(file.to_owned(), text.clone())
                     .unwrap_or_else(|e| panic!("{file}: {e:#}\n{text}"));
             }
-            format!("{text}---- extends: {:?}\n", rewritten.layout.extends)
+            format!("{text}---- extends: {:?}\n", rewritten.layout.extends())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The mark before a template: it prints nothing, runs once, and leaves lines where they are.
+//! The mark before a template prints nothing, runs once, and moves no line.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,20 +7,20 @@ use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
 use super::support::{env, render, render_plain, syntax};
-use crate::compile::{marked, trap};
+use crate::compile::{syntax_trap, with_start_mark};
 use crate::names;
 
-/// What a marked template prints, and how often its mark ran.
-fn shown(source: &str, flags: &str) -> (String, u64) {
+/// The output of a marked template, and the number of times that its mark ran.
+fn render_marked(source: &str, flags: &str) -> (String, u64) {
     let syntax = syntax(flags);
     let begun = Arc::new(AtomicU64::new(0));
     let mut env = env(&syntax, true);
     let count = Arc::clone(&begun);
-    env.add_test(names::BEGINS, move |_: &Value| {
+    env.add_test(names::RENDER_START, move |_: &Value| {
         count.fetch_add(1, Ordering::SeqCst);
         false
     });
-    let text = marked(source, &syntax, &format!("none is {}", names::BEGINS));
+    let text = with_start_mark(source, &syntax, &format!("none is {}", names::RENDER_START));
     env.add_template_owned("p", text).unwrap_or_else(|error| panic!("{source:?} {flags}: {error:?}"));
     let shown = env.get_template("p").and_then(|template| template.render(context! {}));
     (shown.unwrap_or_else(|error| panic!("{source:?}: {error:?}")), begun.load(Ordering::SeqCst))
@@ -39,7 +39,7 @@ const FLAGS: [&str; 9] = [
 ];
 
 #[test]
-fn a_marked_template_prints_what_it_did_without_marks() {
+fn a_mark_changes_no_output() {
     let sources = [
         "",
         "x",
@@ -78,7 +78,7 @@ fn a_marked_template_prints_what_it_did_without_marks() {
     let mut compared = 0;
     for (source, flags) in sources.iter().flat_map(|source| FLAGS.map(|flags| (source, flags))) {
         let Ok(plain) = render_plain(source, &syntax(flags)) else { continue };
-        let (text, begun) = shown(source, flags);
+        let (text, begun) = render_marked(source, flags);
         assert_eq!((text, begun), (plain, 1), "{source:?} {flags}");
         compared += 1;
     }
@@ -86,7 +86,7 @@ fn a_marked_template_prints_what_it_did_without_marks() {
 }
 
 #[test]
-fn the_first_mark_runs_before_the_first_line() {
+fn a_mark_runs_before_the_first_line() {
     for (source, flags) in [
         ("# set x = k.no.such\n", "line_statement=#"),
         ("  # set x = k.no.such\n# set y = 1", "line_statement=# lstrip_blocks"),
@@ -94,15 +94,17 @@ fn the_first_mark_runs_before_the_first_line() {
     ] {
         let syntax = syntax(flags);
         let mut env = env(&syntax, true);
-        env.add_test(names::BEGINS, |_: &Value| Err::<bool, _>(minijinja::Error::new(ErrorKind::BadEscape, "first")));
-        let text = marked(source, &syntax, &format!("none is {}", names::BEGINS));
+        env.add_test(names::RENDER_START, |_: &Value| {
+            Err::<bool, _>(minijinja::Error::new(ErrorKind::BadEscape, "first"))
+        });
+        let text = with_start_mark(source, &syntax, &format!("none is {}", names::RENDER_START));
         env.add_template_owned("p", text).unwrap();
         assert_eq!(env.get_template("p").unwrap().render(()).unwrap_err().kind(), ErrorKind::BadEscape, "{source}");
     }
 }
 
 #[test]
-fn marks_move_no_line() {
+fn a_mark_moves_no_line() {
     for (source, flags) in [
         ("{{ xs.no.such }}", ""),
         ("# set x = 1\n# set y = 2\n{{ xs.no.such }}", "line_statement=#"),
@@ -119,7 +121,7 @@ fn marks_move_no_line() {
 }
 
 #[test]
-fn an_error_of_the_template_is_reported_as_without_marks() {
+fn a_mark_changes_no_error() {
     for source in
         ["{% if x", "{# never closed", "{% raw %} never closed", "{% if xs %}", "{{ 1 + }}", "{% endif %}", "{{ 'x"]
     {
@@ -130,11 +132,11 @@ fn an_error_of_the_template_is_reported_as_without_marks() {
 }
 
 #[test]
-fn the_tags_of_another_syntax_fail_and_are_not_printed() {
+fn a_template_of_another_syntax_fails_instead_of_printing_its_tags() {
     for (ours, theirs) in [("square", ""), ("latex", ""), ("erb", ""), ("", "square"), ("", "erb"), ("latex", "square")]
     {
-        let text = marked("x", &syntax(ours), &format!("none is {}", names::BEGINS));
-        let text = trap(&syntax(ours), &syntax(theirs)) + &text;
+        let text = with_start_mark("x", &syntax(ours), &format!("none is {}", names::RENDER_START));
+        let text = syntax_trap(&syntax(ours), &syntax(theirs)) + &text;
         let mut other = env(&syntax(theirs), true);
         other.add_template_owned("p", text.clone()).unwrap();
         let error = other.get_template("p").unwrap().render(()).unwrap_err();

@@ -1,11 +1,11 @@
-//! Random templates: what prints with the cache tags prints the same without them.
+//! Random templates print the same with cache tags as without them.
 
 use minijinja::syntax::SyntaxConfig;
 use proptest::prelude::*;
 
 use super::support::{lower, render, render_plain, syntax};
 
-/// A piece of a template, without spelling.
+/// A piece of a template; the syntax decides how it is spelled.
 #[derive(Debug, Clone)]
 enum Piece {
     Text(&'static str),
@@ -13,9 +13,9 @@ enum Piece {
     Comment(&'static str),
     LineComment,
     Raw(&'static str, &'static str),
-    /// A statement around others: opening, closing, controls, spelling.
+    /// A statement that encloses others: opening and closing tag, white space controls, spelling.
     Around(&'static str, &'static str, [&'static str; 4], u8, Vec<Piece>),
-    /// A cache tag: arguments, controls, spelling of both tags.
+    /// A cache tag: arguments, white space controls, spelling of both tags.
     Cached(&'static str, [&'static str; 4], [u8; 2], Vec<Piece>),
 }
 
@@ -43,7 +43,7 @@ impl Spelling {
         let (start, end) = self.syntax.block_delimiters();
         match (spelling % 3, self.syntax.line_statement_prefix()) {
             (2, Some(prefix)) => {
-                // Outside brackets a line break would end the statement.
+                // A line break outside of brackets would end the line statement.
                 let text = if text.starts_with("cache [") { text.to_owned() } else { text.replace('\n', " ") };
                 let line = format!("\n  {prefix} {text} {}", if spelling > 128 { "\r\n" } else { "\n" });
                 self.out.push_str(&line);
@@ -195,7 +195,7 @@ proptest! {
         let plain = spell(&pieces, flags, false);
         let source = spell(&pieces, flags, true);
         let Ok(expected) = render_plain(&plain, &syntax) else {
-            // MiniJinja rejects the text; lowering must only not panic.
+            // MiniJinja rejects the text. Lowering must not panic.
             let _ = lower(&source, &syntax);
             return Ok(());
         };
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn text_without_cache_tags_is_left_alone(source in "(a|\n|\\{% if x %\\}|\\{% endif %\\}|\\{\\{ x \\}\\}|<% x %>|\\{# cache #\\}|'|é|%\\}){0,30}") {
+    fn a_template_without_cache_tags_is_unchanged(source in "(a|\n|\\{% if x %\\}|\\{% endif %\\}|\\{\\{ x \\}\\}|<% x %>|\\{# cache #\\}|'|é|%\\}){0,30}") {
         prop_assert!(crate::compile::rewrite(&source, "p", &syntax("")).is_ok_and(|r| r.text.is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! What lowered templates print, and where their errors are.
+//! The output of lowered templates, their errors, and the templates that are rejected.
 
 use minijinja::{Environment, context};
 
@@ -10,20 +10,20 @@ fn detail(source: &str) -> String {
 }
 
 #[track_caller]
-fn refuses(source: &str, part: &str) {
+fn assert_rejected(source: &str, part: &str) {
     let message = detail(source);
     assert!(message.starts_with("cache: ") && message.contains(part), "{source}: {message}");
 }
 
 #[track_caller]
-fn accepts(source: &str) {
+fn assert_accepted(source: &str) {
     let lowered = lower(source, &syntax("")).unwrap_or_else(|e| panic!("{source}: {e}"));
     let mut env = env(&syntax(""), true);
     env.add_template_owned("page.html", lowered).unwrap_or_else(|e| panic!("{source}: {e:#}"));
 }
 
 #[test]
-fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
+fn a_hit_prints_the_stored_text_instead_of_the_body() {
     let mut env = env(&syntax(""), false);
     env.add_filter("_f.hit", |_: &minijinja::Value| "HIT");
     let text = lower("a {%- cache 'k' 60 %} body {{ boom() }} {% endcache -%}  b", &syntax("")).unwrap();
@@ -32,7 +32,7 @@ fn a_hit_prints_the_stored_text_in_the_place_of_the_body() {
 }
 
 #[test]
-fn an_error_in_a_body_names_the_authors_line() {
+fn an_error_in_a_body_has_the_line_of_the_source() {
     let source = "one\n{% cache ['k',\n 'x'] ~\n user.id 60\n tags=['a'] %}\nsix\n{{ boom() }}\n{% endcache %}";
     assert_eq!(render(source, &syntax(""), true).unwrap_err().line(), Some(7));
     let source = "one\n# cache 'k' 60\n{{ boom() }}\n# endcache\n";
@@ -40,13 +40,13 @@ fn an_error_in_a_body_names_the_authors_line() {
 }
 
 #[test]
-fn an_undefined_operand_is_named() {
+fn the_error_of_an_undefined_operand_quotes_it() {
     let error = render("{% cache ['u' ~ user.nme] %}x{% endcache %}", &syntax(""), true).unwrap_err();
     assert_eq!(error.detail(), Some("`user.nme` is undefined"));
 }
 
 #[test]
-fn real_world_traps_are_left_alone() {
+fn text_that_looks_like_a_cache_tag_is_unchanged() {
     for source in [
         "{% cache 'k' %}{{ '%}' }}{% endcache %}",
         "{# {% cache 'x' %} #}{% cache 'k' %}{# {% endcache #}a{% endcache %}",
@@ -72,67 +72,80 @@ fn real_world_traps_are_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_cached_is_refused_with_a_line() {
-    refuses("a\n{% cache %}{% endcache %}", "missing key");
-    refuses("a\n{% cache 'k' %}", "never closed; add `endcache` (in page.html:2)");
-    refuses("a\n{% endcache %}", "closes no cache tag");
-    refuses("{% cache 'k'", "cannot be read");
-    refuses("<% cache 'k' ", "cannot be read");
-    refuses("{% cache 'k' %}\n{% block b %}{% endblock %}{% endcache %}", "`block` cannot stand inside a cached body");
-    refuses("{% cache 'k' %}\n{{ self.b() }}{% endcache %}", "`self` cannot be used");
-    refuses("{% cache 'k' %}\n{{ self['b']() }}{% endcache %}", "(in page.html:2)");
-    refuses("{% cache 'k' %}{% extends 'x' %}{% endcache %}", "`extends` cannot stand");
-    refuses("{% cache 'k' %}{{ __fragment }}{% endcache %}", "reserved");
-    refuses("{% cache 'k' %}{% set __fragment = 1 %}{% endcache %}", "reserved");
-    refuses(
+fn forbidden_tags_are_rejected_with_their_line() {
+    assert_rejected("a\n{% cache %}{% endcache %}", "missing key");
+    assert_rejected("a\n{% cache 'k' %}", "never closed; add `endcache` (in page.html:2)");
+    assert_rejected("a\n{% endcache %}", "closes no cache tag");
+    assert_rejected("{% cache 'k'", "cannot be read");
+    assert_rejected("<% cache 'k' ", "cannot be read");
+    assert_rejected(
+        "{% cache 'k' %}\n{% block b %}{% endblock %}{% endcache %}",
+        "`block` cannot stand inside a cached body",
+    );
+    assert_rejected("{% cache 'k' %}\n{{ self.b() }}{% endcache %}", "`self` cannot be used");
+    assert_rejected("{% cache 'k' %}\n{{ self['b']() }}{% endcache %}", "(in page.html:2)");
+    assert_rejected("{% cache 'k' %}{% extends 'x' %}{% endcache %}", "`extends` cannot stand");
+    assert_rejected("{% cache 'k' %}{{ __fragment }}{% endcache %}", "reserved");
+    assert_rejected("{% cache 'k' %}{% set __fragment = 1 %}{% endcache %}", "reserved");
+    assert_rejected(
         "{% for x in xs %}{% cache 'k' %}{% if x %}{% break %}{% endif %}{% endcache %}{% endfor %}",
         "`break` would leave",
     );
-    refuses(
+    assert_rejected(
         "{% for x in xs %}{% cache 'k' %}{% for y in xs %}{% else %}{% continue %}{% endfor %}{% endcache %}{% endfor %}",
         "`continue` would leave",
     );
-    refuses("{% cache 'k' %}{% set ns.a = 1 %}{% endcache %}", "`ns` was made outside");
-    refuses("{% cache 'k' %}{% set (a, ns.b) = x %}{% endcache %}", "`ns` was made outside");
-    refuses("{% cache 'k' %}{% set ns.a %}x{% endset %}{% endcache %}", "`ns` was made outside");
-    refuses("{% extends 'x' %}\n{% cache 'k' %}{% endcache %}", "shows only its blocks");
-    refuses("{% extends x %}\n{% cache 'k' %}{% endcache %}", "(in page.html:2)");
-    refuses("{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}", "`super()` inside a cached body");
-    refuses("{% extends x %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}", "`super()`");
-    refuses(
+    assert_rejected("{% cache 'k' %}{% set ns.a = 1 %}{% endcache %}", "`ns` was made outside");
+    assert_rejected("{% cache 'k' %}{% set (a, ns.b) = x %}{% endcache %}", "`ns` was made outside");
+    assert_rejected("{% cache 'k' %}{% set ns.a %}x{% endset %}{% endcache %}", "`ns` was made outside");
+    assert_rejected("{% extends 'x' %}\n{% cache 'k' %}{% endcache %}", "shows only its blocks");
+    assert_rejected("{% extends x %}\n{% cache 'k' %}{% endcache %}", "(in page.html:2)");
+    assert_rejected(
+        "{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}",
+        "`super()` inside a cached body",
+    );
+    assert_rejected(
+        "{% extends x %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}",
+        "`super()`",
+    );
+    assert_rejected(
         "{% if a %}\n{% cache 'k' %}\n{% endif %}\n{% endcache %}",
         "opened on line 2 is not closed before the `endif` of the `if` on line 1",
     );
-    refuses("{% if a %}{% cache 'k' %}{% else %}{% endcache %}{% endif %}", "`else` of the `if`");
-    refuses(
+    assert_rejected("{% if a %}{% cache 'k' %}{% else %}{% endcache %}{% endif %}", "`else` of the `if`");
+    assert_rejected(
         "{% cache 'k' %}\n{% if a %}{% endcache %}{% endif %}",
         "`if`, opened on line 2, is not closed before `endcache`",
     );
-    refuses(
+    assert_rejected(
         "{% cache 'k' %}a{% endfilter %}{% filter upper %}b{% endcache %}",
         "closes nothing inside the cached body",
     );
-    refuses("{<% cache 'k' %>x<% endcache %>", "put a space between");
+    assert_rejected("{<% cache 'k' %>x<% endcache %>", "put a space between");
 }
 
 #[test]
-fn what_only_looks_like_it_is_accepted() {
-    accepts("{% cache 'k' %}{% for x in xs %}{% if x %}{% break %}{% endif %}{% endfor %}{% endcache %}");
-    accepts(
+fn similar_but_allowed_tags_are_accepted() {
+    assert_accepted("{% cache 'k' %}{% for x in xs %}{% if x %}{% break %}{% endif %}{% endfor %}{% endcache %}");
+    assert_accepted(
         "{% for x in xs %}{% cache 'k' %}{% macro m() %}{% for y in xs %}{% continue %}{% endfor %}{% endmacro %}{% endcache %}{% endfor %}",
     );
-    accepts("{% cache 'k' %}{% set ns = namespace() %}{% for x in xs %}{% set ns.a = 1 %}{% endfor %}{% endcache %}");
-    accepts("{% extends 'x' %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}");
-    accepts(
+    assert_accepted(
+        "{% cache 'k' %}{% set ns = namespace() %}{% for x in xs %}{% set ns.a = 1 %}{% endfor %}{% endcache %}",
+    );
+    assert_accepted("{% extends 'x' %}{% block b %}{% cache 'k' %}{{ super() }}{% endcache %}{% endblock %}");
+    assert_accepted(
         "{% extends 'x' %}{% macro m() %}{% cache 'k' %}{% endcache %}{% endmacro %}{% set x %}{% cache 'k' %}{% endcache %}{% endset %}",
     );
-    accepts("{% if a %}{% extends 'x' %}{% endif %}{% cache 'k' %}{% endcache %}");
-    accepts("{% cache 'k' %}{{ x.self }}{{ f(self=1) }}{{ 'self' }}{{ x.super() }}{% endcache %}");
-    accepts("{% if a %}{% cache 'k' %}a{% endcache %}{% elif b %}{% cache 'k' %}b{% endcache %}{% else %}c{% endif %}");
+    assert_accepted("{% if a %}{% extends 'x' %}{% endif %}{% cache 'k' %}{% endcache %}");
+    assert_accepted("{% cache 'k' %}{{ x.self }}{{ f(self=1) }}{{ 'self' }}{{ x.super() }}{% endcache %}");
+    assert_accepted(
+        "{% if a %}{% cache 'k' %}a{% endcache %}{% elif b %}{% cache 'k' %}b{% endcache %}{% else %}c{% endif %}",
+    );
 }
 
 #[test]
-fn minijinja_reports_its_own_errors() {
+fn errors_outside_of_cache_tags_are_left_to_minijinja() {
     for source in [
         "{% cache 'k' %}{# {% endcache %}",
         "{% cache 'k' %}{{ 'x {% endcache %}",
@@ -148,7 +161,7 @@ fn minijinja_reports_its_own_errors() {
 }
 
 #[test]
-fn imports_and_extends_are_marked() {
+fn imports_and_extends_pass_their_name_through_a_filter() {
     let lowered = |source: &str| lower(source, &syntax("line_statement=#")).unwrap();
     assert_eq!(lowered("{% import 'a' as b %}"), "{% import ('a')|_f.load as b %}");
     assert_eq!(
@@ -164,8 +177,8 @@ fn imports_and_extends_are_marked() {
 }
 
 #[test]
-fn what_a_template_extends_is_told() {
-    let extends = |source: &str| crate::compile::rewrite(source, "p", &syntax("")).unwrap().layout.extends;
+fn the_layout_knows_the_parent() {
+    let extends = |source: &str| crate::compile::rewrite(source, "p", &syntax("")).unwrap().layout.extends().clone();
     assert_eq!(extends("a"), crate::compile::Extends::None);
     assert_eq!(extends("{% extends 'b\\'c' %}"), crate::compile::Extends::Literal("b'c".into()));
     assert_eq!(extends("{% extends x %}"), crate::compile::Extends::Dynamic);
@@ -173,7 +186,7 @@ fn what_a_template_extends_is_told() {
     assert_eq!(extends("{% extends 'a' %}{% extends 'b' %}"), crate::compile::Extends::Dynamic);
 }
 
-fn site(source: &str) -> String {
+fn digest(source: &str) -> String {
     let lowered = lower(source, &syntax("")).unwrap();
     let test = lowered.find("_f.miss").unwrap();
     let start = test + lowered[test..].find('(').unwrap() + 1;
@@ -181,8 +194,8 @@ fn site(source: &str) -> String {
 }
 
 #[test]
-fn the_site_follows_what_the_body_reaches() {
-    let page = |before: &str, body: &str| site(&format!("{before}{{% cache 'k' %}}{body}{{% endcache %}}"));
+fn the_digest_of_a_body_changes_with_its_dependencies() {
+    let page = |before: &str, body: &str| digest(&format!("{before}{{% cache 'k' %}}{body}{{% endcache %}}"));
     assert_eq!(page("", "a"), page("other text", "a"));
     assert_ne!(page("", "a"), page("", "b"));
     let m = "{% macro m() %}1{% endmacro %}";
@@ -195,13 +208,14 @@ fn the_site_follows_what_the_body_reaches() {
     assert_ne!(page("{% import 'a' as l %}", "{{ l.x() }}"), page("{% import 'b' as l %}", "{{ l.x() }}"));
     assert_ne!(page("{% from 'a' import y as x %}", "{{ x() }}"), page("{% from 'a' import z as x %}", "{{ x() }}"));
     assert_ne!(page("{% set s %}1{% endset %}", "{{ s }}"), page("{% set s %}2{% endset %}", "{{ s }}"));
-    let with = |a: u32| site(&format!("{{% with a={a} %}}{{% cache 'k' %}}{{{{ a }}}}{{% endcache %}}{{% endwith %}}"));
+    let with =
+        |a: u32| digest(&format!("{{% with a={a} %}}{{% cache 'k' %}}{{{{ a }}}}{{% endcache %}}{{% endwith %}}"));
     assert_ne!(with(1), with(2));
-    assert_eq!(site("{% cache 'k' 60 %}a{% endcache %}"), site("{% cache 'l' 70 tags=[] %}a{% endcache %}"));
+    assert_eq!(digest("{% cache 'k' 60 %}a{% endcache %}"), digest("{% cache 'l' 70 tags=[] %}a{% endcache %}"));
 }
 
 #[test]
-fn marks_of_call_blocks_and_macros_change_nothing_that_is_shown() {
+fn marks_of_call_blocks_and_macros_change_no_output() {
     for source in [
         "a\n  {% call(y) m('x') %}\n  b {{ k }}\n  {% endcall %}\n c\n",
         "a\n  {%- call(y) m('x') -%}\n  b\n  {%- endcall -%}\n c\n",

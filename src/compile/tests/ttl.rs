@@ -6,7 +6,7 @@ use crate::ttl::{Ttl, parse_ttl_str, parse_ttl_value};
 use minijinja::Value;
 
 #[test]
-fn durations_are_read() {
+fn durations_are_parsed() {
     for (text, millis) in [
         ("300", 300_000),
         ("1.5", 1500),
@@ -29,7 +29,7 @@ fn durations_are_read() {
 }
 
 #[test]
-fn what_is_no_duration_is_quoted() {
+fn an_invalid_duration_is_quoted_in_its_error() {
     for text in [
         "",
         "-5",
@@ -55,7 +55,7 @@ fn what_is_no_duration_is_quoted() {
 }
 
 #[test]
-fn values_are_read_by_their_kind() {
+fn values_are_parsed_by_their_kind() {
     let second = Ok(Ttl::For(Duration::from_secs(1)));
     assert_eq!(parse_ttl_value(&Value::from(1)), second);
     assert_eq!(parse_ttl_value(&Value::from(1.0)), second);

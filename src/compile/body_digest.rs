@@ -1,42 +1,42 @@
-//! What a cached body reaches in its own file, and the digest of it.
+//! The digest of each cached body and of everything that it depends on in its own file.
 //!
-//! Owns how far a mention reaches: to the statements that bind the name, to the tags around them, to the calls of a macro
-//! that caches, and on from there. It resolves by name and by macro, not by scope: reaching too much costs a render,
-//! reaching too little would serve an old fragment.
+//! A body depends on the statements that bind the names it mentions, on the branches around them, on the calls of the
+//! macro that contains it, and on the dependencies of these. Names are resolved by name and macro, not by scope: a
+//! dependency too many costs one render, a missing one would serve an outdated fragment.
 //!
-//! The digests of a file are taken together and each part once, so that the work grows with the file. Statements that
-//! reach each other in a circle share one digest.
+//! The dependencies are a graph. Its digests are computed together and each node once, so the work is linear in the
+//! size of the file. The nodes of a cycle share one digest.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::keyword;
-use crate::compile::calls::{Call, calls};
-use crate::compile::components::{Edge, NodeId, components};
-use crate::compile::digest::{Digest, settings};
-use crate::compile::lex::Kind;
-use crate::compile::outline::{BranchId, Cached, Outline, Statement};
-use crate::compile::scan::{Scan, Span, SpanKind};
-use crate::compile::visits::visit;
+use crate::compile::calls::MacroCalls;
+use crate::compile::components::{Edge, NodeId, strong_components};
+use crate::compile::digest::{Digest, syntax_digest};
+use crate::compile::lex::{TokenKind, text_at};
+use crate::compile::scan::{Scan, SourceSpan, SpanKind};
+use crate::compile::statement::keyword;
+use crate::compile::steps::count_step;
+use crate::compile::template::{BranchId, CacheTag, Outline, Statement};
 
-/// What is reached in a file, and from where.
-pub(crate) struct Reach<'a, 's> {
+/// The dependency graph of a file, with the digest of each node.
+pub(super) struct BodyDigests<'a, 's> {
     scan: &'a Scan<'s>,
     outline: &'a Outline<'s>,
-    names: Names<'s>,
-    /// Nodes are the statements, then the branches, the calls and the names.
+    names: BoundNames<'s>,
+    /// By node: first the statements, then the branches, the calls and the names.
     digests: Vec<u128>,
-    /// By node, whether a template is included there, which sees everything.
+    /// By node, whether a template is included there. An included template sees every statement.
     includes: Vec<bool>,
     /// The digest of all statements.
     everything: u128,
     syntax: u128,
 }
 
-/// The names that statements bind, by the macro or call block in which they are bound.
-struct Names<'s> {
+/// The names that statements bind, each with the macro or call block that it is local to.
+struct BoundNames<'s> {
     ids: HashMap<(Option<BranchId>, &'s str), usize, ahash::RandomState>,
     /// By name, the statements that bind it, in source order.
     bound: Vec<Vec<NodeId>>,
@@ -44,25 +44,25 @@ struct Names<'s> {
     first: NodeId,
 }
 
-impl<'a, 's> Reach<'a, 's> {
-    pub(crate) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
-        let calls = calls(scan, outline);
-        let first = outline.statements.len() + outline.branches.len() + calls.len();
-        let names = Names::new(outline, first);
-        let syntax = settings(syntax);
+impl<'a, 's> BodyDigests<'a, 's> {
+    pub(super) fn new(scan: &'a Scan<'s>, outline: &'a Outline<'s>, syntax: &SyntaxConfig) -> Self {
+        let calls = MacroCalls::new(scan, outline);
+        let first = outline.statements.len() + outline.branches.len() + calls.all.len();
+        let names = BoundNames::new(outline, first);
+        let syntax = syntax_digest(syntax);
         let (digests, includes) = (Vec::new(), Vec::new());
-        let mut reach = Reach { scan, outline, names, digests, includes, everything: 0, syntax };
+        let mut reach = BodyDigests { scan, outline, names, digests, includes, everything: 0, syntax };
         let nodes = reach.nodes(&calls);
-        reach.take_digests(&nodes);
+        reach.compute_digests(&nodes);
         reach
     }
 
-    /// A digest that changes with the body of a block and with all it reaches, below 2^127.
-    pub(crate) fn site(&self, cached: &Cached<'_>, template: &str) -> u128 {
+    /// A digest that changes with a cached body and with everything it depends on. Below 2^127.
+    pub(super) fn digest_of(&self, cached: &CacheTag<'_>, template: &str) -> u128 {
         let open = &self.scan.spans[cached.open];
         let close = cached.close.map(|close| &self.scan.spans[close]);
         let body = open.range.end..close.map_or(self.scan.source.len(), |close| close.range.start);
-        let around = self.outline.within[cached.open];
+        let parent = self.outline.branch_of[cached.open];
         let mut digest = Digest::default();
         digest.text(template);
         digest.text(cached.block.filter(|_| cached.calls_super).unwrap_or_default());
@@ -70,10 +70,10 @@ impl<'a, 's> Reach<'a, 's> {
         digest.number(edge(open.kind, open.closing));
         digest.number(close.map_or(0, |close| edge(close.kind, close.opening)));
         digest.text(&self.scan.source[body.clone()]);
-        let mentions = self.mentions(&body, around, open.range.start);
-        // What `super()` shows comes from other templates, which see everything too.
+        let mentions = self.mentions(&body, parent, open.range.start);
+        // `super()` shows text of another template, which sees every statement.
         let mut everything = cached.calls_super || self.includes_in(&body);
-        for edge in mentions.into_iter().chain(around.map(|branch| self.to_branch(branch))) {
+        for edge in mentions.into_iter().chain(parent.map(|branch| self.to_branch(branch))) {
             digest.number(edge.before as u128);
             digest.number(self.digests[edge.to]);
             everything |= self.includes[edge.to];
@@ -86,30 +86,28 @@ impl<'a, 's> Reach<'a, 's> {
         digest.finish() >> 1
     }
 
-    /// The text of every node and where it leads.
-    fn nodes(&self, calls: &[Call<'s>]) -> Vec<(&'s str, Vec<Edge>)> {
+    /// The text and the outgoing edges of every node.
+    fn nodes(&self, calls: &MacroCalls<'s>) -> Vec<(&'s str, Vec<Edge>)> {
         let source = self.scan.source;
         let mut nodes = Vec::with_capacity(self.names.first + self.names.bound.len());
         for statement in &self.outline.statements {
             let mut edges = self.mentions(&statement.range, statement.inside, statement.range.start);
-            edges.extend(statement.around(self.outline).map(|branch| self.to_branch(branch)));
+            edges.extend(statement.parent(self.outline).map(|branch| self.to_branch(branch)));
             nodes.push((&source[statement.range.clone()], edges));
         }
-        let mut calls_of: HashMap<&str, Vec<usize>, ahash::RandomState> = HashMap::default();
-        calls.iter().enumerate().for_each(|(at, call)| calls_of.entry(call.of).or_default().push(at));
         for (id, branch) in self.outline.branches.iter().enumerate() {
             let span = &self.scan.spans[branch.span];
             let mut edges = self.mentions(&span.range, Some(id), span.range.start);
-            edges.extend(branch.around.map(|around| self.to_branch(around)));
+            edges.extend(branch.parent.map(|parent| self.to_branch(parent)));
             if branch.word == "macro" {
-                let name = span.tokens.get(1).map_or("", |name| name.text(source));
-                edges.extend(calls_of.get(name).into_iter().flatten().map(|&call| self.to_call(call)));
+                let name = text_at(source, &span.tokens, 1);
+                edges.extend(calls.of(name).iter().map(|&call| self.to_call(call)));
             }
             nodes.push((&source[span.range.clone()], edges));
         }
-        for call in calls {
-            let mut edges = self.mentions(&call.arguments, call.within, call.arguments.start);
-            edges.extend(call.within.map(|branch| self.to_branch(branch)));
+        for call in &calls.all {
+            let mut edges = self.mentions(&call.arguments, call.branch, call.arguments.start);
+            edges.extend(call.branch.map(|branch| self.to_branch(branch)));
             nodes.push((&source[call.arguments.clone()], edges));
         }
         for bound in &self.names.bound {
@@ -118,12 +116,12 @@ impl<'a, 's> Reach<'a, 's> {
         nodes
     }
 
-    fn take_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
+    fn compute_digests(&mut self, nodes: &[(&'s str, Vec<Edge>)]) {
         let (digests, includes) = (vec![0; nodes.len()], vec![false; nodes.len()]);
         (self.digests, self.includes) = (digests, includes);
-        // The group of a node and its place there.
+        // By node, its component and its place in it.
         let mut places = vec![(usize::MAX, 0); nodes.len()];
-        for (id, group) in components(nodes, |(_, edges)| edges).into_iter().enumerate() {
+        for (id, group) in strong_components(nodes, |(_, edges)| edges).into_iter().enumerate() {
             group.iter().enumerate().for_each(|(at, node)| places[*node] = (id, at));
             let mut digest = Digest::default();
             let mut includes = false;
@@ -132,7 +130,7 @@ impl<'a, 's> Reach<'a, 's> {
                 digest.text(text);
                 includes |= self.statement(node).is_some_and(|statement| self.includes_in(&statement.range));
                 for edge in edges {
-                    visit();
+                    count_step();
                     digest.number(edge.before as u128);
                     digest.number(match places[edge.to] {
                         (group, at) if group == id => at as u128,
@@ -164,13 +162,14 @@ impl<'a, 's> Reach<'a, 's> {
         Edge { to: self.outline.statements.len() + self.outline.branches.len() + call, before: 0 }
     }
 
-    /// The names mentioned in `range`, as they are seen from inside a branch and from the place `at`.
+    /// The edges for the names that `range` mentions. Names are resolved from inside the branch `inside`; statements
+    /// count as earlier if they begin before `at`.
     fn mentions(&self, range: &Range<usize>, inside: Option<BranchId>, at: usize) -> Vec<Edge> {
         let mut edges = Vec::new();
         let mut known: HashSet<&str, ahash::RandomState> = HashSet::default();
         let tokens = self.spans_in(range).iter().flat_map(|span| &span.tokens);
-        for token in tokens.filter(|t| t.kind == Kind::Word && range.start <= t.start && t.end <= range.end) {
-            visit();
+        for token in tokens.filter(|t| t.kind == TokenKind::Word && range.start <= t.start && t.end <= range.end) {
+            count_step();
             let name = token.text(self.scan.source);
             if !known.insert(name) {
                 continue;
@@ -190,7 +189,7 @@ impl<'a, 's> Reach<'a, 's> {
     }
 
     /// The spans that overlap `range`.
-    fn spans_in(&self, range: &Range<usize>) -> &'a [Span] {
+    fn spans_in(&self, range: &Range<usize>) -> &'a [SourceSpan] {
         let spans = &self.scan.spans;
         let from = spans.partition_point(|span| span.range.end <= range.start);
         let to = spans.partition_point(|span| span.range.start < range.end);
@@ -198,11 +197,11 @@ impl<'a, 's> Reach<'a, 's> {
     }
 }
 
-impl<'s> Names<'s> {
+impl<'s> BoundNames<'s> {
     fn new(outline: &Outline<'s>, first: NodeId) -> Self {
-        let mut names = Names { ids: HashMap::default(), bound: Vec::new(), first };
+        let mut names = BoundNames { ids: HashMap::default(), bound: Vec::new(), first };
         for (node, statement) in outline.statements.iter().enumerate() {
-            let owner = outline.owner(statement.around(outline));
+            let owner = outline.owner(statement.parent(outline));
             for name in &statement.binds {
                 let id = *names.ids.entry((owner, name)).or_insert(names.bound.len());
                 if id == names.bound.len() {
@@ -215,7 +214,7 @@ impl<'s> Names<'s> {
     }
 }
 
-/// What a tag does to the white space of the body beside it.
+/// How a tag trims the white space of the body beside it.
 fn edge(kind: SpanKind, control: Option<char>) -> u128 {
     match kind {
         SpanKind::LineStatement => 1,

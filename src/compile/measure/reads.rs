@@ -1,31 +1,30 @@
-//! What a stretch of a template reads from outside, as paths.
+//! Finds the paths that a part of a template reads from outside.
 //!
-//! MiniJinja says which names a template does not declare itself, by scope and with their attributes. It leaves out
-//! some statements, which are read here by name alone: a name too many tells two inputs apart that need not be, a name
-//! too few shows two outputs of one input.
+//! MiniJinja reports the undeclared names of a template, by scope and with attributes, but it leaves out some
+//! statements. Those are read here by name alone: a path too many only distinguishes inputs that are equal, a missing
+//! one would report two outputs for one input.
 
 use std::collections::{BTreeSet, HashSet};
 
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compile::analyze::{bound_names, keyword, variables};
-use crate::compile::lex::{Kind, Token};
-use crate::compile::refuse::assigned_names;
-use crate::compile::scan::{Span, scan};
+use crate::compile::lex::{TagToken, TokenKind, text_at};
+use crate::compile::scan::{SourceSpan, scan};
+use crate::compile::statement::{assigned_names, bound_names, keyword, variables};
 
-/// What the end of a path says of a name that is only ever called.
-pub(crate) const CALLED: &str = "()";
+/// Suffix of a path for a name that is only called.
+pub(crate) const CALLED_SUFFIX: &str = "()";
 
-/// The paths that `source`, plain MiniJinja, reads from outside: `film.title`, `films`, `url_for()`. Sorted; none is
-/// inside of another. `None` where MiniJinja does not take the text for a template.
-pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> {
+/// The paths that `source`, plain MiniJinja, reads from outside: `film.title`, `films`, `url_for()`. Sorted, and none
+/// is inside of another. `None` if MiniJinja rejects the text.
+pub(crate) fn free_paths(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> {
     let mut env = Environment::empty();
     env.set_syntax(syntax.clone());
     let mut undeclared = env.template_from_str(source).ok()?.undeclared_variables(true);
     let scan = scan(source, syntax);
     let bound: HashSet<&str> = scan.spans.iter().flat_map(|span| bound_names(scan.source, span)).collect();
-    let mut mentioned = Mentioned::default();
+    let mut mentioned = NameUses::default();
     for span in &scan.spans {
         mentioned.span(scan.source, span);
         undeclared.extend(left_out(scan.source, span, &bound));
@@ -33,13 +32,13 @@ pub(crate) fn reads(source: &str, syntax: &SyntaxConfig) -> Option<Vec<String>> 
     Some(mentioned.paths(undeclared))
 }
 
-/// Whether `source` extends another template, whose text shows then.
-pub(crate) fn inherits(source: &str, syntax: &SyntaxConfig) -> bool {
+/// Whether `source` extends another template, whose text is then shown.
+pub(crate) fn extends_another(source: &str, syntax: &SyntaxConfig) -> bool {
     scan(source, syntax).spans.iter().any(|span| keyword(source, span) == Some("extends"))
 }
 
-/// What is read in statements that MiniJinja passes over, or whose targets it takes for declared too early.
-fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
+/// The reads in statements that MiniJinja leaves out, or whose targets it declares too early.
+fn left_out(source: &str, span: &SourceSpan, bound: &HashSet<&str>) -> Vec<String> {
     let tokens = &span.tokens;
     // A filter statement begins with the name of its filter.
     let first = if keyword(source, span) == Some("filter") { 2 } else { 1 };
@@ -49,18 +48,18 @@ fn left_out(source: &str, span: &Span, bound: &HashSet<&str>) -> Vec<String> {
             let free = named.into_iter().filter(|(_, name)| !bound.contains(name));
             free.map(|(index, _)| path_at(source, &tokens[index..])).collect()
         }
-        // The value may read what the name stood for before.
+        // The value may read the earlier binding of the name.
         Some("set") => repeated(&named, &assigned_names(source, tokens)),
         Some("with") => repeated(&named, &bound_names(source, span)),
         _ => Vec::new(),
     }
 }
 
-/// The name that `tokens` begin with, and its attributes.
-fn path_at(source: &str, tokens: &[Token]) -> String {
-    let mut path = tokens.first().map_or("", |name| name.text(source)).to_owned();
+/// The name at the start of `tokens`, with its attributes.
+fn path_at(source: &str, tokens: &[TagToken]) -> String {
+    let mut path = text_at(source, tokens, 0).to_owned();
     for pair in tokens.get(1..).unwrap_or(&[]).chunks_exact(2) {
-        if pair[0].text(source) != "." || pair[1].kind != Kind::Word {
+        if pair[0].text(source) != "." || pair[1].kind != TokenKind::Word {
             break;
         }
         path.push('.');
@@ -69,25 +68,25 @@ fn path_at(source: &str, tokens: &[Token]) -> String {
     path
 }
 
-/// Those of `targets` that are mentioned beside being assigned.
+/// The `targets` that are also mentioned outside of their assignment.
 fn repeated(named: &[(usize, &str)], targets: &[&str]) -> Vec<String> {
     let twice = |name: &&str| named.iter().filter(|(_, other)| other == name).count() > 1;
     named.iter().map(|(_, name)| *name).filter(|name| targets.contains(name)).filter(twice).map(str::to_owned).collect()
 }
 
-/// How names are mentioned.
+/// How names are used in a text.
 #[derive(Default)]
-struct Mentioned<'s> {
-    /// Attributes that are called: what is read is what they belong to.
+struct NameUses<'s> {
+    /// Attributes that are called: the object before them is read.
     methods: HashSet<&'s str>,
     /// Names that are not only called.
     values: HashSet<&'s str>,
 }
 
-impl<'s> Mentioned<'s> {
-    fn span(&mut self, source: &'s str, span: &Span) {
-        let text = |index: usize| span.tokens.get(index).map_or("", |token: &Token| token.text(source));
-        for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
+impl<'s> NameUses<'s> {
+    fn span(&mut self, source: &'s str, span: &SourceSpan) {
+        let text = |index| text_at(source, &span.tokens, index);
+        for (index, token) in span.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
             let called = text(index + 1) == "(";
             let attribute = index.checked_sub(1).is_some_and(|before| text(before) == ".");
             match (attribute, called) {
@@ -109,7 +108,7 @@ impl<'s> Mentioned<'s> {
         paths
             .iter()
             .filter(|path| !inside(path))
-            .map(|path| if called(path) { format!("{path}{CALLED}") } else { path.clone() })
+            .map(|path| if called(path) { format!("{path}{CALLED_SUFFIX}") } else { path.clone() })
             .collect()
     }
 }

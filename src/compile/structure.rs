@@ -1,37 +1,37 @@
-//! The structure of a template: which cache tags belong together and what stands around them.
+//! Builds the outline of a template: pairs its tags and finds what encloses them.
 //!
-//! Owns the stack of open blocks and every refusal that needs it. Where MiniJinja would reject the
-//! template, the walk stops and leaves the error to it. Text is written by `lower`.
+//! Owns the stack of open tags and every error that needs it. Where MiniJinja would reject the template, the walk stops
+//! and leaves the error to MiniJinja.
 
 use std::ops::Range;
 
 use minijinja::Error;
 
-use crate::compile::analyze::{keyword, reachable_names, values};
-use crate::compile::expr::{Reader, Shape};
+use crate::compile::expr::{ExprError, ExprKind};
 use crate::compile::foreign::caller_calls;
 use crate::compile::lex::newlines;
-use crate::compile::lower::literal_str;
-use crate::compile::outline::{Branch, BranchId, Cached, Load, Outline, Section, Statement};
-use crate::compile::refuse::{in_body, is_set_block, refusal, reserved};
-use crate::compile::rewrite::Extends;
-use crate::compile::scan::{Scan, Span};
+use crate::compile::literal::literal_str;
+use crate::compile::parser::ExprParser;
+use crate::compile::scan::{Scan, SourceSpan};
+use crate::compile::statement::{closes_block, is_set_block, keyword, reachable_names, values};
 use crate::compile::tag::parse_head;
+use crate::compile::template::{Branch, BranchId, CacheTag, Extends, LoadTag, Outline, Statement, TemplateBlock};
+use crate::compile::validate::{error_in_span, forbidden_in_body, reserved_name, syntax_error};
 
-/// Finds the outline of `scan`, the template called `name`.
-pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
-    let mut walk = Walk {
+/// Builds the outline of `scan`, the template called `name`.
+pub(super) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Error> {
+    let mut walk = StructureWalk {
         scan,
         name,
         stack: Vec::new(),
-        cached: Vec::new(),
+        cache_tags: Vec::new(),
         statements: Vec::new(),
         branches: Vec::new(),
         blocks: Vec::new(),
-        within: Vec::with_capacity(scan.spans.len()),
+        branch_of: Vec::with_capacity(scan.spans.len()),
         extends: Vec::new(),
         loads: Vec::new(),
-        unplaced: None,
+        outside_blocks: None,
     };
     let mut understood = scan.spans.len();
     for index in 0..scan.spans.len() {
@@ -43,53 +43,54 @@ pub(crate) fn outline<'s>(scan: &Scan<'s>, name: &str) -> Result<Outline<'s>, Er
     walk.finish(understood)
 }
 
-type Flow = std::ops::ControlFlow<()>;
-const ON: Flow = Flow::Continue(());
+type WalkStep = std::ops::ControlFlow<()>;
+const CONTINUE: WalkStep = WalkStep::Continue(());
 /// MiniJinja rejects the template here.
-const STOP: Flow = Flow::Break(());
+const STOP: WalkStep = WalkStep::Break(());
 
-struct Frame<'s> {
+struct OpenTag<'s> {
     word: &'s str,
     line: usize,
     span: usize,
-    /// The branch that its text stands in.
+    /// The branch that encloses its text.
     branch: Option<BranchId>,
     cached: Option<usize>,
-    /// Past the `else` of a loop, where `break` belongs to the loop outside.
+    /// After the `else` of a loop, where `break` belongs to the outer loop.
     in_else: bool,
 }
 
-struct Found {
+struct FoundExtends {
     line: usize,
     unconditional: bool,
     literal: Option<String>,
 }
 
-struct Walk<'a, 's> {
+struct StructureWalk<'a, 's> {
     scan: &'a Scan<'s>,
     name: &'a str,
-    stack: Vec<Frame<'s>>,
-    cached: Vec<Cached<'s>>,
+    stack: Vec<OpenTag<'s>>,
+    cache_tags: Vec<CacheTag<'s>>,
     statements: Vec<Statement<'s>>,
     branches: Vec<Branch<'s>>,
-    blocks: Vec<Section<'s>>,
-    within: Vec<Option<BranchId>>,
-    extends: Vec<Found>,
-    loads: Vec<Load>,
-    /// Line of the first cache tag that only a layout may have.
-    unplaced: Option<usize>,
+    blocks: Vec<TemplateBlock<'s>>,
+    branch_of: Vec<Option<BranchId>>,
+    extends: Vec<FoundExtends>,
+    loads: Vec<LoadTag>,
+    /// Line of the first cache tag outside of every block, macro, call block and `set` block. A child template discards
+    /// such output.
+    outside_blocks: Option<usize>,
 }
 
-impl<'a, 's> Walk<'a, 's> {
-    fn span(&mut self, index: usize) -> Result<Flow, Error> {
+impl<'a, 's> StructureWalk<'a, 's> {
+    fn span(&mut self, index: usize) -> Result<WalkStep, Error> {
         let span = &self.scan.spans[index];
-        self.within.push(self.branch());
+        self.branch_of.push(self.branch());
         let ours = matches!(keyword(self.scan.source, span), Some("cache" | "endcache"));
         if ours || self.in_cached() {
             self.check_names(span)?;
         }
         if !span.is_statement() {
-            return Ok(ON);
+            return Ok(CONTINUE);
         }
         match keyword(self.scan.source, span) {
             Some(word) => self.statement(word, index, span),
@@ -97,58 +98,52 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn check_names(&mut self, span: &Span) -> Result<(), Error> {
+    fn check_names(&self, span: &SourceSpan) -> Result<(), Error> {
         let source = self.scan.source;
-        if let Some((at, why)) = reserved(source, &span.tokens) {
-            return Err(self.fail_at(span, at, &why));
+        let forbidden = || forbidden_in_body(source, &span.tokens).filter(|_| self.in_cached());
+        match reserved_name(source, &span.tokens).or_else(forbidden) {
+            Some(error) => Err(self.fail_at(span, &error)),
+            None => Ok(()),
         }
-        if !self.in_cached() {
-            return Ok(());
-        }
-        if let Some((at, why)) = in_body(source, &span.tokens) {
-            return Err(self.fail_at(span, at, &why));
-        }
-        Ok(())
     }
 
-    fn statement(&mut self, word: &'s str, index: usize, span: &'a Span) -> Result<Flow, Error> {
+    fn statement(&mut self, word: &'s str, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
         match word {
             "cache" => self.open_cache(index, span),
             "endcache" => self.close_cache(index, span),
             "set" => Ok(self.set(index, span)),
-            "block" | "extends" if self.in_cached() => Err(self.refuse_inheritance(word, span)),
+            "block" | "extends" if self.in_cached() => Err(self.inheritance_error(word, span)),
             "if" | "for" | "with" | "autoescape" | "filter" | "block" | "macro" | "call" => {
                 self.push(word, index, span);
-                Ok(ON)
+                Ok(CONTINUE)
             }
-            "else" | "elif" => self.otherwise(word, index, span),
+            "else" | "elif" => self.else_branch(word, index, span),
             "import" | "from" | "extends" => Ok(self.load(word, index, span)),
             "break" | "continue" => self.leave_loop(word, span),
             "do" => {
-                // A call may change what it is given.
-                self.note(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
-                Ok(ON)
+                // A call may change its arguments.
+                self.add_statement(index, span.range.clone(), values(self.scan.source, &span.tokens[1..]));
+                Ok(CONTINUE)
             }
-            "include" => Ok(ON),
-            _ => match word.strip_prefix("end") {
-                Some(opener) if OPENERS.contains(&opener) => self.close(opener, index, span),
-                _ => Ok(STOP),
+            "include" => Ok(CONTINUE),
+            _ => match closes_block(word) {
+                Some(opener) => self.close(opener, index, span),
+                None => Ok(STOP),
             },
         }
     }
 
-    fn open_cache(&mut self, index: usize, span: &'a Span) -> Result<Flow, Error> {
+    fn open_cache(&mut self, index: usize, span: &'a SourceSpan) -> Result<WalkStep, Error> {
         let source = self.scan.source;
-        let head =
-            parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, error.at, &error.message))?;
+        let head = parse_head(source, &span.tokens[1..]).map_err(|error| self.fail_at(span, &error))?;
         let placed = ["block", "macro", "call", "set"];
         if !self.stack.iter().any(|frame| placed.contains(&frame.word)) {
-            self.unplaced.get_or_insert(span.line);
+            self.outside_blocks.get_or_insert(span.line);
         }
         let block = self.stack.iter().rev().find(|frame| frame.word == "block");
         let block = block.and_then(|frame| self.scan.spans[frame.span].tokens.get(1));
         let keyed_by_caller = !caller_calls(source, span, &head).is_empty();
-        self.cached.push(Cached {
+        self.cache_tags.push(CacheTag {
             open: index,
             close: None,
             head,
@@ -158,20 +153,21 @@ impl<'a, 's> Walk<'a, 's> {
         });
         self.push("cache", index, span);
         if let Some(frame) = self.stack.last_mut() {
-            frame.cached = Some(self.cached.len() - 1);
+            frame.cached = Some(self.cache_tags.len() - 1);
         }
-        Ok(ON)
+        Ok(CONTINUE)
     }
 
-    fn close_cache(&mut self, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn close_cache(&mut self, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         if let Some(extra) = span.tokens.get(1) {
             let text = extra.text(self.scan.source);
-            return Err(self.fail_at(span, extra.start, &format!("unexpected `{text}` in endcache")));
+            let error = ExprError::new(extra.start, format!("unexpected `{text}` in endcache"));
+            return Err(self.fail_at(span, &error));
         }
         match self.stack.pop() {
-            Some(Frame { cached: Some(cached), .. }) => {
-                self.cached[cached].close = Some(index);
-                Ok(ON)
+            Some(OpenTag { cached: Some(cached), .. }) => {
+                self.cache_tags[cached].close = Some(index);
+                Ok(CONTINUE)
             }
             Some(frame) if self.in_cached() => {
                 let message = format!(
@@ -185,16 +181,16 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn set(&mut self, index: usize, span: &'a Span) -> Flow {
+    fn set(&mut self, index: usize, span: &'a SourceSpan) -> WalkStep {
         if is_set_block(self.scan.source, &span.tokens) {
             self.push("set", index, span);
         } else {
-            self.note(index, span.range.clone(), reachable_names(self.scan.source, span));
+            self.add_statement(index, span.range.clone(), reachable_names(self.scan.source, span));
         }
-        ON
+        CONTINUE
     }
 
-    fn refuse_inheritance(&self, word: &str, span: &Span) -> Error {
+    fn inheritance_error(&self, word: &str, span: &SourceSpan) -> Error {
         let instead = match word {
             "block" => {
                 "put the cache tag inside the block, as what it shows depends on the template \
@@ -205,15 +201,15 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &format!("`{word}` cannot stand inside a cached body; {instead}"))
     }
 
-    fn otherwise(&mut self, word: &'s str, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn else_branch(&mut self, word: &'s str, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         let before = self.branch();
         match self.stack.last_mut() {
             Some(frame) if matches!(frame.word, "if" | "for") => {
                 frame.in_else |= word == "else";
                 frame.branch = Some(self.branches.len());
                 let owner = before.and_then(|before| self.branches[before].owner);
-                self.branches.push(Branch { word, span: index, around: before, owner });
-                Ok(ON)
+                self.branches.push(Branch { word, span: index, parent: before, owner });
+                Ok(CONTINUE)
             }
             Some(frame) if frame.cached.is_some() => {
                 let line = frame.line;
@@ -230,7 +226,7 @@ impl<'a, 's> Walk<'a, 's> {
         }
     }
 
-    fn crossing(&self, tag: &str, word: &str, outer: usize, cache: usize, span: &Span) -> Error {
+    fn crossing(&self, tag: &str, word: &str, outer: usize, cache: usize, span: &SourceSpan) -> Error {
         let message = format!(
             "the cached body opened on line {cache} is not closed before the `{tag}` of the `{word}` \
              on line {outer}; put `endcache` before it"
@@ -238,32 +234,32 @@ impl<'a, 's> Walk<'a, 's> {
         self.fail(span.line, &message)
     }
 
-    fn load(&mut self, word: &'s str, index: usize, span: &'a Span) -> Flow {
+    fn load(&mut self, word: &'s str, index: usize, span: &'a SourceSpan) -> WalkStep {
         let source = self.scan.source;
         let tokens = &span.tokens[1..];
-        let Ok(expr) = Reader::statement(source, tokens).expr() else {
+        let Ok(expr) = ExprParser::statement(source, tokens).expr() else {
             return STOP;
         };
         let extends = word == "extends";
         if extends {
-            let literal = match expr.shape {
-                Shape::Str => literal_str(&source[expr.range.clone()]),
+            let literal = match expr.kind {
+                ExprKind::Str => literal_str(&source[expr.range.clone()]),
                 _ => None,
             };
             let unconditional = self.stack.is_empty();
-            self.extends.push(Found { line: span.line, unconditional, literal });
+            self.extends.push(FoundExtends { line: span.line, unconditional, literal });
         } else {
-            self.note(index, span.range.clone(), reachable_names(source, span));
+            self.add_statement(index, span.range.clone(), reachable_names(source, span));
         }
-        self.loads.push(Load { name: expr.range, extends });
-        ON
+        self.loads.push(LoadTag { name: expr.range, is_extends: extends });
+        CONTINUE
     }
 
-    fn leave_loop(&self, word: &str, span: &Span) -> Result<Flow, Error> {
+    fn leave_loop(&self, word: &str, span: &SourceSpan) -> Result<WalkStep, Error> {
         for frame in self.stack.iter().rev() {
             match frame.word {
-                "for" if !frame.in_else => return Ok(ON),
-                "macro" | "call" | "block" => return Ok(ON),
+                "for" if !frame.in_else => return Ok(CONTINUE),
+                "macro" | "call" | "block" => return Ok(CONTINUE),
                 "cache" => {
                     let message = format!(
                         "`{word}` would leave the cached body opened on line {}; put the whole loop \
@@ -275,10 +271,10 @@ impl<'a, 's> Walk<'a, 's> {
                 _ => {}
             }
         }
-        Ok(ON)
+        Ok(CONTINUE)
     }
 
-    fn close(&mut self, opener: &str, index: usize, span: &Span) -> Result<Flow, Error> {
+    fn close(&mut self, opener: &str, index: usize, span: &SourceSpan) -> Result<WalkStep, Error> {
         let Some(frame) = self.stack.last() else {
             return Ok(STOP);
         };
@@ -286,14 +282,14 @@ impl<'a, 's> Walk<'a, 's> {
             let (opened, open) = (frame.span, &self.scan.spans[frame.span]);
             if matches!(opener, "set" | "macro") {
                 let binds = reachable_names(self.scan.source, open);
-                self.note(opened, open.range.start..span.range.end, binds);
+                self.add_statement(opened, open.range.start..span.range.end, binds);
             }
             self.stack.pop();
             if let (true, Some(name)) = (opener == "block", open.tokens.get(1)) {
                 let name = name.text(self.scan.source);
-                self.blocks.push(Section { name, open: opened, close: index });
+                self.blocks.push(TemplateBlock { name, open: opened, close: index });
             }
-            return Ok(ON);
+            return Ok(CONTINUE);
         }
         if frame.cached.is_none() {
             return Ok(STOP);
@@ -311,19 +307,19 @@ impl<'a, 's> Walk<'a, 's> {
 
     fn finish(mut self, understood: usize) -> Result<Outline<'s>, Error> {
         let complete = understood == self.scan.spans.len();
-        if let Some(unread) = self.scan.unreadable.as_ref().filter(|_| complete) {
+        if let Some(unread) = self.scan.error.as_ref().filter(|_| complete) {
             let word = unread.tokens.first().map(|t| t.text(self.scan.source));
             if let Some(word @ ("cache" | "endcache")) = word {
                 let head = &self.scan.source[unread.start..unread.at];
                 let line = unread.line + newlines(head);
-                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.why)));
+                return Err(self.fail(line, &format!("the `{word}` tag cannot be read: {}", unread.message)));
             }
         } else if let Some(frame) = self.stack.iter().rev().find(|f| complete && f.cached.is_some()) {
             let message = "the cache tag opened here is never closed; add `endcache`";
             return Err(self.fail(frame.line, message));
         }
         let unconditional = self.extends.iter().find(|found| found.unconditional);
-        if let (Some(line), Some(found)) = (self.unplaced, unconditional) {
+        if let (Some(line), Some(found)) = (self.outside_blocks, unconditional) {
             let message = format!(
                 "a template that extends another (line {}) shows only its blocks; put the cache tag \
                  inside a block",
@@ -335,36 +331,37 @@ impl<'a, 's> Walk<'a, 's> {
         self.statements.sort_by_key(|statement| statement.range.start);
         self.blocks.sort_by_key(|block| block.open);
         Ok(Outline {
-            cached: self.cached,
+            cache_tags: self.cache_tags,
             statements: self.statements,
             branches: self.branches,
             blocks: self.blocks,
-            within: self.within,
+            branch_of: self.branch_of,
             extends,
             loads: self.loads,
             understood,
         })
     }
 
-    fn push(&mut self, word: &'s str, index: usize, span: &Span) {
-        let around = self.branch();
+    fn push(&mut self, word: &'s str, index: usize, span: &SourceSpan) {
+        let parent = self.branch();
         let own = BRANCHES.contains(&word).then_some(self.branches.len());
         if own.is_some() {
             let runs_apart = matches!(word, "macro" | "call");
-            let owner = if runs_apart { own } else { around.and_then(|around| self.branches[around].owner) };
-            self.branches.push(Branch { word, span: index, around, owner });
+            let owner = if runs_apart { own } else { parent.and_then(|parent| self.branches[parent].owner) };
+            self.branches.push(Branch { word, span: index, parent, owner });
         }
-        let branch = own.or(around);
-        self.stack.push(Frame { word, line: span.line, span: index, branch, cached: None, in_else: false });
+        let branch = own.or(parent);
+        self.stack.push(OpenTag { word, line: span.line, span: index, branch, cached: None, in_else: false });
     }
 
-    /// The innermost branch here.
+    /// The innermost branch at the current tag.
     fn branch(&self) -> Option<BranchId> {
         self.stack.last().and_then(|frame| frame.branch)
     }
 
-    /// Notes a statement that begins at the span `index`: right after its tag, or before its frame is taken off.
-    fn note(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
+    /// Adds a statement that begins at the span `index`. Called right after its tag was read, or before its open tag is
+    /// popped.
+    fn add_statement(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
         let in_block = self.stack.iter().any(|frame| frame.word == "block");
         self.statements.push(Statement { range, span: index, binds, inside: self.branch(), in_block });
     }
@@ -374,24 +371,21 @@ impl<'a, 's> Walk<'a, 's> {
     }
 
     fn fail(&self, line: usize, message: &str) -> Error {
-        refusal(self.name, line, message)
+        syntax_error(self.name, line, message)
     }
 
-    fn fail_at(&self, span: &Span, at: usize, message: &str) -> Error {
-        let before = self.scan.source.get(span.range.start..at).unwrap_or("");
-        self.fail(span.line + newlines(before), message)
+    fn fail_at(&self, span: &SourceSpan, error: &ExprError) -> Error {
+        error_in_span(self.scan.source, self.name, span, error)
     }
 }
 
-/// Openers whose text runs under a condition, several times, with other values or on its own.
+/// Statements whose text runs conditionally, repeatedly, with other values, or on its own.
 const BRANCHES: [&str; 6] = ["if", "for", "with", "autoescape", "macro", "call"];
 
-const OPENERS: [&str; 9] = ["if", "for", "with", "set", "autoescape", "filter", "block", "macro", "call"];
-
-fn own_extends(found: &mut Vec<Found>) -> Extends {
+fn own_extends(found: &mut Vec<FoundExtends>) -> Extends {
     match (found.pop(), found.is_empty()) {
         (None, _) => Extends::None,
-        (Some(Found { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
+        (Some(FoundExtends { unconditional: true, literal: Some(name), .. }), true) => Extends::Literal(name),
         _ => Extends::Dynamic,
     }
 }
