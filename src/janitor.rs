@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::sync::lock;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -79,7 +80,7 @@ impl Drop for Janitor {
 
 impl Alarms {
     fn lock(&self) -> std::sync::MutexGuard<'_, Due> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.due)
     }
 
     /// Wakes all that are due; how long until the next, `None` once stopped.

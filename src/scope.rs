@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::context::{self, Frame, FrameId, Shared};
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::Record;
+use crate::sync::lock;
 use crate::trace::WeakSpan;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
@@ -150,7 +151,7 @@ impl Scope {
 
     /// What was gathered so far.
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        self.shared.record.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&*self.shared.record)
     }
 
     fn tell_enclosing(&self) {

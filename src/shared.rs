@@ -15,7 +15,7 @@ mod trail;
 mod write;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,7 @@ use crate::stats::{Counter, Counters};
 use crate::store::breaker::Breaker;
 use crate::store::envelope::{Defect, Key, Seal};
 use crate::store::{Failure, FailureKind, Lease, Name, Remote};
+use crate::sync::lock;
 
 /// How the shared tier is doing; see [`FragmentCache::shared_status`](crate::FragmentCache::shared_status).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,7 +201,7 @@ impl Shared {
 
     /// Notes a template added in memory, or one replaced by another: the sum of both digests.
     pub(crate) fn note_added(&self, change: u128) {
-        let mut added = self.core.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = lock(&self.core.added);
         *added = added.wrapping_add(change);
     }
 
@@ -242,7 +243,7 @@ impl Core {
 
     /// What an identity is stored under.
     fn name(&self, hash: u128) -> Name {
-        let added = *self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = *lock(&self.added);
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&hash.to_le_bytes());
         bytes[16..].copy_from_slice(&added.to_le_bytes());
@@ -268,7 +269,7 @@ impl Core {
     fn tell_rarely(&self, at: usize, message: impl FnOnce() -> String) {
         self.events.count(Counter::shared_failures);
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told[at].is_none_or(|last| now.duration_since(last) >= QUIET) {
             told[at] = Some(now);
             drop(told);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -12,6 +12,7 @@ use crate::cache::{FragmentCache, Inner, Namespace};
 use crate::error::{Error, ErrorKind};
 use crate::file::open;
 use crate::observe::By;
+use crate::sync::lock;
 use crate::watch::{FileWatch, watch_file};
 
 /// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching, and does
@@ -136,7 +137,7 @@ impl Source {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 #[cfg(feature = "watch")]
 use std::time::Duration;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use crate::compile::Layout;
 use crate::floors::{Floor, Floors, TagHash};
 use crate::identity::template_tag;
 use crate::record::{Dependency, Seen, Used};
+use crate::sync::lock;
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
@@ -275,7 +276,7 @@ impl Template {
     }
 
     fn content(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.content)
     }
 }
 
@@ -344,13 +345,13 @@ impl Templates {
     /// Notes a template added in memory.
     pub(crate) fn add(&self, id: u64, template: &Arc<Template>) {
         template.added.store(true, Ordering::Release);
-        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = lock(&self.added);
         added.insert(id, Arc::clone(template));
     }
 
     /// The templates added in memory under a name, in whichever environment.
     pub(crate) fn added_as(&self, name: &str) -> Vec<Dependency> {
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = lock(&self.added);
         let named = added.values().filter(|template| template.name() == name);
         let current = |template: &Arc<Template>| Seen { generation: template.generation(), load: None };
         let whole = |template: &Arc<Template>| Dependency {
@@ -362,11 +363,11 @@ impl Templates {
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {
-        self.added.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        lock(&self.added).get(&id).cloned()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_name)
     }
 }
 

@@ -20,7 +20,7 @@ mod tree;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ use self::inbox::Inbox;
 use self::native::Native;
 pub(crate) use self::resolve::{HOPS, Resolver};
 use self::tree::Tree;
+use crate::sync::lock;
 
 /// How long changes are gathered, counted from the first of them, so that a constant stream delays nobody.
 const GATHER: Duration = Duration::from_millis(20);
@@ -99,7 +100,7 @@ impl Watcher {
         if thread::current().id() == self.thread {
             return;
         }
-        let mut join = self.join.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut join = lock(&self.join);
         if let Some(handle) = join.take() {
             // A panic of the thread has been printed; there is nothing left to stop.
             let _ = handle.join();

@@ -1,11 +1,12 @@
 //! One level of what encloses the work on a thread: what it is for, and what it gathers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::next_id;
 use crate::hole::Holes;
 use crate::observe::Collector;
 use crate::record::Record;
+use crate::sync::lock;
 use crate::trace::{Span, WeakSpan};
 
 /// A frame's name, never used twice.
@@ -115,21 +116,21 @@ impl Frame {
             Gathered::Here(record) => Some(record),
             Gathered::Shared(_) if self.role == Role::Scope => None,
             // It went to other threads, whose part in it ends here.
-            Gathered::Shared(shared) => Some(lock(&shared.record).clone()),
+            Gathered::Shared(shared) => Some(lock(&*shared.record).clone()),
         }
     }
 
     pub(super) fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> R {
         match &self.gathered {
             Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&lock(&scope.record)),
+            Gathered::Shared(scope) => f(&lock(&*scope.record)),
         }
     }
 
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
         match &mut self.gathered {
             Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&mut lock(&scope.record)),
+            Gathered::Shared(scope) => f(&mut lock(&*scope.record)),
         }
     }
 
@@ -145,8 +146,4 @@ impl Frame {
         self.gathered = Gathered::Shared(shared.clone());
         shared
     }
-}
-
-fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
-    record.lock().unwrap_or_else(PoisonError::into_inner)
 }

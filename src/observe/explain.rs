@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::clock::Nanos;
 use crate::context;
 use crate::entry::Entry;
 use crate::record::{FOREVER, Record};
+use crate::sync::lock;
 
 /// How a look-up was answered.
 #[non_exhaustive]
@@ -385,7 +386,7 @@ impl Collector {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Explained>>> {
-        self.fragments.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fragments)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::lookup::Wanted;
 use crate::question::Parts;
+use crate::sync::lock;
 use crate::work::Work;
 
 /// Differences kept.
@@ -77,7 +78,7 @@ impl FragmentCache {
     /// The last hits, at most 64, that were not what computing them again gave; the newest first. Empty unless
     /// [`Builder::shadow`](crate::Builder::shadow) has some verified.
     pub fn differences(&self) -> Vec<Difference> {
-        let found = self.inner.observers.shadow.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock(&self.inner.observers.shadow.found);
         found.iter().rev().cloned().collect()
     }
 
@@ -168,7 +169,7 @@ impl Inner {
         if self.observers.subscribers.any() {
             self.observers.subscribers.tell(Interest::Changes, Happened::Differed(difference.clone()));
         }
-        let mut found = self.observers.shadow.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = lock(&self.observers.shadow.found);
         if found.len() == KEPT {
             found.pop_front();
         }

@@ -50,7 +50,7 @@ use std::time::{Duration, Instant};
 use crate::clock::{Clock, Nanos};
 use crate::floors::{EVERYTHING, Floors, Stamp, TagHash};
 use crate::store::{Known, News};
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, unpoisoned};
 
 /// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
 const SEQ_BITS: u32 = 44;
@@ -243,10 +243,7 @@ impl Replica {
             if left == Duration::ZERO {
                 return false;
             }
-            pending = match self.confirmed.wait_timeout(pending, left) {
-                Ok((pending, _)) => pending,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            pending = unpoisoned(self.confirmed.wait_timeout(pending, left)).0;
         }
     }
 

@@ -4,7 +4,7 @@
 //! dropped and counted: they can only help.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::{Core, trail};
@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::record::FOREVER;
 use crate::stats::Counter;
 use crate::store::{Lease, Name, Write};
+use crate::sync::{lock, unpoisoned};
 
 const LONGEST_QUEUE: usize = 4096;
 /// What waits may weigh so much, in bytes: memory may have let go of it already.
@@ -84,7 +85,7 @@ impl Writer {
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let busy = |queue: &mut Queue| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
         let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !unpoisoned(waited).1.timed_out()
     }
 
     pub(super) fn stop(&self) {
@@ -94,7 +95,7 @@ impl Writer {
 
     fn take(&self) -> Option<(Vec<Job>, u64)> {
         let idle = |queue: &mut Queue| !queue.stopped && queue.jobs.is_empty();
-        let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = unpoisoned(self.changed.wait_while(self.queue(), idle));
         if queue.stopped {
             return None;
         }
@@ -112,7 +113,7 @@ impl Writer {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -3,8 +3,10 @@
 //! Closed, everything passes. After some failures in a row it opens: nothing passes for a pause. Then it is half open:
 //! one call passes, and closes it by succeeding or opens it again, for twice as long, by failing.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Failures in a row that open it.
 const TOLERATED: u32 = 3;
@@ -67,7 +69,7 @@ impl Breaker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,11 +4,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::ticker::Ticker;
 use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+use crate::sync::lock;
 
 /// A shared store in this process's memory, unbounded, for tests. Clones are handles to the same store.
 ///
@@ -101,7 +102,7 @@ impl LocalStore {
 
 impl Shelf {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

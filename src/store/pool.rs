@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, FailureKind};
 use crate::error::{Error, ErrorKind};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, unpoisoned};
 
 /// The most connections that a setting may ask for.
 const MOST: usize = 1024;
@@ -95,10 +95,7 @@ impl<C: Send + 'static> Pool<C> {
             if left.is_zero() {
                 return Err(Failure::new(FailureKind::Timeout, self.0.why_none(&shelf)));
             }
-            shelf = match self.0.changed.wait_timeout(shelf, left) {
-                Ok((shelf, _)) => shelf,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            shelf = unpoisoned(self.0.changed.wait_timeout(shelf, left)).0;
         }
     }
 

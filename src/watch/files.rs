@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::error::WatchError;
 use super::poll::Stamp;
+use crate::sync::{lock, unpoisoned};
 
 /// How often a few files are looked at.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -106,18 +107,18 @@ impl FileWatcher {
 
     fn pause(&self, time: Duration) {
         let waited = self.wake.wait_timeout_while(self.lock(), time, |state| !state.files.is_empty());
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(unpoisoned(waited));
     }
 
     fn lock(&self) -> MutexGuard<'_, FileWatcherState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl SingleFile {
     fn look(&self) {
         let next = std::fs::metadata(&self.path).ok().map(|meta| Stamp::of(&meta, SystemTime::now()));
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let still = match (&*last, &next) {
             (Some(Some(last)), Some(next)) => last.is_still(next),
             (Some(None), None) => true,

@@ -4,10 +4,11 @@
 //! A queue would: the system notifies quicker than changes can be dealt with. What a batch means is `batch.rs`.
 
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use crate::sync::{lock, unpoisoned};
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -63,11 +64,11 @@ impl Inbox {
     ) -> MutexGuard<'a, State> {
         let left = end.saturating_duration_since(Instant::now());
         let waited = self.wake.wait_timeout_while(state, left, |state| !state.stopping && more(state));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        unpoisoned(waited).0
     }
 
     /// A panic while adding leaves a batch that lacks one path at most, and is no reason to stop watching.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use crate::store::{Failure, FailureKind};
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock, unpoisoned};
 
 const PORT: u16 = 11211;
 
@@ -95,10 +95,7 @@ impl Address {
             if left.is_zero() {
                 return Err(Failure::new(FailureKind::Timeout, "looking up the host name timed out"));
             }
-            state = match lookup.done.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            state = unpoisoned(lookup.done.wait_timeout(state, left)).0;
         }
     }
 
