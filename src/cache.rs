@@ -26,11 +26,10 @@ use crate::floors::{EVERYTHING, Floors, TagHash};
 use crate::identity::{TagClass, tag_hash, template_tag};
 use crate::invalidated::Invalidated;
 use crate::invalidation::{Invalidation, Telling};
-use crate::janitor::Janitor;
-use crate::jitter::Jitter;
 use crate::key;
 use crate::observe::{By, Departures, KeyHash, Observers, Target, key_hash};
 use crate::potential::Measurements;
+use crate::random::Jitter;
 use crate::record::{Begin, Dependency, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
@@ -39,6 +38,7 @@ use crate::shared::{Local, Shared, Ticket};
 use crate::stats::{Counter, Counters, Stats};
 use crate::store::memory::Memory;
 use crate::templates::Templates;
+use crate::timer::Timer;
 
 /// A fragment cache: a cheap handle, cloned freely, shared by all threads.
 ///
@@ -94,7 +94,7 @@ pub(crate) struct Inner {
     /// Whether a folder is watched by polling.
     #[cfg(feature = "watch")]
     pub(crate) polling: AtomicBool,
-    janitor: OnceLock<Janitor>,
+    janitor: OnceLock<Timer>,
     publisher: OnceLock<Publisher>,
 }
 
@@ -151,7 +151,7 @@ impl FragmentCache {
             publisher: OnceLock::new(),
             settings,
         });
-        let janitor = Janitor::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
+        let janitor = Timer::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
         let _ = inner.publisher.set(Publisher::start(Arc::downgrade(&inner))?);
@@ -368,7 +368,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn janitor(&self) -> Option<&Janitor> {
+    pub(crate) fn janitor(&self) -> Option<&Timer> {
         self.janitor.get()
     }
 }

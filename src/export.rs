@@ -14,9 +14,9 @@ use metrics::{Key, Label as Pair, Level, Metadata, Recorder, SharedString, with_
 use self::table::{Metric, Shape};
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::janitor::Janitor;
 use crate::observe::{FragmentKind, FragmentStats, Label};
 use crate::stats::Counter;
+use crate::timer::Timer;
 
 static METADATA: Metadata<'static> = Metadata::new("minijinja_cache", Level::INFO, Some("minijinja_cache"));
 
@@ -32,12 +32,12 @@ impl FragmentCache {
 /// The thread that publishes; ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    _thread: Janitor,
+    _thread: Timer,
 }
 
 impl Publisher {
     pub(crate) fn start(cache: Weak<Inner>) -> Result<Publisher, Error> {
-        Ok(Publisher { _thread: Janitor::start("cache-metrics", cache, Inner::publish_quietly)? })
+        Ok(Publisher { _thread: Timer::start("cache-metrics", cache, Inner::publish_quietly)? })
     }
 }
 

@@ -26,6 +26,7 @@ mod context;
 mod dashboard;
 mod debug;
 mod declared;
+mod duration;
 mod entry;
 mod environment;
 mod error;
@@ -47,8 +48,6 @@ pub mod http;
 mod identity;
 mod invalidated;
 mod invalidation;
-mod janitor;
-mod jitter;
 mod key;
 mod lazy;
 mod loader;
@@ -65,6 +64,7 @@ mod page;
 mod page;
 mod potential;
 mod question;
+mod random;
 mod record;
 #[cfg(feature = "watch")]
 mod refresh;
@@ -87,12 +87,12 @@ mod stats;
 mod store;
 mod sync;
 mod templates;
+mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
 #[cfg(not(feature = "tracing"))]
 #[path = "trace/disabled.rs"]
 mod trace;
-mod ttl;
 #[cfg(feature = "watch")]
 mod watch;
 mod weight;

@@ -15,11 +15,11 @@ use crate::compile::lex::{Kind, is_blank, newlines};
 use crate::compile::outline::Cached;
 use crate::compile::scan::{Scan, Span, SpanKind};
 use crate::compile::visits::visit;
+use crate::duration::{Ttl, parse_ttl_value};
 use crate::names::{
     CALLED_BACK, CALLER, CALLING, FILLED, FLAG_CALLER, FLAG_SUPER, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
     OPEN, STORE, TICKET,
 };
-use crate::ttl::{Ttl, parse_ttl_value};
 
 /// What the lowering of all tags of a template shares.
 pub(crate) struct Lowering<'a, 's> {

@@ -6,8 +6,8 @@
 use crate::compile::expr::{Expr, ExprError, Reader, Shape};
 use crate::compile::lex::{Kind, Token};
 use crate::compile::lower::literal_str;
+use crate::duration::{is_duration, parse_ttl_str};
 use crate::spelling::Form;
-use crate::ttl::{is_duration, parse_ttl_str};
 
 /// The arguments of a cache tag.
 #[derive(Debug, Clone)]
