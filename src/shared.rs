@@ -37,8 +37,8 @@ use crate::lookup::Wanted;
 use crate::report::Reporter;
 use crate::stats::{Counter, Counters};
 use crate::store::breaker::Breaker;
-use crate::store::envelope::{Defect, Key, Seal};
-use crate::store::{Failure, FailureKind, Lease, Name, Remote};
+use crate::store::envelope::{DecodeError, EnvelopeCodec, SigningKey};
+use crate::store::{FailureKind, Lease, Remote, StoreFailure, StoreKey};
 use crate::sync::lock;
 
 /// How the shared tier is doing; see [`FragmentCache::shared_status`](crate::FragmentCache::shared_status).
@@ -66,7 +66,7 @@ struct Core {
     budget: Duration,
     bound: Duration,
     lease: Option<Duration>,
-    seal: Seal,
+    seal: EnvelopeCodec,
     replica: Replica,
     breaker: Breaker,
     writer: Writer,
@@ -81,19 +81,19 @@ struct Core {
 
 /// Where a result goes: its name in the store, and the lease that ends with it.
 pub(crate) struct Place {
-    name: Name,
+    name: StoreKey,
     holding: Option<Holding>,
 }
 
 /// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
 struct Holding {
     core: Arc<Core>,
-    name: Name,
+    name: StoreKey,
     lease: Option<Lease>,
 }
 
 impl Holding {
-    fn new(core: &Arc<Core>, name: Name, lease: Lease) -> Holding {
+    fn new(core: &Arc<Core>, name: StoreKey, lease: Lease) -> Holding {
         Holding { core: Arc::clone(core), name, lease: Some(lease) }
     }
 }
@@ -111,11 +111,8 @@ const QUIET: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(crate) fn new(tier: &SharedTier, slots: usize, events: &Arc<Counters>, reporter: &Arc<Reporter>) -> Shared {
-        let seal = Seal {
-            compress_from: tier.compress_above.saturating_add(1),
-            largest: tier.max_value_bytes,
-            key: tier.secret.as_deref().and_then(Key::new),
-        };
+        let key = tier.secret.as_deref().and_then(SigningKey::new);
+        let seal = EnvelopeCodec::new(tier.compress_above.saturating_add(1), tier.max_value_bytes, key);
         let core = Core {
             remote: Arc::clone(&tier.remote),
             budget: tier.budget,
@@ -215,7 +212,7 @@ impl Shared {
 
     pub(crate) fn status(&self) -> SharedStatus {
         SharedStatus {
-            store: self.core.remote.place(),
+            store: self.core.remote.describe(),
             in_touch: self.core.replica.believed(replica::now()),
             breaker_open: self.core.breaker.is_open(),
             untold: self.core.replica.pending_count(),
@@ -242,7 +239,7 @@ impl Core {
     }
 
     /// What an identity is stored under.
-    fn name(&self, hash: u128) -> Name {
+    fn name(&self, hash: u128) -> StoreKey {
         let added = *lock(&self.added);
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&hash.to_le_bytes());
@@ -251,19 +248,19 @@ impl Core {
     }
 
     /// Counts a failure of the store, and tells it unless its like was told just now.
-    fn complain(&self, failure: &Failure) {
+    fn complain(&self, failure: &StoreFailure) {
         let at = match failure.kind {
             FailureKind::Timeout => 0,
             FailureKind::Unreachable => 1,
             FailureKind::Refused => 2,
-            FailureKind::Nonsense => 3,
+            FailureKind::InvalidReply => 3,
         };
         self.tell_rarely(at, || format!("shared store: {failure}"));
     }
 
     /// The same of a value that is no entry.
-    fn complain_of(&self, defect: Defect) {
-        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.place()));
+    fn complain_of(&self, defect: DecodeError) {
+        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.describe()));
     }
 
     fn tell_rarely(&self, at: usize, message: impl FnOnce() -> String) {
@@ -296,7 +293,7 @@ impl Confirmation {
     }
 
     pub(crate) fn place(&self) -> String {
-        self.core.remote.place()
+        self.core.remote.describe()
     }
 }
 

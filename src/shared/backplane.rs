@@ -81,7 +81,7 @@ fn ask(core: &Core, cache: &Weak<Inner>, clock: &Clock) {
             let since = Instant::now();
             // What a change of the epoch left to be told does not wait.
             if core.replica.pending_count() == 0 {
-                core.bell.wait(core.remote.interval().min(core.bound / 4));
+                core.bell.wait(core.remote.sync_interval().min(core.bound / 4));
             }
             thread::sleep(GATHER.saturating_sub(since.elapsed()));
         } else {

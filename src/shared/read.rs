@@ -23,8 +23,7 @@ use crate::lookup::Wanted;
 use crate::observe::Subject;
 use crate::record::{Dependency, Used};
 use crate::stats::Counter;
-use crate::store::envelope::Envelope;
-use crate::store::{Failure, Leased, Name, Remote};
+use crate::store::{LeasedRead, Remote, StoreFailure, StoreKey};
 
 /// How often one who waits for another node's lease looks again, at first and at last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -47,7 +46,7 @@ enum Judged {
     Usable(Arc<Entry>),
     Nothing,
     /// Another deployment's; one's own, if there is one, is under this name.
-    Elsewhere(Option<Name>),
+    Elsewhere(Option<StoreKey>),
 }
 
 /// A look-up on its way to the store and back.
@@ -126,11 +125,11 @@ enum Turn {
 }
 
 impl Turn {
-    fn of(leased: Leased, core: &Arc<Core>, name: Name) -> Turn {
+    fn of(leased: LeasedRead, core: &Arc<Core>, name: StoreKey) -> Turn {
         match leased {
-            Leased::Found(bytes) => Turn::Found(bytes),
-            Leased::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
-            Leased::Held => Turn::Theirs,
+            LeasedRead::Found(bytes) => Turn::Found(bytes),
+            LeasedRead::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
+            LeasedRead::Held => Turn::Theirs,
         }
     }
 }
@@ -166,7 +165,7 @@ impl Shared {
                 break;
             }
             let local = inner.floors.stamp();
-            let names: Vec<Name> = wanted.iter().map(|wanted| self.core.name(wanted.identity.hash)).collect();
+            let names: Vec<StoreKey> = wanted.iter().map(|wanted| self.core.name(wanted.identity.hash)).collect();
             let Some(values) = Aside.run(inner, &self.core, move |core| core.read(&names, core.budget)).await else {
                 break;
             };
@@ -203,7 +202,7 @@ impl Shared {
 }
 
 impl Trip<'_, '_> {
-    fn name(&self) -> Name {
+    fn name(&self) -> StoreKey {
         self.core.name(self.wanted.identity.hash)
     }
 
@@ -213,7 +212,7 @@ impl Trip<'_, '_> {
     }
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
-    async fn ask(&self, io: &impl Io, page: Option<u64>, name: Name, hash: Option<u128>) -> Option<Vec<u8>> {
+    async fn ask(&self, io: &impl Io, page: Option<u64>, name: StoreKey, hash: Option<u128>) -> Option<Vec<u8>> {
         let inner = Arc::clone(self.inner);
         let call = move |core: &Arc<Core>| match (page, hash) {
             (Some(page), Some(hash)) => trail::read(core, &inner, page, hash),
@@ -269,7 +268,7 @@ impl Trip<'_, '_> {
         &self,
         io: &impl Io,
         page: Option<u64>,
-        ask: impl FnOnce(&Core, Duration) -> Option<Leased> + Send + 'static,
+        ask: impl FnOnce(&Core, Duration) -> Option<LeasedRead> + Send + 'static,
     ) -> Option<Turn> {
         let (inner, name) = (Arc::clone(self.inner), self.name());
         let call = move |core: &Arc<Core>| {
@@ -289,7 +288,7 @@ impl Trip<'_, '_> {
 
     fn judge(&self, bytes: Option<&[u8]>, asker: &mut impl Asker) -> Judged {
         let Some(bytes) = bytes else { return Judged::Nothing };
-        let envelope = match Envelope::decode(bytes, &self.core.seal) {
+        let envelope = match self.core.seal.decode(bytes) {
             Ok(envelope) => envelope,
             Err(defect) => {
                 self.inner.counters.count(Counter::shared_rejects);
@@ -314,7 +313,7 @@ impl Trip<'_, '_> {
 
     /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
     /// these templates have here.
-    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<Name> {
+    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<StoreKey> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.name().to_le_bytes());
         for (name, used) in templates {
@@ -324,7 +323,7 @@ impl Trip<'_, '_> {
         Some(hasher.digest128())
     }
 
-    fn concluded(&self, judged: Judged, name: Name) -> Fetched {
+    fn concluded(&self, judged: Judged, name: StoreKey) -> Fetched {
         match judged {
             Judged::Usable(entry) => {
                 self.inner.counters.count(Counter::shared_hits);
@@ -353,22 +352,22 @@ impl Trip<'_, '_> {
 
 impl Core {
     /// Reads within a budget, if the breaker lets it.
-    pub(super) fn read(&self, names: &[Name], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
+    pub(super) fn read(&self, names: &[StoreKey], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
         self.guarded(|remote, now| remote.read(names, now + budget))
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+    fn read_or_lease(&self, name: StoreKey, span: Duration, budget: Duration) -> Option<LeasedRead> {
         self.guarded(|remote, now| remote.read_or_lease(name, span, now + budget))
     }
 
-    fn lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+    fn lease(&self, name: StoreKey, span: Duration, budget: Duration) -> Option<LeasedRead> {
         self.guarded(|remote, now| remote.lease(name, span, now + budget))
-            .map(|lease| lease.map_or(Leased::Held, Leased::Taken))
+            .map(|lease| lease.map_or(LeasedRead::Held, LeasedRead::Taken))
     }
 
     /// Calls the store from where nobody waits: unless the breaker is open, about which this says nothing. A write has
     /// more time than a page, so its success is no reason to ask again on a page, nor its failure one not to.
-    pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
+    pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         if self.breaker.is_open() {
             self.events.count(Counter::shared_skips);
             return None;
@@ -377,7 +376,7 @@ impl Core {
     }
 
     /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.
-    pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
+    pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         let now = Instant::now();
         if !self.breaker.admits(now) {
             self.events.count(Counter::shared_skips);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::ticker::Ticker;
-use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+use super::store_clock::StoreClock;
+use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
 use crate::sync::lock;
 
 /// A shared store in this process's memory, unbounded, for tests. Clones are handles to the same store.
@@ -31,19 +31,24 @@ struct Shelf {
     state: Mutex<State>,
     raised: Condvar,
     down: AtomicBool,
-    ticker: Ticker,
+    clock: StoreClock,
 }
 
 impl Default for Shelf {
     fn default() -> Shelf {
-        Shelf { state: Mutex::default(), raised: Condvar::new(), down: AtomicBool::new(false), ticker: Ticker::new() }
+        Shelf {
+            state: Mutex::default(),
+            raised: Condvar::new(),
+            down: AtomicBool::new(false),
+            clock: StoreClock::new(),
+        }
     }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    values: HashMap<Name, (Vec<u8>, Option<Instant>)>,
-    leases: HashMap<Name, (Lease, Instant)>,
+    values: HashMap<StoreKey, (Vec<u8>, Option<Instant>)>,
+    leases: HashMap<StoreKey, (Lease, Instant)>,
     last_lease: u64,
     epoch: u128,
     seq: u64,
@@ -92,9 +97,9 @@ impl LocalStore {
         self.0.lock().values.values_mut().for_each(|(value, _)| change(value));
     }
 
-    fn up(&self) -> Result<MutexGuard<'_, State>, Failure> {
+    fn up(&self) -> Result<MutexGuard<'_, State>, StoreFailure> {
         if self.0.down.load(Ordering::SeqCst) {
-            return Err(Failure::new(FailureKind::Unreachable, "the local store was set down"));
+            return Err(StoreFailure::new(FailureKind::Unreachable, "the local store was set down"));
         }
         Ok(self.0.lock())
     }
@@ -107,12 +112,12 @@ impl Shelf {
 }
 
 impl State {
-    fn value(&self, name: Name) -> Option<Vec<u8>> {
+    fn value(&self, name: StoreKey) -> Option<Vec<u8>> {
         let (value, until) = self.values.get(&name)?;
         until.is_none_or(|until| Instant::now() < until).then(|| value.clone())
     }
 
-    fn take_lease(&mut self, name: Name, span: Duration) -> Option<Lease> {
+    fn take_lease(&mut self, name: StoreKey, span: Duration) -> Option<Lease> {
         let now = Instant::now();
         if self.leases.get(&name).is_some_and(|(_, until)| now < *until) {
             return None;
@@ -123,7 +128,7 @@ impl State {
         Some(lease)
     }
 
-    fn end_lease(&mut self, name: Name, lease: Lease) {
+    fn end_lease(&mut self, name: StoreKey, lease: Lease) {
         if self.leases.get(&name).is_some_and(|(held, _)| *held == lease) {
             self.leases.remove(&name);
         }
@@ -131,53 +136,53 @@ impl State {
 }
 
 impl Remote for LocalStore {
-    fn place(&self) -> String {
+    fn describe(&self) -> String {
         "a local store".to_owned()
     }
 
-    fn interval(&self) -> Duration {
+    fn sync_interval(&self) -> Duration {
         Duration::from_millis(50)
     }
 
-    fn read(&self, names: &[Name], _: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    fn read(&self, names: &[StoreKey], _: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreFailure> {
         let mut state = self.up()?;
         state.trips += 1;
         Ok(names.iter().map(|name| state.value(*name)).collect())
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, _: Instant) -> Result<Leased, Failure> {
+    fn read_or_lease(&self, name: StoreKey, span: Duration, _: Instant) -> Result<LeasedRead, StoreFailure> {
         let mut state = self.up()?;
         state.trips += 1;
         Ok(match state.value(name) {
-            Some(value) => Leased::Found(value),
-            None => state.take_lease(name, span).map_or(Leased::Held, Leased::Taken),
+            Some(value) => LeasedRead::Found(value),
+            None => state.take_lease(name, span).map_or(LeasedRead::Held, LeasedRead::Taken),
         })
     }
 
-    fn lease(&self, name: Name, span: Duration, _: Instant) -> Result<Option<Lease>, Failure> {
+    fn lease(&self, name: StoreKey, span: Duration, _: Instant) -> Result<Option<Lease>, StoreFailure> {
         Ok(self.up()?.take_lease(name, span))
     }
 
-    fn write(&self, values: &[Write<'_>], _: Instant) -> Result<(), Failure> {
+    fn write(&self, values: &[ValueWrite<'_>], _: Instant) -> Result<(), StoreFailure> {
         let mut state = self.up()?;
         for write in values {
             let until = write.ttl.map(|ttl| Instant::now() + ttl);
-            state.values.insert(write.name, (write.value.to_vec(), until));
+            state.values.insert(write.key, (write.value.to_vec(), until));
             if let Some(lease) = write.lease {
-                state.end_lease(write.name, lease);
+                state.end_lease(write.key, lease);
             }
         }
         Ok(())
     }
 
-    fn release(&self, name: Name, lease: Lease, _: Instant) -> Result<(), Failure> {
+    fn release(&self, name: StoreKey, lease: Lease, _: Instant) -> Result<(), StoreFailure> {
         self.up()?.end_lease(name, lease);
         Ok(())
     }
 
-    fn sync(&self, known: Known, raise: &[u64], _: Instant) -> Result<News, Failure> {
+    fn sync(&self, known: SyncPosition, raise: &[u64], _: Instant) -> Result<FloorUpdate, StoreFailure> {
         let mut state = self.up()?;
-        let begun = !known.follows(state.epoch, state.seq);
+        let begun = !known.accepts(state.epoch, state.seq);
         if begun {
             (state.epoch, state.seq) = (known.next_epoch(), 0);
             state.floors.clear();
@@ -189,17 +194,17 @@ impl Remote for LocalStore {
             self.0.raised.notify_all();
         }
         let since = if known.epoch == state.epoch { known.seq } else { 0 };
-        Ok(News {
+        Ok(FloorUpdate {
             epoch: state.epoch,
             begun,
             seq: state.seq,
             floors: state.floors.iter().filter(|(_, seq)| **seq > since).map(|(tag, seq)| (*tag, *seq)).collect(),
-            now: self.0.ticker.at_least(0),
-            ..News::default()
+            now: self.0.clock.at_least(0),
+            ..FloorUpdate::default()
         })
     }
 
-    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), StoreFailure> {
         let mut seen = HashSet::new();
         while !stopped() {
             let state = self.up()?;

@@ -20,8 +20,8 @@ use self::exchange::{Batch, Reply, Servers};
 use self::floors::Seen;
 use self::server::Server;
 use super::pool::check_size;
-use super::ticker::Ticker;
-use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+use super::store_clock::StoreClock;
+use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
 use crate::error::{Error, ErrorKind};
 use crate::sync::Mutex;
 
@@ -62,7 +62,7 @@ pub struct MemcachedStore {
     servers: Servers,
     prefix: String,
     seen: Mutex<Option<Seen>>,
-    ticker: Ticker,
+    clock: StoreClock,
     clock_asked: Mutex<Option<Instant>>,
 }
 
@@ -91,7 +91,7 @@ impl MemcachedStore {
             servers: Servers { all, pool_size: 16 },
             prefix: "mjc:".into(),
             seen: Mutex::default(),
-            ticker: Ticker::new(),
+            clock: StoreClock::new(),
             clock_asked: Mutex::default(),
         })
     }
@@ -118,17 +118,17 @@ impl MemcachedStore {
         self
     }
 
-    fn key(&self, name: Name) -> String {
+    fn key(&self, name: StoreKey) -> String {
         format!("{}{name:032x}", self.prefix)
     }
 
     /// Where a lease is kept beside a value.
-    fn lease_key(&self, name: Name) -> String {
+    fn lease_key(&self, name: StoreKey) -> String {
         format!("{}:lease", self.key(name))
     }
 
     /// Ends leases kept beside values. One that ended before may be somebody else's since: then two compute.
-    fn end_beside(&self, names: &[Name], deadline: Instant) -> Result<(), Failure> {
+    fn end_beside(&self, names: &[StoreKey], deadline: Instant) -> Result<(), StoreFailure> {
         let push = |at: usize, batch: &mut Batch| batch.push(MetaOp::Delete, &self.lease_key(names[at]), &[], None);
         self.servers
             .ask_each("release leases on", names, push, deadline)
@@ -137,20 +137,27 @@ impl MemcachedStore {
     }
 
     /// Asks about one name.
-    fn ask(&self, what: &str, name: Name, op: MetaOp, flags: &[&str], deadline: Instant) -> Result<Reply, Failure> {
+    fn ask(
+        &self,
+        what: &str,
+        name: StoreKey,
+        op: MetaOp,
+        flags: &[&str],
+        deadline: Instant,
+    ) -> Result<Reply, StoreFailure> {
         let mut batch = Batch::new(self.servers.choose(&name.to_be_bytes()));
         batch.push(op, &self.key(name), flags, None);
         self.ask_one(what, &batch, deadline)
     }
 
-    fn ask_one(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<Reply, Failure> {
+    fn ask_one(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<Reply, StoreFailure> {
         let mut replies = self.servers.ask_one(what, batch, deadline)?;
         replies.pop().ok_or_else(|| nonsense(what))
     }
 }
 
 impl Remote for MemcachedStore {
-    fn place(&self) -> String {
+    fn describe(&self) -> String {
         let names: Vec<&str> = self.servers.all.iter().map(|server| server.address.name.as_str()).collect();
         format!("memcached {}", names.join(", "))
     }
@@ -159,11 +166,11 @@ impl Remote for MemcachedStore {
         check_size(self.servers.pool_size)
     }
 
-    fn interval(&self) -> Duration {
+    fn sync_interval(&self) -> Duration {
         Duration::from_millis(25)
     }
 
-    fn read(&self, names: &[Name], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    fn read(&self, names: &[StoreKey], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreFailure> {
         let push = |at: usize, batch: &mut Batch| batch.push(MetaOp::Get, &self.key(names[at]), &["v", "k"], None);
         let mut failure = None;
         let mut answered = names.is_empty();
@@ -188,22 +195,22 @@ impl Remote for MemcachedStore {
         }
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Leased, Failure> {
+    fn read_or_lease(&self, name: StoreKey, span: Duration, deadline: Instant) -> Result<LeasedRead, StoreFailure> {
         let what = "read or lease from";
         let vivify = format!("N{}", lifetime(Some(span)));
         let reply = self.ask(what, name, MetaOp::Get, &["v", "c", "k", &vivify], deadline)?;
         let reply = reply.map_err(|message| refused("lease", &message))?;
         match reply.value {
-            Some(value) if !value.is_empty() => Ok(Leased::Found(value)),
+            Some(value) if !value.is_empty() => Ok(LeasedRead::Found(value)),
             // Told to one only; the item stays marked as given out until a value replaces it.
-            Some(_) if reply.won => Ok(Leased::Taken(Lease(token(reply.cas)?))),
-            Some(_) => Ok(Leased::Held),
+            Some(_) if reply.won => Ok(LeasedRead::Taken(Lease(token(reply.cas)?))),
+            Some(_) => Ok(LeasedRead::Held),
             None => Err(nonsense(what)),
         }
     }
 
     /// The item is a value, and cannot be its own lease: that is an item beside it, which only one can add.
-    fn lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Option<Lease>, Failure> {
+    fn lease(&self, name: StoreKey, span: Duration, deadline: Instant) -> Result<Option<Lease>, StoreFailure> {
         let mut batch = Batch::new(self.servers.choose(&name.to_be_bytes()));
         batch.push(MetaOp::Set, &self.lease_key(name), &["ME", &format!("T{}", lifetime(Some(span)))], Some(b"1"));
         let reply = self.ask_one("lease on", &batch, deadline)?.map_err(|message| refused("lease", &message))?;
@@ -214,8 +221,8 @@ impl Remote for MemcachedStore {
         }
     }
 
-    fn write(&self, values: &[Write<'_>], deadline: Instant) -> Result<(), Failure> {
-        let names: Vec<Name> = values.iter().map(|write| write.name).collect();
+    fn write(&self, values: &[ValueWrite<'_>], deadline: Instant) -> Result<(), StoreFailure> {
+        let names: Vec<StoreKey> = values.iter().map(|write| write.key).collect();
         let push = |at: usize, batch: &mut Batch| {
             let ttl = format!("T{}", lifetime(values[at].ttl));
             let lease = values[at].lease.filter(|lease| !is_beside(*lease)).map(|lease| format!("C{}", lease.0));
@@ -229,11 +236,11 @@ impl Remote for MemcachedStore {
                 // With a lease, anything but success means that it was lost, and its item with it.
                 Ok(Ok(reply)) if reply.rc == ReturnCode::Hd || write.lease.is_some_and(|lease| !is_beside(lease)) => {}
                 Ok(Ok(_)) => {
-                    doomed.push(write.name);
+                    doomed.push(write.key);
                     failure.get_or_insert_with(|| refused("write", "not stored"));
                 }
                 Ok(Err(message)) => {
-                    doomed.push(write.name);
+                    doomed.push(write.key);
                     failure.get_or_insert_with(|| refused("write", &message));
                 }
                 Err(error) => {
@@ -245,14 +252,14 @@ impl Remote for MemcachedStore {
         // is a failure to report already.
         let push = |at: usize, batch: &mut Batch| batch.push(MetaOp::Delete, &self.key(doomed[at]), &[], None);
         self.servers.ask_each("delete from", &doomed, push, deadline);
-        let beside = values.iter().filter(|write| write.lease.is_some_and(is_beside)).map(|write| write.name);
-        if let Err(error) = self.end_beside(&beside.collect::<Vec<Name>>(), deadline) {
+        let beside = values.iter().filter(|write| write.lease.is_some_and(is_beside)).map(|write| write.key);
+        if let Err(error) = self.end_beside(&beside.collect::<Vec<StoreKey>>(), deadline) {
             failure.get_or_insert(error);
         }
         failure.map_or(Ok(()), Err)
     }
 
-    fn release(&self, name: Name, lease: Lease, deadline: Instant) -> Result<(), Failure> {
+    fn release(&self, name: StoreKey, lease: Lease, deadline: Instant) -> Result<(), StoreFailure> {
         if is_beside(lease) {
             return self.end_beside(&[name], deadline);
         }
@@ -261,18 +268,18 @@ impl Remote for MemcachedStore {
         reply.map(drop).map_err(|message| refused("release", &message))
     }
 
-    fn sync(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+    fn sync(&self, known: SyncPosition, raise: &[u64], deadline: Instant) -> Result<FloorUpdate, StoreFailure> {
         self.sync_floors(known, raise, deadline)
     }
 
-    fn listen(&self, _changed: &dyn Fn(), _stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+    fn listen(&self, _changed: &dyn Fn(), _stopped: &dyn Fn() -> bool) -> Result<(), StoreFailure> {
         Ok(())
     }
 }
 
 impl std::fmt::Debug for MemcachedStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemcachedStore").field("servers", &self.place()).field("prefix", &self.prefix).finish()
+        f.debug_struct("MemcachedStore").field("servers", &self.describe()).field("prefix", &self.prefix).finish()
     }
 }
 
@@ -301,14 +308,14 @@ fn since_1970() -> Duration {
 }
 
 /// The token of compare-and-swap. Without one every write would succeed, and every change go unnoticed.
-fn token(cas: Option<u64>) -> Result<u64, Failure> {
+fn token(cas: Option<u64>) -> Result<u64, StoreFailure> {
     cas.filter(|&cas| cas > 0).ok_or_else(|| refused("use", "it has no compare-and-swap (-C)"))
 }
 
-fn refused(what: &str, message: &str) -> Failure {
-    Failure::new(FailureKind::Refused, format!("memcached refused to {what}: {message}"))
+fn refused(what: &str, message: &str) -> StoreFailure {
+    StoreFailure::new(FailureKind::Refused, format!("memcached refused to {what}: {message}"))
 }
 
-fn nonsense(what: &str) -> Failure {
-    Failure::new(FailureKind::Nonsense, format!("cannot {what} memcached: not an answer to the question"))
+fn nonsense(what: &str) -> StoreFailure {
+    StoreFailure::new(FailureKind::InvalidReply, format!("cannot {what} memcached: not an answer to the question"))
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Failure, FailureKind};
+use super::{FailureKind, StoreFailure};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, unpoisoned};
 
@@ -21,7 +21,7 @@ const DIALING: usize = 3;
 /// leads to.
 const LIFETIME: Duration = Duration::from_secs(30);
 
-type Dial<C> = dyn Fn() -> Result<C, Failure> + Send + Sync;
+type Dial<C> = dyn Fn() -> Result<C, StoreFailure> + Send + Sync;
 
 pub(super) struct Pool<C>(Arc<Shared<C>>);
 
@@ -39,7 +39,7 @@ struct Shelf<C> {
     dialing: usize,
     /// Counted up by [`Pool::renew`]: connections from before are closed.
     era: u64,
-    failed: Option<(Instant, Failure)>,
+    failed: Option<(Instant, StoreFailure)>,
 }
 
 struct Made<C> {
@@ -69,13 +69,13 @@ pub(super) fn check_size(connections: usize) -> Result<(), Error> {
 
 impl<C: Send + 'static> Pool<C> {
     /// A pool of at most `size` connections; none is made before it is asked for.
-    pub(super) fn new(size: usize, dial: impl Fn() -> Result<C, Failure> + Send + Sync + 'static) -> Pool<C> {
+    pub(super) fn new(size: usize, dial: impl Fn() -> Result<C, StoreFailure> + Send + Sync + 'static) -> Pool<C> {
         let shelf = Shelf { idle: Vec::new(), open: 0, dialing: 0, era: 0, failed: None };
         Pool(Arc::new(Shared { size, dial: Box::new(dial), shelf: Mutex::new(shelf), changed: Condvar::new() }))
     }
 
     /// An idle connection, or one that is made meanwhile. If that fails, it says why.
-    pub(super) fn check_out(&self, deadline: Instant) -> Result<Checkout<'_, C>, Failure> {
+    pub(super) fn check_out(&self, deadline: Instant) -> Result<Checkout<'_, C>, StoreFailure> {
         let began = Instant::now();
         let mut shelf = self.0.shelf();
         loop {
@@ -93,7 +93,7 @@ impl<C: Send + 'static> Pool<C> {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::new(FailureKind::Timeout, self.0.why_none(&shelf)));
+                return Err(StoreFailure::new(FailureKind::Timeout, self.0.why_none(&shelf)));
             }
             shelf = unpoisoned(self.0.changed.wait_timeout(shelf, left)).0;
         }
@@ -141,12 +141,12 @@ impl<C: Send + 'static> Shared<C> {
             }
             Err(error) => {
                 let why = format!("cannot start a thread to connect: {error}");
-                shelf.failed = Some((Instant::now(), Failure::new(FailureKind::Unreachable, why)));
+                shelf.failed = Some((Instant::now(), StoreFailure::new(FailureKind::Unreachable, why)));
             }
         }
     }
 
-    fn arrived(&self, dialed: Result<C, Failure>, era: u64) {
+    fn arrived(&self, dialed: Result<C, StoreFailure>, era: u64) {
         let mut shelf = self.shelf();
         shelf.dialing -= 1;
         match dialed {

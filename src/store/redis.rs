@@ -28,7 +28,7 @@ use self::sentinel::Sentinels;
 use self::tls::Trust;
 use self::topology::Topology;
 use super::pool::check_size;
-use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write, random};
+use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
 use crate::error::Error;
 
 /// How many tags' floors are kept one by one; beyond, what began before the oldest of them counts as invalid.
@@ -140,7 +140,7 @@ impl RedisStore {
     pub fn tls_root(self, pem: &str) -> Result<RedisStore, Error> {
         let mut trust = self.pool.settings.trust.clone();
         trust.add(pem).map_err(|why| {
-            Error::new(crate::ErrorKind::Config, format!("root certificate for {}: {why}", self.place()))
+            Error::new(crate::ErrorKind::Config, format!("root certificate for {}: {why}", self.describe()))
         })?;
         Ok(self.with(|settings| settings.trust = trust))
     }
@@ -158,11 +158,11 @@ impl RedisStore {
     }
 
     /// In braces, so that a cluster has an entry and its lease on one node.
-    fn key(&self, name: Name) -> String {
+    fn key(&self, name: StoreKey) -> String {
         format!("{}{{{name:032x}}}", self.prefix)
     }
 
-    fn lease_key(&self, name: Name) -> String {
+    fn lease_key(&self, name: StoreKey) -> String {
         format!("{}:lease", self.key(name))
     }
 
@@ -175,7 +175,7 @@ impl RedisStore {
         format!("{}:{}", self.floors_key(), self.pool.settings.topology.db())
     }
 
-    fn run(&self, operation: &str, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+    fn run(&self, operation: &str, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, StoreFailure> {
         self.pool.run(commands, deadline).map_err(|failure| self.name(operation, failure))
     }
 
@@ -187,7 +187,7 @@ impl RedisStore {
         keys: &[&str],
         arguments: impl Fn(&mut Cmd),
         deadline: Instant,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, StoreFailure> {
         let call = |mut command: Cmd| {
             arguments(&mut command);
             self.run(operation, &[Command::new(keys[0], command)], deadline)
@@ -202,8 +202,8 @@ impl RedisStore {
         }
     }
 
-    fn set(&self, write: &Write<'_>) -> Command {
-        let mut command = Command::of("SET", self.key(write.name));
+    fn set(&self, write: &ValueWrite<'_>) -> Command {
+        let mut command = Command::of("SET", self.key(write.key));
         command.command.arg(write.value);
         if let Some(ttl) = write.ttl {
             command.command.arg("PX").arg(millis(ttl));
@@ -211,24 +211,24 @@ impl RedisStore {
         command
     }
 
-    fn end(&self, name: Name, lease: Lease, call: impl Fn(&Code, &[&str]) -> Cmd) -> Command {
+    fn end(&self, name: StoreKey, lease: Lease, call: impl Fn(&Code, &[&str]) -> Cmd) -> Command {
         let key = self.lease_key(name);
         let mut command = call(&script::RELEASE, &[&key]);
         command.arg(lease.0);
         Command::new(&key, command)
     }
 
-    fn name(&self, operation: &str, mut failure: Failure) -> Failure {
-        failure.message = format!("cannot {operation} {}: {}", self.place(), failure.message);
+    fn name(&self, operation: &str, mut failure: StoreFailure) -> StoreFailure {
+        failure.message = format!("cannot {operation} {}: {}", self.describe(), failure.message);
         failure
     }
 
-    fn nonsense(&self, operation: &str) -> Failure {
-        self.name(operation, Failure::new(FailureKind::Nonsense, "the answer makes no sense"))
+    fn nonsense(&self, operation: &str) -> StoreFailure {
+        self.name(operation, StoreFailure::new(FailureKind::InvalidReply, "the answer makes no sense"))
     }
 
     /// What is stored for a name whose new value was refused is worth nothing. Deleting is allowed when memory is full.
-    fn forget(&self, names: impl Iterator<Item = Name>, deadline: Instant) {
+    fn forget(&self, names: impl Iterator<Item = StoreKey>, deadline: Instant) {
         let commands: Vec<Command> = names.map(|name| Command::of("DEL", self.key(name))).collect();
         // The refusal is what is reported. Where deleting fails too, the old value is still checked against the floors.
         let _ = self.pool.run(&commands, deadline);
@@ -250,7 +250,7 @@ impl Command {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("place", &self.place())
+            .field("place", &self.describe())
             .field("prefix", &self.prefix)
             .field("pool_size", &self.pool.settings.size)
             .finish_non_exhaustive()
@@ -258,19 +258,19 @@ impl fmt::Debug for RedisStore {
 }
 
 impl Remote for RedisStore {
-    fn place(&self) -> String {
-        self.pool.settings.topology.place()
+    fn describe(&self) -> String {
+        self.pool.settings.topology.describe()
     }
 
     fn check(&self) -> Result<(), Error> {
         check_size(self.pool.settings.size)
     }
 
-    fn interval(&self) -> Duration {
+    fn sync_interval(&self) -> Duration {
         Duration::from_millis(200)
     }
 
-    fn read(&self, names: &[Name], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    fn read(&self, names: &[StoreKey], deadline: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreFailure> {
         const OPERATION: &str = "read from";
         if names.is_empty() {
             return Ok(Vec::new());
@@ -288,22 +288,22 @@ impl Remote for RedisStore {
         replies.into_iter().map(read).collect()
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Leased, Failure> {
+    fn read_or_lease(&self, name: StoreKey, span: Duration, deadline: Instant) -> Result<LeasedRead, StoreFailure> {
         const OPERATION: &str = "read or lease from";
-        let token = random().max(1);
+        let token = fastrand::u64(1..);
         let arguments = |command: &mut Cmd| _ = command.arg(token).arg(millis(span));
         let keys = [&*self.key(name), &*self.lease_key(name)];
         match self.script(OPERATION, &script::LEASE, &keys, arguments, deadline)? {
-            Value::BulkString(value) => Ok(Leased::Found(value)),
-            Value::Int(1) => Ok(Leased::Taken(Lease(token))),
-            Value::Int(0) => Ok(Leased::Held),
+            Value::BulkString(value) => Ok(LeasedRead::Found(value)),
+            Value::Int(1) => Ok(LeasedRead::Taken(Lease(token))),
+            Value::Int(0) => Ok(LeasedRead::Held),
             _ => Err(self.nonsense(OPERATION)),
         }
     }
 
-    fn lease(&self, name: Name, span: Duration, deadline: Instant) -> Result<Option<Lease>, Failure> {
+    fn lease(&self, name: StoreKey, span: Duration, deadline: Instant) -> Result<Option<Lease>, StoreFailure> {
         const OPERATION: &str = "lease from";
-        let token = random().max(1);
+        let token = fastrand::u64(1..);
         let mut command = Command::of("SET", self.lease_key(name));
         command.command.arg(token).arg("NX").arg("PX").arg(millis(span));
         match self.run(OPERATION, &[command], deadline)?.pop() {
@@ -314,13 +314,14 @@ impl Remote for RedisStore {
         }
     }
 
-    fn write(&self, values: &[Write<'_>], deadline: Instant) -> Result<(), Failure> {
+    fn write(&self, values: &[ValueWrite<'_>], deadline: Instant) -> Result<(), StoreFailure> {
         const OPERATION: &str = "write to";
         if values.is_empty() {
             return Ok(());
         }
         let mut commands: Vec<Command> = values.iter().map(|write| self.set(write)).collect();
-        let leases: Vec<(Name, Lease)> = values.iter().filter_map(|write| Some((write.name, write.lease?))).collect();
+        let leases: Vec<(StoreKey, Lease)> =
+            values.iter().filter_map(|write| Some((write.key, write.lease?))).collect();
         commands.extend(leases.iter().map(|&(name, lease)| self.end(name, lease, Code::known)));
         let replies = self.run(OPERATION, &commands, deadline)?;
         let (set, ended) = replies.split_at(values.len());
@@ -335,11 +336,11 @@ impl Remote for RedisStore {
             Value::ServerError(error) => self.name(OPERATION, link::refused(error)),
             _ => self.nonsense(OPERATION),
         };
-        self.forget(refused.map(|(write, _)| write.name), deadline);
+        self.forget(refused.map(|(write, _)| write.key), deadline);
         Err(failure)
     }
 
-    fn release(&self, name: Name, lease: Lease, deadline: Instant) -> Result<(), Failure> {
+    fn release(&self, name: StoreKey, lease: Lease, deadline: Instant) -> Result<(), StoreFailure> {
         const OPERATION: &str = "release lease in";
         let arguments = |command: &mut Cmd| _ = command.arg(lease.0);
         let key = self.lease_key(name);
@@ -349,7 +350,7 @@ impl Remote for RedisStore {
         }
     }
 
-    fn sync(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+    fn sync(&self, known: SyncPosition, raise: &[u64], deadline: Instant) -> Result<FloorUpdate, StoreFailure> {
         const OPERATION: &str = "sync invalidations with";
         // Before the question: an answer of one that is no longer the master would be believed.
         self.pool.follow_master(deadline);
@@ -363,7 +364,7 @@ impl Remote for RedisStore {
             }
         };
         let reply = self.script(OPERATION, &script::SYNC, &[&key], arguments, deadline).map_err(|mut failure| {
-            if failure.kind == FailureKind::Nonsense {
+            if failure.kind == FailureKind::InvalidReply {
                 failure.message = format!("{} (key `{key}`)", failure.message);
             }
             failure
@@ -376,7 +377,7 @@ impl Remote for RedisStore {
         Ok(news)
     }
 
-    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), StoreFailure> {
         while !stopped() {
             listen::listen(&self.pool, &self.channel(), changed, stopped)
                 .map_err(|failure| self.name("listen to", failure))?;

@@ -6,11 +6,11 @@ use crate::sync::{Mutex, lock};
 
 /// A time in nanoseconds since 1970 that never goes back, also when this machine's clock is set back.
 #[derive(Debug)]
-pub(super) struct Ticker(Mutex<(Instant, u64)>);
+pub(super) struct StoreClock(Mutex<(Instant, u64)>);
 
-impl Ticker {
-    pub(super) fn new() -> Ticker {
-        Ticker(Mutex::new((Instant::now(), since_1970())))
+impl StoreClock {
+    pub(super) fn new() -> StoreClock {
+        StoreClock(Mutex::new((Instant::now(), since_1970())))
     }
 
     /// The time, if another node last saw it at `seen`. It follows this machine's clock where that is ahead: the time
@@ -35,11 +35,11 @@ mod tests {
 
     #[test]
     fn the_time_goes_on_from_the_latest_that_was_seen() {
-        let ticker = Ticker::new();
+        let clock = StoreClock::new();
         let ahead = since_1970() + 3_600_000_000_000;
-        assert_eq!(ticker.at_least(ahead), ahead);
-        let later = ticker.at_least(0);
+        assert_eq!(clock.at_least(ahead), ahead);
+        let later = clock.at_least(0);
         assert!(later > ahead, "it does not stand still until this machine's clock has caught up");
-        assert!(ticker.at_least(ahead) >= later);
+        assert!(clock.at_least(ahead) >= later);
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 use crate::sync::{Arc, Condvar, Mutex, lock, unpoisoned};
 
 const PORT: u16 = 11211;
@@ -77,7 +77,7 @@ impl Address {
     }
 
     /// The socket addresses, the one that last worked first.
-    pub(super) fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+    pub(super) fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, StoreFailure> {
         let lookup = &self.lookup;
         let mut state = lock(&lookup.state);
         loop {
@@ -88,12 +88,12 @@ impl Address {
                 return Ok(state.found.clone());
             }
             if let (Some(error), true) = (&state.error, state.recent()) {
-                return Err(Failure::new(FailureKind::Unreachable, error.clone()));
+                return Err(StoreFailure::new(FailureKind::Unreachable, error.clone()));
             }
             lookup.start(&mut state);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::new(FailureKind::Timeout, "looking up the host name timed out"));
+                return Err(StoreFailure::new(FailureKind::Timeout, "looking up the host name timed out"));
             }
             state = unpoisoned(lookup.done.wait_timeout(state, left)).0;
         }

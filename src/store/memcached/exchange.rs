@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::server::{Checkout, Connection, Server, timed_out, wire_failure};
 use crate::store::pool::Pool;
-use crate::store::{Failure, FailureKind, Name};
+use crate::store::{FailureKind, StoreFailure, StoreKey};
 
 /// The most that is written before answers are read: with more, a server whose answers are not read yet could stop
 /// reading.
@@ -83,10 +83,10 @@ impl Servers {
     pub(super) fn ask_each(
         &self,
         what: &str,
-        names: &[Name],
+        names: &[StoreKey],
         push: impl Fn(usize, &mut Batch),
         deadline: Instant,
-    ) -> Vec<Result<Reply, Failure>> {
+    ) -> Vec<Result<Reply, StoreFailure>> {
         let mut answers = Vec::with_capacity(names.len());
         answers.resize_with(names.len(), || Err(timed_out()));
         let mut batches: Vec<Batch> = Vec::new();
@@ -112,13 +112,18 @@ impl Servers {
     }
 
     /// Asks one server.
-    pub(super) fn ask_one(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<Vec<Reply>, Failure> {
+    pub(super) fn ask_one(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<Vec<Reply>, StoreFailure> {
         self.ask(what, std::slice::from_ref(batch), deadline).pop().unwrap_or_else(|| Err(timed_out()))
     }
 
     /// Asks several servers, at most one batch for each. A server that fails costs the others nothing but time, and
     /// of that no more than its share.
-    pub(super) fn ask(&self, what: &str, batches: &[Batch], deadline: Instant) -> Vec<Result<Vec<Reply>, Failure>> {
+    pub(super) fn ask(
+        &self,
+        what: &str,
+        batches: &[Batch],
+        deadline: Instant,
+    ) -> Vec<Result<Vec<Reply>, StoreFailure>> {
         let mut answers: Vec<_> = batches.iter().map(|_| Err(timed_out())).collect();
         let mut order: Vec<usize> = (0..batches.len()).collect();
         // Connecting to what is down takes time: last. Otherwise in the servers' order, so that two threads that
@@ -150,11 +155,11 @@ impl Servers {
         answers
     }
 
-    fn send(&self, batch: &Batch, deadline: Instant) -> Result<Checkout<'_>, Failure> {
+    fn send(&self, batch: &Batch, deadline: Instant) -> Result<Checkout<'_>, StoreFailure> {
         let server = &self.all[batch.server];
         // With one server, whoever calls decides whether it is worth asking.
         if self.all.len() > 1 && !server.worth_asking() {
-            return Err(Failure::new(FailureKind::Unreachable, "it failed a moment ago"));
+            return Err(StoreFailure::new(FailureKind::Unreachable, "it failed a moment ago"));
         }
         let sent = server.send(&batch.payload, self.pool_size, deadline);
         if let Err(failure) = &sent {
@@ -163,20 +168,20 @@ impl Servers {
         sent
     }
 
-    fn note(&self, server: usize, failure: Option<&Failure>) {
+    fn note(&self, server: usize, failure: Option<&StoreFailure>) {
         self.all[server].note(failure.map(|failure| failure.kind));
     }
 }
 
 impl Flight<'_> {
-    fn receive(mut self, deadline: Instant) -> Result<Vec<Reply>, Failure> {
+    fn receive(mut self, deadline: Instant) -> Result<Vec<Reply>, StoreFailure> {
         let mut replies = Vec::with_capacity(self.batch.keys.len());
         while let Some(key) = self.batch.keys.get(replies.len()) {
             match self.checkout.receive(deadline).and_then(parse_meta_result) {
                 // Where the server names the key, it has to be the one asked for: a stray answer would shift all
                 // that follow, and show one fragment in another's place.
                 Ok(reply) if reply.key.as_ref().is_some_and(|named| named != key) => {
-                    return Err(Failure::new(FailureKind::Nonsense, "an answer for another key"));
+                    return Err(StoreFailure::new(FailureKind::InvalidReply, "an answer for another key"));
                 }
                 Ok(reply) => replies.push(Ok(reply)),
                 // The server has read all of the command, the connection is in step.
@@ -216,7 +221,11 @@ fn first_answered(flights: &mut [Flight<'_>], deadline: Instant) -> usize {
 }
 
 /// Gives each position the next answer of its batch.
-fn hand_out(replies: Vec<Result<Vec<Reply>, Failure>>, places: &[usize], answers: &mut [Result<Reply, Failure>]) {
+fn hand_out(
+    replies: Vec<Result<Vec<Reply>, StoreFailure>>,
+    places: &[usize],
+    answers: &mut [Result<Reply, StoreFailure>],
+) {
     let mut replies: Vec<_> = replies.into_iter().map(|batch| batch.map(Vec::into_iter)).collect();
     for (&batch, answer) in places.iter().zip(answers) {
         *answer = match &mut replies[batch] {

@@ -19,7 +19,7 @@ use memcache::exp::{MetaCommandResult, MetaOp, ReturnCode};
 use super::exchange::{Batch, Reply};
 use super::log::{Log, records};
 use super::{MemcachedStore, nonsense, refused, token};
-use crate::store::{Failure, Known, News};
+use crate::store::{FloorUpdate, StoreFailure, SyncPosition};
 use crate::sync::lock;
 
 const NAME: &str = "floors";
@@ -44,7 +44,7 @@ const ATTEMPTS: usize = 6;
 pub(super) struct Seen {
     cas: u64,
     flags: u32,
-    known: Known,
+    known: SyncPosition,
     base: u64,
 }
 
@@ -55,7 +55,12 @@ enum Found {
 }
 
 impl MemcachedStore {
-    pub(super) fn sync_floors(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+    pub(super) fn sync_floors(
+        &self,
+        known: SyncPosition,
+        raise: &[u64],
+        deadline: Instant,
+    ) -> Result<FloorUpdate, StoreFailure> {
         let unchanged = if raise.is_empty() { self.unchanged(known, deadline)? } else { None };
         let mut news = match unchanged {
             Some(news) => news,
@@ -69,7 +74,7 @@ impl MemcachedStore {
         Ok(news)
     }
 
-    fn changed(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+    fn changed(&self, known: SyncPosition, raise: &[u64], deadline: Instant) -> Result<FloorUpdate, StoreFailure> {
         let mut chunks = raise.chunks(AT_ONCE);
         let mut news = self.append(known, chunks.next().unwrap_or_default(), deadline)?;
         for chunk in chunks {
@@ -82,10 +87,10 @@ impl MemcachedStore {
     }
 
     /// The time, which no node's clock sets back.
-    fn time(&self, deadline: Instant) -> Result<u64, Failure> {
+    fn time(&self, deadline: Instant) -> Result<u64, StoreFailure> {
         let mut asked = lock(&self.clock_asked);
         if asked.is_some_and(|asked| asked.elapsed() < CLOCK_EVERY) {
-            return Ok(self.ticker.at_least(0));
+            return Ok(self.clock.at_least(0));
         }
         // Also to servers that were down: no page is the first to connect.
         (0..self.servers.all.len()).for_each(|server| self.servers.pool(server).prepare());
@@ -93,7 +98,7 @@ impl MemcachedStore {
         batch.push(MetaOp::Get, &self.item_key(CLOCK), &["v"], None);
         let reply = self.only_reply("look at the clock on", &batch, deadline)?;
         let text = reply.value.and_then(|value| String::from_utf8(value).ok());
-        let now = self.ticker.at_least(text.and_then(|text| text.parse().ok()).unwrap_or_default());
+        let now = self.clock.at_least(text.and_then(|text| text.parse().ok()).unwrap_or_default());
         let mut batch = self.batch();
         batch.push(MetaOp::Set, &self.item_key(CLOCK), &["T0"], Some(now.to_string().as_bytes()));
         self.only_reply("set the clock on", &batch, deadline)?;
@@ -102,17 +107,17 @@ impl MemcachedStore {
     }
 
     /// The answer if nothing happened since `known`, for the price of a few bytes.
-    fn unchanged(&self, known: Known, deadline: Instant) -> Result<Option<News>, Failure> {
+    fn unchanged(&self, known: SyncPosition, deadline: Instant) -> Result<Option<FloorUpdate>, StoreFailure> {
         let Some(seen) = lock(&self.seen).filter(|seen| seen.known == known) else { return Ok(None) };
         let mut batch = self.batch();
         batch.push(MetaOp::Get, &self.item_key(NAME), &["c", "f", "k"], None);
         let reply = self.only_reply("look at the floors on", &batch, deadline)?;
         let same = reply.cas == Some(seen.cas) && reply.client_flags == Some(seen.flags);
-        Ok(same.then(|| News { epoch: known.epoch, seq: known.seq, base: seen.base, ..News::default() }))
+        Ok(same.then(|| FloorUpdate { epoch: known.epoch, seq: known.seq, base: seen.base, ..FloorUpdate::default() }))
     }
 
     /// Appends records, if any, and reads the log, made if need be.
-    fn append(&self, known: Known, raise: &[u64], deadline: Instant) -> Result<News, Failure> {
+    fn append(&self, known: SyncPosition, raise: &[u64], deadline: Instant) -> Result<FloorUpdate, StoreFailure> {
         let mut begun = 0;
         for attempt in 0..ATTEMPTS {
             let (appended, found) = self.append_and_read(raise, deadline)?;
@@ -126,15 +131,15 @@ impl MemcachedStore {
                 // Made by somebody else just before it was read; but if it happens again, it is full (`-I`).
                 Some(_) if !appended && attempt == 0 => {}
                 Some(log) if !appended => self.put(&log.keep(log.len() / 2), &swap, deadline)?,
-                Some(log) if known.follows(log.epoch, log.seq()) => {
+                Some(log) if known.accepts(log.epoch, log.seq()) => {
                     let (epoch, seq, base) = (log.epoch, log.seq(), log.base);
-                    *lock(&self.seen) = Some(Seen { cas, flags, known: Known { epoch, seq }, base });
+                    *lock(&self.seen) = Some(Seen { cas, flags, known: SyncPosition { epoch, seq }, base });
                     if log.len() > MOST {
                         // Whoever comes next tries again if it failed.
                         let _ = self.put(&log.keep(KEPT), &swap, deadline);
                     }
                     let (begun, floors) = (epoch == begun, log.since(known));
-                    return Ok(News { epoch, begun, seq, base, floors, ..News::default() });
+                    return Ok(FloorUpdate { epoch, begun, seq, base, floors, ..FloorUpdate::default() });
                 }
                 // No log, or one that knows less than it once told: floors are lost. Or one of an epoch that was left.
                 _ => {
@@ -147,7 +152,7 @@ impl MemcachedStore {
     }
 
     /// Whether all was appended, and what there is afterwards.
-    fn append_and_read(&self, raise: &[u64], deadline: Instant) -> Result<(bool, Found), Failure> {
+    fn append_and_read(&self, raise: &[u64], deadline: Instant) -> Result<(bool, Found), StoreFailure> {
         let what = "sync the floors on";
         let mut batch = self.batch();
         if !raise.is_empty() {
@@ -169,14 +174,14 @@ impl MemcachedStore {
     }
 
     /// Stores a log, on the condition that nobody else did: they may have, which shows when it is read.
-    pub(super) fn put(&self, log: &Log, condition: &str, deadline: Instant) -> Result<(), Failure> {
+    pub(super) fn put(&self, log: &Log, condition: &str, deadline: Instant) -> Result<(), StoreFailure> {
         let flags = format!("F{}", log.epoch as u32);
         let mut batch = self.batch();
         batch.push(MetaOp::Set, &self.item_key(NAME), &["T0", &flags, condition], Some(&log.encode()));
         self.only_reply("store the floors on", &batch, deadline).map(drop)
     }
 
-    fn only_reply(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<MetaCommandResult, Failure> {
+    fn only_reply(&self, what: &str, batch: &Batch, deadline: Instant) -> Result<MetaCommandResult, StoreFailure> {
         result(self.servers.ask_one(what, batch, deadline)?.pop(), what)
     }
 
@@ -189,6 +194,6 @@ impl MemcachedStore {
     }
 }
 
-fn result(reply: Option<Reply>, what: &str) -> Result<MetaCommandResult, Failure> {
+fn result(reply: Option<Reply>, what: &str) -> Result<MetaCommandResult, StoreFailure> {
     reply.ok_or_else(|| nonsense(what))?.map_err(|message| refused("keep the floors", &message))
 }

@@ -12,7 +12,7 @@
 
 use std::collections::HashSet;
 
-use crate::store::Known;
+use crate::store::SyncPosition;
 
 const MAGIC: &[u8; 8] = b"MJFL\x01\0\0\0";
 const EPOCH: usize = 8;
@@ -74,7 +74,7 @@ impl Log {
 
     /// The records after what is known, each hash once, with its newest number, in the order of the numbers; all of
     /// them if what is known is of another epoch or before `base`.
-    pub(super) fn since(&self, known: Known) -> Vec<(u64, u64)> {
+    pub(super) fn since(&self, known: SyncPosition) -> Vec<(u64, u64)> {
         let skip = match known.seq.checked_sub(self.base) {
             Some(skip) if known.epoch == self.epoch => {
                 usize::try_from(skip).unwrap_or(usize::MAX).min(self.hashes.len())
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn the_place_of_a_record_is_its_number() {
         let log = log(10, &[7, 8, 7]);
-        let known = |seq| Known { epoch: log.epoch, seq };
+        let known = |seq| SyncPosition { epoch: log.epoch, seq };
         assert_eq!(log.seq(), 13);
         assert_eq!(log.since(known(10)), [(8, 12), (7, 13)]);
         assert_eq!(log.since(known(12)), [(7, 13)]);
         assert_eq!(log.since(known(13)), []);
         assert_eq!(log.since(known(9)), [(8, 12), (7, 13)]);
-        assert_eq!(log.since(Known { epoch: 1, seq: 12 }), [(8, 12), (7, 13)]);
+        assert_eq!(log.since(SyncPosition { epoch: 1, seq: 12 }), [(8, 12), (7, 13)]);
         let kept = log.keep(1);
         assert_eq!((kept.base, kept.seq(), kept.since(known(0))), (12, 13, vec![(7, 13)]));
         assert_eq!(log.keep(9), log);
@@ -135,7 +135,7 @@ mod tests {
         }
         assert!(Log::parse(&Log { epoch: 0, ..log(1, &[]) }.encode()).is_none());
         assert!(Log::parse(&log(u64::MAX, &[1]).encode()).is_none());
-        assert_eq!(log(u64::MAX - 1, &[1]).since(Known::default()), [(1, u64::MAX)]);
+        assert_eq!(log(u64::MAX - 1, &[1]).since(SyncPosition::default()), [(1, u64::MAX)]);
     }
 
     proptest! {
@@ -155,7 +155,7 @@ mod tests {
             let mut log = MAGIC.to_vec();
             log.extend(bytes);
             if let Some(log) = Log::parse(&log) {
-                log.since(Known::default());
+                log.since(SyncPosition::default());
             }
         }
     }

@@ -12,7 +12,7 @@ use memcache::exp::{Error as Wire, MetaConnection, MetaResponse};
 
 use super::address::Address;
 use crate::store::pool::{self, Pool};
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 use crate::sync::{Arc, Mutex, lock};
 
 /// How long connecting may take; pages do not wait for that longer than their own deadline.
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Writes commands to an idle or new connection, of which there are at most `size`.
-    pub(super) fn send(&self, payload: &[u8], size: usize, deadline: Instant) -> Result<Checkout<'_>, Failure> {
+    pub(super) fn send(&self, payload: &[u8], size: usize, deadline: Instant) -> Result<Checkout<'_>, StoreFailure> {
         let pool = self.pool(size);
         let mut checkout = Checkout { pool, connection: pool.check_out(deadline)? };
         match checkout.send(payload, deadline) {
@@ -130,7 +130,7 @@ impl<'a> Checkout<'a> {
     }
 
     /// Replaces a connection from the pool that the server had closed, along with its likes.
-    pub(super) fn send_again(self, payload: &[u8], deadline: Instant) -> Result<Checkout<'a>, Failure> {
+    pub(super) fn send_again(self, payload: &[u8], deadline: Instant) -> Result<Checkout<'a>, StoreFailure> {
         let Checkout { pool, connection } = self;
         drop(connection);
         pool.renew();
@@ -144,7 +144,7 @@ impl<'a> Checkout<'a> {
         self.connection.give_back();
     }
 
-    fn send(&mut self, mut payload: &[u8], deadline: Instant) -> Result<(), Failure> {
+    fn send(&mut self, mut payload: &[u8], deadline: Instant) -> Result<(), StoreFailure> {
         let connection = self.connection.connection();
         while !payload.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -166,7 +166,7 @@ impl<'a> Checkout<'a> {
     }
 }
 
-fn dial(address: &Address, deadline: Instant) -> Result<Connection, Failure> {
+fn dial(address: &Address, deadline: Instant) -> Result<Connection, StoreFailure> {
     let addresses = address.resolve(deadline)?;
     let mut failure = timed_out();
     for (tried, one) in addresses.iter().enumerate() {
@@ -198,25 +198,25 @@ impl Connection {
 }
 
 /// What an error of the connection or the protocol amounts to.
-pub(super) fn wire_failure(error: Wire) -> Failure {
+pub(super) fn wire_failure(error: Wire) -> StoreFailure {
     match error {
         Wire::Io(error) => io_failure(&error),
-        Wire::Server(message) => Failure::new(FailureKind::Refused, format!("the server says {message:?}")),
-        Wire::Rejected(message) if message == "ERROR" => Failure::new(
+        Wire::Server(message) => StoreFailure::new(FailureKind::Refused, format!("the server says {message:?}")),
+        Wire::Rejected(message) if message == "ERROR" => StoreFailure::new(
             FailureKind::Refused,
             "the server does not know the command, or has no connection left; it must be memcached 1.6.10 or later",
         ),
-        Wire::Rejected(message) => Failure::new(FailureKind::Refused, format!("the server says {message:?}")),
-        other => Failure::new(FailureKind::Nonsense, format!("not an answer of memcached: {other}")),
+        Wire::Rejected(message) => StoreFailure::new(FailureKind::Refused, format!("the server says {message:?}")),
+        other => StoreFailure::new(FailureKind::InvalidReply, format!("not an answer of memcached: {other}")),
     }
 }
 
-pub(super) fn timed_out() -> Failure {
-    Failure::new(FailureKind::Timeout, "timed out")
+pub(super) fn timed_out() -> StoreFailure {
+    StoreFailure::new(FailureKind::Timeout, "timed out")
 }
 
-fn io_failure(error: &io::Error) -> Failure {
-    if is_timeout(error) { timed_out() } else { Failure::new(FailureKind::Unreachable, error.to_string()) }
+fn io_failure(error: &io::Error) -> StoreFailure {
+    if is_timeout(error) { timed_out() } else { StoreFailure::new(FailureKind::Unreachable, error.to_string()) }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

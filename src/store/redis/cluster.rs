@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::target;
 use super::tls::Trust;
 use super::topology::share;
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 
 /// A slot that is moving may redirect twice, a node that was replaced once more.
 const MAX_REDIRECTIONS: usize = 4;
@@ -37,20 +37,20 @@ pub(super) struct Cluster {
 struct Batch<'a> {
     commands: &'a [Command],
     replies: Vec<Value>,
-    failure: Option<Failure>,
+    failure: Option<StoreFailure>,
 }
 
 impl Batch<'_> {
     /// The first failure is the one that is told.
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: StoreFailure) {
         self.failure.get_or_insert(failure);
     }
 }
 
 impl Cluster {
     /// Asks the nodes in `seeds`, one after the other, for the map.
-    pub(super) fn connect(seeds: &[ConnectionInfo], trust: &Trust, deadline: Instant) -> Result<Cluster, Failure> {
-        let mut failure = Failure::new(FailureKind::Unreachable, "no node is named");
+    pub(super) fn connect(seeds: &[ConnectionInfo], trust: &Trust, deadline: Instant) -> Result<Cluster, StoreFailure> {
+        let mut failure = StoreFailure::new(FailureKind::Unreachable, "no node is named");
         for (index, seed) in seeds.iter().enumerate() {
             let deadline = share(deadline, seeds.len() - index);
             let connected = Link::connect(seed, trust, deadline).and_then(|mut link| {
@@ -77,7 +77,7 @@ impl Cluster {
 
     /// Sends each command to the node that has its key. All that can be done is done; then the first failure is
     /// returned, if there was one.
-    pub(super) fn run(&mut self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+    pub(super) fn run(&mut self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, StoreFailure> {
         if self.outdated {
             self.update(deadline);
         }
@@ -88,7 +88,7 @@ impl Cluster {
                 Some(node) => nodes.entry(node).or_default().push(index),
                 None => {
                     self.outdated = true;
-                    batch.fail(Failure::new(FailureKind::Refused, "CLUSTERDOWN no node has the key's slot"));
+                    batch.fail(StoreFailure::new(FailureKind::Refused, "CLUSTERDOWN no node has the key's slot"));
                 }
             }
         }
@@ -145,7 +145,7 @@ impl Cluster {
     }
 
     /// Goes where a reply sends us, until it is one.
-    fn follow(&mut self, command: &Cmd, reply: &mut Value, deadline: Instant) -> Result<(), Failure> {
+    fn follow(&mut self, command: &Cmd, reply: &mut Value, deadline: Instant) -> Result<(), StoreFailure> {
         for _ in 0..MAX_REDIRECTIONS {
             let Some((node, asking)) = redirection(reply) else { return Ok(()) };
             self.outdated |= !asking;
@@ -160,7 +160,7 @@ impl Cluster {
             }
         }
         match redirection(reply) {
-            Some(_) => Err(Failure::new(FailureKind::Refused, "the nodes send us to each other")),
+            Some(_) => Err(StoreFailure::new(FailureKind::Refused, "the nodes send us to each other")),
             None => Ok(()),
         }
     }
@@ -171,16 +171,16 @@ impl Cluster {
         self.slots.get(after).filter(|(start, ..)| *start <= slot).map(|(_, _, node)| node.clone())
     }
 
-    fn link(&mut self, node: &Node, deadline: Instant) -> Result<&mut Link, Failure> {
+    fn link(&mut self, node: &Node, deadline: Instant) -> Result<&mut Link, StoreFailure> {
         if !self.links.get(node).is_some_and(Link::is_open) {
             let info = target::moved(&self.login, node.0.clone(), node.1);
             self.links.insert(node.clone(), Link::connect(&info, &self.trust, deadline)?);
         }
-        self.links.get_mut(node).ok_or_else(|| Failure::new(FailureKind::Unreachable, "the connection is closed"))
+        self.links.get_mut(node).ok_or_else(|| StoreFailure::new(FailureKind::Unreachable, "the connection is closed"))
     }
 
     /// A node that fails may have been replaced.
-    fn lose(&mut self, node: &Node, mut failure: Failure) -> Failure {
+    fn lose(&mut self, node: &Node, mut failure: StoreFailure) -> StoreFailure {
         self.links.remove(node);
         self.outdated = true;
         self.lost |= self.links.is_empty();
@@ -219,7 +219,7 @@ fn node(info: &ConnectionInfo) -> Node {
 }
 
 /// Asks a node who has which slots. `asked` is what the node itself is called where it does not know its own name.
-fn slots(link: &mut Link, asked: &str, deadline: Instant) -> Result<Vec<(u16, u16, Node)>, Failure> {
+fn slots(link: &mut Link, asked: &str, deadline: Instant) -> Result<Vec<(u16, u16, Node)>, StoreFailure> {
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let reply = link.run([&command], deadline)?.pop();
@@ -230,7 +230,8 @@ fn slots(link: &mut Link, asked: &str, deadline: Instant) -> Result<Vec<(u16, u1
         Some(Value::Array(ranges)) => ranges.iter().map(|range| read_range(range, asked)).collect::<Option<Vec<_>>>(),
         _ => None,
     };
-    let mut ranges = ranges.ok_or_else(|| Failure::new(FailureKind::Nonsense, "the map of slots makes no sense"))?;
+    let mut ranges =
+        ranges.ok_or_else(|| StoreFailure::new(FailureKind::InvalidReply, "the map of slots makes no sense"))?;
     ranges.sort_unstable();
     Ok(ranges)
 }

@@ -11,7 +11,7 @@ use redis::{Cmd, ConnectionAddr, ConnectionInfo, Parser, RedisError, ServerError
 
 use super::socket::Socket;
 use super::tls::{Session, Trust};
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 
 /// A reply takes at most this many bytes: what is no Redis could send for ever.
 const MAX_BYTES: usize = 64 << 20;
@@ -30,7 +30,7 @@ enum Stream {
 
 impl Link {
     /// Connects and authenticates.
-    pub(super) fn connect(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
+    pub(super) fn connect(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, StoreFailure> {
         let stream = Stream::connect(info.addr(), trust, deadline).map_err(|error| from_io(&error))?;
         let mut link = Link { stream, parser: Parser::new(), open: true, used: Instant::now() };
         let settings = info.redis_settings();
@@ -68,7 +68,7 @@ impl Link {
         &mut self,
         commands: impl IntoIterator<Item = &'a Cmd>,
         deadline: Instant,
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Result<Vec<Value>, StoreFailure> {
         let count = self.send(commands, deadline)?;
         (0..count).map(|_| self.receive(deadline)).collect()
     }
@@ -78,9 +78,9 @@ impl Link {
         &mut self,
         commands: impl IntoIterator<Item = &'a Cmd>,
         deadline: Instant,
-    ) -> Result<usize, Failure> {
+    ) -> Result<usize, StoreFailure> {
         if !self.open {
-            return Err(Failure::new(FailureKind::Unreachable, "the connection is closed"));
+            return Err(StoreFailure::new(FailureKind::Unreachable, "the connection is closed"));
         }
         self.used = Instant::now();
         let (mut packed, mut count) = (Vec::with_capacity(128), 0);
@@ -94,7 +94,7 @@ impl Link {
         Ok(count)
     }
 
-    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, StoreFailure> {
         match self.poll(deadline) {
             Err(failure) => Err(self.close(failure)),
             reply => reply,
@@ -102,13 +102,13 @@ impl Link {
     }
 
     /// As [`receive`](Link::receive), but a time-out does not close the link: the reply may be waited for again.
-    pub(super) fn poll(&mut self, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) fn poll(&mut self, deadline: Instant) -> Result<Value, StoreFailure> {
         self.stream.socket().set_deadline(deadline);
         let mut metered = Metered { stream: &mut self.stream, left: MAX_BYTES, nonsense: None };
         let reply = self.parser.parse_value(&mut metered);
         let nonsense = metered.nonsense;
         reply.map_err(|error| {
-            nonsense.map_or_else(|| from_redis(&error), |why| Failure::new(FailureKind::Nonsense, why))
+            nonsense.map_or_else(|| from_redis(&error), |why| StoreFailure::new(FailureKind::InvalidReply, why))
         })
     }
 
@@ -130,7 +130,7 @@ impl Link {
         quiet && self.stream.socket().probe(false).is_ok()
     }
 
-    fn close(&mut self, failure: Failure) -> Failure {
+    fn close(&mut self, failure: StoreFailure) -> StoreFailure {
         self.open = false;
         failure
     }
@@ -212,42 +212,42 @@ impl Read for Metered<'_> {
 }
 
 /// What a refusal in a reply amounts to. The server's words, but never the arguments it may repeat.
-pub(super) fn refused(error: &ServerError) -> Failure {
+pub(super) fn refused(error: &ServerError) -> StoreFailure {
     let details = error.details().unwrap_or_default();
     let details = details.split(", with args").next().unwrap_or_default();
     let message = format!("{} {details}", error.code());
     let message: String = message.trim().chars().filter(|character| !character.is_control()).take(200).collect();
     match error.code() {
-        "WRONGTYPE" => Failure::new(FailureKind::Nonsense, message),
+        "WRONGTYPE" => StoreFailure::new(FailureKind::InvalidReply, message),
         "MOVED" | "ASK" => {
-            Failure::new(FailureKind::Refused, "the server is a node of a cluster: use `RedisStore::cluster`")
+            StoreFailure::new(FailureKind::Refused, "the server is a node of a cluster: use `RedisStore::cluster`")
         }
-        _ => Failure::new(FailureKind::Refused, message),
+        _ => StoreFailure::new(FailureKind::Refused, message),
     }
 }
 
-fn from_redis(error: &RedisError) -> Failure {
+fn from_redis(error: &RedisError) -> StoreFailure {
     if error.is_timeout() {
         return timeout();
     }
     match error.kind() {
         redis::ErrorKind::Io if error.is_connection_dropped() => {
-            Failure::new(FailureKind::Unreachable, "the server closed the connection")
+            StoreFailure::new(FailureKind::Unreachable, "the server closed the connection")
         }
-        redis::ErrorKind::Io => Failure::new(FailureKind::Unreachable, error.to_string()),
+        redis::ErrorKind::Io => StoreFailure::new(FailureKind::Unreachable, error.to_string()),
         // Not the parser's words: they quote what was received.
-        _ => Failure::new(FailureKind::Nonsense, "the answer is not Redis protocol"),
+        _ => StoreFailure::new(FailureKind::InvalidReply, "the answer is not Redis protocol"),
     }
 }
 
-fn from_io(error: &io::Error) -> Failure {
+fn from_io(error: &io::Error) -> StoreFailure {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => timeout(),
-        io::ErrorKind::InvalidData => Failure::new(FailureKind::Nonsense, error.to_string()),
-        _ => Failure::new(FailureKind::Unreachable, error.to_string()),
+        io::ErrorKind::InvalidData => StoreFailure::new(FailureKind::InvalidReply, error.to_string()),
+        _ => StoreFailure::new(FailureKind::Unreachable, error.to_string()),
     }
 }
 
-pub(super) fn timeout() -> Failure {
-    Failure::new(FailureKind::Timeout, "no answer within the time allowed")
+pub(super) fn timeout() -> StoreFailure {
+    StoreFailure::new(FailureKind::Timeout, "no answer within the time allowed")
 }

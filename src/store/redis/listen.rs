@@ -9,7 +9,7 @@ use redis::Value;
 use super::link::{self, Link};
 use super::pool::Pool;
 use super::topology::CONNECT;
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 
 /// How often it is asked whether to stop.
 const TURN: Duration = Duration::from_millis(250);
@@ -23,10 +23,11 @@ pub(super) fn listen(
     channel: &str,
     changed: &dyn Fn(),
     stopped: &dyn Fn() -> bool,
-) -> Result<(), Failure> {
+) -> Result<(), StoreFailure> {
     let (era, deadline) = (pool.era(), Instant::now() + CONNECT);
     let session = pool.connect(deadline)?;
-    let mut link = session.into_link().ok_or_else(|| Failure::new(FailureKind::Unreachable, "no node is connected"))?;
+    let mut link =
+        session.into_link().ok_or_else(|| StoreFailure::new(FailureKind::Unreachable, "no node is connected"))?;
     let mut subscribe = redis::cmd("SUBSCRIBE");
     subscribe.arg(channel);
     link.send([&subscribe], deadline)?;
@@ -41,7 +42,7 @@ pub(super) fn listen(
             }
         }
         if heard.elapsed() > SILENCE {
-            return Err(Failure::new(FailureKind::Unreachable, "the server has fallen silent"));
+            return Err(StoreFailure::new(FailureKind::Unreachable, "the server has fallen silent"));
         }
         if pinged.elapsed() > PING {
             link.send([&redis::cmd("PING")], Instant::now() + TURN)?;
@@ -52,7 +53,7 @@ pub(super) fn listen(
 }
 
 /// What comes within one turn. What has come in part is completed in the next.
-fn next(link: &mut Link) -> Result<Option<Value>, Failure> {
+fn next(link: &mut Link) -> Result<Option<Value>, StoreFailure> {
     match link.poll(Instant::now() + TURN) {
         Ok(reply) => Ok(Some(reply)),
         Err(failure) if failure.kind == FailureKind::Timeout => Ok(None),
@@ -60,13 +61,13 @@ fn next(link: &mut Link) -> Result<Option<Value>, Failure> {
     }
 }
 
-fn kind(reply: &Value) -> Result<&[u8], Failure> {
+fn kind(reply: &Value) -> Result<&[u8], StoreFailure> {
     match reply {
         Value::ServerError(error) => Err(link::refused(error)),
         Value::Array(parts) => match parts.first() {
             Some(Value::BulkString(kind)) => Ok(kind),
             _ => Ok(b""),
         },
-        _ => Err(Failure::new(FailureKind::Nonsense, "the answer to a subscription makes no sense")),
+        _ => Err(StoreFailure::new(FailureKind::InvalidReply, "the answer to a subscription makes no sense")),
     }
 }

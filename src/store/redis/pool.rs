@@ -12,7 +12,7 @@ use super::Command;
 use super::tls::Trust;
 use super::topology::{CONNECT, Session, Topology};
 use crate::store::pool::{self, Checkout};
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -34,7 +34,7 @@ impl Pool {
 
     /// Runs the commands on a session. One that turns out to have been closed while it was idle (the server was
     /// restarted) is replaced once: all commands may be run twice.
-    pub(super) fn run(&self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+    pub(super) fn run(&self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, StoreFailure> {
         let mut checkout = self.check_out(false, deadline)?;
         let kept = checkout.is_kept();
         let mut result = run(checkout, commands, deadline);
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// A session that is not one of the pool.
-    pub(super) fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
+    pub(super) fn connect(&self, deadline: Instant) -> Result<Session, StoreFailure> {
         self.settings.topology.connect(&self.settings.trust, deadline)
     }
 
@@ -71,7 +71,7 @@ impl Pool {
     }
 
     /// A session that is not known to be dead.
-    fn check_out(&self, doubted: bool, deadline: Instant) -> Result<Checkout<'_, Session>, Failure> {
+    fn check_out(&self, doubted: bool, deadline: Instant) -> Result<Checkout<'_, Session>, StoreFailure> {
         loop {
             let mut checkout = self.sessions().check_out(deadline)?;
             if checkout.connection().is_fit(doubted) {
@@ -89,7 +89,11 @@ impl Pool {
     }
 }
 
-fn run(mut checkout: Checkout<'_, Session>, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+fn run(
+    mut checkout: Checkout<'_, Session>,
+    commands: &[Command],
+    deadline: Instant,
+) -> Result<Vec<Value>, StoreFailure> {
     let result = checkout.connection().run(commands, deadline);
     if !checkout.connection().is_broken() {
         checkout.give_back();

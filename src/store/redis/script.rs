@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
-use crate::store::News;
+use crate::store::FloorUpdate;
 
 pub(super) static SYNC: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("sync.lua")));
 pub(super) static LEASE: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("lease.lua")));
@@ -38,7 +38,7 @@ fn call(command: &str, script: &str, keys: &[&str]) -> Cmd {
 }
 
 /// What `sync.lua` answers: epoch, the number told and the newest, base, microseconds, and hashes each followed by its number.
-pub(super) fn read_news(reply: Value, next: u128) -> Option<News> {
+pub(super) fn read_news(reply: Value, next: u128) -> Option<FloorUpdate> {
     let Value::Array(parts) = reply else { return None };
     let [epoch, seq, newest, base, micros, Value::Array(floors)] = &parts[..] else { return None };
     let floors = floors.chunks(2).map(|pair| match pair {
@@ -47,7 +47,7 @@ pub(super) fn read_news(reply: Value, next: u128) -> Option<News> {
     });
     let epoch = u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?;
     let seq = number(seq)?;
-    Some(News {
+    Some(FloorUpdate {
         epoch,
         begun: epoch == next,
         seq,

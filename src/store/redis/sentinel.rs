@@ -16,7 +16,7 @@ use super::link::{self, Link};
 use super::target;
 use super::tls::Trust;
 use super::topology::share;
-use crate::store::{Failure, FailureKind};
+use crate::store::{FailureKind, StoreFailure};
 use crate::sync::{Mutex, lock};
 
 /// A sentinel that did not answer is not asked again for so long, if another one answers.
@@ -47,7 +47,7 @@ impl Sentinels {
 
     /// Connects to the master that was named last. A sentinel may be behind: only a server that calls itself master is
     /// taken (the guidelines for Sentinel clients, steps 2 and 3).
-    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
+    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Link, StoreFailure> {
         let known = lock(&self.master).clone();
         let (host, port) = match known {
             Some(node) => node,
@@ -58,14 +58,14 @@ impl Sentinels {
     }
 
     /// Asks the sentinels for the master; whether it is another one than before.
-    pub(super) fn ask(&self, trust: &Trust, deadline: Instant) -> Result<bool, Failure> {
+    pub(super) fn ask(&self, trust: &Trust, deadline: Instant) -> Result<bool, StoreFailure> {
         let newest = self.newest(trust, deadline)?;
         let before = lock(&self.master).replace(newest.clone());
         Ok(before.is_some_and(|before| before != newest))
     }
 
     /// Of what the sentinels say that answer, what was decided last: they learn of a failover one after the other.
-    fn newest(&self, trust: &Trust, deadline: Instant) -> Result<Node, Failure> {
+    fn newest(&self, trust: &Trust, deadline: Instant) -> Result<Node, StoreFailure> {
         let mut voices = lock(&self.voices);
         let (resting, awake): (Vec<_>, Vec<_>) =
             voices.iter_mut().zip(&self.infos).partition(|(voice, _)| voice.rests());
@@ -99,7 +99,7 @@ impl Voice {
         name: &str,
         trust: &Trust,
         deadline: Instant,
-    ) -> Result<(u64, Node), Failure> {
+    ) -> Result<(u64, Node), StoreFailure> {
         let mut kept = self.link.take();
         kept.take_if(|link| !link.is_fit(true));
         let answer = ask(kept, info, name, trust, deadline);
@@ -116,8 +116,8 @@ impl std::fmt::Debug for Voice {
     }
 }
 
-fn none_named() -> Failure {
-    Failure::new(FailureKind::Unreachable, "no sentinel is named")
+fn none_named() -> StoreFailure {
+    StoreFailure::new(FailureKind::Unreachable, "no sentinel is named")
 }
 
 /// A sentinel mostly has no password; the one in the URL, which is the master's, is tried where it asks for one.
@@ -127,7 +127,7 @@ fn ask(
     name: &str,
     trust: &Trust,
     deadline: Instant,
-) -> Result<(Link, (u64, Node)), Failure> {
+) -> Result<(Link, (u64, Node)), StoreFailure> {
     let question = ["MASTER", "GET-MASTER-ADDR-BY-NAME"].map(|what| {
         let mut command = redis::cmd("SENTINEL");
         command.arg(what).arg(name);
@@ -163,7 +163,7 @@ fn decision(properties: &Value) -> Option<u64> {
     })
 }
 
-fn read_address(reply: Option<Value>, name: &str) -> Result<Node, Failure> {
+fn read_address(reply: Option<Value>, name: &str) -> Result<Node, StoreFailure> {
     match reply {
         Some(Value::Array(address)) => match &address[..] {
             [Value::BulkString(host), Value::BulkString(port)] => {
@@ -172,16 +172,16 @@ fn read_address(reply: Option<Value>, name: &str) -> Result<Node, Failure> {
             }
             _ => None,
         }
-        .ok_or_else(|| Failure::new(FailureKind::Nonsense, "the sentinel's answer makes no sense")),
+        .ok_or_else(|| StoreFailure::new(FailureKind::InvalidReply, "the sentinel's answer makes no sense")),
         Some(Value::Nil) => {
-            Err(Failure::new(FailureKind::Refused, format!("the sentinel knows no master named `{name}`")))
+            Err(StoreFailure::new(FailureKind::Refused, format!("the sentinel knows no master named `{name}`")))
         }
         Some(Value::ServerError(error)) => Err(link::refused(&error)),
-        _ => Err(Failure::new(FailureKind::Nonsense, "the sentinel's answer makes no sense")),
+        _ => Err(StoreFailure::new(FailureKind::InvalidReply, "the sentinel's answer makes no sense")),
     }
 }
 
-fn connect_master(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
+fn connect_master(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, StoreFailure> {
     let mut link = Link::connect(info, trust, deadline)?;
     let reply = link.run([&redis::cmd("ROLE")], deadline)?.pop();
     match reply {
@@ -189,6 +189,6 @@ fn connect_master(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Re
             Ok(link)
         }
         Some(Value::ServerError(error)) => Err(link::refused(&error)),
-        _ => Err(Failure::new(FailureKind::Unreachable, format!("{} is not the master any more", info.addr()))),
+        _ => Err(StoreFailure::new(FailureKind::Unreachable, format!("{} is not the master any more", info.addr()))),
     }
 }

@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::link::Link;
 use super::sentinel::Sentinels;
 use super::tls::Trust;
-use crate::store::Failure;
+use crate::store::StoreFailure;
 
 /// How long connecting may take, sentinels and all; pages do not wait for that longer than their own deadline.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(super) enum Session {
 }
 
 impl Topology {
-    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Session, Failure> {
+    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Session, StoreFailure> {
         match self {
             Topology::Single(info) => Link::connect(info, trust, deadline).map(Session::Link),
             Topology::Sentinel(sentinels) => sentinels.connect(trust, deadline).map(Session::Link),
@@ -49,7 +49,7 @@ impl Topology {
     }
 
     /// What it is and where, without login.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let list =
             |infos: &[ConnectionInfo]| infos.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(",");
         match self {
@@ -73,7 +73,7 @@ impl Topology {
 
 impl Session {
     /// One reply for each command; a refusal is a reply.
-    pub(super) fn run(&mut self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+    pub(super) fn run(&mut self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, StoreFailure> {
         match self {
             Session::Link(link) => link.run(commands.iter().map(|command| &command.command), deadline),
             Session::Cluster(cluster) => cluster.run(commands, deadline),

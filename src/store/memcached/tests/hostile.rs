@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use super::support::{Memcached, free_port, impostor, name, soon, store};
 use crate::MemcachedStore;
-use crate::store::{Failure, FailureKind, Known, Lease, Remote, Write};
+use crate::store::{FailureKind, Lease, Remote, StoreFailure, SyncPosition, ValueWrite};
 
 const BUDGET: Duration = Duration::from_millis(50);
 const SLACK: Duration = Duration::from_secs(3);
 
 /// Every operation, one after the other, each within its budget.
 fn all_fail(store: &MemcachedStore) -> Vec<FailureKind> {
-    let write = Write { name: 1, value: b"v", ttl: None, lease: None };
-    let operations: [&dyn Fn(Instant) -> Option<Failure>; 6] = [
+    let write = ValueWrite { key: 1, value: b"v", ttl: None, lease: None };
+    let operations: [&dyn Fn(Instant) -> Option<StoreFailure>; 6] = [
         &|by| store.read(&[1, 2, 3], by).err(),
         &|by| store.read_or_lease(1, Duration::from_secs(1), by).err(),
         &|by| store.write(&[write], by).err(),
         &|by| store.release(1, Lease(1), by).err(),
-        &|by| store.sync(Known::default(), &[], by).err(),
-        &|by| store.sync(Known::default(), &[1], by).err(),
+        &|by| store.sync(SyncPosition::default(), &[], by).err(),
+        &|by| store.sync(SyncPosition::default(), &[1], by).err(),
     ];
     operations
         .iter()
@@ -47,7 +47,7 @@ fn a_silent_server_costs_no_more_than_the_deadline() {
     assert_eq!(all_fail(&store), [FailureKind::Timeout; 6]);
     let large = vec![0; 64 << 20];
     let start = Instant::now();
-    let write = Write { name: 1, value: &large, ttl: None, lease: None };
+    let write = ValueWrite { key: 1, value: &large, ttl: None, lease: None };
     assert_eq!(store.write(&[write], start + BUDGET).unwrap_err().kind, FailureKind::Timeout);
     assert!(start.elapsed() < SLACK);
 }
@@ -95,8 +95,8 @@ fn err_another_kind_of_server() {
         }
     };
     for (server, kind) in [
-        (impostor(http), FailureKind::Nonsense),
-        (impostor(redis), FailureKind::Nonsense),
+        (impostor(http), FailureKind::InvalidReply),
+        (impostor(redis), FailureKind::InvalidReply),
         (impostor(old), FailureKind::Refused),
     ] {
         let store = MemcachedStore::connect([server]).unwrap();
@@ -112,7 +112,7 @@ fn a_stray_answer_is_not_taken_for_another_keys() {
         }
     };
     let store = MemcachedStore::connect([impostor(confused)]).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
     assert_eq!(store.read(&[9], soon()).unwrap(), [Some(b"x".to_vec())]);
 }
 
@@ -121,7 +121,8 @@ fn a_silent_server_costs_only_its_share() {
     let server = Memcached::start(&[]);
     let store = MemcachedStore::connect([impostor(silent), server.address()]).unwrap();
     let names: Vec<_> = (0..40).map(|_| name()).collect();
-    let writes: Vec<_> = names.iter().map(|name| Write { name: *name, value: b"v", ttl: None, lease: None }).collect();
+    let writes: Vec<_> =
+        names.iter().map(|name| ValueWrite { key: *name, value: b"v", ttl: None, lease: None }).collect();
     let budget = Duration::from_millis(400);
     store.write(&writes, Instant::now() + budget).unwrap_err();
     for _ in 0..5 {
@@ -162,7 +163,7 @@ fn a_value_that_is_refused_is_deleted() {
         }
     };
     let store = MemcachedStore::connect([impostor(full)]).unwrap();
-    let write = Write { name: 1, value: b"v", ttl: None, lease: None };
+    let write = ValueWrite { key: 1, value: b"v", ttl: None, lease: None };
     let failure = store.write(&[write], soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.message.contains("out of memory"), "{failure}");
@@ -185,7 +186,7 @@ fn connections_the_server_closed_cost_no_lookup() {
     for _ in 0..20 {
         assert_eq!(store.read(&[name], soon()).unwrap(), [None]);
     }
-    store.write(&[Write { name, value: b"v", ttl: None, lease: None }], soon()).unwrap();
+    store.write(&[ValueWrite { key: name, value: b"v", ttl: None, lease: None }], soon()).unwrap();
 }
 
 #[test]
@@ -193,7 +194,8 @@ fn a_server_that_comes_back_is_used_again() {
     let mut servers = [Memcached::start(&[]), Memcached::start(&[])];
     let store = store(&[&servers[0], &servers[1]]);
     let names: Vec<_> = (0..40).map(|_| name()).collect();
-    let writes: Vec<_> = names.iter().map(|name| Write { name: *name, value: b"v", ttl: None, lease: None }).collect();
+    let writes: Vec<_> =
+        names.iter().map(|name| ValueWrite { key: *name, value: b"v", ttl: None, lease: None }).collect();
     store.write(&writes, soon()).unwrap();
     servers[0].stop();
     for _ in 0..20 {

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use super::super::lifetime;
 use super::support::{Memcached, free_port, name, soon, store};
-use crate::store::{FailureKind, Lease, Leased, Name, Remote, Write};
+use crate::store::{FailureKind, Lease, LeasedRead, Remote, StoreKey, ValueWrite};
 use crate::{ErrorKind, MemcachedStore};
 
 const SPAN: Duration = Duration::from_secs(60);
 
-fn write(name: Name, value: &[u8]) -> Write<'_> {
-    Write { name, value, ttl: None, lease: None }
+fn write(name: StoreKey, value: &[u8]) -> ValueWrite<'_> {
+    ValueWrite { key: name, value, ttl: None, lease: None }
 }
 
-fn read_one(store: &MemcachedStore, name: Name) -> Option<Vec<u8>> {
+fn read_one(store: &MemcachedStore, name: StoreKey) -> Option<Vec<u8>> {
     store.read(&[name], soon()).unwrap().remove(0)
 }
 
-fn taken(store: &MemcachedStore, name: Name, span: Duration) -> Lease {
+fn taken(store: &MemcachedStore, name: StoreKey, span: Duration) -> Lease {
     match store.read_or_lease(name, span, soon()).unwrap() {
-        Leased::Taken(lease) => lease,
+        LeasedRead::Taken(lease) => lease,
         other => panic!("{other:?}"),
     }
 }
@@ -35,7 +35,7 @@ fn what_is_written_is_read() {
         assert_eq!(read_one(&store, name), None);
         store.write(&[write(name, &value)], soon()).unwrap();
         assert!(read_one(&store, name) == Some(value.clone()), "{} bytes", value.len());
-        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Found(value));
+        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Found(value));
     }
     assert_eq!(store.read(&[], soon()).unwrap(), [] as [Option<Vec<u8>>; 0]);
     store.write(&[], soon()).unwrap();
@@ -72,7 +72,7 @@ fn a_full_server_refuses_and_keeps_no_older_value() {
 fn many_names_over_three_servers_keep_their_order() {
     let servers = [Memcached::start(&[]), Memcached::start(&[]), Memcached::start(&[])];
     let store = store(&[&servers[0], &servers[1], &servers[2]]);
-    let names: Vec<Name> = (0..3000).map(|_| name()).collect();
+    let names: Vec<StoreKey> = (0..3000).map(|_| name()).collect();
     let values: Vec<String> = names.iter().map(|name| format!("{name:x}").repeat(40)).collect();
     let writes: Vec<_> = names.iter().zip(&values).step_by(2).map(|(n, v)| write(*n, v.as_bytes())).collect();
     store.write(&writes, soon()).unwrap();
@@ -88,7 +88,7 @@ fn many_names_over_three_servers_keep_their_order() {
 
 #[test]
 fn another_server_takes_only_its_share() {
-    let names: Vec<Name> = (0..2000).map(|_| name()).collect();
+    let names: Vec<StoreKey> = (0..2000).map(|_| name()).collect();
     let choose = |servers: &[&str]| -> Vec<String> {
         let servers = MemcachedStore::connect(servers).unwrap().servers;
         names.iter().map(|name| servers.all[servers.choose(&name.to_be_bytes())].address.name.clone()).collect()
@@ -106,7 +106,7 @@ fn a_dead_server_costs_only_its_share() {
     let server = Memcached::start(&[]);
     let dead = format!("127.0.0.1:{}", free_port());
     let store = MemcachedStore::connect([server.address(), dead]).unwrap();
-    let names: Vec<Name> = (0..40).map(|_| name()).collect();
+    let names: Vec<StoreKey> = (0..40).map(|_| name()).collect();
     let writes: Vec<_> = names.iter().map(|name| write(*name, b"v")).collect();
     assert_eq!(store.write(&writes, soon()).unwrap_err().kind, FailureKind::Unreachable);
     let mut lost = Vec::new();
@@ -123,7 +123,7 @@ fn a_value_ends_with_its_ttl() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let (short, long, month, ever) = (name(), name(), name(), name());
-    let ttl = |name, ttl| Write { name, value: b"v", ttl, lease: None };
+    let ttl = |name, ttl| ValueWrite { key: name, value: b"v", ttl, lease: None };
     let day = Duration::from_secs(86_400);
     let writes = [
         ttl(short, Some(Duration::from_millis(10))),
@@ -163,13 +163,13 @@ fn a_lease_is_won_once_and_held_for_the_others_until_its_value_comes() {
     let name = name();
     let lease = taken(&ours, name, SPAN);
     for store in [&theirs, &ours] {
-        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
         assert_eq!(read_one(store, name), None);
     }
-    ours.write(&[Write { name, value: b"v", ttl: Some(SPAN), lease: Some(lease) }], soon()).unwrap();
-    assert_eq!(theirs.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Found(b"v".to_vec()));
+    ours.write(&[ValueWrite { key: name, value: b"v", ttl: Some(SPAN), lease: Some(lease) }], soon()).unwrap();
+    assert_eq!(theirs.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Found(b"v".to_vec()));
     // The lease ended with the value.
-    ours.write(&[Write { name, value: b"late", ttl: None, lease: Some(lease) }], soon()).unwrap();
+    ours.write(&[ValueWrite { key: name, value: b"late", ttl: None, lease: Some(lease) }], soon()).unwrap();
     assert_eq!(read_one(&theirs, name), Some(b"v".to_vec()));
 }
 
@@ -179,7 +179,7 @@ fn one_of_many_wins() {
     let store = store(&[&server]);
     let name = name();
     let won = std::thread::scope(|scope| {
-        let ask = || matches!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Taken(_));
+        let ask = || matches!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Taken(_));
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count()
     });
@@ -191,7 +191,7 @@ fn a_lease_that_was_lost_stores_nothing() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let (deleted, replaced) = (name(), name());
-    let with = |name, lease| Write { name, value: b"late", ttl: None, lease: Some(lease) };
+    let with = |name, lease| ValueWrite { key: name, value: b"late", ttl: None, lease: Some(lease) };
     let lease = taken(&store, deleted, SPAN);
     server.say(&format!("md {}\r\n", store.key(deleted)));
     store.write(&[with(deleted, lease)], soon()).unwrap();
@@ -214,7 +214,7 @@ fn a_lease_that_is_released_is_the_next_ones() {
     let next = taken(&store, name, SPAN);
     assert_ne!(lease, next);
     store.release(name, lease, soon()).unwrap();
-    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
 }
 
 #[test]
@@ -223,9 +223,9 @@ fn a_lease_ends_by_itself() {
     let store = store(&[&server]);
     let name = name();
     taken(&store, name, Duration::from_millis(1));
-    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
     let end = soon();
-    while store.read_or_lease(name, SPAN, soon()).unwrap() == Leased::Held {
+    while store.read_or_lease(name, SPAN, soon()).unwrap() == LeasedRead::Held {
         assert!(std::time::Instant::now() < end, "does not end");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -238,7 +238,7 @@ fn err_a_lease_with_a_value_that_is_too_large_ends_the_lease() {
     let name = name();
     let lease = taken(&store, name, SPAN);
     let value = vec![1; 2 << 20];
-    let large = Write { name, value: &value, ttl: None, lease: Some(lease) };
+    let large = ValueWrite { key: name, value: &value, ttl: None, lease: Some(lease) };
     assert_eq!(store.write(&[large], soon()).unwrap_err().kind, FailureKind::Refused);
     taken(&store, name, SPAN);
 }
@@ -276,5 +276,5 @@ fn err_settings_that_make_no_sense() {
         assert_eq!(error.kind(), ErrorKind::Config, "{prefix:?}");
     }
     let store = MemcachedStore::connect(["memcached://A", "b:1"]).unwrap();
-    assert_eq!(store.place(), "memcached a:11211, b:1");
+    assert_eq!(store.describe(), "memcached a:11211, b:1");
 }

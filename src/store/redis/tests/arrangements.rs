@@ -19,25 +19,25 @@ use super::{SPAN, write};
 
 /// One of everything.
 fn exercise(store: &RedisStore) {
-    let leased = Name::from(random());
-    let names: Vec<Name> = (1..50).map(|name| name << 90).collect();
+    let leased = StoreKey::from(fastrand::u64(..));
+    let names: Vec<StoreKey> = (1..50).map(|name| name << 90).collect();
     let values: Vec<Vec<u8>> = names.iter().map(|name| name.to_be_bytes().to_vec()).collect();
     let writes: Vec<_> = names.iter().zip(&values).map(|(&name, value)| write(name, value)).collect();
     store.write(&writes, soon()).unwrap();
     let expected: Vec<_> = values.iter().cloned().map(Some).collect();
     assert_eq!(store.read(&names, soon()).unwrap(), expected);
-    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
-    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Held);
+    let LeasedRead::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), LeasedRead::Held);
     store.release(leased, lease, soon()).unwrap();
-    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
-    store.write(&[Write { lease: Some(lease), ..write(leased, b"x") }], soon()).unwrap();
-    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Found(b"x".to_vec()));
+    let LeasedRead::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    store.write(&[ValueWrite { lease: Some(lease), ..write(leased, b"x") }], soon()).unwrap();
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), LeasedRead::Found(b"x".to_vec()));
     let heard = AtomicUsize::new(0);
     thread::scope(|scope| {
         let listener = scope
             .spawn(|| store.listen(&|| _ = heard.fetch_add(1, Ordering::SeqCst), &|| heard.load(Ordering::SeqCst) > 1));
         until("subscribed", Duration::from_secs(5), || heard.load(Ordering::SeqCst) > 0);
-        let news = store.sync(Known::default(), &[5], soon()).unwrap();
+        let news = store.sync(SyncPosition::default(), &[5], soon()).unwrap();
         assert!(news.floors.contains(&(5, news.seq)), "{news:?}");
         listener.join().unwrap().unwrap();
     });
@@ -70,7 +70,7 @@ fn a_unix_socket_is_a_server_like_any_other() {
     let server = Server::start(&["--unixsocket", "{dir}/redis.sock", "--requirepass", "secret"]);
     let socket = server.path("redis.sock");
     let store = RedisStore::connect(&format!("redis+unix://{}?db=1&pass=secret", socket.display())).unwrap();
-    assert_eq!(store.place(), format!("redis {}/1", socket.display()));
+    assert_eq!(store.describe(), format!("redis {}/1", socket.display()));
     exercise(&store);
 }
 
@@ -87,7 +87,7 @@ fn the_rights_that_are_documented_are_enough() {
     exercise(&store);
     // More than are kept, so that everything in the script is run.
     let many: Vec<u64> = (0..70_000).collect();
-    assert_eq!(store.sync(Known::default(), &many, soon()).unwrap().floors, []);
+    assert_eq!(store.sync(SyncPosition::default(), &many, soon()).unwrap().floors, []);
 }
 
 #[cfg(feature = "redis-tls")]
@@ -160,10 +160,10 @@ fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
     idle(&store, &server);
     exercise(&RedisStore::connect(&format!("{url}#insecure")).unwrap());
     let failure = RedisStore::connect(&url).unwrap().read(&[1], soon()).unwrap_err();
-    assert!(failure.kind == FailureKind::Nonsense && failure.message.contains("certificate"), "{failure:?}");
+    assert!(failure.kind == FailureKind::InvalidReply && failure.message.contains("certificate"), "{failure:?}");
     // A name the certificate is not for; a server without TLS.
     let store = RedisStore::connect(&url.replace("localhost", "127.0.0.1")).unwrap().tls_root(&pem).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
     let plain = Server::start(&[]);
     let store = RedisStore::connect(&plain.url().replace("redis", "rediss")).unwrap();
     let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
@@ -172,7 +172,7 @@ fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
         let _ = stream.read(&mut [0; 64]).and_then(|_| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     });
     let store = RedisStore::connect(&http.replace("redis", "rediss")).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
     // Without TLS where it is expected: the server may wait for more.
     let store = RedisStore::connect(&url.replace("rediss", "redis")).unwrap();
     let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
@@ -197,16 +197,16 @@ fn sentinels_name_the_master() {
     // A server that is no sentinel; a replica is no place for invalidations.
     let failure = RedisStore::sentinel([master.url()], "main").unwrap().read(&[1], soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
-    let failure = replica.store().sync(Known::default(), &[1], soon()).unwrap_err();
+    let failure = replica.store().sync(SyncPosition::default(), &[1], soon()).unwrap_err();
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("READONLY"), "{failure:?}");
-    let before = store.sync(Known::default(), &[], soon()).unwrap();
+    let before = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     until("replica known", Duration::from_secs(20), || {
         matches!(sentinel.call("SENTINEL replicas main"), Value::Array(replicas) if !replicas.is_empty())
             && sentinel.call("SENTINEL failover main") == Value::Okay
     });
     // The replica becomes master, with the entries and another epoch.
     until("failed over", Duration::from_secs(30), || {
-        let Ok(news) = store.sync(Known::default(), &[1], Instant::now() + Duration::from_millis(500)) else {
+        let Ok(news) = store.sync(SyncPosition::default(), &[1], Instant::now() + Duration::from_millis(500)) else {
             return false;
         };
         news.epoch != before.epoch
@@ -271,8 +271,8 @@ fn a_cluster_of_three_is_one_store() {
     move_slot_under(&store, &servers);
     // A node that goes takes its own entries along, and no others.
     servers[2].stop();
-    let read = |name: Name| store.read(&[name], Instant::now() + Duration::from_millis(500));
-    let (gone, kept): (Vec<_>, Vec<_>) = (1..50).map(|name: Name| read(name << 90)).partition(Result::is_err);
+    let read = |name: StoreKey| store.read(&[name], Instant::now() + Duration::from_millis(500));
+    let (gone, kept): (Vec<_>, Vec<_>) = (1..50).map(|name: StoreKey| read(name << 90)).partition(Result::is_err);
     assert!(gone.len() > 5 && kept.len() > 10, "{} {}", gone.len(), kept.len());
     assert!(kept.into_iter().flatten().all(|values| values[0].is_some()));
     servers[2].start_again();
@@ -287,7 +287,7 @@ fn move_slot_under(store: &RedisStore, servers: &[Server]) {
         let Value::BulkString(id) = server.call("CLUSTER MYID") else { panic!() };
         String::from_utf8(id).unwrap()
     };
-    let slot_of = |name: Name| {
+    let slot_of = |name: StoreKey| {
         let Value::Int(slot) = servers[0].call(&format!("CLUSTER KEYSLOT {}", store.key(name))) else { panic!() };
         slot
     };

@@ -11,9 +11,9 @@ use super::server::{Server, free_port, impostor, soon, until};
 use super::write;
 
 /// Every operation, with the time it may take; the failures, and the longest any took.
-fn try_all(store: &RedisStore, within: Duration) -> (Vec<Failure>, Duration) {
+fn try_all(store: &RedisStore, within: Duration) -> (Vec<StoreFailure>, Duration) {
     let mut longest = Duration::ZERO;
-    let mut timed = |call: &dyn Fn(Instant) -> Result<(), Failure>| {
+    let mut timed = |call: &dyn Fn(Instant) -> Result<(), StoreFailure>| {
         let began = Instant::now();
         let result = call(began + within);
         longest = longest.max(began.elapsed());
@@ -24,7 +24,7 @@ fn try_all(store: &RedisStore, within: Duration) -> (Vec<Failure>, Duration) {
         timed(&|deadline| store.read_or_lease(1, within, deadline).map(drop)),
         timed(&|deadline| store.write(&[write(1, b"secret"), write(2, b"")], deadline)),
         timed(&|deadline| store.release(1, Lease(1), deadline)),
-        timed(&|deadline| store.sync(Known::default(), &[1], deadline).map(drop)),
+        timed(&|deadline| store.sync(SyncPosition::default(), &[1], deadline).map(drop)),
     ];
     (failures, longest)
 }
@@ -141,7 +141,7 @@ fn a_server_of_another_kind_is_recognised() {
         let (failures, longest) = try_all(&store, Duration::from_secs(10));
         assert!(longest < Duration::from_secs(5), "{url}: {longest:?}");
         for failure in failures {
-            let kinds = [FailureKind::Nonsense, FailureKind::Unreachable];
+            let kinds = [FailureKind::InvalidReply, FailureKind::Unreachable];
             assert!(kinds.contains(&failure.kind) && !failure.message.contains("secret"), "{failure:?}");
         }
     }

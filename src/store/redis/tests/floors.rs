@@ -11,11 +11,11 @@ use redis::Value;
 use super::super::*;
 use super::server::{Server, soon, until};
 
-fn known(news: &News) -> Known {
-    Known { epoch: news.epoch, seq: news.seq }
+fn known(news: &FloorUpdate) -> SyncPosition {
+    SyncPosition { epoch: news.epoch, seq: news.seq }
 }
 
-fn sorted(news: &News) -> Vec<(u64, u64)> {
+fn sorted(news: &FloorUpdate) -> Vec<(u64, u64)> {
     let mut floors = news.floors.clone();
     floors.sort_unstable();
     floors
@@ -25,7 +25,7 @@ fn sorted(news: &News) -> Vec<(u64, u64)> {
 fn what_was_raised_since_is_told() {
     let server = Server::start(&[]);
     let (store, other) = (server.store(), server.store());
-    let first = store.sync(Known::default(), &[], soon()).unwrap();
+    let first = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     assert!(first.epoch != 0 && (first.seq, first.base) == (0, 0) && first.floors.is_empty(), "{first:?}");
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
     assert!(first.now.abs_diff(now) < 60_000_000_000, "{} {now}", first.now);
@@ -36,26 +36,30 @@ fn what_was_raised_since_is_told() {
     // Nothing since; and all, for those who know nothing, or of another epoch.
     assert_eq!(store.sync(known(&two), &[], soon()).unwrap().floors, []);
     let all = vec![(0, 2), (0x4000_0000_0000_0a0d, 2), (u64::MAX, 1)];
-    assert_eq!(sorted(&store.sync(Known::default(), &[], soon()).unwrap()), all);
-    assert_eq!(sorted(&store.sync(Known { epoch: 1, seq: 2 }, &[], soon()).unwrap()), all, "of an earlier epoch");
+    assert_eq!(sorted(&store.sync(SyncPosition::default(), &[], soon()).unwrap()), all);
+    assert_eq!(
+        sorted(&store.sync(SyncPosition { epoch: 1, seq: 2 }, &[], soon()).unwrap()),
+        all,
+        "of an earlier epoch"
+    );
 }
 
 #[test]
 fn a_record_that_is_lost_starts_another_epoch() {
     let mut server = Server::start(&[]);
     let store = server.store();
-    let before = store.sync(Known::default(), &[1, 2], soon()).unwrap();
+    let before = store.sync(SyncPosition::default(), &[1, 2], soon()).unwrap();
     for loss in
         ["FLUSHALL SYNC", "DEL mjc:floors", "ZADD mjc:floors +inf @nonsense", "ZREMRANGEBYSCORE mjc:floors +inf +inf"]
     {
-        let before = store.sync(Known::default(), &[1, 2], soon()).unwrap();
+        let before = store.sync(SyncPosition::default(), &[1, 2], soon()).unwrap();
         server.call(loss);
         let after = store.sync(known(&before), &[3], soon()).unwrap();
         assert!(after.epoch != 0 && after.epoch != before.epoch, "{loss}");
         assert_eq!((after.seq, after.base, &after.floors[..]), (1, 0, &[(3, 1)][..]), "{loss}");
     }
     // Kept by a snapshot that may be older than what was invalidated since.
-    let kept = store.sync(Known::default(), &[], soon()).unwrap();
+    let kept = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     assert_ne!(kept.epoch, before.epoch);
     server.call("SAVE");
     server.stop();
@@ -67,14 +71,14 @@ fn a_record_that_is_lost_starts_another_epoch() {
 }
 
 /// All that was raised since, page by page, each small.
-fn pages(store: &RedisStore, since: Known) -> News {
+fn pages(store: &RedisStore, since: SyncPosition) -> FloorUpdate {
     let mut all = store.sync(since, &[], soon()).unwrap();
     while all.more {
         let page = store.sync(known(&all), &[], soon()).unwrap();
         assert!(page.epoch == all.epoch && page.seq > all.seq && !page.begun);
         assert!(page.floors.iter().all(|(_, seq)| (all.seq + 1..=page.seq).contains(seq)));
         let floors = [all.floors, page.floors].concat();
-        all = News { floors, ..page };
+        all = FloorUpdate { floors, ..page };
     }
     all
 }
@@ -83,7 +87,7 @@ fn pages(store: &RedisStore, since: Known) -> News {
 fn the_oldest_floors_are_summed_up() {
     let server = Server::start(&[]);
     let store = server.store();
-    let mut news = store.sync(Known::default(), &[], soon()).unwrap();
+    let mut news = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     let start = known(&news);
     let hashes: Vec<u64> = (0..u64::from(MAX_FLOORS)).collect();
     for chunk in hashes.chunks(20_000) {
@@ -97,7 +101,7 @@ fn the_oldest_floors_are_summed_up() {
     let all = pages(&store, start);
     assert_eq!(all.floors.len(), hashes.len() + 1 - 20_000);
     assert!(all.floors.iter().all(|&(hash, seq)| seq > 1 && hash >= 20_000));
-    assert_eq!(pages(&store, Known { seq: 1, ..start }).floors.len(), all.floors.len());
+    assert_eq!(pages(&store, SyncPosition { seq: 1, ..start }).floors.len(), all.floors.len());
     // More at once than are kept: nothing but the number is.
     let many: Vec<u64> = (0..=u64::from(MAX_FLOORS)).collect();
     let news = store.sync(known(&last), &many, soon()).unwrap();
@@ -110,7 +114,7 @@ fn the_oldest_floors_are_summed_up() {
 fn much_that_was_raised_since_is_told_in_pages() {
     let server = Server::start(&[]);
     let (store, page) = (server.store(), 1024);
-    let start = known(&store.sync(Known::default(), &[], soon()).unwrap());
+    let start = known(&store.sync(SyncPosition::default(), &[], soon()).unwrap());
     let mut at = start;
     // Numbers of one tag each, of many, and of as many as make up a page.
     for chunk in (0..3 * page).collect::<Vec<_>>().chunks(700).chain((0..page).collect::<Vec<_>>().chunks(1)) {
@@ -118,7 +122,7 @@ fn much_that_was_raised_since_is_told_in_pages() {
     }
     // Those up to number 3 whose tags were not raised again are known already.
     for (since, count) in
-        [(start, 3 * page), (Known::default(), 3 * page), (Known { seq: 3, ..start }, 4 * page - 2100)]
+        [(start, 3 * page), (SyncPosition::default(), 3 * page), (SyncPosition { seq: 3, ..start }, 4 * page - 2100)]
     {
         let first = store.sync(since, &[], soon()).unwrap();
         assert!(first.more && first.floors.len() < 2 * page as usize, "{}", first.floors.len());
@@ -135,18 +139,18 @@ fn much_that_was_raised_since_is_told_in_pages() {
 fn an_epoch_that_the_asker_left_is_replaced() {
     let server = Server::start(&[]);
     let store = server.store();
-    let raised = store.sync(Known::default(), &[1], soon()).unwrap();
+    let raised = store.sync(SyncPosition::default(), &[1], soon()).unwrap();
     assert!(raised.begun);
-    let later = Known { epoch: known(&raised).next_epoch(), seq: 9 };
+    let later = SyncPosition { epoch: known(&raised).next_epoch(), seq: 9 };
     let news = store.sync(later, &[2], soon()).unwrap();
-    assert!(news.begun && later.follows(news.epoch, 0) && (news.seq, &news.floors[..]) == (1, &[(2, 1)][..]));
+    assert!(news.begun && later.accepts(news.epoch, 0) && (news.seq, &news.floors[..]) == (1, &[(2, 1)][..]));
     // Begun by another node at the same time, elsewhere: neither of both is the later one.
-    let beside = Known { epoch: news.epoch ^ 1, seq: 0 };
+    let beside = SyncPosition { epoch: news.epoch ^ 1, seq: 0 };
     let news = store.sync(beside, &[2], soon()).unwrap();
-    assert!(news.begun && beside.follows(news.epoch, 0));
+    assert!(news.begun && beside.accepts(news.epoch, 0));
     // The other way round: one that is behind follows.
     let news = store.sync(known(&raised), &[], soon()).unwrap();
-    assert!(!news.begun && known(&raised).follows(news.epoch, news.seq) && news.floors == [(2, 1)]);
+    assert!(!news.begun && known(&raised).accepts(news.epoch, news.seq) && news.floors == [(2, 1)]);
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn a_clock_that_was_set_back_starts_another_epoch() {
         String::from_utf8(header.clone()).unwrap()
     };
     let time = |header: &str| header.rsplit_once(':').unwrap().1.parse::<u64>().unwrap();
-    let before = store.sync(Known::default(), &[1], soon()).unwrap();
+    let before = store.sync(SyncPosition::default(), &[1], soon()).unwrap();
     assert_eq!(time(&header()), before.now / 1000);
     let shift = |by: i64| {
         let old = header();
@@ -172,7 +176,7 @@ fn a_clock_that_was_set_back_starts_another_epoch() {
     let later = store.sync(known(&before), &[], soon()).unwrap();
     assert_eq!((later.epoch, time(&header())), (before.epoch, later.now / 1000));
     for ahead in [60_000_000, 3_600_000_000] {
-        let before = store.sync(Known::default(), &[1], soon()).unwrap();
+        let before = store.sync(SyncPosition::default(), &[1], soon()).unwrap();
         shift(ahead);
         let after = store.sync(known(&before), &[], soon()).unwrap();
         assert!(after.begun && after.epoch != before.epoch && after.floors.is_empty());
@@ -189,7 +193,7 @@ fn stores_that_raise_at_once_see_each_others() {
             let (server, seen) = (&server, &seen);
             scope.spawn(move || {
                 let store = server.store();
-                let (mut at, mut floors) = (Known::default(), HashMap::new());
+                let (mut at, mut floors) = (SyncPosition::default(), HashMap::new());
                 for round in 0..50 {
                     let news = store.sync(at, &[thread << 32 | round], soon()).unwrap();
                     assert!(news.seq > at.seq);
@@ -216,7 +220,7 @@ fn stores_that_raise_at_once_see_each_others() {
 fn invalidations_are_recorded_when_memory_is_full() {
     let server = Server::start(&[]);
     let store = server.store();
-    let first = store.sync(Known::default(), &[], soon()).unwrap();
+    let first = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     server.call("CONFIG SET maxmemory-policy noeviction");
     server.call("CONFIG SET maxmemory 1");
     let news = store.sync(known(&first), &[9], soon()).unwrap();
@@ -227,8 +231,8 @@ fn invalidations_are_recorded_when_memory_is_full() {
 fn a_key_of_another_type_is_named() {
     let server = Server::start(&[]);
     server.call("SET mjc:floors x");
-    let failure = server.store().sync(Known::default(), &[1], soon()).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Nonsense);
+    let failure = server.store().sync(SyncPosition::default(), &[1], soon()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::InvalidReply);
     assert!(failure.message.contains("mjc:floors") && failure.message.contains("WRONGTYPE"), "{failure}");
 }
 
@@ -236,17 +240,20 @@ fn a_key_of_another_type_is_named() {
 fn large_numbers_stay_exact() {
     let server = Server::start(&[]);
     let store = server.store();
-    store.sync(Known::default(), &[1], soon()).unwrap();
+    store.sync(SyncPosition::default(), &[1], soon()).unwrap();
     let Value::Array(header) = server.call("ZRANGEBYSCORE mjc:floors +inf +inf") else { panic!() };
     let Value::BulkString(header) = &header[0] else { panic!() };
     let header = String::from_utf8(header.clone()).unwrap();
     let large = (1u64 << 53) - 3;
     server.call(&format!("ZREM mjc:floors {header}"));
     server.call(&format!("ZADD mjc:floors +inf {}", header.replace(":0:1", &format!(":{}:{large}", large - 1))));
-    let news = store.sync(Known::default(), &[2], soon()).unwrap();
+    let news = store.sync(SyncPosition::default(), &[2], soon()).unwrap();
     assert_eq!((news.seq, news.base), (large + 1, large - 1));
     assert!(news.floors.contains(&(2, large + 1)), "{news:?}");
-    assert_eq!(store.sync(Known { epoch: news.epoch, seq: large }, &[], soon()).unwrap().floors, [(2, large + 1)]);
+    assert_eq!(
+        store.sync(SyncPosition { epoch: news.epoch, seq: large }, &[], soon()).unwrap().floors,
+        [(2, large + 1)]
+    );
 }
 
 #[test]
@@ -260,15 +267,15 @@ fn listeners_hear_of_invalidations_of_their_database_only() {
             server.store().listen(&changed, &|| stopped.load(Ordering::SeqCst))
         });
         until("subscribed", Duration::from_secs(5), || heard.load(Ordering::SeqCst) == 1);
-        store.sync(Known::default(), &[], soon()).unwrap();
-        other.sync(Known::default(), &[1], soon()).unwrap();
+        store.sync(SyncPosition::default(), &[], soon()).unwrap();
+        other.sync(SyncPosition::default(), &[1], soon()).unwrap();
         thread::sleep(Duration::from_millis(300));
         assert_eq!(heard.load(Ordering::SeqCst), 1);
         // Heard at once, also between pings; the best of some, for the machine may be busy.
         let mut best = Duration::MAX;
         for round in 2..12 {
             let began = Instant::now();
-            store.sync(Known::default(), &[1], soon()).unwrap();
+            store.sync(SyncPosition::default(), &[1], soon()).unwrap();
             while heard.load(Ordering::SeqCst) < round {
                 assert!(began.elapsed() < Duration::from_secs(5), "not heard");
                 thread::yield_now();
