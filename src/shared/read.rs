@@ -384,7 +384,7 @@ impl Core {
         }
         let outcome = call(&*self.remote, now);
         // A success needs no time of its own.
-        self.breaker.report(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
+        self.breaker.record(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
         outcome.inspect_err(|failure| self.complain(failure)).ok()
     }
 }

@@ -1,10 +1,10 @@
-//! The time of a store that has no clock of its own: the clocks of its nodes, of which the one furthest ahead counts.
+//! The clock of a store that has none of its own: the nodes follow the one whose clock is furthest ahead.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sync::{Mutex, lock};
 
-/// A time in nanoseconds since 1970 that never goes back, also when this machine's clock is set back.
+/// Nanoseconds since 1970. Never goes back, even if this machine's clock is set back.
 #[derive(Debug)]
 pub(super) struct StoreClock(Mutex<(Instant, u64)>);
 
@@ -13,8 +13,8 @@ impl StoreClock {
         StoreClock(Mutex::new((Instant::now(), since_1970())))
     }
 
-    /// The time, if another node last saw it at `seen`. It follows this machine's clock where that is ahead: the time
-    /// since the last call leaves out what a machine was suspended.
+    /// The time, at least `seen`, which another node read last. It also follows this machine's clock if that is ahead,
+    /// because the time elapsed since the last call leaves out a suspension of the machine.
     pub(super) fn at_least(&self, seen: u64) -> u64 {
         let mut last = lock(&self.0);
         let (moment, time) = *last;
@@ -34,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_goes_on_from_the_latest_that_was_seen() {
+    fn the_time_continues_from_the_latest_seen() {
         let clock = StoreClock::new();
         let ahead = since_1970() + 3_600_000_000_000;
         assert_eq!(clock.at_least(ahead), ahead);
         let later = clock.at_least(0);
-        assert!(later > ahead, "it does not stand still until this machine's clock has caught up");
+        assert!(later > ahead, "the clock runs while this machine's clock is behind");
         assert!(clock.at_least(ahead) >= later);
     }
 }

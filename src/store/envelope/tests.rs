@@ -1,5 +1,5 @@
-//! The format against its golden files (`tests/envelopes`, `UPDATE=1` writes those of the current version), and against
-//! bytes that are no envelope.
+//! The format compared with its golden files (`tests/envelopes`; `UPDATE=1` writes those of the current version), and
+//! bytes that are not an envelope.
 
 use std::fs;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ fn bare(length: u32) -> EnvelopeHead<'static> {
 }
 
 #[test]
-fn golden_files_of_every_version_are_read_and_the_current_one_is_written_the_same() {
+fn golden_files_of_all_versions_are_read_and_those_of_the_current_one_are_reproduced() {
     let long = "<li>film</li>".repeat(20);
     let samples = [
         ("v1_markup", sample(BodyKind::Markup, b"<b>short</b>"), codec()),
@@ -90,7 +90,7 @@ fn a_cut_or_changed_envelope_is_a_defect_wherever_it_was_hit() {
 }
 
 #[test]
-fn other_versions_secrets_and_unsigned_ones_are_told_apart() {
+fn other_versions_other_keys_and_unsigned_envelopes_are_rejected() {
     let plain = codec().encode(&sample(BodyKind::Text, b"x")).unwrap();
     let ours = signed(b"secret").encode(&sample(BodyKind::Text, b"x")).unwrap();
     assert_eq!(signed(b"secret").decode(&plain), Err(DecodeError::Unsigned));
@@ -105,7 +105,7 @@ fn other_versions_secrets_and_unsigned_ones_are_told_apart() {
 }
 
 #[test]
-fn a_body_that_claims_to_be_huge_allocates_nothing() {
+fn a_head_that_announces_a_large_body_is_rejected_without_allocating() {
     let mut envelope = sample(BodyKind::Text, b"small");
     envelope.head.length = u32::MAX;
     let bytes = codec().encode(&envelope).unwrap();
@@ -116,7 +116,7 @@ fn a_body_that_claims_to_be_huge_allocates_nothing() {
 }
 
 #[test]
-fn compression_shrinks_what_is_large_and_leaves_alone_what_is_small_or_does_not_shrink() {
+fn bodies_are_compressed_if_they_are_large_and_shrink() {
     let size = |body: &[u8]| {
         let envelope = Envelope { head: bare(body.len() as u32), kind: BodyKind::Data, body: body.into() };
         codec().encode(&envelope).unwrap().len()
@@ -130,7 +130,7 @@ fn compression_shrinks_what_is_large_and_leaves_alone_what_is_small_or_does_not_
 
 proptest! {
     #[test]
-    fn what_was_written_is_read(body: Vec<u8>, identity: Vec<u8>, tags: Vec<(u64, Option<String>)>, sign: bool) {
+    fn an_encoded_envelope_is_decoded(body: Vec<u8>, identity: Vec<u8>, tags: Vec<(u64, Option<String>)>, sign: bool) {
         let codec = if sign { signed(b"k") } else { codec() };
         let head = EnvelopeHead {
             identity: Bytes::new(&identity),
@@ -143,9 +143,9 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(mut bytes: Vec<u8>, checked: bool) {
+    fn no_bytes_make_decoding_panic(mut bytes: Vec<u8>, checked: bool) {
         if checked {
-            // Past the checksum, to what parses the head.
+            // With a valid checksum, so that the head is parsed.
             let preamble = [&MAGIC[..], &[VERSION, 0]].concat();
             bytes = [&preamble[..], &checksum(&preamble, &bytes), &bytes].concat();
         }

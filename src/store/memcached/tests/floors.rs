@@ -1,9 +1,10 @@
-//! The log of invalidations.
+//! The record of invalidations.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::super::log::{Log, records};
+use super::super::floors::put;
+use super::super::invalidation_log::{InvalidationLog, records};
 use super::support::{Memcached, soon, store};
 use crate::MemcachedStore;
 use crate::store::{FailureKind, FloorUpdate, Remote, SyncPosition};
@@ -17,7 +18,7 @@ fn known(news: &FloorUpdate) -> SyncPosition {
 }
 
 #[test]
-fn a_fresh_log_is_empty_and_stays_the_same() {
+fn a_new_log_is_empty_and_stays_the_same() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let first = sync(&store, SyncPosition::default(), &[]);
@@ -29,7 +30,7 @@ fn a_fresh_log_is_empty_and_stays_the_same() {
 }
 
 #[test]
-fn each_hears_of_what_the_others_raise_and_only_of_that() {
+fn each_store_receives_the_floors_that_the_others_raised() {
     let server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]), store(&[&server]));
     let a = sync(&ours, SyncPosition::default(), &[10, 11]);
@@ -39,7 +40,7 @@ fn each_hears_of_what_the_others_raise_and_only_of_that() {
     let c = sync(&ours, known(&a), &[]);
     assert_eq!((c.seq, &c.floors[..]), (3, &[(12, 3)][..]));
     assert_eq!(sync(&ours, known(&c), &[]).floors, []);
-    // What is known may be older than what this store saw last.
+    // The position may be older than the last one that this store returned.
     assert_eq!(sync(&ours, known(&a), &[]).floors, [(12, 3)]);
     assert_eq!(sync(&ours, SyncPosition::default(), &[]).floors, [(10, 1), (11, 2), (12, 3)]);
     let d = sync(&theirs, known(&b), &[10]);
@@ -48,7 +49,7 @@ fn each_hears_of_what_the_others_raise_and_only_of_that() {
 }
 
 #[test]
-fn nothing_of_what_four_threads_raise_is_lost() {
+fn no_floor_raised_by_four_threads_is_lost() {
     const EACH: u64 = 200;
     let server = Memcached::start(&[]);
     let watcher = store(&[&server]);
@@ -99,13 +100,13 @@ fn a_long_log_drops_its_oldest_records() {
     assert_eq!((after.epoch, after.seq, after.base), (start.epoch, 8193, 8193 - 4096));
     assert_eq!(after.floors.len(), 4096);
     assert_eq!(after.floors[0], (4098, 4098));
-    // Who had come far enough misses nothing, and numbers go on.
+    // A node that is recent enough misses no floor, and the numbers continue.
     assert_eq!(sync(&theirs, SyncPosition { seq: 8192, ..known(&full) }, &[7]).floors, [(9000, 8193), (7, 8194)]);
     assert_eq!(sync(&ours, known(&over), &[]).floors, [(7, 8194)]);
 }
 
 #[test]
-fn many_at_once_are_no_problem() {
+fn many_floors_are_raised_at_once() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let hashes: Vec<u64> = (1..=20_000).collect();
@@ -116,14 +117,14 @@ fn many_at_once_are_no_problem() {
 }
 
 #[test]
-fn a_log_that_finds_no_room_is_cut() {
+fn a_log_that_fills_its_item_is_cut() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let hashes: Vec<u64> = (1..=130_900).collect();
-    let mut bytes = Log::new(7 << 80).encode();
+    let mut bytes = InvalidationLog::new(7 << 80).encode();
     bytes.extend(records(&hashes));
-    let full = Log::parse(&bytes).unwrap();
-    store.put(&full, "MS", soon()).unwrap();
+    let full = InvalidationLog::parse(&bytes).unwrap();
+    put(&store.client, &full, "MS", soon()).unwrap();
     let at = SyncPosition { epoch: full.epoch, seq: 130_900 };
     let news = sync(&store, at, &[7; 200]);
     assert_eq!((news.epoch, news.seq, news.base), (full.epoch, 131_100, 65_450));
@@ -133,7 +134,7 @@ fn a_log_that_finds_no_room_is_cut() {
 }
 
 #[test]
-fn a_log_that_is_gone_is_another_epoch() {
+fn a_lost_log_starts_another_epoch() {
     let mut server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]), store(&[&server]));
     let before = sync(&ours, SyncPosition::default(), &[1]);
@@ -153,22 +154,22 @@ fn a_log_that_is_gone_is_another_epoch() {
 }
 
 #[test]
-fn a_restart_is_noticed_though_all_numbers_are_as_before() {
+fn a_restart_is_noticed_although_all_numbers_are_the_same() {
     let mut server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]), store(&[&server]));
     let before = sync(&ours, SyncPosition::default(), &[1]);
     server.stop();
     server.start_again();
-    // The same changes again: the same compare-and-swap number, the same length.
+    // The same changes again give the same compare-and-swap number and length.
     let other = sync(&theirs, SyncPosition::default(), &[2]);
     assert_eq!(other.seq, before.seq);
     let after = sync(&ours, known(&before), &[]);
-    // Of one generation: neither may be taken for the other.
+    // Both epochs are of one generation, and must not be confused.
     assert!(after.begun && after.epoch != before.epoch && after.epoch != other.epoch);
 }
 
 #[test]
-fn what_is_no_log_is_another_epoch() {
+fn an_item_that_is_not_a_log_starts_another_epoch() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let mut last = sync(&store, SyncPosition::default(), &[1]);
@@ -186,7 +187,7 @@ fn what_is_no_log_is_another_epoch() {
 }
 
 #[test]
-fn a_log_that_knows_less_than_it_told_is_another_epoch() {
+fn a_log_that_lost_records_starts_another_epoch() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let first = sync(&store, SyncPosition::default(), &[1]);
@@ -196,7 +197,7 @@ fn a_log_that_knows_less_than_it_told_is_another_epoch() {
 }
 
 #[test]
-fn an_epoch_that_the_asker_left_is_replaced() {
+fn an_epoch_that_the_node_left_is_replaced() {
     let server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]), store(&[&server]));
     let raised = sync(&ours, SyncPosition::default(), &[1]);
@@ -205,13 +206,13 @@ fn an_epoch_that_the_asker_left_is_replaced() {
     for raise in [&[][..], &[2]] {
         for known_elsewhere in [later, SyncPosition { epoch: later.epoch ^ 1, seq: 0 }] {
             let before = sync(&theirs, SyncPosition::default(), &[]);
-            // Of the same generation as the store's, or of a later one.
+            // Of the generation of the store's epoch, or of a later one.
             let elsewhere = SyncPosition { epoch: before.epoch.max(known_elsewhere.epoch) ^ 2, ..known_elsewhere };
             let news = sync(&ours, elsewhere, raise);
             assert!(news.begun && elsewhere.accepts(news.epoch, 0) && news.floors.len() == raise.len(), "{news:?}");
         }
     }
-    // One that is behind follows.
+    // A node that is behind accepts the epoch.
     let news = sync(&theirs, known(&raised), &[]);
     assert!(!news.begun && known(&raised).accepts(news.epoch, news.seq));
 }
@@ -223,22 +224,22 @@ fn the_time_is_that_of_the_clock_furthest_ahead() {
     let now = sync(&store(&[&server]), SyncPosition::default(), &[]).now;
     let clock = || server.say("mg mjc:clock v\r\n").split("\r\n").nth(1).unwrap().parse::<u64>().unwrap();
     assert_eq!(clock(), now);
-    // Another machine's is an hour ahead, or this one's was set back.
+    // The clock of another machine is an hour ahead, or this machine's was set back.
     let ahead = now + HOUR;
     assert_eq!(server.say(&format!("ms mjc:clock {} T0\r\n{ahead}\r\n", ahead.to_string().len())), "HD\r\n");
     let store = store(&[&server]);
     let first = sync(&store, SyncPosition::default(), &[]);
     assert_eq!((first.now, clock()), (ahead, ahead));
     let second = sync(&store, known(&first), &[]);
-    assert!(second.now > ahead, "it goes on");
-    // What is no time is none.
+    assert!(second.now > ahead, "the clock runs");
+    // An item that is not a time is ignored.
     assert_eq!(server.say("ms mjc:clock 3 T0\r\nxyz\r\n"), "HD\r\n");
     assert!(sync(&super::support::store(&[&server]), SyncPosition::default(), &[]).now < ahead);
 }
 
 #[test]
-fn the_interval_is_short_and_listening_is_over_at_once() {
+fn the_sync_interval_is_short_and_listening_returns_at_once() {
     let store = MemcachedStore::connect(["127.0.0.1"]).unwrap();
-    assert_eq!(store.interval(), Duration::from_millis(25));
+    assert_eq!(store.sync_interval(), Duration::from_millis(25));
     store.listen(&|| (), &|| false).unwrap();
 }

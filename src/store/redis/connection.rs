@@ -1,8 +1,7 @@
-//! One connection to one server: commands out, replies in, by a deadline.
+//! One connection to one server: it sends commands and reads replies, by a deadline.
 //!
-//! Owns the handshake, and what a failure of the connection or a refusal is called. Which server that is, `topology.rs`
-//! says; a link that failed in the middle of an exchange is closed for good, for what comes next on it answers
-//! something else.
+//! It logs in, and translates errors of the connection and error replies into failures. `topology.rs` chooses the server.
+//! A connection that failed during an exchange is closed, because the next reply on it belongs to an earlier command.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -10,29 +9,33 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, Parser, RedisError, ServerError, Value};
 
 use super::socket::Socket;
-use super::tls::{Session, Trust};
+use super::tls::{TlsConfig, TlsStream};
 use crate::store::{FailureKind, StoreFailure};
 
-/// A reply takes at most this many bytes: what is no Redis could send for ever.
+/// The largest reply. Without a limit, a server that is not Redis could send endlessly.
 const MAX_BYTES: usize = 64 << 20;
 
-pub(super) struct Link {
-    stream: Stream,
+pub(super) struct RedisConnection {
+    stream: ConnectionStream,
     parser: Parser,
     open: bool,
     used: Instant,
 }
 
-enum Stream {
+enum ConnectionStream {
     Plain(Socket),
-    Tls(Session),
+    Tls(TlsStream),
 }
 
-impl Link {
+impl RedisConnection {
     /// Connects and authenticates.
-    pub(super) fn connect(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, StoreFailure> {
-        let stream = Stream::connect(info.addr(), trust, deadline).map_err(|error| from_io(&error))?;
-        let mut link = Link { stream, parser: Parser::new(), open: true, used: Instant::now() };
+    pub(super) fn connect(
+        info: &ConnectionInfo,
+        tls: &TlsConfig,
+        deadline: Instant,
+    ) -> Result<RedisConnection, StoreFailure> {
+        let stream = ConnectionStream::connect(info.addr(), tls, deadline).map_err(|error| from_io(&error))?;
+        let mut connection = RedisConnection { stream, parser: Parser::new(), open: true, used: Instant::now() };
         let settings = info.redis_settings();
         let mut commands = Vec::new();
         if let Some(password) = settings.password() {
@@ -49,9 +52,9 @@ impl Link {
             commands.push(select);
         }
         if commands.is_empty() {
-            return Ok(link);
+            return Ok(connection);
         }
-        for reply in link.run(&commands, deadline)? {
+        for reply in connection.run(&commands, deadline)? {
             if let Value::ServerError(error) = reply {
                 let mut failure = refused(&error);
                 if let Some(password) = settings.password().filter(|password| !password.is_empty()) {
@@ -60,10 +63,10 @@ impl Link {
                 return Err(failure);
             }
         }
-        Ok(link)
+        Ok(connection)
     }
 
-    /// Sends the commands in one go, and reads a reply for each. A refusal is a reply.
+    /// Sends the commands in one packet and reads a reply for each. An error reply is a reply.
     pub(super) fn run<'a>(
         &mut self,
         commands: impl IntoIterator<Item = &'a Cmd>,
@@ -73,7 +76,7 @@ impl Link {
         (0..count).map(|_| self.receive(deadline)).collect()
     }
 
-    /// Sends commands whose replies are to be received, and says how many.
+    /// Sends commands without reading their replies. Returns the number of commands.
     pub(super) fn send<'a>(
         &mut self,
         commands: impl IntoIterator<Item = &'a Cmd>,
@@ -101,29 +104,31 @@ impl Link {
         }
     }
 
-    /// As [`receive`](Link::receive), but a time-out does not close the link: the reply may be waited for again.
+    /// As [`receive`](RedisConnection::receive), but a time-out does not close the connection, so that the caller can wait
+    /// for the reply again.
     pub(super) fn poll(&mut self, deadline: Instant) -> Result<Value, StoreFailure> {
         self.stream.socket().set_deadline(deadline);
-        let mut metered = Metered { stream: &mut self.stream, left: MAX_BYTES, nonsense: None };
-        let reply = self.parser.parse_value(&mut metered);
-        let nonsense = metered.nonsense;
+        let mut limited = LimitedReader { stream: &mut self.stream, left: MAX_BYTES, invalid: None };
+        let reply = self.parser.parse_value(&mut limited);
+        let invalid = limited.invalid;
         reply.map_err(|error| {
-            nonsense.map_or_else(|| from_redis(&error), |why| StoreFailure::new(FailureKind::InvalidReply, why))
+            invalid.map_or_else(|| from_redis(&error), |why| StoreFailure::new(FailureKind::InvalidReply, why))
         })
     }
 
-    /// Whether the link may be used, as far as can be told without asking the server. One that was used just now is
-    /// believed to be, unless `doubted`.
-    pub(super) fn is_fit(&mut self, doubted: bool) -> bool {
-        const UNDOUBTED: Duration = Duration::from_secs(1);
-        self.open && (!doubted && self.used.elapsed() < UNDOUBTED || self.is_quiet())
+    /// Whether the connection is usable, without a round trip. A connection that was used within a second is not checked,
+    /// unless `doubted`.
+    pub(super) fn is_usable(&mut self, doubted: bool) -> bool {
+        const UNCHECKED: Duration = Duration::from_secs(1);
+        self.open && (!doubted && self.used.elapsed() < UNCHECKED || self.is_quiet())
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Nothing is to be read between exchanges: what is, is the end of the connection, or a reply nobody asked for.
+    /// Whether no bytes are to be read. Between exchanges there are none, unless the server closed the connection or sent
+    /// a stray reply.
     fn is_quiet(&mut self) -> bool {
         let quiet = self.stream.socket().probe(true).is_ok()
             && matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
@@ -136,74 +141,75 @@ impl Link {
     }
 }
 
-impl Stream {
-    fn connect(address: &ConnectionAddr, trust: &Trust, deadline: Instant) -> io::Result<Stream> {
+impl ConnectionStream {
+    fn connect(address: &ConnectionAddr, tls: &TlsConfig, deadline: Instant) -> io::Result<ConnectionStream> {
         let socket = Socket::connect(address, deadline)?;
         match address {
             ConnectionAddr::TcpTls { host, insecure, .. } => {
-                let mut session = trust.session(host, *insecure, socket)?;
-                // Shakes hands, which no page should have to wait for.
+                let mut session = tls.stream(host, *insecure, socket)?;
+                // Performs the handshake here, so that no request has to wait for it.
                 session.flush()?;
-                Ok(Stream::Tls(session))
+                Ok(ConnectionStream::Tls(session))
             }
-            _ => Ok(Stream::Plain(socket)),
+            _ => Ok(ConnectionStream::Plain(socket)),
         }
     }
 
     fn socket(&mut self) -> &mut Socket {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(session) => session.socket(),
+            ConnectionStream::Plain(socket) => socket,
+            ConnectionStream::Tls(session) => session.socket(),
         }
     }
 }
 
-impl Read for Stream {
+impl Read for ConnectionStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(socket) => socket.read(buffer),
-            Stream::Tls(session) => session.read(buffer),
+            ConnectionStream::Plain(socket) => socket.read(buffer),
+            ConnectionStream::Tls(session) => session.read(buffer),
         }
     }
 }
 
-impl Write for Stream {
+impl Write for ConnectionStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(socket) => socket.write(buffer),
-            Stream::Tls(session) => session.write(buffer),
+            ConnectionStream::Plain(socket) => socket.write(buffer),
+            ConnectionStream::Tls(session) => session.write(buffer),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Plain(socket) => socket.flush(),
-            Stream::Tls(session) => session.flush(),
+            ConnectionStream::Plain(socket) => socket.flush(),
+            ConnectionStream::Tls(session) => session.flush(),
         }
     }
 }
 
-/// Counts what a reply takes: the parser believes any length it is told. It also keeps what the parser's errors lose.
-struct Metered<'a> {
-    stream: &'a mut Stream,
+/// Limits the size of a reply, because the parser accepts any length that the server announces. It also keeps the reason
+/// of an error, which the parser's errors do not contain.
+struct LimitedReader<'a> {
+    stream: &'a mut ConnectionStream,
     left: usize,
-    nonsense: Option<String>,
+    invalid: Option<String>,
 }
 
-impl Read for Metered<'_> {
+impl Read for LimitedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.stream.read(buffer) {
             Ok(read) if read > self.left => {
-                self.nonsense = Some(format!("the reply is longer than {} MiB", MAX_BYTES >> 20));
+                self.invalid = Some(format!("the reply is longer than {} MiB", MAX_BYTES >> 20));
                 Err(io::ErrorKind::InvalidData.into())
             }
             Ok(read) => {
                 self.left -= read;
                 Ok(read)
             }
-            // TLS that is none, or a certificate that is not believed.
+            // The peer does not speak TLS, or its certificate is not trusted.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.nonsense = Some(error.to_string());
+                self.invalid = Some(error.to_string());
                 Err(error)
             }
             Err(error) => Err(error),
@@ -211,7 +217,7 @@ impl Read for Metered<'_> {
     }
 }
 
-/// What a refusal in a reply amounts to. The server's words, but never the arguments it may repeat.
+/// The failure of an error reply. It contains the server's message, without the arguments that the message may repeat.
 pub(super) fn refused(error: &ServerError) -> StoreFailure {
     let details = error.details().unwrap_or_default();
     let details = details.split(", with args").next().unwrap_or_default();
@@ -235,8 +241,8 @@ fn from_redis(error: &RedisError) -> StoreFailure {
             StoreFailure::new(FailureKind::Unreachable, "the server closed the connection")
         }
         redis::ErrorKind::Io => StoreFailure::new(FailureKind::Unreachable, error.to_string()),
-        // Not the parser's words: they quote what was received.
-        _ => StoreFailure::new(FailureKind::InvalidReply, "the answer is not Redis protocol"),
+        // Without the parser's message, which quotes the received bytes.
+        _ => StoreFailure::new(FailureKind::InvalidReply, "the reply is not Redis protocol"),
     }
 }
 
@@ -249,5 +255,5 @@ fn from_io(error: &io::Error) -> StoreFailure {
 }
 
 pub(super) fn timeout() -> StoreFailure {
-    StoreFailure::new(FailureKind::Timeout, "no answer within the time allowed")
+    StoreFailure::new(FailureKind::Timeout, "no reply within the time allowed")
 }
