@@ -1,7 +1,7 @@
 //! The cache's clock: monotonic nanoseconds, from the system or from a test.
 //!
-//! The system clock is the kernel's coarse one (a few nanoseconds to read, ticks of 1 to 10 ms). An age measured with it
-//! may be one tick short. [`Clock::latest`] adds a tick, so that entries expire slightly early, never late.
+//! The system clock is the kernel's coarse one (a few nanoseconds to read, ticks of 1 to 10 ms). An age measured with
+//! it may be one tick short. [`Clock::latest`] adds a tick, so that entries expire slightly early, never late.
 
 use std::sync::{
     Arc,

@@ -34,8 +34,8 @@ impl FragmentCache {
         self.watch_with(folder, WatchMode::Native)
     }
 
-    /// As [`watch`](FragmentCache::watch), with a choice of how changes are detected. Polling detects a change after its
-    /// interval, and a change that was reverted between two polls within some seconds.
+    /// As [`watch`](FragmentCache::watch), with a choice of how changes are detected. Polling detects a change after
+    /// its interval, and a change that was reverted between two polls within some seconds.
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl FragmentCache {
 const RECHECK_FOR: Duration = Duration::from_secs(3);
 
 impl Inner {
-    /// Compares recently loaded templates with their files. Polling compares two snapshots, so it does not see a version
-    /// that existed only between them, although the template may have been loaded from it.
+    /// Compares recently loaded templates with their files. Polling compares two snapshots, so it does not see a
+    /// version that existed only between them, although the template may have been loaded from it.
     pub(crate) fn recheck_loaded(&self) {
         if !self.polling.load(Ordering::Relaxed) {
             return;

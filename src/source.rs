@@ -53,12 +53,12 @@ enum FileContent {
 
 impl FragmentCache {
     /// Watches a file that is not a template, for example data that pages show. Saving, creating, deleting or replacing
-    /// the file invalidates the tags added with [`invalidates`](WatchedFile::invalidates), within a quarter of a second.
-    /// A file that is saved without a change invalidates nothing. The file need not exist yet. One thread checks all
-    /// watched files five to twenty times a second; a check takes a few microseconds per file.
+    /// the file invalidates the tags added with [`invalidates`](WatchedFile::invalidates), within a quarter of a
+    /// second. A file that is saved without a change invalidates nothing. The file need not exist yet. One thread
+    /// checks all watched files five to twenty times a second; a check takes a few microseconds per file.
     ///
-    /// For a file larger than 16 MiB the size and times are compared instead of the content. If a folder, a named pipe or
-    /// a device is at the path, [`Builder::on_error`](crate::Builder::on_error) is called.
+    /// For a file larger than 16 MiB the size and times are compared instead of the content. If a folder, a named pipe
+    /// or a device is at the path, [`Builder::on_error`](crate::Builder::on_error) is called.
     ///
     /// ```
     /// use minijinja_cache::{FragmentCache, Options};

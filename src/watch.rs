@@ -1,8 +1,9 @@
-//! Watches folders and files, and reports which of them may have changed. This file has the public types and the thread.
+//! Watches folders and files, and reports which of them may have changed. This file has the public types and the
+//! thread.
 //!
 //! With notifications of the operating system: `native.rs` receives them, `inbox.rs` and `batch.rs` collect them,
-//! `tree.rs` and `links.rs` choose the folders and translate paths. With polling: `poll.rs`. Single files: `files.rs`. The
-//! caller decides what a change means for templates and caches.
+//! `tree.rs` and `links.rs` choose the folders and translate paths. With polling: `poll.rs`. Single files: `files.rs`.
+//! The caller decides what a change means for templates and caches.
 
 mod batch;
 mod change;
@@ -56,16 +57,16 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchMode {
-    /// Notifications of the operating system (inotify, FSEvents, `ReadDirectoryChangesW`): a change is seen within about
-    /// 20 ms, at almost no cost.
+    /// Notifications of the operating system (inotify, FSEvents, `ReadDirectoryChangesW`): a change is seen within
+    /// about 20 ms, at almost no cost.
     ///
     /// Linux limits the number of folders that a user can watch (`fs.inotify.max_user_watches`), and does not report
     /// changes that another machine makes on a network file system.
     Native,
     /// Compares the size and times of every file at this interval (at least 10 ms).
     ///
-    /// Works on every file system, also if the operating system refuses to watch. Each interval costs a few microseconds
-    /// per file.
+    /// Works on every file system, also if the operating system refuses to watch. Each interval costs a few
+    /// microseconds per file.
     Poll(Duration),
 }
 
@@ -108,10 +109,11 @@ impl Drop for Watcher {
     }
 }
 
-/// Calls `on_change` from a new thread whenever files below `root` may have changed, for all changes after this returns.
+/// Calls `on_change` from a new thread whenever files below `root` may have changed, for all changes after this
+/// returns.
 ///
-/// Folders that are created later and targets of symbolic links are watched too. If `root` vanishes, it is watched again
-/// when it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
+/// Folders that are created later and targets of symbolic links are watched too. If `root` vanishes, it is watched
+/// again when it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
 ///
 /// # Errors
 ///
@@ -159,8 +161,8 @@ fn run_native<F: Fn(Change)>(mut tree: WatchTree, callback: &Callback<F>) {
     let now = Instant::now();
     let mut schedule = Schedule { check: now + check_interval(tree.links()), retry: now, delay: RETRY_FIRST };
     while let Some(batch) = callback.inbox().take(schedule.check, GATHER) {
-        // Reported here and again after the reset: the reset starts when the flood of notifications is over, and misses the
-        // changes until then.
+        // Reported here and again after the reset: the reset starts when the flood of notifications is over, and misses
+        // the changes until then.
         if let Some(reason) = batch.lost.clone() {
             callback.call(Change::Everything { reason });
         }
@@ -170,8 +172,8 @@ fn run_native<F: Fn(Change)>(mut tree: WatchTree, callback: &Callback<F>) {
     }
 }
 
-/// Updates the watches, then returns the change to report. With this order, a file written before its watch existed is on
-/// disk when the report arrives, and a file written later causes an event.
+/// Updates the watches, then returns the change to report. With this order, a file written before its watch existed is
+/// on disk when the report arrives, and a file written later causes an event.
 fn handle_batch(tree: &mut WatchTree, mut batch: EventBatch, schedule: &mut Schedule) -> Option<Change> {
     let start = Instant::now();
     let now_permitted = batch.metadata.iter().any(|path| tree.is_refused(path));
@@ -219,8 +221,8 @@ fn check_interval(links: usize) -> Duration {
 }
 
 impl Schedule {
-    /// Schedules the next check and the next retry. Each retry reports everything, so a missed change is reported after at
-    /// most `RETRY_LAST`.
+    /// Schedules the next check and the next retry. Each retry reports everything, so a missed change is reported after
+    /// at most `RETRY_LAST`.
     fn postpone(&mut self, tree: &WatchTree) {
         let now = Instant::now();
         self.check = now + check_interval(tree.links());

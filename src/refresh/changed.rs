@@ -1,7 +1,7 @@
 //! Finds the files that a set of changed paths affects, whatever names the loader and the watcher use for them.
 //!
-//! The cost grows with the number of paths plus the number of files: each folder is resolved and classified once, and each
-//! file is one look-up.
+//! The cost grows with the number of paths plus the number of files: each folder is resolved and classified once, and
+//! each file is one look-up.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -44,8 +44,8 @@ impl ChangedPaths {
         Self { resolver, changed, parents, root: root_keys, folders: HashMap::default() }
     }
 
-    /// Whether the file is a changed path or below one. The watcher reports every name that a file has below the watched
-    /// folder, so links in it are not followed. A file outside of it may be a link into it.
+    /// Whether the file is a changed path or below one. The watcher reports every name that a file has below the
+    /// watched folder, so links in it are not followed. A file outside of it may be a link into it.
     pub(super) fn affects(&mut self, file: &Path) -> bool {
         let mut link: PathBuf;
         let mut file = file;
@@ -87,8 +87,8 @@ impl ChangedPaths {
     }
 }
 
-/// A text that is equal for names that a file system may not distinguish. A file that matches by mistake is read once in
-/// vain.
+/// A text that is equal for names that a file system may not distinguish. A file that matches by mistake is read once
+/// in vain.
 fn key(path: &Path) -> String {
     path.to_string_lossy().to_lowercase()
 }

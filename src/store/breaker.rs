@@ -1,8 +1,8 @@
 //! A circuit breaker: calls to a store that keeps failing are skipped for a while.
 //!
-//! Closed, it admits all calls. After [`MAX_FAILURES`] failures in a row it opens: no call is admitted for a pause. Then it
-//! is half open and admits one call. If that call succeeds, the breaker closes; if it fails, the breaker opens again, for
-//! twice as long, up to a limit.
+//! Closed, it admits all calls. After [`MAX_FAILURES`] failures in a row it opens: no call is admitted for a pause.
+//! Then it is half open and admits one call. If that call succeeds, the breaker closes; if it fails, the breaker opens
+//! again, for twice as long, up to a limit.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};

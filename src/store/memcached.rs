@@ -1,8 +1,8 @@
 //! Memcached servers as the shared store, over the meta protocol.
 //!
-//! This file maps each operation of a store to commands. `client.rs` forms keys, `batch.rs` sends commands to the servers,
-//! `server.rs` keeps connections, `address.rs` resolves host names. The record of invalidations is one item that grows:
-//! `floors.rs` and `invalidation_log.rs`.
+//! This file maps each operation of a store to commands. `client.rs` forms keys, `batch.rs` sends commands to the
+//! servers, `server.rs` keeps connections, `address.rs` resolves host names. The record of invalidations is one item
+//! that grows: `floors.rs` and `invalidation_log.rs`.
 
 mod address;
 mod batch;
@@ -32,17 +32,17 @@ const LONGEST_LIFETIME: u64 = 60 * 60 * 24 * 30;
 /// One or more Memcached servers, shared by all processes of an application.
 ///
 /// A value that one process computes is used by all of them, and one process computes it at a time (with a lease, which
-/// memcached supports). Values are distributed over the servers by rendezvous hashing of the configured addresses: **all
-/// processes must be given the same servers**, in any order, and the same prefix. An added server takes over its share
-/// of the values. While a server is down, its share is missing and the rest works. The invalidation log is on one of the
-/// servers; while that one is down, processes do not receive each other's invalidations.
+/// memcached supports). Values are distributed over the servers by rendezvous hashing of the configured addresses:
+/// **all processes must be given the same servers**, in any order, and the same prefix. An added server takes over its
+/// share of the values. While a server is down, its share is missing and the rest works. The invalidation log is on one
+/// of the servers; while that one is down, processes do not receive each other's invalidations.
 ///
 /// # Staleness
 ///
 /// Memcached has no notifications, so each process polls the log of invalidations every 25 ms. An invalidation takes
-/// effect at once in the process that makes it, and in the others after at most 25 ms and a round trip. The log holds at
-/// least the 4,096 newest invalidations; a process that was disconnected for more than that drops its entries. If the
-/// log is lost (a restart, `flush_all`, an eviction), all earlier entries are invalid.
+/// effect at once in the process that makes it, and in the others after at most 25 ms and a round trip. The log holds
+/// at least the 4,096 newest invalidations; a process that was disconnected for more than that drops its entries. If
+/// the log is lost (a restart, `flush_all`, an eviction), all earlier entries are invalid.
 ///
 /// Memcached does not tell the time. The processes use the clock of the machine that is furthest ahead: if the clocks
 /// differ, lifetimes are shorter by the difference, never longer.
@@ -65,8 +65,9 @@ pub struct MemcachedStore {
 }
 
 impl MemcachedStore {
-    /// A store on these servers, each `host`, `host:port` or `memcached://host:port`; the default port is 11211. An IPv6
-    /// address with a port is in brackets. Host names are resolved and connections opened when the store is first used.
+    /// A store on these servers, each `host`, `host:port` or `memcached://host:port`; the default port is 11211. An
+    /// IPv6 address with a port is in brackets. Host names are resolved and connections opened when the store is first
+    /// used.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! A pool of connections to one server. Connections are opened on background threads, so that a request waits for a new
 //! connection no longer than its deadline.
 //!
-//! The pool decides how many connections there are and which one a call uses. How a connection is opened, and whether it
-//! still works, is decided by the store. A thread ends when its connection is open or has failed.
+//! The pool decides how many connections there are and which one a call uses. How a connection is opened, and whether
+//! it still works, is decided by the store. A thread ends when its connection is open or has failed.
 
 use std::fmt;
 use std::thread;

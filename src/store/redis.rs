@@ -108,8 +108,8 @@ impl RedisStore {
     /// The master that Sentinels report for `master_name`, given by the sentinels' URLs.
     ///
     /// User, password, database and TLS of the first URL are the master's. The store connects to sentinels without a
-    /// password, and uses the one in the sentinel's URL if the sentinel requires one. Sentinels are queried several times
-    /// a second, so that a replaced master is left soon. If no sentinel replies, the last known master is used.
+    /// password, and uses the one in the sentinel's URL if the sentinel requires one. Sentinels are queried several
+    /// times a second, so that a replaced master is left soon. If no sentinel replies, the last known master is used.
     ///
     /// # Errors
     ///

@@ -44,15 +44,16 @@ pub(crate) trait Remote: Send + Sync + fmt::Debug + 'static {
     /// Ends a lease without storing a value, so that another process can take it.
     fn release(&self, key: StoreKey, lease: Lease, deadline: Instant) -> Result<(), StoreFailure>;
 
-    /// Raises the floors of the tags in `raise` under new sequence numbers, and returns the floors raised since `known`:
-    /// all of them, or a first page. Repeating the call after a lost reply raises them again, which is harmless.
+    /// Raises the floors of the tags in `raise` under new sequence numbers, and returns the floors raised since
+    /// `known`: all of them, or a first page. Repeating the call after a lost reply raises them again, which is
+    /// harmless.
     ///
     /// If the position does not [accept](SyncPosition::accepts) the store's floors, the store starts a
     /// [new epoch](SyncPosition::next_epoch). It also does so if it finds its floors lost or its clock set back.
     fn sync(&self, known: SyncPosition, raise: &[u64], deadline: Instant) -> Result<FloorUpdate, StoreFailure>;
 
-    /// Calls `on_change` whenever any process raised floors. Returns when `stopped` returns true (checked at least every
-    /// second), with an error when the connection breaks, and at once if the store has no notifications.
+    /// Calls `on_change` whenever any process raised floors. Returns when `stopped` returns true (checked at least
+    /// every second), with an error when the connection breaks, and at once if the store has no notifications.
     fn listen(&self, on_change: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), StoreFailure>;
 }
 
@@ -123,7 +124,8 @@ pub(crate) struct FloorUpdate {
     pub(crate) base: u64,
     /// Tag hashes, each with the number of its last invalidation.
     pub(crate) floors: Vec<(u64, u64)>,
-    /// The store's clock at the time of the reply, in nanoseconds since 1970; this machine's clock if the store has none.
+    /// The store's clock at the time of the reply, in nanoseconds since 1970; this machine's clock if the store has
+    /// none.
     pub(crate) now: u64,
 }
 

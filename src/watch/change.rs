@@ -36,8 +36,8 @@ impl<F: Fn(Change)> Callback<F> {
         &self.inbox
     }
 
-    /// If the function panics, it may have handled a part of the change, so it is called again with everything. A second
-    /// panic is ignored, because repeating further could occupy the thread forever.
+    /// If the function panics, it may have handled a part of the change, so it is called again with everything. A
+    /// second panic is ignored, because repeating further could occupy the thread forever.
     pub(super) fn call(&self, change: Change) {
         let again = Change::Everything { reason: "handling the change before panicked".to_owned() };
         for change in [change, again] {

@@ -55,8 +55,8 @@ pub(crate) struct FileWatch {
     file: Arc<SingleFile>,
 }
 
-/// Calls `on_change` from another thread whenever a file may have been changed, created, deleted or replaced. The folder
-/// of the file need not exist.
+/// Calls `on_change` from another thread whenever a file may have been changed, created, deleted or replaced. The
+/// folder of the file need not exist.
 pub(crate) fn watch_file(path: &Path, on_change: impl Fn() + Send + Sync + 'static) -> Result<FileWatch, WatchError> {
     let file = Arc::new(SingleFile {
         path: path.to_owned(),

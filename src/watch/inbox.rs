@@ -1,7 +1,7 @@
 //! The batch of notifications that waits for the watcher's thread.
 //!
-//! Notifications can come faster than changes are handled. A queue would grow without limit; a batch grows only with the
-//! number of paths. The content of a batch is `batch.rs`.
+//! Notifications can come faster than changes are handled. A queue would grow without limit; a batch grows only with
+//! the number of paths. The content of a batch is `batch.rs`.
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard};

@@ -73,8 +73,8 @@ impl Links {
         resolved.filter(|(_, was, now)| *was != now).map(|(link, _, now)| (link.clone(), now)).collect()
     }
 
-    /// The links to the path, to a folder above it, or to a path below it. Each comes with the name that it gives to the
-    /// path; a link to a path below comes with its own name.
+    /// The links to the path, to a folder above it, or to a path below it. Each comes with the name that it gives to
+    /// the path; a link to a path below comes with its own name.
     pub(super) fn names_of(&self, path: &Path) -> Vec<(&Path, PathBuf)> {
         let mut names = Vec::new();
         for above in path.ancestors() {

@@ -12,9 +12,9 @@ use notify::{Config, EventHandler, RecommendedWatcher, RecursiveMode, Watcher as
 use super::error::Refusal;
 use super::inbox::Inbox;
 
-/// Whether each folder is watched separately. `notify` could add watches for new folders itself. Then the time at which a
-/// watch starts would be unknown, new links would not be followed, and a folder with two names would be reported under
-/// one of them.
+/// Whether each folder is watched separately. `notify` could add watches for new folders itself. Then the time at which
+/// a watch starts would be unknown, new links would not be followed, and a folder with two names would be reported
+/// under one of them.
 pub(super) const EACH_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(super) struct NativeWatcher {

@@ -45,7 +45,7 @@ pub(super) fn run<F: Fn(Change)>(root: &Path, first: Snapshot, interval: Duratio
     }
 }
 
-/// The files below a folder. The snapshot is incomplete if the watcher is stopped meanwhile.
+/// The files below a folder. The snapshot is incomplete if the watcher was stopped.
 pub(super) fn take_snapshot(root: &Path, inbox: &Inbox) -> io::Result<Snapshot> {
     let mut walk = PollWalk { inbox, now: SystemTime::now(), above: Vec::new(), found: Snapshot::new() };
     walk.descend(root)?;

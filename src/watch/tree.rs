@@ -1,8 +1,8 @@
 //! The watched folders, and the translation of their paths into the caller's names.
 //!
-//! Each folder is watched once, by its resolved path, however many links lead to it. A changed path is translated into all
-//! names that the caller may use for it. The targets of links are `links.rs`; the thread in `watch.rs` decides when to
-//! check them.
+//! Each folder is watched once, by its resolved path, however many links lead to it. A changed path is translated into
+//! all names that the caller may use for it. The targets of links are `links.rs`; the thread in `watch.rs` decides when
+//! to check them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -208,8 +208,8 @@ impl WatchTree {
         }
     }
 
-    /// Watches a folder and all folders below it, and follows links. Each watch exists before its folder is listed, so a
-    /// file that is created in the meantime is found by the listing or causes an event.
+    /// Watches a folder and all folders below it, and follows links. Each watch exists before its folder is listed, so
+    /// a file that is created in the meantime is found by the listing or causes an event.
     fn watch_below(&mut self, folder: PathBuf) {
         let mut todo = vec![folder];
         let mut resolver = Resolver::default();

@@ -1,7 +1,7 @@
 //! The address of a server: the configured text, and the socket addresses it resolves to.
 //!
-//! Host names are resolved on a background thread, because the system's resolver takes no deadline. A call waits for the
-//! result until its deadline. Resolved addresses are kept while connections to them succeed.
+//! Host names are resolved on a background thread, because the system's resolver takes no deadline. A call waits for
+//! the result until its deadline. Resolved addresses are kept while connections to them succeed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::thread;

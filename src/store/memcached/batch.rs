@@ -12,8 +12,8 @@ use crate::store::deadline::{left, share};
 use crate::store::pool::Pool;
 use crate::store::{FailureKind, StoreFailure, StoreKey};
 
-/// The most commands and bytes that are sent before replies are read. With more, a server whose replies are not read yet
-/// could stop reading.
+/// The most commands and bytes that are sent before replies are read. With more, a server whose replies are not read
+/// yet could stop reading.
 const MAX_COMMANDS: usize = 512;
 const MAX_BYTES: usize = 256 * 1024;
 
@@ -183,8 +183,8 @@ impl SentBatch<'_> {
         let mut replies = Vec::with_capacity(self.batch.keys.len());
         while let Some(key) = self.batch.keys.get(replies.len()) {
             match self.connection.receive(deadline).and_then(parse_meta_result) {
-                // If the reply names a key, it must be the key of this command. After a stray reply all later ones would
-                // be assigned to the wrong keys, and one fragment would be shown in another's place.
+                // If the reply names a key, it must be the key of this command. After a stray reply all later ones
+                // would be assigned to the wrong keys, and one fragment would be shown in another's place.
                 Ok(reply) if reply.key.as_ref().is_some_and(|named| named != key) => {
                     return Err(StoreFailure::new(FailureKind::InvalidReply, "a reply for another key"));
                 }
@@ -206,8 +206,8 @@ impl SentBatch<'_> {
     }
 }
 
-/// The position of a batch whose server has replied, so that a silent server does not delay the other replies; the first
-/// batch if no server replies by the deadline.
+/// The position of a batch whose server has replied, so that a silent server does not delay the other replies; the
+/// first batch if no server replies by the deadline.
 fn first_with_reply(sent: &mut [SentBatch<'_>], deadline: Instant) -> usize {
     if sent.len() == 1 {
         return 0;

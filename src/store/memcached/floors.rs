@@ -1,7 +1,7 @@
 //! The record of invalidations in memcached: a log that is appended to, and checked for changes.
 //!
-//! The format of the log is `invalidation_log.rs`. All processes must use the same log, so it is on one server and has no
-//! replacement on another.
+//! The format of the log is `invalidation_log.rs`. All processes must use the same log, so it is on one server and has
+//! no replacement on another.
 //!
 //! Memcached numbers the changes of an item (compare-and-swap), but a restarted server starts at 1 again:
 //!
@@ -9,8 +9,8 @@
 //! 2. The server restarts. Node B creates the log (1) and appends to it (2).
 //! 3. A checks again and finds 2, as before, although the epoch is another and the log has B's invalidation.
 //!
-//! Therefore the item's client flags hold part of its epoch. Appending does not change them. The log is unchanged only if
-//! both the number and the flags are the same.
+//! Therefore the item's client flags hold part of its epoch. Appending does not change them. The log is unchanged only
+//! if both the number and the flags are the same.
 
 use std::time::{Duration, Instant};
 

@@ -6,9 +6,9 @@
 //!                                             base + 1  base + 2  base + 3      number
 //! ```
 //!
-//! The position of a record is its sequence number. Therefore appending, which cannot count, is enough to raise a floor.
-//! Dropping the oldest records moves `base`, the number of the newest dropped record. The epoch is chosen when the item
-//! is created. When it is created is decided by `floors.rs`.
+//! The position of a record is its sequence number. Therefore appending, which cannot count, is enough to raise a
+//! floor. Dropping the oldest records moves `base`, the number of the newest dropped record. The epoch is chosen when
+//! the item is created. When it is created is decided by `floors.rs`.
 
 use std::collections::HashSet;
 
@@ -72,8 +72,8 @@ impl InvalidationLog {
         InvalidationLog { epoch: self.epoch, base: self.base + dropped as u64, hashes: self.hashes[dropped..].to_vec() }
     }
 
-    /// The records after a position: each hash once, with its newest number, in the order of the numbers. All records if
-    /// the position is of another epoch or before `base`.
+    /// The records after a position: each hash once, with its newest number, in the order of the numbers. All records
+    /// if the position is of another epoch or before `base`.
     pub(super) fn since(&self, known: SyncPosition) -> Vec<(u64, u64)> {
         let skip = match known.seq.checked_sub(self.base) {
             Some(skip) if known.epoch == self.epoch => {

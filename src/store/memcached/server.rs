@@ -20,8 +20,8 @@ use crate::sync::Arc;
 /// The time allowed for connecting. Requests do not wait for it longer than their own deadline.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// A server that fails gets one attempt in this time. It is constant, because the other servers work and a recovered one
-/// should get its share back soon.
+/// A server that fails gets one attempt in this time. It is constant, because the other servers work and a recovered
+/// one should get its share back soon.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The most bytes per write call. The timeout of a call restarts with each call, so a large call to a peer that reads
@@ -77,7 +77,7 @@ impl Server {
         self.pool.get_or_init(|| Pool::new(size, move || connect(&address, Instant::now() + CONNECT)))
     }
 
-    /// Whether to send to the server now.
+    /// Whether the breaker admits a call to the server.
     pub(super) fn is_admitted(&self) -> bool {
         self.breaker.admits(Instant::now())
     }
@@ -86,8 +86,8 @@ impl Server {
         self.breaker.failures()
     }
 
-    /// Records the outcome of an attempt. A server that replies, even with an error, costs no waiting time and counts as
-    /// working.
+    /// Records the outcome of an attempt. A server that replies, even with an error, costs no waiting time and counts
+    /// as working.
     pub(super) fn record(&self, failed: Option<FailureKind>) {
         let succeeded = !matches!(failed, Some(FailureKind::Timeout | FailureKind::Unreachable));
         self.breaker.record(succeeded, Instant::now());

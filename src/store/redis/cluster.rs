@@ -1,7 +1,8 @@
 //! A session with a cluster: the map of slots, and a connection to each node that was used.
 //!
-//! Redirections are followed here, so callers see one server. (The `redis` crate's cluster connection takes no deadline,
-//! sends a command with many keys to one slot after the other, and offers pipelines only over its own connections.)
+//! Redirections are followed here, so callers see one server. (The `redis` crate's cluster connection takes no
+//! deadline, sends a command with many keys to one slot after the other, and offers pipelines only over its own
+//! connections.)
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -221,10 +222,10 @@ fn node(info: &ConnectionInfo) -> HostPort {
     }
 }
 
-/// Requests the map of slots from a node. `asked` is the node's host, for a node that does not know its own.
+/// Requests the map of slots from a node. `own_host` is the node's host, for a node that does not know its own.
 fn slots(
     connection: &mut RedisConnection,
-    asked: &str,
+    own_host: &str,
     deadline: Instant,
 ) -> Result<Vec<(u16, u16, HostPort)>, StoreFailure> {
     let mut command = redis::cmd("CLUSTER");
@@ -234,7 +235,9 @@ fn slots(
         return Err(connection::refused(error));
     }
     let ranges = match reply {
-        Some(Value::Array(ranges)) => ranges.iter().map(|range| read_range(range, asked)).collect::<Option<Vec<_>>>(),
+        Some(Value::Array(ranges)) => {
+            ranges.iter().map(|range| read_range(range, own_host)).collect::<Option<Vec<_>>>()
+        }
         _ => None,
     };
     let mut ranges =
@@ -244,13 +247,13 @@ fn slots(
 }
 
 /// Reads the first slot, the last slot, and the first node of the list, which is the master: host, port and more.
-fn read_range(range: &Value, asked: &str) -> Option<(u16, u16, HostPort)> {
+fn read_range(range: &Value, own_host: &str) -> Option<(u16, u16, HostPort)> {
     let Value::Array(range) = range else { return None };
     let [Value::Int(start), Value::Int(end), Value::Array(master), ..] = &range[..] else { return None };
     let (host, Value::Int(port)) = (master.first()?, master.get(1)?) else { return None };
     let host = match host {
         Value::BulkString(host) if !host.is_empty() && host != b"?" => String::from_utf8(host.clone()).ok()?,
-        _ => asked.to_owned(),
+        _ => own_host.to_owned(),
     };
     Some((u16::try_from(*start).ok()?, u16::try_from(*end).ok()?, (host, u16::try_from(*port).ok()?)))
 }

@@ -1,7 +1,8 @@
 //! One connection to one server: it sends commands and reads replies, by a deadline.
 //!
-//! It logs in, and translates errors of the connection and error replies into failures. `topology.rs` chooses the server.
-//! A connection that failed during an exchange is closed, because the next reply on it belongs to an earlier command.
+//! It logs in, and translates errors of the connection and error replies into failures. `topology.rs` chooses the
+//! server. A connection that failed during an exchange is closed, because the next reply on it belongs to an earlier
+//! command.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -104,8 +105,8 @@ impl RedisConnection {
         }
     }
 
-    /// As [`receive`](RedisConnection::receive), but a time-out does not close the connection, so that the caller can wait
-    /// for the reply again.
+    /// As [`receive`](RedisConnection::receive), but a time-out does not close the connection, so that the caller can
+    /// wait for the reply again.
     pub(super) fn poll(&mut self, deadline: Instant) -> Result<Value, StoreFailure> {
         self.stream.socket().set_deadline(deadline);
         let mut limited = LimitedReader { stream: &mut self.stream, left: MAX_BYTES, invalid: None };
@@ -116,8 +117,8 @@ impl RedisConnection {
         })
     }
 
-    /// Whether the connection is usable, without a round trip. A connection that was used within a second is not checked,
-    /// unless `doubted`.
+    /// Whether the connection is usable, without a round trip. A connection that was used within a second is not
+    /// checked, unless `doubted`.
     pub(super) fn is_usable(&mut self, doubted: bool) -> bool {
         const UNCHECKED: Duration = Duration::from_secs(1);
         self.open && (!doubted && self.used.elapsed() < UNCHECKED || self.is_quiet())
@@ -127,8 +128,8 @@ impl RedisConnection {
         self.open
     }
 
-    /// Whether no bytes are to be read. Between exchanges there are none, unless the server closed the connection or sent
-    /// a stray reply.
+    /// Whether no bytes are to be read. Between exchanges there are none, unless the server closed the connection or
+    /// sent a stray reply.
     fn is_quiet(&mut self) -> bool {
         let quiet = self.stream.socket().probe(true).is_ok()
             && matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
@@ -188,8 +189,8 @@ impl Write for ConnectionStream {
     }
 }
 
-/// Limits the size of a reply, because the parser accepts any length that the server announces. It also keeps the reason
-/// of an error, which the parser's errors do not contain.
+/// Limits the size of a reply, because the parser accepts any length that the server announces. It also keeps the
+/// reason of an error, which the parser's errors do not contain.
 struct LimitedReader<'a> {
     stream: &'a mut ConnectionStream,
     left: usize,

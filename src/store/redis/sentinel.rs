@@ -43,8 +43,8 @@ impl Sentinels {
         Sentinels { infos, name: name.to_owned(), states: Mutex::new(states), master: Mutex::default() }
     }
 
-    /// Connects to the last known master. A sentinel may be outdated, so the server must report the role of a master (the
-    /// guidelines for Sentinel clients, steps 2 and 3).
+    /// Connects to the last known master. A sentinel may be outdated, so the server must report the role of a master
+    /// (the guidelines for Sentinel clients, steps 2 and 3).
     pub(super) fn connect(&self, tls: &TlsConfig, deadline: Instant) -> Result<RedisConnection, StoreFailure> {
         let known = lock(&self.master).clone();
         let (host, port) = match known {

@@ -1,7 +1,7 @@
 //! Parses URLs into addresses and logins.
 //!
-//! The `redis` crate parses the URLs. This file adds the schemes for TLS, which that crate only supports with its own TLS,
-//! and error messages without passwords.
+//! The `redis` crate parses the URLs. This file adds the schemes for TLS, which that crate only supports with its own
+//! TLS, and error messages without passwords.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 

@@ -15,8 +15,8 @@ use super::tls::TlsConfig;
 use crate::store::StoreFailure;
 use crate::store::deadline::share;
 
-/// The time allowed for connecting, including the queries to sentinels. Requests do not wait for it longer than their own
-/// deadline.
+/// The time allowed for connecting, including the queries to sentinels. Requests do not wait for it longer than their
+/// own deadline.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! TLS by rustls: Mozilla's roots, those the application adds, or none when the URL says `#insecure`.
+//! TLS by rustls, with Mozilla's roots and those the application adds, or without verification for URLs with
+//! `#insecure`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
