@@ -1,5 +1,7 @@
-//! Random numbers: shortened lifetimes and tokens. They are not for secrets.
+//! Random numbers: shortened lifetimes, and numbers that no other process draws. They are not for secrets.
 
+#[cfg(feature = "shared")]
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use crate::clock::{Nanos, nanos};
@@ -23,4 +25,11 @@ impl Jitter {
         let cut = Duration::from_nanos(ttl).mul_f64(self.fraction * fastrand::f64());
         ttl.saturating_sub(nanos(cut))
     }
+}
+
+/// A number that no other process draws, except by chance. The standard library seeds its hashers with randomness of the
+/// operating system. `fastrand` is seeded with the time, which two nodes may share.
+#[cfg(feature = "shared")]
+pub(crate) fn unique() -> u64 {
+    RandomState::new().hash_one(())
 }

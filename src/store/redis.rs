@@ -33,6 +33,7 @@ use self::topology::Topology;
 use super::pool::check_size;
 use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
 use crate::error::Error;
+use crate::random::unique;
 
 /// The number of tags whose floors are kept. When it is exceeded, the oldest floors are merged, and results whose
 /// computation started before them are invalid.
@@ -278,7 +279,7 @@ impl Remote for RedisStore {
 
     fn read_or_lease(&self, key: StoreKey, span: Duration, deadline: Instant) -> Result<LeasedRead, StoreFailure> {
         const OPERATION: &str = "read or lease from";
-        let token = fastrand::u64(1..);
+        let token = unique().max(1);
         let arguments = |command: &mut Cmd| _ = command.arg(token).arg(millis(span));
         let keys = [&*self.key(key), &*self.lease_key(key)];
         match self.script(OPERATION, &script::LEASE, &keys, arguments, deadline)? {
@@ -291,7 +292,7 @@ impl Remote for RedisStore {
 
     fn lease(&self, key: StoreKey, span: Duration, deadline: Instant) -> Result<Option<Lease>, StoreFailure> {
         const OPERATION: &str = "lease from";
-        let token = fastrand::u64(1..);
+        let token = unique().max(1);
         let mut command = KeyedCommand::on_key("SET", self.lease_key(key));
         command.command.arg(token).arg("NX").arg("PX").arg(millis(span));
         match self.run(OPERATION, &[command], deadline)?.pop() {

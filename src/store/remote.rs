@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::random::unique;
 
 /// The hash that an entry is stored under. The store forms its key from it, with its prefix.
 pub(crate) type StoreKey = u128;
@@ -104,8 +105,8 @@ impl SyncPosition {
 
     /// An unused epoch that a node at this position may enter.
     pub(crate) fn next_epoch(self) -> u128 {
-        let random = fastrand::u128(..) >> (u128::BITS - RANDOM_BITS);
-        ((self.epoch >> RANDOM_BITS) + 1) << RANDOM_BITS | random
+        let random = u128::from(unique()) << 64 | u128::from(unique());
+        ((self.epoch >> RANDOM_BITS) + 1) << RANDOM_BITS | random >> (u128::BITS - RANDOM_BITS)
     }
 }
 

@@ -19,7 +19,7 @@ use super::{SPAN, write};
 
 /// Runs every operation once.
 fn exercise(store: &RedisStore) {
-    let leased = StoreKey::from(fastrand::u64(..));
+    let leased = StoreKey::from(unique());
     let names: Vec<StoreKey> = (1..50).map(|name| name << 90).collect();
     let values: Vec<Vec<u8>> = names.iter().map(|name| name.to_be_bytes().to_vec()).collect();
     let writes: Vec<_> = names.iter().zip(&values).map(|(&name, value)| write(name, value)).collect();
