@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 
 /// Failures in a row that open the breaker.
-pub(crate) const MAX_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,7 @@ impl Breaker {
     }
 
     /// A breaker whose pauses double from the first to the longest.
-    pub(crate) fn with_pauses(first_pause: Duration, longest_pause: Duration) -> Breaker {
+    pub(super) fn with_pauses(first_pause: Duration, longest_pause: Duration) -> Breaker {
         Breaker { first_pause, longest_pause, state: Mutex::new(BreakerState::Closed { failures: 0 }) }
     }
 
@@ -80,7 +80,7 @@ impl Breaker {
 
     /// The failures in a row, up to [`MAX_FAILURES`].
     #[cfg(feature = "memcached")]
-    pub(crate) fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         match *self.lock() {
             BreakerState::Closed { failures } => failures,
             BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => MAX_FAILURES,

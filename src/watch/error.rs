@@ -17,7 +17,7 @@ pub(crate) struct WatchError {
 /// The kinds of [`WatchError`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WatchErrorKind {
+pub(super) enum WatchErrorKind {
     /// There is nothing at the path.
     Missing,
     /// The path leads to a file that is not a folder.
@@ -31,7 +31,7 @@ pub(crate) enum WatchErrorKind {
 impl WatchError {
     /// The kind of the error.
     #[cfg(all(test, not(shuttle)))]
-    pub(crate) fn kind(&self) -> WatchErrorKind {
+    pub(super) fn kind(&self) -> WatchErrorKind {
         self.kind
     }
 
@@ -83,12 +83,33 @@ impl Error for WatchError {
 /// The folders that the operating system refused to watch.
 #[derive(Default)]
 pub(super) struct Refusals {
-    pub(super) count: usize,
+    count: usize,
     /// The number of all folders, including refused ones.
-    pub(super) folders: usize,
-    pub(super) first: Option<(PathBuf, Refusal)>,
+    folders: usize,
+    first: Option<(PathBuf, Refusal)>,
+    temporary: bool,
+}
+
+impl Refusals {
+    pub(super) fn add(&mut self, folder: &Path, refusal: Refusal) {
+        self.count += 1;
+        self.temporary |= !matches!(refusal, Refusal::NoPermission);
+        self.first.get_or_insert_with(|| (folder.to_owned(), refusal));
+    }
+
+    /// Sets the number of all folders, including refused ones.
+    pub(super) fn set_folders(&mut self, folders: usize) {
+        self.folders = folders;
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Whether a later attempt may succeed.
-    pub(super) temporary: bool,
+    pub(super) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
 }
 
 /// Why the operating system refused to watch a folder.

@@ -673,8 +673,12 @@ fn errors_explain_why_a_root_cannot_be_watched() {
 
 #[test]
 fn a_refusal_names_the_number_the_first_folder_and_a_remedy() {
-    let why = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
-    let refusals = Refusals { count: 3, folders: 8, first: Some((PathBuf::from("t/a"), why)), temporary: true };
+    let mut refusals = Refusals::default();
+    for folder in ["t/a", "t/b", "t/c"] {
+        let refusal = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        refusals.add(Path::new(folder), refusal);
+    }
+    refusals.set_folders(8);
     let error = WatchError::refused(Path::new("t"), &refusals).unwrap();
     assert_eq!(error.kind(), WatchErrorKind::Refused);
     let expected = "watch `t`: 3 of 8 folders cannot be watched, the first is `t/a`: the limit of watched folders is reached; \

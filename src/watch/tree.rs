@@ -60,7 +60,7 @@ impl WatchTree {
     }
 
     pub(super) fn refused(&self) -> usize {
-        self.refusals.count
+        self.refusals.count()
     }
 
     pub(super) fn refusal(&self) -> Option<WatchError> {
@@ -77,7 +77,7 @@ impl WatchTree {
     }
 
     pub(super) fn can_retry(&self) -> bool {
-        self.refusals.temporary
+        self.refusals.is_temporary()
     }
 
     /// Removes all watches and adds them again. Changes in the meantime must be reported as [`Change::Everything`].
@@ -93,7 +93,7 @@ impl WatchTree {
         if let Some(resolved_root) = self.resolved_root.clone() {
             self.watch_below(resolved_root.path);
         }
-        self.refusals.folders = self.folders.len();
+        self.refusals.set_folders(self.folders.len());
     }
 
     /// The reason to reset the watches, if the root is another folder than before, vanished, or is back.
@@ -229,16 +229,21 @@ impl WatchTree {
                 if kind.is_dir() {
                     todo.push(entry.path());
                 } else if kind.is_symlink() {
-                    let target = ResolvedPath::of_link(&entry.path(), &mut resolver);
-                    match &target {
-                        Some(target) if target.is_folder() => todo.push(target.path.clone()),
-                        Some(target) => self.watch_folder(&target.folder.path, false),
-                        None => {}
-                    }
-                    self.links.set(entry.path(), target);
+                    todo.extend(self.add_link(entry.path(), &mut resolver));
                 }
             }
         }
+    }
+
+    /// Adds a link. Returns its target if that is a folder, which is to be watched.
+    fn add_link(&mut self, link: PathBuf, resolver: &mut Resolver) -> Option<PathBuf> {
+        let target = ResolvedPath::of_link(&link, resolver);
+        let folder = target.as_ref().filter(|target| target.is_folder()).map(|target| target.path.clone());
+        if let (Some(target), None) = (&target, &folder) {
+            self.watch_folder(&target.folder.path, false);
+        }
+        self.links.set(link, target);
+        folder
     }
 
     /// Watches the target of a link. Returns true if it was not watched.
@@ -267,10 +272,8 @@ impl WatchTree {
         }
         self.folders.insert(folder.to_owned(), WatchedFolder { watched: added.is_ok(), complete });
         if let Err(refusal) = added {
-            self.refusals.count += 1;
-            self.refusals.folders = self.folders.len();
-            self.refusals.temporary |= !matches!(refusal, Refusal::NoPermission);
-            self.refusals.first.get_or_insert_with(|| (folder.to_owned(), refusal));
+            self.refusals.add(folder, refusal);
+            self.refusals.set_folders(self.folders.len());
         }
     }
 
@@ -298,8 +301,8 @@ impl WatchTree {
         let whole: HashSet<&Path> = targets().map(|to| to.path.as_path()).collect();
         let single: HashSet<&Path> = targets().map(|to| to.folder.path.as_path()).collect();
         let useful = |folder: &Path| single.contains(folder) || folder.ancestors().any(|above| whole.contains(above));
-        let has_unused: Vec<PathBuf> = self.folders.keys().filter(|folder| !useful(folder)).cloned().collect();
-        for folder in has_unused {
+        let unused: Vec<PathBuf> = self.folders.keys().filter(|folder| !useful(folder)).cloned().collect();
+        for folder in unused {
             self.remove(&folder);
         }
     }

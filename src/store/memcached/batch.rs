@@ -191,18 +191,26 @@ impl SentBatch<'_> {
                 Ok(reply) => replies.push(Ok(reply)),
                 // The server has read the whole command, so the connection is still in step.
                 Err(ProtocolError::Server(message)) => replies.push(Err(message)),
-                Err(error) => {
-                    let failure = protocol_failure(error);
-                    let stale = self.connection.is_reused() && replies.is_empty();
-                    if !stale || failure.kind != FailureKind::Unreachable {
-                        return Err(failure);
-                    }
-                    self.connection = self.connection.send_again(&self.batch.payload, deadline)?;
-                }
+                Err(error) => self = self.send_again_after(protocol_failure(error), replies.is_empty(), deadline)?,
             }
         }
         self.connection.give_back();
         Ok(replies)
+    }
+
+    /// Sends the batch again if the server had closed the pooled connection before the first reply.
+    fn send_again_after(
+        mut self,
+        failure: StoreFailure,
+        no_reply: bool,
+        deadline: Instant,
+    ) -> Result<Self, StoreFailure> {
+        let was_closed = self.connection.is_reused() && no_reply && failure.kind == FailureKind::Unreachable;
+        if !was_closed {
+            return Err(failure);
+        }
+        self.connection = self.connection.send_again(&self.batch.payload, deadline)?;
+        Ok(self)
     }
 }
 

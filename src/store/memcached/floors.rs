@@ -146,10 +146,7 @@ impl FloorLog {
                     let (epoch, seq, base) = (log.epoch, log.seq(), log.base);
                     let version = LogVersion { cas, flags, position: SyncPosition { epoch, seq }, base };
                     *lock(&self.last_read) = Some(version);
-                    if log.len() > MAX_RECORDS {
-                        // If this fails, the next node that reads the log tries again.
-                        let _ = put(client, &log.newest(KEPT_RECORDS), &swap, deadline);
-                    }
+                    cut_if_long(client, &log, &swap, deadline);
                     let (begun, floors) = (epoch == begun, log.since(known));
                     return Ok(FloorUpdate { epoch, begun, seq, base, floors, ..FloorUpdate::default() });
                 }
@@ -203,6 +200,13 @@ fn append_and_read(client: &Client, raise: &[u64], deadline: Instant) -> Result<
         (ReturnCode::En, ..) => Ok((appended, LogItem::Missing)),
         (_, Some(value), Some(flags)) => Ok((appended, LogItem::Stored { cas: cas_number(read.cas)?, flags, value })),
         _ => Err(invalid_reply(OPERATION)),
+    }
+}
+
+/// Drops the oldest records of a long log. If this fails, the next node that reads the log tries again.
+fn cut_if_long(client: &Client, log: &InvalidationLog, condition: &str, deadline: Instant) {
+    if log.len() > MAX_RECORDS {
+        let _ = put(client, &log.newest(KEPT_RECORDS), condition, deadline);
     }
 }
 

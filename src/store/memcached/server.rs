@@ -168,9 +168,7 @@ fn connect(address: &Address, deadline: Instant) -> Result<MetaSocket, StoreFail
         }
         match MetaSocket::open(one, share) {
             Ok(connection) => {
-                if tried > 0 {
-                    address.prefer(*one);
-                }
+                address.prefer(*one);
                 return Ok(connection);
             }
             Err(error) => failure = io_failure(&error),
