@@ -29,11 +29,10 @@ use crate::host::Host;
 use crate::identity::{TagClass, tag_hash, template_tag};
 use crate::invalidated::Invalidated;
 use crate::invalidation::{Invalidation, Telling};
-use crate::janitor::Janitor;
-use crate::jitter::Jitter;
 use crate::key;
 use crate::namespace::Namespace;
 use crate::observe::{By, KeyHash, Observers, Target, key_hash};
+use crate::random::Jitter;
 use crate::record::{Begin, Tag};
 use crate::report::Reporter;
 #[cfg(feature = "shared")]
@@ -42,6 +41,7 @@ use crate::shared::{NodeSettings, Shared, Ticket};
 use crate::stats::{Counter, Counters};
 use crate::store::memory::Memory;
 use crate::templates::{Dependency, Templates};
+use crate::timer::Timer;
 
 /// A fragment cache: a cheap handle, cloned freely, shared by all threads.
 ///
@@ -98,9 +98,9 @@ pub(crate) struct Inner {
     /// Whether a folder is watched by polling.
     #[cfg(feature = "watch")]
     pub(crate) polling: AtomicBool,
-    janitor: OnceLock<Janitor>,
+    janitor: OnceLock<Timer>,
     #[cfg(feature = "metrics")]
-    publisher: OnceLock<Janitor>,
+    publisher: OnceLock<Timer>,
 }
 
 /// Looks a template up in what a loader loads from.
@@ -156,11 +156,11 @@ impl FragmentCache {
             publisher: OnceLock::new(),
             settings,
         });
-        let janitor = Janitor::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
+        let janitor = Timer::start("minijinja-cache", Arc::downgrade(&inner), Inner::maintain)?;
         // Set once, here: the cell exists only because the thread needs the cache first.
         let _ = inner.janitor.set(janitor);
         #[cfg(feature = "metrics")]
-        let _ = inner.publisher.set(Janitor::start("cache-metrics", Arc::downgrade(&inner), Inner::publish_quietly)?);
+        let _ = inner.publisher.set(Timer::start("cache-metrics", Arc::downgrade(&inner), Inner::publish_quietly)?);
         #[cfg(feature = "shared")]
         if let Some(shared) = &inner.shared {
             let host: Weak<dyn Host> = Arc::<Inner>::downgrade(&inner);
@@ -343,7 +343,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn janitor(&self) -> Option<&Janitor> {
+    pub(crate) fn janitor(&self) -> Option<&Timer> {
         self.janitor.get()
     }
 }

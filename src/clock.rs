@@ -1,7 +1,7 @@
-//! Time as the cache sees it: nanoseconds on a clock that only goes forward, the system's or one a test moves.
+//! The cache's clock: monotonic nanoseconds, from the system or from a test.
 //!
-//! The system clock is the kernel's coarse one (a few nanoseconds to read, ticks of 1 to 10 ms). An age measured
-//! with it may be one tick short, so [`Clock::latest`] adds a tick: entries expire slightly early, never late.
+//! The system clock is the kernel's coarse one (a few nanoseconds to read, ticks of 1 to 10 ms). An age measured with
+//! it may be one tick short. [`Clock::latest`] adds a tick, so that entries expire slightly early, never late.
 
 use std::sync::{
     Arc,
@@ -12,16 +12,17 @@ use std::time::Duration;
 /// Nanoseconds since the clock's start.
 pub(crate) type Nanos = u64;
 
-/// What a clock shows at its start: ages of entries that other machines made before are no underflow.
+/// The time that a clock starts at. It is not zero, because subtracting the age of an entry from another machine must
+/// not underflow.
 const START: Nanos = 1 << 60;
 
-/// A duration that is as good as endless and can be added to an instant.
+/// A year: stands for "without limit" where a deadline is needed; adding it to an instant does not overflow.
 pub(crate) const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The longest tick of a coarse clock (100 Hz kernels).
+/// The longest tick of a coarse clock (kernels with 100 Hz).
 const TICK: Nanos = 10_000_000;
 
-/// A clock that stands still until it is moved, for tests of what expires when.
+/// A clock that only moves when told to, for tests of expiry.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +44,7 @@ const TICK: Nanos = 10_000_000;
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock at its start.
+    /// A clock at its start time.
     pub fn new() -> ManualClock {
         ManualClock::default()
     }
@@ -61,10 +62,10 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// The time, up to a tick too early: what a lifetime counts from.
+    /// The time, or up to a tick earlier. Lifetimes count from it.
     pub(crate) fn now(&self) -> Nanos {
         match self {
-            // Not `now()`: that one also writes a variable all threads share.
+            // Not `now()`, which also writes a variable that all threads share.
             Clock::System => {
                 let since =
                     coarsetime::Instant::now_without_cache_update().duration_since(coarsetime::Instant::from_ticks(0));
@@ -74,7 +75,7 @@ impl Clock {
         }
     }
 
-    /// The time, up to a tick too late: what a lifetime is held against.
+    /// The time, or up to a tick later. Lifetimes are compared with it.
     pub(crate) fn latest(&self) -> Nanos {
         match self {
             Clock::System => self.now() + TICK,
@@ -87,7 +88,7 @@ impl Clock {
     }
 }
 
-/// A duration in nanoseconds; about 584 years at most.
+/// A duration in nanoseconds, capped at about 584 years.
 pub(crate) fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use minijinja::{Environment, Error, Value};
 
@@ -15,6 +15,7 @@ use crate::context;
 use crate::lazy;
 use crate::partial::Nested;
 use crate::runtime::look_ups;
+use crate::sync::{read_lock, write_lock};
 
 /// Reloads between two swaps: what is kept of old templates at the most.
 const RELOADS_PER_SWAP: u64 = 16;
@@ -64,7 +65,7 @@ impl LiveEnvironment {
     /// The environment to render with. Take it per request: one that is kept keeps its old templates.
     pub fn current(&self) -> Arc<Environment<'static>> {
         let reloads = self.shared.cache.inner.reloads.load(Ordering::Relaxed);
-        let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = read_lock(&self.shared.current);
         if reloads.wrapping_sub(current.reloads) < RELOADS_PER_SWAP {
             return Arc::clone(&current.environment);
         }
@@ -90,7 +91,7 @@ impl LiveEnvironment {
     }
 
     fn swap(&self, reloads: u64) -> Arc<Environment<'static>> {
-        let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = write_lock(&self.shared.current);
         if reloads.wrapping_sub(current.reloads) >= RELOADS_PER_SWAP {
             let clone = Environment::clone(&current.environment);
             *current = Current { environment: Arc::new(clone), reloads };

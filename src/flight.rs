@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use crate::identity::{Identity, Passthrough};
 use crate::record::Begin;
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock, unpoisoned};
 
 const SHARDS: usize = 16;
 
@@ -235,10 +235,7 @@ impl<T: Clone> Follower<T> {
             }
             let until = if asking { deadline.min(impatient) } else { deadline };
             let left = until.saturating_duration_since(now);
-            progress = match self.flight.ended.wait_timeout(progress, left) {
-                Ok((progress, _)) => progress,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            progress = unpoisoned(self.flight.ended.wait_timeout(progress, left)).0;
         }
     }
 }

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::context::{self, Role};
+use crate::sync::{lock, read_lock, write_lock};
 
 /// Which hole, and what the template said about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +77,7 @@ impl Holes {
         let mut calls = self.calls();
         let half = |half: u8| u128::from(self.random.hash_one((half, calls.len())));
         let mark = half(0) << 64 | half(1);
-        OPEN.write().unwrap_or_else(PoisonError::into_inner).insert(mark, call.name.clone());
+        write_lock(&OPEN).insert(mark, call.name.clone());
         calls.insert(mark, call);
         format!("<!--hole {mark:0DIGITS$}-->")
     }
@@ -104,20 +105,20 @@ impl Holes {
     }
 
     fn calls(&self) -> MutexGuard<'_, BTreeMap<u128, Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.calls)
     }
 }
 
 impl Drop for Holes {
     fn drop(&mut self) {
-        let mut open = OPEN.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = write_lock(&OPEN);
         self.calls().keys().for_each(|mark| drop(open.remove(mark)));
     }
 }
 
 /// The name of a hole whose mark is in a text, of whatever request under way.
 pub(crate) fn left_in(text: &[u8]) -> Option<String> {
-    let open = || OPEN.read().unwrap_or_else(PoisonError::into_inner);
+    let open = || read_lock(&OPEN);
     if open().is_empty() {
         return None;
     }

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
-use crate::janitor::Sleep;
 use crate::shared::Confirmation;
+use crate::timer::Sleep;
 
 /// An invalidation that has taken effect on this node. Ignore it freely: nothing remains to be done.
 ///

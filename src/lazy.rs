@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind, State};
@@ -22,6 +22,7 @@ pub use self::resolved::with_lazy;
 pub(crate) use self::resolved::{behind, resolving, untouched};
 use crate::context::{self, Evaluated};
 use crate::runtime::renders::began_everywhere;
+use crate::sync::lock;
 
 /// What is said of a cached body in which a lazy number or string was taken for an object.
 pub(crate) const UNRESOLVED: &str = "the cached body compares or tests a lazy value that is no list or map, or one that \
@@ -126,7 +127,7 @@ impl Lazy {
     /// The value, computed by the name that it is looked up by.
     fn value(&self, name: &str) -> Result<Value, Failure> {
         let (value, evaluated) = self.value.get_or_init(|| {
-            let load = self.load.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let load = lock(&self.load).take();
             let computed = match load {
                 Some(load) => {
                     context::evaluate(began_everywhere(), || load().and_then(|value| resolved::resolve(value, name)))

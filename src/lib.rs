@@ -28,6 +28,7 @@ mod dashboard;
 mod debug;
 mod declared;
 mod departures;
+mod duration;
 mod entry;
 mod environment;
 mod error;
@@ -54,8 +55,6 @@ mod identity;
 mod inspect;
 mod invalidated;
 mod invalidation;
-mod janitor;
-mod jitter;
 mod key;
 mod lazy;
 mod loader;
@@ -75,6 +74,7 @@ mod partial;
 mod payload;
 mod potential;
 mod question;
+mod random;
 mod record;
 #[cfg(feature = "watch")]
 mod refresh;
@@ -99,12 +99,12 @@ mod stats;
 mod store;
 mod sync;
 mod templates;
+mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
 #[cfg(not(feature = "tracing"))]
 #[path = "trace/disabled.rs"]
 mod trace;
-mod ttl;
 #[cfg(feature = "watch")]
 mod watch;
 mod weight;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::{fs, io};
 
 use minijinja::syntax::SyntaxConfig;
@@ -24,6 +24,7 @@ use crate::identity::{TagClass, is_named, tag_hash};
 use crate::names;
 use crate::runtime::{self, look_ups};
 use crate::stats::Counter;
+use crate::sync::lock;
 use crate::templates::{BY_NAME, Dependency, Seen, SourceId, Template, Used};
 
 impl FragmentCache {
@@ -143,7 +144,7 @@ impl FragmentCache {
     /// Notes how to look into what a loader loads from; forgotten with the loader.
     fn look_with(&self, look: impl Fn(&str) -> Option<Dependency> + Send + Sync + 'static) -> Arc<Look> {
         let look: Arc<Look> = Arc::new(look);
-        let mut looks = self.inner.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = lock(&self.inner.looks);
         looks.retain(|known| known.strong_count() > 0);
         looks.push(Arc::downgrade(&look));
         look
@@ -194,7 +195,7 @@ impl Inner {
     /// The template that a name stands for outside of any environment: the only one there is.
     pub(crate) fn only_template(&self, name: &str) -> Option<Dependency> {
         let looks: Vec<Arc<Look>> = {
-            let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            let looks = lock(&self.looks);
             looks.iter().filter_map(Weak::upgrade).collect()
         };
         let loaded = looks.iter().filter_map(|look| look(name));
@@ -221,7 +222,7 @@ impl Inner {
 
     /// Notes the syntax of an environment, which a loader may come to serve.
     pub(crate) fn note_syntax(&self, syntax: &SyntaxConfig) {
-        let mut known = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.syntaxes);
         if !known.iter().any(|known| is_same_syntax(known, syntax)) {
             known.push(syntax.clone());
         }
@@ -230,7 +231,7 @@ impl Inner {
     /// What a loader puts before a template, so that environments with another syntax fail.
     fn traps(&self) -> String {
         let ours = &self.settings.syntax;
-        let mut others = self.syntaxes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut others = lock(&self.syntaxes).clone();
         others.push(SyntaxConfig::default());
         others.retain(|other| other.block_delimiters() != ours.block_delimiters());
         others.iter().map(|other| syntax_trap(ours, other)).collect()

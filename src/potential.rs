@@ -13,7 +13,7 @@ mod suggest;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use minijinja::AutoEscape;
@@ -26,6 +26,7 @@ pub(crate) use self::plan::Plan;
 pub(crate) use self::running::{Given, Running, escaping};
 use crate::builder::Builder;
 use crate::cache::{FragmentCache, Inner};
+use crate::sync::{lock, read_lock, write_lock};
 
 /// How many places are measured, those that are called first.
 const SITES: usize = 256;
@@ -209,12 +210,12 @@ impl Measurements {
 
     /// The site of an id, if it is among those measured.
     pub(crate) fn site(&self, id: u64, kind: Kind, place: &str, what: &str) -> Option<Arc<Site>> {
-        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        let sites = read_lock(&self.sites);
         if let Some(site) = sites.get(&id) {
             return Some(Arc::clone(site));
         }
         drop(sites);
-        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = write_lock(&self.sites);
         if sites.len() >= SITES && !sites.contains_key(&id) {
             return None;
         }
@@ -253,20 +254,20 @@ impl Measurements {
 
     /// Whether an environment shows captured text as it is; asked once for each mode of escaping.
     pub(crate) fn shows_as_is(&self, environment: u64, escape: &AutoEscape, ask: impl FnOnce() -> bool) -> bool {
-        let formatters = self.formatters.read().unwrap_or_else(PoisonError::into_inner);
+        let formatters = read_lock(&self.formatters);
         let known = formatters.iter().find(|(of, mode, _)| *of == environment && mode == escape);
         if let Some((_, _, as_is)) = known {
             return *as_is;
         }
         drop(formatters);
         let as_is = ask();
-        let mut formatters = self.formatters.write().unwrap_or_else(PoisonError::into_inner);
+        let mut formatters = write_lock(&self.formatters);
         formatters.push((environment, escape.clone(), as_is));
         as_is
     }
 
     fn read(&self) -> Vec<Potential> {
-        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        let sites = read_lock(&self.sites);
         let mut read: Vec<Potential> = sites.values().map(|site| site.read()).collect();
         read.retain(|potential| potential.calls > 0);
         read.sort_by(|a, b| b.saved_time.cmp(&a.saved_time).then_with(|| a.label.cmp(&b.label)));
@@ -274,17 +275,17 @@ impl Measurements {
     }
 
     fn reset(&self) {
-        self.sites.write().unwrap_or_else(PoisonError::into_inner).clear();
+        write_lock(&self.sites).clear();
     }
 
     fn plans(&self) -> MutexGuard<'_, Plans> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.plans)
     }
 }
 
 impl Site {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 
     fn read(&self) -> Potential {

@@ -1,4 +1,4 @@
-//! What a change on disk means for the templates known to a cache: `watch.rs` tells the paths, this raises the floors.
+//! Invalidates templates whose files changed. `watch.rs` reports the paths, this file raises the floors.
 
 mod changed;
 
@@ -18,23 +18,24 @@ use crate::templates::Template;
 use crate::watch::{Change, WatchMode, Watcher, watch};
 
 impl FragmentCache {
-    /// Watches a template folder: saving, creating, deleting or renaming a file in it refreshes exactly the fragments
-    /// that used it, or looked for it in vain. The next render after at most 250 ms sees the change. Dropping the
-    /// watcher stops watching.
+    /// Watches a template folder. Saving, creating, deleting or renaming a file in it invalidates exactly the fragments
+    /// that used the file or tried to load it. After at most 250 ms, renders use the change. Dropping the watcher stops
+    /// watching.
     ///
-    /// Where notifications were lost everything made from the folder's templates is refreshed, and
-    /// [`Builder::on_error`](crate::Builder::on_error) is told. A file saved without a change refreshes nothing.
+    /// If notifications were lost, all fragments that use templates of the folder are invalidated, and
+    /// [`Builder::on_error`](crate::Builder::on_error) is called. A file that is saved without a change invalidates
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// The folder does not exist, or the operating system refuses to watch it; then
+    /// The folder does not exist, or the operating system refuses to watch it. In the second case,
     /// [`watch_with`](FragmentCache::watch_with) and [`WatchMode::Poll`] still work.
     pub fn watch(&self, folder: impl AsRef<Path>) -> Result<Watcher, Error> {
         self.watch_with(folder, WatchMode::Native)
     }
 
-    /// The same with a choice of how to learn of changes. Polling shows a change after its interval, and within some
-    /// seconds what came and went between two looks.
+    /// As [`watch`](FragmentCache::watch), with a choice of how changes are detected. Polling detects a change after
+    /// its interval, and a change that was reverted between two polls within some seconds.
     ///
     /// # Errors
     ///
@@ -44,7 +45,7 @@ impl FragmentCache {
         if let WatchMode::Poll(_) = mode {
             self.inner.polling.store(true, Ordering::Relaxed);
         }
-        let refresh = Refresh { cache: Arc::downgrade(&self.inner), folder: folder.clone() };
+        let refresh = FolderRefresh { cache: Arc::downgrade(&self.inner), folder: folder.clone() };
         watch(&folder, mode, move |change| refresh.apply(&change)).map_err(|error| {
             let message = format!("cannot watch the template folder {}: {error}", folder.display());
             Error::new(ErrorKind::Templates, message).with_source(error)
@@ -52,37 +53,37 @@ impl FragmentCache {
     }
 }
 
-/// How long after a load polling may not have seen what was loaded.
-const UNSEEN: Duration = Duration::from_secs(3);
+/// The time after a load in which polling may have missed the version that was loaded.
+const RECHECK_FOR: Duration = Duration::from_secs(3);
 
 impl Inner {
-    /// Polling compares one look with the one before: a file that came and went in between was loaded, and is in no
-    /// look. So what was loaded lately is held against its file once more.
+    /// Compares recently loaded templates with their files. Polling compares two snapshots, so it does not see a
+    /// version that existed only between them, although the template may have been loaded from it.
     pub(crate) fn recheck_loaded(&self) {
         if !self.polling.load(Ordering::Relaxed) {
             return;
         }
         for template in self.templates.all() {
-            if template.path().is_some() && template.loaded_within(UNSEEN) {
+            if template.path().is_some() && template.loaded_within(RECHECK_FOR) {
                 reread(self, &template);
             }
         }
     }
 }
 
-/// Weak: a watcher that outlives its cache has nothing to do.
-struct Refresh {
+/// Applies the changes below a folder to a cache. The reference is weak, because the watcher may outlive the cache.
+struct FolderRefresh {
     cache: Weak<Inner>,
     folder: PathBuf,
 }
 
-impl Refresh {
+impl FolderRefresh {
     fn apply(&self, change: &Change) {
         let Some(cache) = self.cache.upgrade() else { return };
         match change {
-            Change::Paths(paths) => self.changed(&cache, paths, |template| reread(&cache, template)),
+            Change::Paths(paths) => self.refresh_affected(&cache, paths, |template| reread(&cache, template)),
             Change::Everything { reason } => {
-                self.changed(&cache, slice::from_ref(&self.folder), |template| {
+                self.refresh_affected(&cache, slice::from_ref(&self.folder), |template| {
                     template.change(&cache.floors);
                     true
                 });
@@ -93,10 +94,10 @@ impl Refresh {
         }
     }
 
-    fn changed(&self, cache: &Inner, paths: &[PathBuf], refresh: impl Fn(&Template) -> bool) {
+    fn refresh_affected(&self, cache: &Inner, paths: &[PathBuf], refresh: impl Fn(&Template) -> bool) {
         let mut changed = ChangedPaths::new(paths, &self.folder);
         for template in cache.templates.all() {
-            if template.path().is_some_and(|file| changed.concern(file)) && refresh(&template) {
+            if template.path().is_some_and(|file| changed.affects(file)) && refresh(&template) {
                 cache.counters.count(Counter::invalidations);
                 cache.observers.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
             }
@@ -104,16 +105,17 @@ impl Refresh {
     }
 }
 
-/// Refreshes a template whose file no longer holds what was loaded.
+/// Refreshes a template if its file differs from the text that was loaded. Returns whether it did.
 fn reread(cache: &Inner, template: &Template) -> bool {
-    // Without a load there is nothing to compare with. A load under way may read the old text, so this is a change too.
+    // Before the first load there is no text to compare with. A running load may read the old text, so that counts as a
+    // change too.
     if let Some(path) = template.path()
         && template.is_loaded()
         && let Ok(text) = read(path)
     {
         return template.change_if_different(text.as_deref(), &cache.floors);
     }
-    // A file that cannot be read is an error of the next load.
+    // If the file cannot be read, the next load reports the error.
     template.change(&cache.floors);
     true
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::clock::nanos;
 use crate::context::{self, Frame, FrameId, SharedFrame};
 use crate::observe::{Collector, collector};
 use crate::record::Record;
+use crate::sync::lock;
 
 /// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
@@ -157,7 +158,7 @@ impl Scope {
 
     /// What was gathered so far.
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        self.shared.record.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&*self.shared.record)
     }
 
     fn tell_enclosing(&self) {

@@ -1,6 +1,5 @@
 //! Shadow verification: a share of hits is computed again, and held against what the cache had.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::asker::Asker;
@@ -88,42 +87,11 @@ impl Inner {
 
     #[cold]
     fn is_chosen(&self) -> bool {
-        random() < self.settings.shadow && !self.observers.differences.are_paused(self.clock.now())
+        fastrand::f64() < self.settings.shadow && !self.observers.differences.are_paused(self.clock.now())
     }
 
     /// Something that was to be verified could not be computed.
     pub(crate) fn pause_verifying(&self) {
         self.observers.differences.pause(self.clock.now().saturating_add(PAUSE));
-    }
-}
-
-/// A number from 0 up to 1, from a generator of this thread: nothing is secret about which hits are chosen.
-fn random() -> f64 {
-    thread_local! {
-        static STATE: Cell<u64> = const { Cell::new(0) };
-    }
-    STATE.with(|state| {
-        let seed = match state.get() {
-            0 => ahash::RandomState::new().hash_one(std::thread::current().id()) | 1,
-            seed => seed,
-        };
-        // Marsaglia's xorshift (2003).
-        let mut next = seed ^ (seed << 13);
-        next ^= next >> 7;
-        next ^= next << 17;
-        state.set(next);
-        (next >> 11) as f64 / (1_u64 << 53) as f64
-    })
-}
-
-#[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chosen_hits_are_about_the_share() {
-        let chosen = (0..10_000).filter(|_| random() < 0.1).count();
-        assert!((700..1300).contains(&chosen), "{chosen}");
-        assert!((0..10_000).all(|_| (0.0..1.0).contains(&random())));
     }
 }

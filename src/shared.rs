@@ -15,7 +15,7 @@ mod trail;
 mod write;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,9 @@ use crate::question::Wanted;
 use crate::report::Reporter;
 use crate::stats::{Counter, Counters};
 use crate::store::breaker::Breaker;
-use crate::store::envelope::{Defect, Key, Seal};
-use crate::store::{Failure, FailureKind, Lease, Name, Remote};
+use crate::store::envelope::{DecodeError, EnvelopeCodec, SigningKey};
+use crate::store::{FailureKind, Lease, Remote, StoreFailure, StoreKey};
+use crate::sync::lock;
 
 /// How the shared tier is doing; see [`FragmentCache::shared_status`](crate::FragmentCache::shared_status).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,7 @@ struct Core {
     budget: Duration,
     bound: Duration,
     lease: Option<Duration>,
-    seal: Seal,
+    seal: EnvelopeCodec,
     replica: Replica,
     breaker: Breaker,
     writer: Writer,
@@ -94,19 +95,19 @@ struct Core {
 
 /// Where a result goes: its name in the store, and the lease that ends with it.
 pub(crate) struct Place {
-    name: Name,
+    name: StoreKey,
     holding: Option<Holding>,
 }
 
 /// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
 struct Holding {
     core: Arc<Core>,
-    name: Name,
+    name: StoreKey,
     lease: Option<Lease>,
 }
 
 impl Holding {
-    fn new(core: &Arc<Core>, name: Name, lease: Lease) -> Holding {
+    fn new(core: &Arc<Core>, name: StoreKey, lease: Lease) -> Holding {
         Holding { core: Arc::clone(core), name, lease: Some(lease) }
     }
 }
@@ -129,11 +130,8 @@ impl Shared {
         events: &Arc<Counters>,
         reporter: &Arc<Reporter>,
     ) -> Shared {
-        let seal = Seal {
-            compress_from: tier.compress_above.saturating_add(1),
-            largest: tier.max_value_bytes,
-            key: tier.secret.as_deref().and_then(Key::new),
-        };
+        let key = tier.secret.as_deref().and_then(SigningKey::new);
+        let seal = EnvelopeCodec::new(tier.compress_above.saturating_add(1), tier.max_value_bytes, key);
         let NodeSettings { cache, clock, wait_timeout, floor_slots } = node;
         let core = Core {
             cache,
@@ -223,7 +221,7 @@ impl Shared {
 
     /// Notes a template added in memory, or one replaced by another: the sum of both digests.
     pub(crate) fn note_added(&self, change: u128) {
-        let mut added = self.core.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = lock(&self.core.added);
         *added = added.wrapping_add(change);
     }
 
@@ -237,7 +235,7 @@ impl Shared {
 
     pub(crate) fn status(&self) -> SharedStatus {
         SharedStatus {
-            store: self.core.remote.place(),
+            store: self.core.remote.describe(),
             in_touch: self.core.replica.believed(replica::now()),
             breaker_open: self.core.breaker.is_open(),
             untold: self.core.replica.pending_count(),
@@ -264,8 +262,8 @@ impl Core {
     }
 
     /// What an identity is stored under.
-    fn name(&self, hash: u128) -> Name {
-        let added = *self.added.lock().unwrap_or_else(PoisonError::into_inner);
+    fn name(&self, hash: u128) -> StoreKey {
+        let added = *lock(&self.added);
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&hash.to_le_bytes());
         bytes[16..].copy_from_slice(&added.to_le_bytes());
@@ -273,25 +271,25 @@ impl Core {
     }
 
     /// Counts a failure of the store, and tells it unless its like was told just now.
-    fn complain(&self, failure: &Failure) {
+    fn complain(&self, failure: &StoreFailure) {
         let at = match failure.kind {
             FailureKind::Timeout => 0,
             FailureKind::Unreachable => 1,
             FailureKind::Refused => 2,
-            FailureKind::Nonsense => 3,
+            FailureKind::InvalidReply => 3,
         };
         self.tell_rarely(at, || format!("shared store: {failure}"));
     }
 
     /// The same of a value that is no entry.
-    fn complain_of(&self, defect: Defect) {
-        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.place()));
+    fn complain_of(&self, defect: DecodeError) {
+        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.describe()));
     }
 
     fn tell_rarely(&self, at: usize, message: impl FnOnce() -> String) {
         self.events.count(Counter::shared_failures);
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told[at].is_none_or(|last| now.duration_since(last) >= QUIET) {
             told[at] = Some(now);
             drop(told);
@@ -318,7 +316,7 @@ impl Confirmation {
     }
 
     pub(crate) fn place(&self) -> String {
-        self.core.remote.place()
+        self.core.remote.describe()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, RwLock, Weak};
 
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::By;
+use crate::sync::{read_lock, write_lock};
 
 /// Something that happens in the application: a film was saved, prices have come in. Who sends it knows of no cache, and
 /// caches are told by [`FragmentCache::on_signal`] what becomes invalid with it.
@@ -60,7 +61,7 @@ impl<T: ?Sized + 'static> Signal<T> {
     /// invalidate is invalid, as with [`FragmentCache::invalidate_tag`].
     pub fn send(&self, value: &T) {
         let Some(listeners) = self.listeners.get() else { return };
-        let list = listeners.list.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let list = read_lock(&listeners.list).clone();
         // Nothing is locked while they run: one may connect, disconnect or send.
         for listener in list {
             match listener.cache.upgrade() {
@@ -87,7 +88,7 @@ impl<T: ?Sized + 'static> Signal<T> {
 impl<T: ?Sized> Listeners<T> {
     /// Those whose caches are gone make room, also of a signal that is never sent.
     fn add(&self, listener: Arc<Listener<T>>) {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = write_lock(&self.list);
         let gone: Vec<_> = list.extract_if(.., |known| known.cache.strong_count() == 0).collect();
         list.push(listener);
         drop(list);
@@ -96,7 +97,7 @@ impl<T: ?Sized> Listeners<T> {
     }
 
     fn remove(&self, listener: &Arc<Listener<T>>) {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = write_lock(&self.list);
         list.retain(|known| !Arc::ptr_eq(known, listener));
     }
 }

@@ -1,10 +1,10 @@
-//! Files that are no templates, and what becomes invalid when they change.
+//! Watched files that are not templates, and the tags that a change of them invalidates.
 
 use std::fmt;
 use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -13,52 +13,53 @@ use crate::error::{Error, ErrorKind};
 use crate::file::open;
 use crate::namespace::Namespace;
 use crate::observe::By;
+use crate::sync::lock;
 use crate::watch::{FileWatch, watch_file};
 
-/// A file being watched, and what is made from it; see [`FragmentCache::watch_file`]. Dropping it stops watching, and does
-/// not wait for an invalidation under way.
+/// A watched file and the tags that it invalidates; see [`FragmentCache::watch_file`]. Dropping it stops watching, and
+/// does not wait for a running invalidation.
 #[must_use = "the file is watched until this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct WatchedFile {
-    source: Arc<Source>,
+    invalidation: Arc<FileInvalidation>,
     _watch: FileWatch,
 }
 
 impl fmt::Debug for WatchedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchedFile").field("path", &self.source.path).finish_non_exhaustive()
+        f.debug_struct("WatchedFile").field("path", &self.invalidation.path).finish_non_exhaustive()
     }
 }
 
-struct Source {
+struct FileInvalidation {
     cache: Weak<Inner>,
     namespace: Arc<Namespace>,
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<FileInvalidationState>,
 }
 
-struct State {
-    /// What it held when watching began.
-    first: Content,
-    content: Content,
+struct FileInvalidationState {
+    /// The content when watching began.
+    first: FileContent,
+    content: FileContent,
     tags: Vec<Arc<str>>,
 }
 
-/// What a file held when it was looked at.
+/// The content of a file when it was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
+enum FileContent {
     Missing,
     Unreadable,
     Digest(u128),
 }
 
 impl FragmentCache {
-    /// Watches a file that pages are made from and that is no template: saving, creating, deleting or replacing it
-    /// invalidates the tags it is told. A change shows within a quarter of a second; a file that is saved as it was
-    /// invalidates nothing. The file need not exist yet. One thread looks at all watched files five to twenty times a
-    /// second; a look costs a few microseconds for each.
+    /// Watches a file that is not a template, for example data that pages show. Saving, creating, deleting or replacing
+    /// the file invalidates the tags added with [`invalidates`](WatchedFile::invalidates), within a quarter of a
+    /// second. A file that is saved without a change invalidates nothing. The file need not exist yet. One thread
+    /// checks all watched files five to twenty times a second; a check takes a few microseconds per file.
     ///
-    /// Of a file larger than 16 MiB the size and times are compared instead of the content. Where there is no regular
-    /// file but a folder, a named pipe or a device, [`Builder::on_error`](crate::Builder::on_error) is told.
+    /// For a file larger than 16 MiB the size and times are compared instead of the content. If a folder, a named pipe
+    /// or a device is at the path, [`Builder::on_error`](crate::Builder::on_error) is called.
     ///
     /// ```
     /// use minijinja_cache::{FragmentCache, Options};
@@ -84,39 +85,39 @@ impl FragmentCache {
         if path.is_dir() {
             return Err(refuse("it is a folder".into()));
         }
-        let content = Content::of(&path, |error| self.inner.report(&unreadable(&path, error)));
-        let state = Mutex::new(State { first: content, content, tags: Vec::new() });
+        let content = FileContent::of(&path, |error| self.inner.report(&unreadable(&path, error)));
+        let state = Mutex::new(FileInvalidationState { first: content, content, tags: Vec::new() });
         let (cache, namespace) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace));
-        let source = Arc::new(Source { cache, namespace, path: path.clone(), state });
-        let looked = Arc::clone(&source);
+        let invalidation = Arc::new(FileInvalidation { cache, namespace, path: path.clone(), state });
+        let checked = Arc::clone(&invalidation);
         let watch =
-            watch_file(&path, move || looked.look()).map_err(|error| refuse(error.to_string()).with_source(error))?;
-        Ok(WatchedFile { source, _watch: watch })
+            watch_file(&path, move || checked.check()).map_err(|error| refuse(error.to_string()).with_source(error))?;
+        Ok(WatchedFile { invalidation, _watch: watch })
     }
 }
 
 impl WatchedFile {
-    /// Has a change of the file invalidate a tag of the namespace it was watched in, too.
+    /// Adds a tag that a change of the file invalidates, in the namespace of the cache that watches it.
     pub fn invalidates(self, tag: impl Into<Arc<str>>) -> WatchedFile {
-        let (tag, source) = (tag.into(), &self.source);
-        let mut state = source.state();
+        let (tag, invalidation) = (tag.into(), &self.invalidation);
+        let mut state = invalidation.state();
         state.tags.push(Arc::clone(&tag));
         let changed = state.content != state.first;
         drop(state);
-        if changed && let Some(cache) = source.cache() {
-            // Watching told of that before there was a tag to invalidate.
+        if changed && let Some(cache) = invalidation.cache() {
+            // The change was detected before the tag was added.
             cache.invalidate_tag_by(&tag, By::Watch);
         }
         self
     }
 }
 
-impl Source {
-    /// Holds what the file says against what it said, and invalidates if that differs.
-    fn look(&self) {
+impl FileInvalidation {
+    /// Reads the file and invalidates the tags if its content changed.
+    fn check(&self) {
         let Some(cache) = self.cache() else { return };
         let mut failed = None;
-        let content = Content::of(&self.path, |error| failed = Some(error));
+        let content = FileContent::of(&self.path, |error| failed = Some(error));
         let tags = {
             let mut state = self.state();
             if std::mem::replace(&mut state.content, content) == content {
@@ -136,38 +137,38 @@ impl Source {
         Some(FragmentCache { inner: self.cache.upgrade()?, namespace: Arc::clone(&self.namespace) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, FileInvalidationState> {
+        lock(&self.state)
     }
 }
 
-impl Content {
-    fn of(path: &Path, failed: impl FnOnce(io::Error)) -> Content {
+impl FileContent {
+    fn of(path: &Path, failed: impl FnOnce(io::Error)) -> FileContent {
         match digest(path) {
-            Ok(digest) => Content::Digest(digest),
+            Ok(digest) => FileContent::Digest(digest),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Content::Missing
+                FileContent::Missing
             }
             Err(error) => {
                 failed(error);
-                Content::Unreadable
+                FileContent::Unreadable
             }
         }
     }
 }
 
-/// Files larger than this are not read.
-const LARGEST: u64 = 16 << 20;
+/// Larger files are not read.
+const MAX_BYTES: u64 = 16 << 20;
 
 fn digest(path: &Path) -> io::Result<u128> {
     let (file, meta) = open(path)?;
     let (mut hasher, mut buffer) = (Xxh3::new(), vec![0; 64 << 10]);
-    if meta.len() > LARGEST {
-        mark_of(&meta, &mut hasher);
+    if meta.len() > MAX_BYTES {
+        hash_metadata(&meta, &mut hasher);
         return Ok(hasher.digest128());
     }
-    // It may grow while it is read.
-    let mut file = file.take(LARGEST);
+    // The file may grow while it is read.
+    let mut file = file.take(MAX_BYTES);
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hasher.digest128()),
@@ -178,8 +179,8 @@ fn digest(path: &Path) -> io::Result<u128> {
     }
 }
 
-/// What tells two states of a file apart without reading it.
-fn mark_of(meta: &Metadata, hasher: &mut Xxh3) {
+/// Hashes the metadata that changes with the content.
+fn hash_metadata(meta: &Metadata, hasher: &mut Xxh3) {
     hasher.update(&meta.len().to_le_bytes());
     hasher.update(format!("{:?}", meta.modified().ok()).as_bytes());
     #[cfg(unix)]

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 #[cfg(feature = "watch")]
 use std::time::Duration;
 use std::time::Instant;
@@ -80,6 +80,7 @@ pub(crate) struct Seen {
     /// loaded meanwhile, see [`Template::still`].
     pub(crate) load: Option<u64>,
 }
+use crate::sync::lock;
 
 /// Who provides templates: a loader or an environment's own.
 pub(crate) type SourceId = u64;
@@ -337,7 +338,7 @@ impl Template {
     }
 
     fn content(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.content)
     }
 }
 
@@ -406,13 +407,13 @@ impl Templates {
     /// Notes a template added in memory.
     pub(crate) fn add(&self, id: u64, template: &Arc<Template>) {
         template.added.store(true, Ordering::Release);
-        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = lock(&self.added);
         added.insert(id, Arc::clone(template));
     }
 
     /// The templates added in memory under a name, in whichever environment.
     pub(crate) fn added_as(&self, name: &str) -> Vec<Dependency> {
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = lock(&self.added);
         let named = added.values().filter(|template| template.name() == name);
         let current = |template: &Arc<Template>| Seen { generation: template.generation(), load: None };
         let whole = |template: &Arc<Template>| Dependency {
@@ -424,11 +425,11 @@ impl Templates {
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {
-        self.added.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        lock(&self.added).get(&id).cloned()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_name)
     }
 }
 

@@ -1,12 +1,14 @@
-//! Tells when files below a folder may have changed: the public names, the thread that calls back, and how it stops.
+//! Watches folders and files, and reports which of them may have changed. This file has the public types and the
+//! thread.
 //!
-//! Which folders are watched and how their paths are spelled is `tree.rs` and `links.rs`, the operating system's
-//! notifications are `native.rs`, gathering them is `inbox.rs` and `batch.rs`, looking at all files of a folder by the
-//! clock is `poll.rs`, looking at single files is `files.rs`. What a change means for templates and caches is for the
-//! caller.
+//! With notifications of the operating system: `native.rs` receives them, `inbox.rs` and `batch.rs` collect them,
+//! `tree.rs` and `links.rs` choose the folders and translate paths. With polling: `poll.rs`. Single files: `files.rs`.
+//! The caller decides what a change means for templates and caches.
 
 mod batch;
+mod change;
 mod error;
+mod file_stamp;
 mod files;
 mod inbox;
 mod links;
@@ -18,65 +20,53 @@ mod tests;
 mod tree;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
-use self::batch::Batch;
+use self::batch::EventBatch;
+use self::change::Callback;
+pub(crate) use self::change::Change;
 pub(crate) use self::error::WatchError;
 #[cfg(all(test, not(shuttle)))]
 use self::error::WatchErrorKind;
 pub(crate) use self::files::{FileWatch, watch_file};
 use self::inbox::Inbox;
-use self::native::Native;
-pub(crate) use self::resolve::{HOPS, Resolver};
-use self::tree::Tree;
+use self::native::NativeWatcher;
+pub(crate) use self::resolve::{MAX_LINKS, Resolver};
+use self::tree::WatchTree;
+use crate::sync::lock;
 
-/// How long changes are gathered, counted from the first of them, so that a constant stream delays nobody.
+/// The time for which changes are collected. It counts from the first change, so that a constant stream of changes does
+/// not delay the report.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// How often the root and the links are resolved again: a folder above them may have been replaced, and about that no
-/// notification comes.
+/// The interval at which the root and the links are resolved again. There is no notification if a folder above them is
+/// replaced.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// With many links it is this much less often for each, about ten times what resolving one takes. The time that the last
-/// look took is no measure: on a busy machine most of it is waiting for a processor.
-const CHECK_LINK: Duration = Duration::from_micros(20);
+/// With many links the interval is at least this time per link, about ten times the duration of resolving one. The
+/// measured duration is not used, because on a busy machine most of it is waiting for a processor.
+const CHECK_PER_LINK: Duration = Duration::from_micros(20);
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
-/// What happened below a watched folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// These paths, files or folders (a folder means everything below it), may have changed.
-    ///
-    /// Absolute, below the root as the caller spelled it, and under every name that symbolic links give them; sorted,
-    /// without a path below another one.
-    Paths(Vec<PathBuf>),
-    /// Something was missed: treat everything below the root as changed.
-    Everything {
-        /// What was missed, in words.
-        reason: String,
-    },
-}
-
-/// How to learn of changes.
+/// How changes are detected.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchMode {
-    /// The operating system tells (inotify, FSEvents, `ReadDirectoryChangesW`): within some 20 ms, and at next to no
-    /// cost.
+    /// Notifications of the operating system (inotify, FSEvents, `ReadDirectoryChangesW`): a change is seen within
+    /// about 20 ms, at almost no cost.
     ///
-    /// Linux limits how many folders a user can watch (`fs.inotify.max_user_watches`), and says nothing about changes
-    /// that another machine makes on a network file system.
+    /// Linux limits the number of folders that a user can watch (`fs.inotify.max_user_watches`), and does not report
+    /// changes that another machine makes on a network file system.
     Native,
-    /// Looks at the size and times of every file each interval (at least 10 ms).
+    /// Compares the size and times of every file at this interval (at least 10 ms).
     ///
-    /// Works on every file system, and where the operating system refuses to watch. A look costs a few microseconds for
-    /// each file.
+    /// Works on every file system, also if the operating system refuses to watch. Each interval costs a few
+    /// microseconds per file.
     Poll(Duration),
 }
 
@@ -91,17 +81,17 @@ pub struct Watcher {
 impl Watcher {
     /// Stops watching; stopping again does nothing.
     ///
-    /// Waits for a callback under way, so no callback runs after this returns; called from inside the callback it
-    /// returns at once and that callback is the last. Do not hold what the callback waits for.
+    /// Waits for a running callback, so that no callback runs after this returns. Called from the callback itself, it
+    /// returns at once, and that callback is the last one. Do not hold a lock that the callback waits for.
     pub fn stop(&self) {
         self.inbox.stop();
-        // Before the lock: another thread may hold it while it waits for this one.
+        // Checked before the lock, because another thread may hold it while it waits for this one.
         if thread::current().id() == self.thread {
             return;
         }
-        let mut join = self.join.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut join = lock(&self.join);
         if let Some(handle) = join.take() {
-            // A panic of the thread has been printed; there is nothing left to stop.
+            // A panic of the thread was printed, and the thread has ended.
             let _ = handle.join();
         }
     }
@@ -119,15 +109,15 @@ impl Drop for Watcher {
     }
 }
 
-/// Calls `on_change` from a thread of its own whenever files below `root` may have changed, beginning with changes made
-/// after this returns.
+/// Calls `on_change` from a new thread whenever files below `root` may have changed, for all changes after this
+/// returns.
 ///
-/// Folders created later and folders that symbolic links lead to are watched too. If `root` vanishes it is watched
-/// again once it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
+/// Folders that are created later and targets of symbolic links are watched too. If `root` vanishes, it is watched
+/// again when it is back. A panic in `on_change` is caught and followed by [`Change::Everything`].
 ///
 /// # Errors
 ///
-/// If `root` is missing or is not a folder, or the operating system refuses to watch it or a folder below it.
+/// If `root` is missing or not a folder, or if the operating system refuses to watch it or a folder below it.
 pub(crate) fn watch(
     root: &Path,
     mode: WatchMode,
@@ -139,74 +129,57 @@ pub(crate) fn watch(
         return Err(WatchError::not_a_folder(&root));
     }
     let inbox = Arc::new(Inbox::default());
-    let callback = Callback { on_change, inbox: Arc::clone(&inbox) };
+    let callback = Callback::new(on_change, Arc::clone(&inbox));
     let work: Box<dyn FnOnce() + Send> = match mode {
         WatchMode::Native => {
-            let native = Native::new(Arc::clone(&inbox));
-            let mut tree = Tree::new(root, native);
+            let native = NativeWatcher::new(Arc::clone(&inbox));
+            let mut tree = WatchTree::new(root, native);
             tree.reset();
             if let Some(error) = tree.refusal() {
                 return Err(error);
             }
-            Box::new(move || follow(tree, &callback))
+            Box::new(move || run_native(tree, &callback))
         }
         WatchMode::Poll(interval) => {
-            let first = poll::look(&root, &inbox).map_err(|source| WatchError::unreadable(&root, source))?;
-            Box::new(move || poll::follow(&root, first, interval, &callback))
+            let first = poll::take_snapshot(&root, &inbox).map_err(|source| WatchError::unreadable(&root, source))?;
+            Box::new(move || poll::run(&root, first, interval, &callback))
         }
     };
     let join = thread::Builder::new().name("template watch".to_owned()).spawn(work).map_err(WatchError::no_thread)?;
     Ok(Watcher { inbox, thread: join.thread().id(), join: Mutex::new(Some(join)) })
 }
 
-/// What the caller gave, and whether it may still be called.
-struct Callback<F> {
-    on_change: F,
-    inbox: Arc<Inbox>,
-}
-
-impl<F: Fn(Change)> Callback<F> {
-    /// A panic leaves open how much of the change was dealt with, so everything counts as changed; a second panic ends
-    /// that, or one bad change would occupy the thread for ever.
-    fn call(&self, change: Change) {
-        let again = Change::Everything { reason: "handling the change before panicked".to_owned() };
-        for change in [change, again] {
-            if self.inbox.stopping() || catch_unwind(AssertUnwindSafe(|| (self.on_change)(change))).is_ok() {
-                return;
-            }
-        }
-    }
-}
-
-/// When to resolve again and when to try refused folders again.
+/// The times of the next check of links and of the next attempt to watch refused folders.
 struct Schedule {
     check: Instant,
     retry: Instant,
     delay: Duration,
 }
 
-fn follow<F: Fn(Change)>(mut tree: Tree, callback: &Callback<F>) {
+/// Handles notifications until the watcher is stopped.
+fn run_native<F: Fn(Change)>(mut tree: WatchTree, callback: &Callback<F>) {
     let now = Instant::now();
-    let mut schedule = Schedule { check: now + pace(tree.links()), retry: now, delay: RETRY_FIRST };
-    while let Some(batch) = callback.inbox.take(schedule.check, GATHER) {
-        // Reported twice: watching anew has to wait until the flood of notifications is over, and lets changes slip by.
+    let mut schedule = Schedule { check: now + check_interval(tree.links()), retry: now, delay: RETRY_FIRST };
+    while let Some(batch) = callback.inbox().take(schedule.check, GATHER) {
+        // Reported here and again after the reset: the reset starts when the flood of notifications is over, and misses
+        // the changes until then.
         if let Some(reason) = batch.lost.clone() {
             callback.call(Change::Everything { reason });
         }
-        if let Some(change) = turn(&mut tree, batch, &mut schedule) {
+        if let Some(change) = handle_batch(&mut tree, batch, &mut schedule) {
             callback.call(change);
         }
     }
 }
 
-/// Brings the watches up to date first and reports second: whatever was written before a watch existed is on disk when
-/// the report arrives, whatever is written later has a watch to tell of it.
-fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Change> {
+/// Updates the watches, then returns the change to report. With this order, a file written before its watch existed is
+/// on disk when the report arrives, and a file written later causes an event.
+fn handle_batch(tree: &mut WatchTree, mut batch: EventBatch, schedule: &mut Schedule) -> Option<Change> {
     let start = Instant::now();
-    let permitted = batch.metadata.iter().any(|path| tree.is_refused(path));
-    let retry = permitted || (tree.can_retry() && start >= schedule.retry);
-    // The end of a watch that has been replaced since is no loss.
-    if batch.closed == Some(tree.generation()) {
+    let now_permitted = batch.metadata.iter().any(|path| tree.is_refused(path));
+    let retry = now_permitted || (tree.can_retry() && start >= schedule.retry);
+    // The end of a watcher that was replaced already loses no notifications.
+    if batch.ended == Some(tree.generation()) {
         batch.lost = Some("watching broke off".to_owned());
     }
     if let Some(reason) = batch.lost.take() {
@@ -228,31 +201,31 @@ fn turn(tree: &mut Tree, mut batch: Batch, schedule: &mut Schedule) -> Option<Ch
     }
     let before = tree.refused();
     for path in &batch.moved {
-        tree.refresh(path);
+        tree.update(path);
     }
     if !batch.moved.is_empty() || start >= schedule.check {
-        batch.touched.extend(tree.settle());
-        schedule.check = Instant::now() + pace(tree.links());
+        batch.written.extend(tree.update_links());
+        schedule.check = Instant::now() + check_interval(tree.links());
     }
     if tree.refused() > before {
         schedule.delay = RETRY_FIRST;
         schedule.postpone(tree);
         return tree.refusal().map(|error| Change::Everything { reason: error.to_string() });
     }
-    batch.into_change(tree)
+    tree.change(&batch)
 }
 
-/// How long until so many links are resolved again.
-fn pace(links: usize) -> Duration {
-    CHECK.max(CHECK_LINK.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX)))
+/// The interval at which this number of links is resolved.
+fn check_interval(links: usize) -> Duration {
+    CHECK.max(CHECK_PER_LINK.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX)))
 }
 
 impl Schedule {
-    /// While folders cannot be watched, each retry reports everything: what is missed stays stale for `RETRY_LAST` at
-    /// most.
-    fn postpone(&mut self, tree: &Tree) {
+    /// Schedules the next check and the next retry. Each retry reports everything, so a missed change is reported after
+    /// at most `RETRY_LAST`.
+    fn postpone(&mut self, tree: &WatchTree) {
         let now = Instant::now();
-        self.check = now + pace(tree.links());
+        self.check = now + check_interval(tree.links());
         self.delay = if tree.can_retry() { (self.delay * 2).min(RETRY_LAST) } else { RETRY_FIRST };
         self.retry = now + self.delay;
     }

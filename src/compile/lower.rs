@@ -16,11 +16,11 @@ use crate::compile::scan::{Scan, SpanKind};
 use crate::compile::statement::keyword;
 use crate::compile::tag_writer::TagWriter;
 use crate::compile::template::CacheTag;
+use crate::duration::{Ttl, parse_ttl_value};
 use crate::names::{
     CALL_VARIABLE, FLAG_CALLER, FLAG_SUPER, FRAGMENT_VARIABLE, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
     OPEN, OPEN_AT_CALL, REJECT_BLOCK, REJECT_CALLER, STORE,
 };
-use crate::ttl::{Ttl, parse_ttl_value};
 
 /// The inputs shared by all tags of a template.
 pub(super) struct Lowering<'a, 's> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use crate::ttl::{Ttl, parse_ttl_str};
+use crate::duration::{Ttl, parse_ttl_str};
 
 /// A setting that a file gives as its own type, and a variable as a text.
 struct Setting<T> {

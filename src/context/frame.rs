@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::attachments::Attachments;
 use crate::record::Record;
+use crate::sync::lock;
 
 /// A frame's name, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,21 +128,21 @@ impl Frame {
             Gathered::Here(record) => Some(record),
             Gathered::Shared(_) if self.role == Role::Scope => None,
             // It went to other threads, whose part in it ends here.
-            Gathered::Shared(shared) => Some(lock(&shared.record).clone()),
+            Gathered::Shared(shared) => Some(lock(&*shared.record).clone()),
         }
     }
 
     pub(super) fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> R {
         match &self.gathered {
             Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&lock(&scope.record)),
+            Gathered::Shared(scope) => f(&lock(&*scope.record)),
         }
     }
 
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
         match &mut self.gathered {
             Gathered::Here(record) => f(record),
-            Gathered::Shared(scope) => f(&mut lock(&scope.record)),
+            Gathered::Shared(scope) => f(&mut lock(&*scope.record)),
         }
     }
 
@@ -154,8 +155,4 @@ impl Frame {
         self.gathered = Gathered::Shared(shared.clone());
         shared
     }
-}
-
-fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
-    record.lock().unwrap_or_else(PoisonError::into_inner)
 }

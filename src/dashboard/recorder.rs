@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::events;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Subscription};
+use crate::sync::lock;
 
 /// Seconds that charts show.
 pub(super) const SHOWN: usize = 300;
@@ -110,7 +111,7 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

@@ -7,13 +7,14 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::Ordering as Atomic;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Tuple, Value, ValueKind};
 use minijinja::{Error, State};
 
 use super::{ALIVE, Failure, Lazy};
 use crate::potential::is_plain;
+use crate::sync::{read_lock, write_lock};
 
 /// How deep a context is searched for lazy values.
 const MAX_DEPTH: usize = 64;
@@ -146,14 +147,14 @@ struct Resolved {
 
 impl Resolved {
     fn known(&self, name: &str) -> Option<Value> {
-        let known = self.known.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        let known = read_lock(self.known.as_ref()?);
         known.get(name).cloned()
     }
 
     /// Not of a lazy value: each fragment that looks one up has to be told what it depends on.
     fn note(&self, name: &str, value: &Value) {
         let Some(known) = &self.known else { return };
-        known.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), value.clone());
+        write_lock(known).insert(name.into(), value.clone());
     }
 }
 

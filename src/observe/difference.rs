@@ -1,8 +1,8 @@
 //! Differences between hits and what computing them again gave.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::subscription::Interest;
 use crate::clock::Nanos;
 use crate::error::{Error, ErrorKind};
 use crate::report::Reporter;
+use crate::sync::lock;
 
 /// Differences kept.
 const KEPT: usize = 64;
@@ -61,7 +62,7 @@ pub(crate) struct VerifiedHit {
 impl Differences {
     /// The newest first.
     pub(crate) fn read(&self) -> Vec<Difference> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock(&self.found);
         found.iter().rev().cloned().collect()
     }
 
@@ -98,7 +99,7 @@ impl Observers {
         if self.subscribers.any() {
             self.subscribers.tell(Interest::Changes, Happened::Differed(difference.clone()));
         }
-        let mut found = self.differences.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = lock(&self.differences.found);
         if found.len() == KEPT {
             found.pop_front();
         }

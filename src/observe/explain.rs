@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::reason::{MissReason, Rejection};
 use crate::clock::Nanos;
 use crate::context::{self, Frame};
 use crate::record::{FOREVER, Record};
+use crate::sync::lock;
 
 /// How a look-up was answered.
 #[non_exhaustive]
@@ -324,7 +325,7 @@ impl Collector {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Explained>>> {
-        self.fragments.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fragments)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -18,6 +18,7 @@ use super::reason::MissReason;
 use crate::clock::Nanos;
 use crate::identity::Passthrough;
 use crate::stats::{SHARDS, shard};
+use crate::sync::{read_lock, write_lock};
 
 /// Labels of a cache: 2.3 KiB each once used.
 const LABELS: usize = 512;
@@ -349,7 +350,7 @@ impl Labels {
 
     /// The label of a cache block, by the digest of its text.
     pub(crate) fn of_site(&self, site: u128) -> Arc<Label> {
-        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        let sites = read_lock(&self.sites);
         match sites.places.get(&site) {
             Some(place) => {
                 let name = place.name.clone();
@@ -375,7 +376,7 @@ impl Labels {
         if blocks.peek().is_none() {
             return;
         }
-        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = write_lock(&self.sites);
         if sites.places.len() + sites.templates.len() > SITES {
             *sites = Sites::default();
         }
@@ -391,13 +392,13 @@ impl Labels {
 
     /// Where a block stands: template and line.
     pub(crate) fn place(&self, site: u128) -> Option<String> {
-        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        let sites = read_lock(&self.sites);
         sites.places.get(&site).map(|place| format!("{}:{}", place.template, place.line))
     }
 
     /// The template of a block whose text took the place of another one.
     pub(crate) fn changed(&self, site: u128) -> Option<Arc<str>> {
-        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        let sites = read_lock(&self.sites);
         sites.places.get(&site).filter(|place| place.changed).map(|place| Arc::clone(&place.template))
     }
 
@@ -416,16 +417,16 @@ impl Labels {
     }
 
     fn all(&self) -> Vec<Arc<Label>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = read_lock(&self.known);
         known.values().chain(&self.others).cloned().collect()
     }
 
     fn find(&self, kind: FragmentKind, name: Arc<str>, template: Option<&Arc<str>>) -> Arc<Label> {
         let key = (kind, name);
-        if let Some(label) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(label) = read_lock(&self.known).get(&key) {
             return Arc::clone(label);
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = write_lock(&self.known);
         if known.len() >= LABELS && !known.contains_key(&key) {
             return Arc::clone(&self.others[kind as usize]);
         }

@@ -1,8 +1,8 @@
 //! The last misses, each with its reason.
 
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::event::About;
 use super::reason::MissReason;
 use crate::key::readable;
+use crate::sync::lock;
 
 /// Misses kept.
 const KEPT: usize = 256;
@@ -82,8 +83,4 @@ impl Recent {
         misses.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
         misses.into_iter().map(|(_, miss)| miss).collect()
     }
-}
-
-fn lock(place: &Slot) -> MutexGuard<'_, Option<(u64, Miss)>> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
 }

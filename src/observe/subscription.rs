@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::event::{Event, Happened};
 use crate::clock::FAR;
+use crate::sync::{lock, read_lock, unpoisoned, write_lock};
 
 /// Events a subscription holds.
 const QUEUED: usize = 4096;
@@ -37,7 +38,7 @@ pub(crate) struct Subscribers {
 impl Subscribers {
     pub(crate) fn subscribe(self: &Arc<Self>, interest: Interest) -> Subscription {
         let queue = Arc::new(Queue::default());
-        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = write_lock(&self.queues);
         queues.push((interest, Arc::downgrade(&queue)));
         self.any.fetch_add(1, Ordering::Relaxed);
         self.lookups.fetch_add(usize::from(interest == Interest::Lookups), Ordering::Relaxed);
@@ -69,13 +70,13 @@ impl Subscribers {
     /// The queues that receive an event. Nothing is locked while their subscribers are woken, because a waker may
     /// subscribe, or drop a subscription.
     fn concerned(&self, interest: Interest) -> Vec<Arc<Queue>> {
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        let queues = read_lock(&self.queues);
         let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);
         concerned.filter_map(|(_, queue)| queue.upgrade()).collect()
     }
 
     fn leave(&self, queue: &Arc<Queue>) {
-        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = write_lock(&self.queues);
         queues.retain(|(_, known)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(queue)));
         let lookups = queues.iter().filter(|(wants, _)| *wants == Interest::Lookups).count();
         self.any.store(queues.len(), Ordering::Relaxed);
@@ -99,7 +100,7 @@ struct Waiting {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn push(&self, event: Event) {
@@ -160,7 +161,7 @@ impl Subscription {
                 return None;
             }
             let woken = self.queue.came.wait_timeout(waiting, left);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+            waiting = unpoisoned(woken).0;
         }
     }
 

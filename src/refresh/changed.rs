@@ -1,59 +1,59 @@
-//! Which files a set of changed paths concerns, whatever names the loader and the watcher use for them.
+//! Finds the files that a set of changed paths affects, whatever names the loader and the watcher use for them.
 //!
-//! The work grows with the number of paths plus that of files: each folder is resolved and judged once, each file is one
-//! look-up.
+//! The cost grows with the number of paths plus the number of files: each folder is resolved and classified once, and
+//! each file is one look-up.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::watch::{HOPS, Resolver};
+use crate::watch::{MAX_LINKS, Resolver};
 
 pub(super) struct ChangedPaths {
     resolver: Resolver,
-    /// The paths, each of which stands for everything below it.
+    /// The changed paths. Each stands for everything below it.
     changed: HashSet<String, ahash::RandomState>,
-    /// The folders that directly hold one of them.
-    around: HashSet<String, ahash::RandomState>,
-    /// The watched folder by its name and, where that is a link, by where it leads.
+    /// The folders that directly contain a changed path.
+    parents: HashSet<String, ahash::RandomState>,
+    /// The watched folder by its name and, if that is a link, by its target.
     root: [String; 2],
-    /// The folders that were asked for, by their text.
+    /// The classified folders, by their text.
     folders: HashMap<OsString, KnownFolder, ahash::RandomState>,
 }
 
 struct KnownFolder {
     real: PathBuf,
-    /// All in it may have changed.
+    /// Everything in the folder may have changed.
     changed: bool,
-    /// Some names directly in it may have changed.
-    touched: bool,
-    /// It is the watched folder or below it.
+    /// Some files directly in the folder may have changed.
+    partly_changed: bool,
+    /// The folder is the watched one or below it.
     watched: bool,
 }
 
 impl ChangedPaths {
     pub(super) fn new(paths: &[PathBuf], root: &Path) -> Self {
         let mut resolver = Resolver::default();
-        let real: Vec<PathBuf> = paths.iter().map(|path| resolver.name(path)).collect();
-        let around = real.iter().filter_map(|path| path.parent()).map(key).collect();
+        let real: Vec<PathBuf> = paths.iter().map(|path| resolver.resolve_parent(path)).collect();
+        let parents = real.iter().filter_map(|path| path.parent()).map(key).collect();
         let mut changed: HashSet<_, _> = real.iter().map(|path| key(path)).collect();
-        let root_keys = [key(&resolver.name(root)), key(&resolver.resolve(root))];
+        let root_keys = [key(&resolver.resolve_parent(root)), key(&resolver.resolve_folder(root))];
         if paths.iter().any(|path| path == root) {
             changed.extend(root_keys.clone());
         }
-        Self { resolver, changed, around, root: root_keys, folders: HashMap::default() }
+        Self { resolver, changed, parents, root: root_keys, folders: HashMap::default() }
     }
 
-    /// Whether the file is one of the paths, or below one. The watcher gives every name that a file has below the
-    /// watched folder, so links in it need not be followed; a file elsewhere may be a link into it.
-    pub(super) fn concern(&mut self, file: &Path) -> bool {
+    /// Whether the file is a changed path or below one. The watcher reports every name that a file has below the
+    /// watched folder, so links in it are not followed. A file outside of it may be a link into it.
+    pub(super) fn affects(&mut self, file: &Path) -> bool {
         let mut link: PathBuf;
         let mut file = file;
-        for _ in 0..HOPS {
+        for _ in 0..MAX_LINKS {
             let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else { return false };
-            self.judge(parent);
+            self.classify(parent);
             let Some(folder) = self.folders.get(parent.as_os_str()) else { return false };
-            if folder.changed || (folder.touched && self.changed.contains(&key(&folder.real.join(name)))) {
+            if folder.changed || (folder.partly_changed && self.changed.contains(&key(&folder.real.join(name)))) {
                 return true;
             }
             if folder.watched {
@@ -66,28 +66,29 @@ impl ChangedPaths {
         false
     }
 
-    /// Judges a folder, unless it has been.
-    fn judge(&mut self, folder: &Path) -> (bool, bool) {
+    /// Classifies a folder, once. Returns whether everything in it may have changed, and whether it is watched.
+    fn classify(&mut self, folder: &Path) -> (bool, bool) {
         if let Some(known) = self.folders.get(folder.as_os_str()) {
             return (known.changed, known.watched);
         }
-        let name = key(&self.resolver.name(folder));
+        let name = key(&self.resolver.resolve_parent(folder));
         let (mut changed, mut watched) = (self.changed.contains(&name), self.root.contains(&name));
-        let real = self.resolver.resolve(folder);
-        // Above a link there may be other folders than above the place where it leads.
+        let real = self.resolver.resolve_folder(folder);
+        // The folders above a link and those above its target may differ.
         let elsewhere = Some(real.as_path()).filter(|real| *real != folder);
         for above in [folder.parent(), elsewhere].into_iter().flatten() {
-            let above = self.judge(above);
+            let above = self.classify(above);
             changed |= above.0;
             watched |= above.1;
         }
-        let touched = self.around.contains(&key(&real));
-        self.folders.insert(folder.as_os_str().to_owned(), KnownFolder { real, changed, touched, watched });
+        let partly_changed = self.parents.contains(&key(&real));
+        self.folders.insert(folder.as_os_str().to_owned(), KnownFolder { real, changed, partly_changed, watched });
         (changed, watched)
     }
 }
 
-/// Equal for names that a file system may take for the same: a file that is looked at in vain costs one reading.
+/// A text that is equal for names that a file system may not distinguish. A file that matches by mistake is read once
+/// in vain.
 fn key(path: &Path) -> String {
     path.to_string_lossy().to_lowercase()
 }
@@ -96,34 +97,34 @@ fn key(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn concerned<'a>(changed: &[&str], root: &Path, files: &[&'a str]) -> Vec<&'a str> {
+    fn affected<'a>(changed: &[&str], root: &Path, files: &[&'a str]) -> Vec<&'a str> {
         let paths: Vec<PathBuf> = changed.iter().map(|path| root.join(path)).collect();
         let mut changed = ChangedPaths::new(&paths, root);
-        files.iter().copied().filter(|file| changed.concern(&root.join(file))).collect()
+        files.iter().copied().filter(|file| changed.affects(&root.join(file))).collect()
     }
 
     #[test]
-    fn paths_concern_the_files_they_name_and_those_below_them() {
+    fn a_changed_path_affects_its_file_and_the_files_below_it() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         let files = ["x", "a/x", "a/b/x", "a/bc/x", "ab/x", "gone/deep/x"];
-        assert_eq!(concerned(&["a/b"], dir.path(), &files), ["a/b/x"]);
-        assert_eq!(concerned(&["a/x", "gone"], dir.path(), &files), ["a/x", "gone/deep/x"]);
-        assert_eq!(concerned(&[""], dir.path(), &files), files);
+        assert_eq!(affected(&["a/b"], dir.path(), &files), ["a/b/x"]);
+        assert_eq!(affected(&["a/x", "gone"], dir.path(), &files), ["a/x", "gone/deep/x"]);
+        assert_eq!(affected(&[""], dir.path(), &files), files);
     }
 
     #[test]
-    fn names_that_differ_in_case_are_taken_for_the_same() {
+    fn names_that_differ_in_case_are_the_same() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(
-            concerned(&["Cards/Film.HTML"], dir.path(), &["cards/film.html", "cards/films.html"]),
+            affected(&["Cards/Film.HTML"], dir.path(), &["cards/film.html", "cards/films.html"]),
             ["cards/film.html"]
         );
     }
 
     #[cfg(unix)]
     #[test]
-    fn files_are_found_by_whatever_links_lead_to_them() {
+    fn files_are_found_through_links() {
         use std::os::unix::fs::symlink;
         let (dir, farm) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
@@ -136,25 +137,25 @@ mod tests {
         for path in ["a", "a/b", "a/b/x", "a/b/y"] {
             let mut changed = ChangedPaths::new(&[dir.path().join(path)], dir.path());
             for file in ["folder/x", "x", "root/a/b/x", "twice"] {
-                assert_eq!(changed.concern(&farm.path().join(file)), path != "a/b/y", "{path} and {file}");
+                assert_eq!(changed.affects(&farm.path().join(file)), path != "a/b/y", "{path} and {file}");
             }
-            assert!(!changed.concern(&farm.path().join("circle")));
+            assert!(!changed.affects(&farm.path().join("circle")));
         }
-        // The watcher may be the one that spells the folder by a link.
+        // The watched folder itself may be a link.
         let root = farm.path().join("root");
         for path in [root.join("a/b"), root.clone()] {
-            assert!(ChangedPaths::new(&[path], &root).concern(&dir.path().join("a/b/x")));
+            assert!(ChangedPaths::new(&[path], &root).affects(&dir.path().join("a/b/x")));
         }
     }
 
     #[test]
-    fn the_work_grows_with_the_folders_and_not_with_the_files_times_the_paths() {
+    fn the_cost_grows_with_the_folders_and_not_with_files_times_paths() {
         let dir = tempfile::tempdir().unwrap();
         let folders = 20;
         (0..folders).for_each(|n| std::fs::create_dir(dir.path().join(n.to_string())).unwrap());
         let files: Vec<PathBuf> = (0..10_000).map(|n| dir.path().join(format!("{}/{n}", n % folders))).collect();
         let mut changed = ChangedPaths::new(&files, dir.path());
-        assert!(files.iter().all(|file| changed.concern(file)));
+        assert!(files.iter().all(|file| changed.affects(file)));
         let above = dir.path().ancestors().count();
         assert!(changed.resolver.count() <= folders + above, "{}", changed.resolver.count());
         assert!(changed.folders.len() <= folders + above, "{}", changed.folders.len());

@@ -2,10 +2,11 @@
 //! log.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::{Clock, Nanos};
 use crate::error::{Error, ErrorKind};
+use crate::sync::lock;
 
 const MINUTE: Nanos = 60_000_000_000;
 
@@ -53,7 +54,7 @@ impl Console {
     /// The line that is due, if one is.
     fn line(&self, error: &Error) -> Option<String> {
         let (message, now) = (error.to_string(), self.clock.now());
-        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut printed = lock(&self.printed);
         let first = printed.is_empty();
         let mut unsaid = 0;
         if let Some(at) = printed.iter().position(|known| known.is_like(error, &message)) {

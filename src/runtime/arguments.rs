@@ -9,13 +9,13 @@ use minijinja::{Error, ErrorKind};
 use super::key;
 use crate::clock::{Nanos, nanos};
 use crate::declared::TagNames;
+use crate::duration::{Ttl, is_duration, parse_ttl_value};
 use crate::lazy;
 use crate::names;
 use crate::observe::Bypass;
 use crate::options::Options;
 use crate::record::FOREVER;
 use crate::spelling::Form;
-use crate::ttl::{Ttl, is_duration, parse_ttl_value};
 
 /// A lifetime literal, as lowered: nanoseconds, -1 without expiry, `none` for the default. `None` if it is neither.
 pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {

@@ -4,12 +4,13 @@
 //! that runs was loaded before, and so was every one that captures what it prints.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use minijinja::{Environment, State};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compile::{OutputCaptures, OutputPosition, TemplateNames, output_captures};
+use crate::sync::lock;
 
 /// Sources of which it is kept what they capture.
 const KEPT: usize = 4096;
@@ -79,7 +80,7 @@ impl Captured {
 
 fn read(source: &str, read: impl FnOnce() -> OutputCaptures) -> Arc<OutputCaptures> {
     let digest = xxh3_128(source.as_bytes());
-    let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = lock(&*READ);
     if known.len() >= KEPT {
         known.clear();
     }

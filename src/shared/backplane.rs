@@ -5,7 +5,7 @@
 //! that is lost costs time and nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::clock::{Clock, nanos};
 use crate::error::{Error, ErrorKind};
 use crate::host::{FloorSink, Host};
 use crate::stats::Counter;
+use crate::sync::{lock, unpoisoned};
 
 /// Between two questions at the least: what comes in meanwhile is one answer.
 const GATHER: Duration = Duration::from_millis(2);
@@ -34,7 +35,7 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.rung) = true;
         self.changed.notify_all();
     }
 
@@ -49,9 +50,9 @@ impl Bell {
 
     /// Blocks until rung, at most so long.
     fn wait(&self, span: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = lock(&self.rung);
         let waited = self.changed.wait_timeout_while(rung, span, |rung| !*rung);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        *unpoisoned(waited).0 = false;
     }
 }
 
@@ -80,7 +81,7 @@ fn ask(core: &Core, host: &Weak<dyn Host>, clock: &Clock) {
             let since = Instant::now();
             // What a change of the epoch left to be told does not wait.
             if core.replica.pending_count() == 0 {
-                core.bell.wait(core.remote.interval().min(core.bound / 4));
+                core.bell.wait(core.remote.sync_interval().min(core.bound / 4));
             }
             thread::sleep(GATHER.saturating_sub(since.elapsed()));
         } else {

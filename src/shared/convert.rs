@@ -13,8 +13,8 @@ use crate::floors::{Stamp, TagHash};
 use crate::identity::{self, is_of, template_tag};
 use crate::question::Wanted;
 use crate::record::{Begin, FOREVER, Record, Tag};
-use crate::store::Known;
-use crate::store::envelope::{Envelope, Head, Kind, TagHead, TemplateHead};
+use crate::store::SyncPosition;
+use crate::store::envelope::{BodyKind, Envelope, EnvelopeHead, EnvelopeTag, EnvelopeTemplate};
 use crate::templates::{Dependency, Used};
 
 /// Why an envelope is no answer.
@@ -32,21 +32,21 @@ impl Core {
     /// The envelope of an entry. `None` if nobody else could use it: its work began before the floors were last lost,
     /// or it was made from a template whose source this cache has not seen.
     pub(super) fn seal(&self, entry: &Entry) -> Option<Vec<u8>> {
-        let Known { epoch, seq } = self.replica.sent(entry.record.begin.shared)?;
+        let SyncPosition { epoch, seq } = self.replica.sent(entry.record.begin.shared)?;
         let templates = digests(entry.record.dependencies())?;
         let (kind, body) = match &entry.body {
             Body::Text(text) => {
-                let text_kind = if text.is_safe() { Kind::Markup } else { Kind::Text };
+                let text_kind = if text.is_safe() { BodyKind::Markup } else { BodyKind::Text };
                 (text_kind, Cow::Borrowed(text.as_str().unwrap_or_default().as_bytes()))
             }
-            Body::Data(bytes) => (Kind::Data, Cow::Borrowed(&**bytes)),
-            Body::Page(page) => (Kind::Data, Cow::Owned(page.encode()?)),
+            Body::Data(bytes) => (BodyKind::Data, Cow::Borrowed(&**bytes)),
+            Body::Page(page) => (BodyKind::Data, Cow::Owned(page.encode()?)),
         };
-        if body.len() > self.seal.largest {
+        if body.len() > self.seal.max_body() {
             return None;
         }
         let begin = entry.record.begin.at;
-        let head = Head {
+        let head = EnvelopeHead {
             identity: Bytes::new(&entry.identity),
             version: entry.version.map(Into::into),
             epoch: epoch.into(),
@@ -59,10 +59,10 @@ impl Core {
             stale: entry.stale.min(entry.record.grace_ends.saturating_sub(entry.record.expires)),
             cost: entry.cost,
             length: u32::try_from(body.len()).ok()?,
-            tags: entry.record.tags().iter().map(|tag| TagHead(tag.hash, tag.name.as_deref())).collect(),
-            templates: templates.iter().map(|(name, digest)| TemplateHead(name, (*digest).into())).collect(),
+            tags: entry.record.tags().iter().map(|tag| EnvelopeTag(tag.hash, tag.name.as_deref())).collect(),
+            templates: templates.iter().map(|(name, digest)| EnvelopeTemplate(name, (*digest).into())).collect(),
         };
-        Envelope { head, kind, body }.encode(&self.seal)
+        self.seal.encode(&Envelope { head, kind, body })
     }
 
     /// The entry of an envelope, if it is of this identity, of valid work, and made from the templates that are here.
@@ -76,13 +76,13 @@ impl Core {
         asker: &mut dyn Asker,
     ) -> Result<Entry, Unfit> {
         let (head, identity) = (&envelope.head, wanted.identity.bytes);
-        if **head.identity != *identity || (envelope.kind == Kind::Data) == is_of_text(identity) {
+        if **head.identity != *identity || (envelope.kind == BodyKind::Data) == is_of_text(identity) {
             return Err(Unfit::Foreign);
         }
-        let known = Known { epoch: head.epoch.into(), seq: head.seq };
+        let known = SyncPosition { epoch: head.epoch.into(), seq: head.seq };
         let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
-        let of_templates = head.templates.iter().map(|TemplateHead(name, _)| template_tag(name));
-        let tags: Vec<TagHash> = head.tags.iter().map(|TagHead(hash, _)| *hash).chain(of_templates).collect();
+        let of_templates = head.templates.iter().map(|EnvelopeTemplate(name, _)| template_tag(name));
+        let tags: Vec<TagHash> = head.tags.iter().map(|EnvelopeTag(hash, _)| *hash).chain(of_templates).collect();
         // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is
         // seen below.
         let templates = self.same_templates(head, asker)?;
@@ -94,7 +94,7 @@ impl Core {
         let mut record = Record::new(self.cache, Begin { stamp: local, shared, at });
         record.heard = self.heard();
         templates.into_iter().for_each(|dependency| record.depend(dependency));
-        for TagHead(hash, name) in &head.tags {
+        for EnvelopeTag(hash, name) in &head.tags {
             record.tag(Tag { hash: *hash, name: name.map(Arc::from) });
         }
         if head.lifetime != FOREVER {
@@ -118,15 +118,16 @@ impl Core {
     }
 
     /// The templates an entry was made from, as they are here, if they are the same.
-    fn same_templates(&self, head: &Head<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
-        let same = |TemplateHead(name, digest): &TemplateHead<'_>| {
+    fn same_templates(&self, head: &EnvelopeHead<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
+        let same = |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| {
             let digest = u128::from(*digest);
             let here = Dependency { used: Used::of(digest), ..asker.template(name)? };
             (here.digest()? == digest).then_some(here)
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
         found.ok_or_else(|| {
-            let used = |TemplateHead(name, digest): &TemplateHead<'_>| ((*name).into(), Used::of((*digest).into()));
+            let used =
+                |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| ((*name).into(), Used::of((*digest).into()));
             Unfit::Templates(head.templates.iter().map(used).collect())
         })
     }
@@ -158,9 +159,9 @@ fn is_of_text(identity: &[u8]) -> bool {
 fn body(envelope: &Envelope<'_>, wanted: &Wanted<'_>) -> Option<Body> {
     let text = std::str::from_utf8(&envelope.body);
     Some(match envelope.kind {
-        Kind::Text => Body::Text(Value::from(text.ok()?)),
-        Kind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
-        Kind::Data if wanted.is_page() => Body::Page(wanted.decode?(&envelope.body)?),
-        Kind::Data => Body::Data((&*envelope.body).into()),
+        BodyKind::Text => Body::Text(Value::from(text.ok()?)),
+        BodyKind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
+        BodyKind::Data if wanted.is_page() => Body::Page(wanted.decode?(&envelope.body)?),
+        BodyKind::Data => Body::Data((&*envelope.body).into()),
     })
 }

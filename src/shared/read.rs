@@ -21,8 +21,7 @@ use crate::floors::Stamp;
 use crate::host::Host;
 use crate::question::Wanted;
 use crate::stats::Counter;
-use crate::store::envelope::Envelope;
-use crate::store::{Failure, Leased, Name, Remote};
+use crate::store::{LeasedRead, Remote, StoreFailure, StoreKey};
 use crate::templates::{Dependency, Used};
 
 /// How often one who waits for another node's lease looks again, at first and at last.
@@ -46,7 +45,7 @@ enum Judged {
     Usable(Arc<Entry>),
     Nothing,
     /// Another deployment's; one's own, if there is one, is under this name.
-    Elsewhere(Option<Name>),
+    Elsewhere(Option<StoreKey>),
 }
 
 /// A look-up on its way to the store and back.
@@ -125,11 +124,11 @@ enum Turn {
 }
 
 impl Turn {
-    fn of(leased: Leased, core: &Arc<Core>, name: Name) -> Turn {
+    fn of(leased: LeasedRead, core: &Arc<Core>, name: StoreKey) -> Turn {
         match leased {
-            Leased::Found(bytes) => Turn::Found(bytes),
-            Leased::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
-            Leased::Held => Turn::Theirs,
+            LeasedRead::Found(bytes) => Turn::Found(bytes),
+            LeasedRead::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
+            LeasedRead::Held => Turn::Theirs,
         }
     }
 }
@@ -171,7 +170,8 @@ impl Shared {
                 break;
             }
             let local = host.stamp();
-            let names: Vec<Name> = requests.iter().map(|(_, wanted)| self.core.name(wanted.identity.hash)).collect();
+            let names: Vec<StoreKey> =
+                requests.iter().map(|(_, wanted)| self.core.name(wanted.identity.hash)).collect();
             let Some(values) = Aside.run(&**host, &self.core, move |core| core.read(&names, core.budget)).await else {
                 break;
             };
@@ -211,7 +211,7 @@ impl Shared {
 }
 
 impl<H: Host> Trip<'_, '_, H> {
-    fn name(&self) -> Name {
+    fn name(&self) -> StoreKey {
         self.core.name(self.wanted.identity.hash)
     }
 
@@ -221,7 +221,7 @@ impl<H: Host> Trip<'_, '_, H> {
     }
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
-    async fn ask(&self, io: &impl Io, page: Option<u64>, name: Name, hash: Option<u128>) -> Option<Vec<u8>> {
+    async fn ask(&self, io: &impl Io, page: Option<u64>, name: StoreKey, hash: Option<u128>) -> Option<Vec<u8>> {
         let host = Arc::clone(self.host);
         let call = move |core: &Arc<Core>| match (page, hash) {
             (Some(page), Some(hash)) => trail::read(core, &*host, page, hash),
@@ -277,7 +277,7 @@ impl<H: Host> Trip<'_, '_, H> {
         &self,
         io: &impl Io,
         page: Option<u64>,
-        ask: impl FnOnce(&Core, Duration) -> Option<Leased> + Send + 'static,
+        ask: impl FnOnce(&Core, Duration) -> Option<LeasedRead> + Send + 'static,
     ) -> Option<Turn> {
         let name = self.name();
         let call =
@@ -296,7 +296,7 @@ impl<H: Host> Trip<'_, '_, H> {
 
     fn judge(&self, bytes: Option<&[u8]>, asker: &mut impl Asker) -> Judged {
         let Some(bytes) = bytes else { return Judged::Nothing };
-        let envelope = match Envelope::decode(bytes, &self.core.seal) {
+        let envelope = match self.core.seal.decode(bytes) {
             Ok(envelope) => envelope,
             Err(defect) => {
                 self.core.events.count(Counter::shared_rejects);
@@ -320,7 +320,7 @@ impl<H: Host> Trip<'_, '_, H> {
 
     /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
     /// these templates have here.
-    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<Name> {
+    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<StoreKey> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.name().to_le_bytes());
         for (name, used) in templates {
@@ -330,7 +330,7 @@ impl<H: Host> Trip<'_, '_, H> {
         Some(hasher.digest128())
     }
 
-    fn concluded(&self, judged: Judged, name: Name) -> Fetched {
+    fn concluded(&self, judged: Judged, name: StoreKey) -> Fetched {
         match judged {
             Judged::Usable(entry) => {
                 self.core.events.count(Counter::shared_hits);
@@ -359,22 +359,22 @@ impl<H: Host> Trip<'_, '_, H> {
 
 impl Core {
     /// Reads within a budget, if the breaker lets it.
-    pub(super) fn read(&self, names: &[Name], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
+    pub(super) fn read(&self, names: &[StoreKey], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
         self.guarded(|remote, now| remote.read(names, now + budget))
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+    fn read_or_lease(&self, name: StoreKey, span: Duration, budget: Duration) -> Option<LeasedRead> {
         self.guarded(|remote, now| remote.read_or_lease(name, span, now + budget))
     }
 
-    fn lease(&self, name: Name, span: Duration, budget: Duration) -> Option<Leased> {
+    fn lease(&self, name: StoreKey, span: Duration, budget: Duration) -> Option<LeasedRead> {
         self.guarded(|remote, now| remote.lease(name, span, now + budget))
-            .map(|lease| lease.map_or(Leased::Held, Leased::Taken))
+            .map(|lease| lease.map_or(LeasedRead::Held, LeasedRead::Taken))
     }
 
     /// Calls the store from where nobody waits: unless the breaker is open, about which this says nothing. A write has
     /// more time than a page, so its success is no reason to ask again on a page, nor its failure one not to.
-    pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
+    pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         if self.breaker.is_open() {
             self.events.count(Counter::shared_skips);
             return None;
@@ -383,7 +383,7 @@ impl Core {
     }
 
     /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.
-    pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, Failure>) -> Option<T> {
+    pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         let now = Instant::now();
         if !self.breaker.admits(now) {
             self.events.count(Counter::shared_skips);
@@ -391,7 +391,7 @@ impl Core {
         }
         let outcome = call(&*self.remote, now);
         // A success needs no time of its own.
-        self.breaker.report(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
+        self.breaker.record(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
         outcome.inspect_err(|failure| self.complain(failure)).ok()
     }
 }

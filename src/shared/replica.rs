@@ -30,8 +30,8 @@
 //!    A invalidated would be valid on A itself, for the rest of its lifetime.
 //!
 //! There is no list of epochs that were left, which would have to forget some. Epochs have generations instead, and a
-//! node goes only to a later one ([`Known::follows`]); a store that has none to offer begins one whose generation is
-//! beyond the asker's ([`Known::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
+//! node goes only to a later one ([`SyncPosition::accepts`]); a store that has none to offer begins one whose generation is
+//! beyond the asker's ([`SyncPosition::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
 //!
 //! Nor may an invalidation be lost with the epoch whose store was told of it:
 //!
@@ -50,8 +50,8 @@ use std::time::{Duration, Instant};
 use crate::clock::{Clock, Nanos};
 use crate::floors::{EVERYTHING, Floors, Stamp, TagHash};
 use crate::host::FloorSink;
-use crate::store::{Known, News};
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
+use crate::store::{FloorUpdate, SyncPosition};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, unpoisoned};
 
 /// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
 const SEQ_BITS: u32 = 44;
@@ -80,7 +80,7 @@ pub(crate) struct Replica {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Epoch {
-    known: Known,
+    known: SyncPosition,
     count: u64,
 }
 
@@ -113,14 +113,14 @@ impl Replica {
     }
 
     /// The epoch and number of a stamp, for an entry that leaves the process; `None` if it is of an older epoch.
-    pub(crate) fn sent(&self, stamp: Stamp) -> Option<Known> {
+    pub(crate) fn sent(&self, stamp: Stamp) -> Option<SyncPosition> {
         let epoch = *self.epoch();
         let current = epoch.known.epoch != 0 && stamp >> SEQ_BITS == epoch.count;
-        current.then_some(Known { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
+        current.then_some(SyncPosition { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
     }
 
     /// The stamp of an entry that came from the store; `None` if it is of another epoch.
-    pub(crate) fn received(&self, of: Known) -> Option<Stamp> {
+    pub(crate) fn received(&self, of: SyncPosition) -> Option<Stamp> {
         let epoch = *self.epoch();
         (of.epoch == epoch.known.epoch && of.epoch != 0).then(|| pack(epoch.count, of.seq))
     }
@@ -149,7 +149,7 @@ impl Replica {
         self.believed_until.store(until, Ordering::Release);
     }
 
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> SyncPosition {
         self.epoch().known
     }
 
@@ -176,9 +176,9 @@ impl Replica {
 
     /// Takes in what the store told. `false` if it may not be: it is of an epoch that was left, or knows less than the
     /// store once told.
-    pub(crate) fn receive(&self, news: &News, sink: &(impl FloorSink + ?Sized)) -> bool {
+    pub(crate) fn receive(&self, news: &FloorUpdate, sink: &(impl FloorSink + ?Sized)) -> bool {
         let mut epoch = self.epoch();
-        if !epoch.known.follows(news.epoch, news.seq) {
+        if !epoch.known.accepts(news.epoch, news.seq) {
             return false;
         }
         let same = news.epoch == epoch.known.epoch;
@@ -207,7 +207,7 @@ impl Replica {
             let tags: Vec<TagHash> = news.floors.iter().map(|(tag, _)| *tag).collect();
             sink.raise(&tags);
         }
-        epoch.known = Known { epoch: news.epoch, seq: news.seq };
+        epoch.known = SyncPosition { epoch: news.epoch, seq: news.seq };
         self.stamp.store(pack(count, news.seq), Ordering::Release);
         true
     }
@@ -237,10 +237,7 @@ impl Replica {
             if left == Duration::ZERO {
                 return false;
             }
-            pending = match self.confirmed.wait_timeout(pending, left) {
-                Ok((pending, _)) => pending,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            pending = unpoisoned(self.confirmed.wait_timeout(pending, left)).0;
         }
     }
 

@@ -123,7 +123,7 @@ impl fmt::Debug for SharedTier {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedTier")
-            .field("store", &self.remote.place())
+            .field("store", &self.remote.describe())
             .field("budget", &self.budget)
             .field("staleness_bound", &self.bound)
             .field("lease", &self.lease)

@@ -17,7 +17,7 @@ use super::{Core, Shared};
 use crate::host::Host;
 use crate::identity::Passthrough;
 use crate::stats::Counter;
-use crate::store::Name;
+use crate::store::StoreKey;
 
 const MAGIC: [u8; 4] = *b"MJFP";
 /// Look-ups on one list.
@@ -109,7 +109,7 @@ impl Trail {
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
         let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, host)).collect();
         if !wanted.is_empty() {
-            let names: Vec<Name> = wanted.iter().map(|hash| core.name(*hash)).collect();
+            let names: Vec<StoreKey> = wanted.iter().map(|hash| core.name(*hash)).collect();
             match self.trip(core, &names) {
                 Some(found) => self.ahead.extend(wanted.into_iter().zip(found)),
                 // Too much for the budget, it seems: the next one to come asks for less.
@@ -131,7 +131,7 @@ impl Trail {
     }
 
     /// One round trip on what is left of the budget: of all a render asks for, a page waits no longer than that.
-    fn trip(&mut self, core: &Core, names: &[Name]) -> Option<Vec<Option<Vec<u8>>>> {
+    fn trip(&mut self, core: &Core, names: &[StoreKey]) -> Option<Vec<Option<Vec<u8>>>> {
         self.spend(core, |left| core.read(names, left))
     }
 
@@ -185,7 +185,7 @@ impl Shared {
     }
 }
 
-fn list_name(page: u64, first: Name) -> Name {
+fn list_name(page: u64, first: StoreKey) -> StoreKey {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&page.to_le_bytes());
     bytes[8..].copy_from_slice(&first.to_le_bytes());

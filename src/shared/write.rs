@@ -4,7 +4,7 @@
 //! dropped and counted: they can only help.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::{Core, trail};
@@ -12,7 +12,8 @@ use crate::clock::{Clock, Nanos};
 use crate::entry::Entry;
 use crate::record::FOREVER;
 use crate::stats::Counter;
-use crate::store::{Lease, Name, Write};
+use crate::store::{Lease, StoreKey, ValueWrite};
+use crate::sync::{lock, unpoisoned};
 
 const LONGEST_QUEUE: usize = 4096;
 /// What waits may weigh so much, in bytes: memory may have let go of it already.
@@ -24,18 +25,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Something to do at the store.
 pub(super) enum Job {
     Store {
-        name: Name,
+        name: StoreKey,
         entry: Arc<Entry>,
         lease: Option<Lease>,
     },
     /// A lease whose holder stored nothing.
     Release {
-        name: Name,
+        name: StoreKey,
         lease: Lease,
     },
     /// What a page asks for.
     List {
-        name: Name,
+        name: StoreKey,
         bytes: Vec<u8>,
     },
 }
@@ -84,7 +85,7 @@ impl Writer {
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let busy = |queue: &mut Queue| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
         let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !unpoisoned(waited).1.timed_out()
     }
 
     pub(super) fn stop(&self) {
@@ -94,7 +95,7 @@ impl Writer {
 
     fn take(&self) -> Option<(Vec<Job>, u64)> {
         let idle = |queue: &mut Queue| !queue.stopped && queue.jobs.is_empty();
-        let mut queue = self.changed.wait_while(self.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = unpoisoned(self.changed.wait_while(self.queue(), idle));
         if queue.stopped {
             return None;
         }
@@ -112,7 +113,7 @@ impl Writer {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 
@@ -128,9 +129,9 @@ impl Core {
 
     fn write_batch(&self, jobs: &[Job], now: Nanos) {
         let sealed: Vec<(&Job, Option<Vec<u8>>)> = jobs.iter().map(|job| (job, self.sealed(job))).collect();
-        let planned: Vec<Option<Write<'_>>> =
+        let planned: Vec<Option<ValueWrite<'_>>> =
             sealed.iter().map(|(job, bytes)| write(job, bytes.as_deref(), now)).collect();
-        let writes: Vec<Write<'_>> = planned.iter().copied().flatten().collect();
+        let writes: Vec<ValueWrite<'_>> = planned.iter().copied().flatten().collect();
         if !writes.is_empty() {
             let count = writes.len() as u64;
             let written = self.aside(|remote, start| remote.write(&writes, start + PATIENCE));
@@ -159,7 +160,7 @@ impl Core {
     }
 }
 
-fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<Write<'a>> {
+fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<ValueWrite<'a>> {
     let value = value?;
     match job {
         Job::Store { name, entry, lease } => {
@@ -167,9 +168,9 @@ fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<Write<'a>
                 FOREVER => None,
                 expires => Some(Duration::from_nanos(expires.saturating_add(entry.kept).checked_sub(now)?)),
             };
-            Some(Write { name: *name, value, ttl, lease: *lease })
+            Some(ValueWrite { key: *name, value, ttl, lease: *lease })
         }
-        Job::List { name, .. } => Some(Write { name: *name, value, ttl: Some(trail::KEPT), lease: None }),
+        Job::List { name, .. } => Some(ValueWrite { key: *name, value, ttl: Some(trail::KEPT), lease: None }),
         Job::Release { .. } => None,
     }
 }

@@ -1,14 +1,14 @@
-//! What an entry looks like in a shared store: a framed, checked, versioned piece of bytes.
+//! The format of an entry in a shared store: framed, checked and versioned bytes.
 //!
-//! Owns the format; `tests/envelopes` holds one file for each version that was ever written. Leaves to `shared.rs`
-//! what the parts mean to a cache. Nothing here panics or allocates more than it was given, whatever the bytes.
+//! `tests/envelopes` holds one file for each version that was ever written. The shared tier translates between entries
+//! and envelopes. Decoding never panics, and allocates no more than the configured limit, whatever the bytes.
 //!
 //! | bytes | |
 //! |---|---|
 //! | 4 | `MJFC` |
 //! | 1 | version, 1 |
-//! | 1 | flags: 1 text is markup, 2 a value (not a text), 4 the body is compressed (LZ4 block), 8 signed |
-//! | 8 or 32 | XXH3-64 of what follows, seeded with that of what precedes; signed: HMAC-SHA-256 of both (RFC 2104) |
+//! | 1 | flags: 1 the text is markup, 2 the body is a value, 4 the body is compressed (LZ4 block), 8 signed |
+//! | 8 or 32 | XXH3-64 of the rest, seeded with that of the first six bytes; signed: HMAC-SHA-256 of both (RFC 2104) |
 //! | 4 | length of the head, little endian |
 //! | … | the head, in MessagePack |
 //! | … | the body |
@@ -33,134 +33,125 @@ const PREAMBLE: usize = MAGIC.len() + 2;
 const CHECKSUM: usize = 8;
 const SIGNATURE: usize = 32;
 
-/// What a body is.
+/// The type of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum BodyKind {
     Text,
     Markup,
     /// A value in MessagePack.
     Data,
 }
 
-/// An entry on its way: borrowed where it is written, from the bytes where it is read.
+/// An entry in transit. It borrows from the entry when written, and from the received bytes when read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Envelope<'a> {
-    pub(crate) head: Head<'a>,
-    pub(crate) kind: Kind,
+    pub(crate) head: EnvelopeHead<'a>,
+    pub(crate) kind: BodyKind,
     pub(crate) body: Cow<'a, [u8]>,
 }
 
-/// All but the body. Times are nanoseconds.
+/// Everything except the body. Times are nanoseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Head<'a> {
-    /// The canonical bytes of what this is the result of; compared on every read.
+pub(crate) struct EnvelopeHead<'a> {
+    /// The canonical bytes of the entry's key; compared on every read, because different keys may have the same hash.
     #[serde(borrow)]
     pub(crate) identity: &'a Bytes,
-    pub(crate) version: Option<Wide>,
-    /// The stamp: the epoch, and the highest number of an invalidation known when the work began.
-    pub(crate) epoch: Wide,
+    pub(crate) version: Option<U128Halves>,
+    /// With `seq`: the floors that the node had received when the computation started.
+    pub(crate) epoch: U128Halves,
     pub(crate) seq: u64,
-    /// When the work began, by the store's clock, since 1970.
+    /// The start of the computation by the store's clock, since 1970.
     pub(crate) born: u64,
-    /// How long it may be served, from `born`; for ever if the largest number.
+    /// The lifetime, counted from `born`; the maximum stands for no expiry.
     pub(crate) lifetime: u64,
     pub(crate) stale: u64,
     pub(crate) cost: u64,
-    /// Length of the body before compression.
+    /// The length of the body before compression.
     pub(crate) length: u32,
     #[serde(borrow)]
-    pub(crate) tags: Vec<TagHead<'a>>,
+    pub(crate) tags: Vec<EnvelopeTag<'a>>,
     #[serde(borrow)]
-    pub(crate) templates: Vec<TemplateHead<'a>>,
+    pub(crate) templates: Vec<EnvelopeTemplate<'a>>,
 }
 
-/// 128 bits as the two halves, high first: MessagePack has no such number.
+/// A 128-bit number as its two halves, high first: MessagePack has no such number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wide(u64, u64);
+pub(crate) struct U128Halves(u64, u64);
 
-impl From<u128> for Wide {
-    fn from(value: u128) -> Wide {
-        Wide((value >> 64) as u64, value as u64)
+impl From<u128> for U128Halves {
+    fn from(value: u128) -> U128Halves {
+        U128Halves((value >> 64) as u64, value as u64)
     }
 }
 
-impl From<Wide> for u128 {
-    fn from(Wide(high, low): Wide) -> u128 {
+impl From<U128Halves> for u128 {
+    fn from(U128Halves(high, low): U128Halves) -> u128 {
         u128::from(high) << 64 | u128::from(low)
     }
 }
 
-/// A tag's hash, and its name where the application gave one.
+/// A tag's hash, and its name if the application gave one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TagHead<'a>(pub(crate) u64, #[serde(borrow)] pub(crate) Option<&'a str>);
+pub(crate) struct EnvelopeTag<'a>(pub(crate) u64, #[serde(borrow)] pub(crate) Option<&'a str>);
 
-/// A template the entry was made from, and the digest of its source; 0 if it was looked for in vain.
+/// A template that the entry depends on, and the digest of its source; 0 if the template was missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TemplateHead<'a>(#[serde(borrow)] pub(crate) &'a str, pub(crate) Wide);
+pub(crate) struct EnvelopeTemplate<'a>(#[serde(borrow)] pub(crate) &'a str, pub(crate) U128Halves);
 
-/// How envelopes are made and trusted.
+/// Encodes and decodes envelopes, with the limits and the secret of one cache.
 #[derive(Clone)]
-pub(crate) struct Seal {
-    /// Bodies of at least so many bytes are compressed.
-    pub(crate) compress_from: usize,
-    /// The largest body that is believed, in bytes.
-    pub(crate) largest: usize,
-    pub(crate) key: Option<Key>,
+pub(crate) struct EnvelopeCodec {
+    /// The size in bytes from which bodies are compressed.
+    compress_from: usize,
+    /// The largest body that is accepted, in bytes.
+    max_body: usize,
+    key: Option<SigningKey>,
 }
 
-/// A secret that envelopes are signed with.
+/// The secret that envelopes are signed with.
 #[derive(Clone)]
-pub(crate) struct Key(Hmac<Sha256>);
+pub(crate) struct SigningKey(Hmac<Sha256>);
 
-impl Key {
-    pub(crate) fn new(secret: &[u8]) -> Option<Key> {
-        Hmac::new_from_slice(secret).ok().map(Key)
-    }
-}
-
-/// Why bytes are no envelope of ours.
+/// Why bytes were rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Defect {
-    /// Not an envelope at all, or cut short.
+pub(crate) enum DecodeError {
+    /// Not an envelope, or truncated.
     Foreign,
-    /// Of a version this one does not read.
+    /// A format version that this program does not read.
     Version(u8),
-    /// Changed on the way, or signed with another key.
+    /// Changed after encoding, or signed with another key.
     Damaged,
-    /// Signed where no signature is expected, or the other way round.
+    /// Signed although this cache has no key, or not signed although it has one.
     Unsigned,
-    /// Larger than what is believed.
+    /// Larger than the limit.
     TooLarge,
 }
 
-impl std::fmt::Display for Defect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Defect::Foreign => f.write_str("is not an entry of this cache"),
-            Defect::Version(version) => write!(f, "is of format version {version}, which this program does not read"),
-            Defect::Damaged => f.write_str("is damaged, or was signed with another key"),
-            Defect::Unsigned => f.write_str("is signed where none of ours is, or not signed where ours are"),
-            Defect::TooLarge => f.write_str("is larger than the limit"),
-        }
+impl EnvelopeCodec {
+    pub(crate) fn new(compress_from: usize, max_body: usize, key: Option<SigningKey>) -> EnvelopeCodec {
+        EnvelopeCodec { compress_from, max_body, key }
     }
-}
 
-impl Envelope<'_> {
-    pub(crate) fn encode(&self, seal: &Seal) -> Option<Vec<u8>> {
-        let head = rmp_serde::to_vec(&self.head).ok()?;
-        let compressed = (self.body.len() >= seal.compress_from)
-            .then(|| lz4_flex::block::compress(&self.body))
-            // What does not shrink is stored as it is.
-            .filter(|compressed| compressed.len() < self.body.len());
-        let body = compressed.as_deref().unwrap_or(&self.body);
+    pub(crate) fn max_body(&self) -> usize {
+        self.max_body
+    }
 
-        let kind = match self.kind {
-            Kind::Text => 0,
-            Kind::Markup => MARKUP,
-            Kind::Data => DATA,
+    /// `None` if the head cannot be encoded.
+    pub(crate) fn encode(&self, envelope: &Envelope<'_>) -> Option<Vec<u8>> {
+        let head = rmp_serde::to_vec(&envelope.head).ok()?;
+        let compressed = (envelope.body.len() >= self.compress_from)
+            .then(|| lz4_flex::block::compress(&envelope.body))
+            // A body that does not shrink is stored uncompressed.
+            .filter(|compressed| compressed.len() < envelope.body.len());
+        let body = compressed.as_deref().unwrap_or(&envelope.body);
+
+        let kind = match envelope.kind {
+            BodyKind::Text => 0,
+            BodyKind::Markup => MARKUP,
+            BodyKind::Data => DATA,
         };
         let packed = if compressed.is_some() { COMPRESSED } else { 0 };
-        let signed = if seal.key.is_some() { SIGNED } else { 0 };
+        let signed = if self.key.is_some() { SIGNED } else { 0 };
         let mut bytes = Vec::with_capacity(PREAMBLE + SIGNATURE + 4 + head.len() + body.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&[VERSION, kind | packed | signed]);
@@ -168,77 +159,95 @@ impl Envelope<'_> {
         rest.extend_from_slice(&u32::try_from(head.len()).ok()?.to_le_bytes());
         rest.extend_from_slice(&head);
         rest.extend_from_slice(body);
-        match &seal.key {
-            Some(key) => bytes.extend_from_slice(&key.of(&bytes, &rest).finalize().into_bytes()),
+        match &self.key {
+            Some(key) => bytes.extend_from_slice(&key.mac(&bytes, &rest).finalize().into_bytes()),
             None => bytes.extend_from_slice(&checksum(&bytes, &rest)),
         }
         bytes.extend_from_slice(&rest);
         Some(bytes)
     }
 
-    pub(crate) fn decode<'a>(bytes: &'a [u8], seal: &Seal) -> Result<Envelope<'a>, Defect> {
-        let (preamble, after) = bytes.split_at_checked(PREAMBLE).ok_or(Defect::Foreign)?;
-        let [m, j, f, c, version, flags] = preamble else { return Err(Defect::Foreign) };
+    pub(crate) fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Envelope<'a>, DecodeError> {
+        let (preamble, after) = bytes.split_at_checked(PREAMBLE).ok_or(DecodeError::Foreign)?;
+        let [m, j, f, c, version, flags] = preamble else { return Err(DecodeError::Foreign) };
         if [*m, *j, *f, *c] != MAGIC {
-            return Err(Defect::Foreign);
+            return Err(DecodeError::Foreign);
         }
         if *version != VERSION {
-            return Err(Defect::Version(*version));
+            return Err(DecodeError::Version(*version));
         }
-        let rest = verified(preamble, after, flags & SIGNED != 0, seal)?;
-        let (length, rest) = rest.split_first_chunk().ok_or(Defect::Foreign)?;
-        let (head, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Defect::Foreign)?;
-        let head: Head<'a> = rmp_serde::from_slice(head).map_err(|_| Defect::Foreign)?;
+        let rest = self.verify(preamble, after, flags & SIGNED != 0)?;
+        let (length, rest) = rest.split_first_chunk().ok_or(DecodeError::Foreign)?;
+        let (head, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(DecodeError::Foreign)?;
+        let head: EnvelopeHead<'a> = rmp_serde::from_slice(head).map_err(|_| DecodeError::Foreign)?;
         let length = head.length as usize;
-        if length > seal.largest {
-            return Err(Defect::TooLarge);
+        if length > self.max_body {
+            return Err(DecodeError::TooLarge);
         }
         let body: Cow<'_, [u8]> = if flags & COMPRESSED != 0 {
-            lz4_flex::block::decompress(body, length).map_err(|_| Defect::Damaged)?.into()
+            lz4_flex::block::decompress(body, length).map_err(|_| DecodeError::Damaged)?.into()
         } else {
             body.into()
         };
         if body.len() != length {
-            return Err(Defect::Damaged);
+            return Err(DecodeError::Damaged);
         }
         let kind = match flags & (MARKUP | DATA) {
-            0 => Kind::Text,
-            MARKUP => Kind::Markup,
-            DATA => Kind::Data,
-            _ => return Err(Defect::Foreign),
+            0 => BodyKind::Text,
+            MARKUP => BodyKind::Markup,
+            DATA => BodyKind::Data,
+            _ => return Err(DecodeError::Foreign),
         };
         Ok(Envelope { head, kind, body })
     }
-}
 
-/// What the checksum or the signature vouches for.
-fn verified<'a>(preamble: &[u8], after: &'a [u8], signed: bool, seal: &Seal) -> Result<&'a [u8], Defect> {
-    match (&seal.key, signed) {
-        (Some(key), true) => {
-            let (signature, rest) = after.split_at_checked(SIGNATURE).ok_or(Defect::Foreign)?;
-            key.of(preamble, rest).verify_slice(signature).map_err(|_| Defect::Damaged)?;
-            Ok(rest)
+    /// Checks the signature or the checksum, and returns the bytes after it.
+    fn verify<'a>(&self, preamble: &[u8], after: &'a [u8], signed: bool) -> Result<&'a [u8], DecodeError> {
+        match (&self.key, signed) {
+            (Some(key), true) => {
+                let (signature, rest) = after.split_at_checked(SIGNATURE).ok_or(DecodeError::Foreign)?;
+                key.mac(preamble, rest).verify_slice(signature).map_err(|_| DecodeError::Damaged)?;
+                Ok(rest)
+            }
+            (None, false) => {
+                let (found, rest) = after.split_at_checked(CHECKSUM).ok_or(DecodeError::Foreign)?;
+                if found == checksum(preamble, rest) { Ok(rest) } else { Err(DecodeError::Damaged) }
+            }
+            _ => Err(DecodeError::Unsigned),
         }
-        (None, false) => {
-            let (found, rest) = after.split_at_checked(CHECKSUM).ok_or(Defect::Foreign)?;
-            if found == checksum(preamble, rest) { Ok(rest) } else { Err(Defect::Damaged) }
-        }
-        _ => Err(Defect::Unsigned),
     }
 }
 
-/// In one go: hashing piece by piece would cost as much as all the rest of reading.
-fn checksum(preamble: &[u8], rest: &[u8]) -> [u8; CHECKSUM] {
-    xxh3_64_with_seed(rest, xxh3_64(preamble)).to_le_bytes()
-}
+impl SigningKey {
+    pub(crate) fn new(secret: &[u8]) -> Option<SigningKey> {
+        Hmac::new_from_slice(secret).ok().map(SigningKey)
+    }
 
-impl Key {
-    fn of(&self, preamble: &[u8], rest: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, preamble: &[u8], rest: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(preamble);
         mac.update(rest);
         mac
     }
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DecodeError::Foreign => f.write_str("is not an entry of this cache"),
+            DecodeError::Version(version) => {
+                write!(f, "is of format version {version}, which this program does not read")
+            }
+            DecodeError::Damaged => f.write_str("is damaged, or was signed with another key"),
+            DecodeError::Unsigned => f.write_str("is signed where none of ours is, or not signed where ours are"),
+            DecodeError::TooLarge => f.write_str("is larger than the limit"),
+        }
+    }
+}
+
+/// Hashes the rest in one call: hashing it in pieces takes as long as the whole remaining decoding.
+fn checksum(preamble: &[u8], rest: &[u8]) -> [u8; CHECKSUM] {
+    xxh3_64_with_seed(rest, xxh3_64(preamble)).to_le_bytes()
 }
 
 #[cfg(all(test, not(shuttle)))]

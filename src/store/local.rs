@@ -1,16 +1,15 @@
-//! A shared store without a server: several caches of one process share it as processes would share a real one.
-//!
-//! For tests of applications (and of this crate): two caches on one [`LocalStore`] behave like two nodes.
+//! A shared store in this process, without a server, for tests: two caches on one [`LocalStore`] behave like two nodes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::ticker::Ticker;
-use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Write};
+use super::store_clock::StoreClock;
+use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
+use crate::sync::lock;
 
-/// A shared store in this process's memory, unbounded, for tests. Clones are handles to the same store.
+/// A shared store in the memory of this process, without a limit, for tests. Clones are handles to the same store.
 ///
 /// ```
 /// use minijinja_cache::{FragmentCache, LocalStore, Options};
@@ -18,37 +17,42 @@ use super::{Failure, FailureKind, Known, Lease, Leased, Name, News, Remote, Writ
 /// let store = LocalStore::new();
 /// let node = || FragmentCache::builder().shared(store.clone()).build();
 /// let (here, there) = (node()?, node()?);
-/// here.invalidate_tag("films").wait()?; // `there` has it too, a moment later
+/// here.invalidate_tag("films").wait()?; // `there` receives it a moment later
 /// # let _ = there;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct LocalStore(Arc<Shelf>);
+pub struct LocalStore(Arc<LocalStoreInner>);
 
 #[derive(Debug)]
-struct Shelf {
-    state: Mutex<State>,
+struct LocalStoreInner {
+    state: Mutex<LocalState>,
     raised: Condvar,
     down: AtomicBool,
-    ticker: Ticker,
+    clock: StoreClock,
 }
 
-impl Default for Shelf {
-    fn default() -> Shelf {
-        Shelf { state: Mutex::default(), raised: Condvar::new(), down: AtomicBool::new(false), ticker: Ticker::new() }
+impl Default for LocalStoreInner {
+    fn default() -> LocalStoreInner {
+        LocalStoreInner {
+            state: Mutex::default(),
+            raised: Condvar::new(),
+            down: AtomicBool::new(false),
+            clock: StoreClock::new(),
+        }
     }
 }
 
 #[derive(Debug, Default)]
-struct State {
-    values: HashMap<Name, (Vec<u8>, Option<Instant>)>,
-    leases: HashMap<Name, (Lease, Instant)>,
+struct LocalState {
+    values: HashMap<StoreKey, (Vec<u8>, Option<Instant>)>,
+    leases: HashMap<StoreKey, (Lease, Instant)>,
     last_lease: u64,
     epoch: u128,
     seq: u64,
     floors: HashMap<u64, u64>,
-    /// Entries and floors that were asked for, in round trips.
-    trips: u64,
+    /// Round trips that read values.
+    reads: u64,
 }
 
 impl LocalStore {
@@ -57,126 +61,126 @@ impl LocalStore {
         LocalStore::default()
     }
 
-    /// Makes every call fail at once, or work again: what happens to an application whose store is down.
+    /// Makes every call fail at once, or work again, to test an application whose store is down.
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
         self.0.raised.notify_all();
     }
 
-    /// Forgets everything, as a server does that restarts without its data.
+    /// Deletes all data, like a server that restarts without persistence.
     pub fn lose_everything(&self) {
         let mut state = self.0.lock();
-        *state = State { trips: state.trips, ..State::default() };
+        *state = LocalState { reads: state.reads, ..LocalState::default() };
         drop(state);
         self.0.raised.notify_all();
     }
 
-    /// How many entries are kept, expired ones included.
+    /// The number of entries, including expired ones.
     pub fn len(&self) -> usize {
         self.0.lock().values.len()
     }
 
-    /// Whether nothing is kept.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Reads made of entries so far; a read of many at once is one.
+    /// The number of reads so far. A read of several entries counts as one.
     pub fn reads(&self) -> u64 {
-        self.0.lock().trips
+        self.0.lock().reads
     }
 
-    /// Changes every stored value: what a corrupted store, or somebody who can write to it, may do.
+    /// Changes every stored value, to test a store that is corrupted or that an attacker can write to.
     pub fn tamper(&self, mut change: impl FnMut(&mut Vec<u8>)) {
         self.0.lock().values.values_mut().for_each(|(value, _)| change(value));
     }
 
-    fn up(&self) -> Result<MutexGuard<'_, State>, Failure> {
+    fn lock_if_up(&self) -> Result<MutexGuard<'_, LocalState>, StoreFailure> {
         if self.0.down.load(Ordering::SeqCst) {
-            return Err(Failure::new(FailureKind::Unreachable, "the local store was set down"));
+            return Err(StoreFailure::new(FailureKind::Unreachable, "the local store was set down"));
         }
         Ok(self.0.lock())
     }
 }
 
-impl Shelf {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl LocalStoreInner {
+    fn lock(&self) -> MutexGuard<'_, LocalState> {
+        lock(&self.state)
     }
 }
 
-impl State {
-    fn value(&self, name: Name) -> Option<Vec<u8>> {
-        let (value, until) = self.values.get(&name)?;
+impl LocalState {
+    fn value(&self, key: StoreKey) -> Option<Vec<u8>> {
+        let (value, until) = self.values.get(&key)?;
         until.is_none_or(|until| Instant::now() < until).then(|| value.clone())
     }
 
-    fn take_lease(&mut self, name: Name, span: Duration) -> Option<Lease> {
+    fn take_lease(&mut self, key: StoreKey, span: Duration) -> Option<Lease> {
         let now = Instant::now();
-        if self.leases.get(&name).is_some_and(|(_, until)| now < *until) {
+        if self.leases.get(&key).is_some_and(|(_, until)| now < *until) {
             return None;
         }
         self.last_lease += 1;
         let lease = Lease(self.last_lease);
-        self.leases.insert(name, (lease, now + span));
+        self.leases.insert(key, (lease, now + span));
         Some(lease)
     }
 
-    fn end_lease(&mut self, name: Name, lease: Lease) {
-        if self.leases.get(&name).is_some_and(|(held, _)| *held == lease) {
-            self.leases.remove(&name);
+    fn end_lease(&mut self, key: StoreKey, lease: Lease) {
+        if self.leases.get(&key).is_some_and(|(held, _)| *held == lease) {
+            self.leases.remove(&key);
         }
     }
 }
 
 impl Remote for LocalStore {
-    fn place(&self) -> String {
+    fn describe(&self) -> String {
         "a local store".to_owned()
     }
 
-    fn interval(&self) -> Duration {
+    fn sync_interval(&self) -> Duration {
         Duration::from_millis(50)
     }
 
-    fn read(&self, names: &[Name], _: Instant) -> Result<Vec<Option<Vec<u8>>>, Failure> {
-        let mut state = self.up()?;
-        state.trips += 1;
-        Ok(names.iter().map(|name| state.value(*name)).collect())
+    fn read(&self, keys: &[StoreKey], _: Instant) -> Result<Vec<Option<Vec<u8>>>, StoreFailure> {
+        let mut state = self.lock_if_up()?;
+        state.reads += 1;
+        Ok(keys.iter().map(|key| state.value(*key)).collect())
     }
 
-    fn read_or_lease(&self, name: Name, span: Duration, _: Instant) -> Result<Leased, Failure> {
-        let mut state = self.up()?;
-        state.trips += 1;
-        Ok(match state.value(name) {
-            Some(value) => Leased::Found(value),
-            None => state.take_lease(name, span).map_or(Leased::Held, Leased::Taken),
+    fn read_or_lease(&self, key: StoreKey, span: Duration, _: Instant) -> Result<LeasedRead, StoreFailure> {
+        let mut state = self.lock_if_up()?;
+        state.reads += 1;
+        Ok(match state.value(key) {
+            Some(value) => LeasedRead::Found(value),
+            None => state.take_lease(key, span).map_or(LeasedRead::Held, LeasedRead::Taken),
         })
     }
 
-    fn lease(&self, name: Name, span: Duration, _: Instant) -> Result<Option<Lease>, Failure> {
-        Ok(self.up()?.take_lease(name, span))
+    fn lease(&self, key: StoreKey, span: Duration, _: Instant) -> Result<Option<Lease>, StoreFailure> {
+        Ok(self.lock_if_up()?.take_lease(key, span))
     }
 
-    fn write(&self, values: &[Write<'_>], _: Instant) -> Result<(), Failure> {
-        let mut state = self.up()?;
+    fn write(&self, values: &[ValueWrite<'_>], _: Instant) -> Result<(), StoreFailure> {
+        let mut state = self.lock_if_up()?;
         for write in values {
             let until = write.ttl.map(|ttl| Instant::now() + ttl);
-            state.values.insert(write.name, (write.value.to_vec(), until));
+            state.values.insert(write.key, (write.value.to_vec(), until));
             if let Some(lease) = write.lease {
-                state.end_lease(write.name, lease);
+                state.end_lease(write.key, lease);
             }
         }
         Ok(())
     }
 
-    fn release(&self, name: Name, lease: Lease, _: Instant) -> Result<(), Failure> {
-        self.up()?.end_lease(name, lease);
+    fn release(&self, key: StoreKey, lease: Lease, _: Instant) -> Result<(), StoreFailure> {
+        self.lock_if_up()?.end_lease(key, lease);
         Ok(())
     }
 
-    fn sync(&self, known: Known, raise: &[u64], _: Instant) -> Result<News, Failure> {
-        let mut state = self.up()?;
-        let begun = !known.follows(state.epoch, state.seq);
+    fn sync(&self, known: SyncPosition, raise: &[u64], _: Instant) -> Result<FloorUpdate, StoreFailure> {
+        let mut state = self.lock_if_up()?;
+        let begun = !known.accepts(state.epoch, state.seq);
         if begun {
             (state.epoch, state.seq) = (known.next_epoch(), 0);
             state.floors.clear();
@@ -188,24 +192,24 @@ impl Remote for LocalStore {
             self.0.raised.notify_all();
         }
         let since = if known.epoch == state.epoch { known.seq } else { 0 };
-        Ok(News {
+        Ok(FloorUpdate {
             epoch: state.epoch,
             begun,
             seq: state.seq,
             floors: state.floors.iter().filter(|(_, seq)| **seq > since).map(|(tag, seq)| (*tag, *seq)).collect(),
-            now: self.0.ticker.at_least(0),
-            ..News::default()
+            now: self.0.clock.at_least(0),
+            ..FloorUpdate::default()
         })
     }
 
-    fn listen(&self, changed: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
+    fn listen(&self, on_change: &dyn Fn(), stopped: &dyn Fn() -> bool) -> Result<(), StoreFailure> {
         let mut seen = HashSet::new();
         while !stopped() {
-            let state = self.up()?;
+            let state = self.lock_if_up()?;
             if seen.insert((state.epoch, state.seq)) {
                 seen.retain(|known| *known == (state.epoch, state.seq));
                 drop(state);
-                changed();
+                on_change();
                 continue;
             }
             drop(self.0.raised.wait_timeout(state, Duration::from_millis(100)));

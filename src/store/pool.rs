@@ -1,214 +1,214 @@
-//! Connections kept for the next call, and made on threads of their own, so that connecting does not stall a page.
+//! A pool of connections to one server. Connections are opened on background threads, so that a request waits for a new
+//! connection no longer than its deadline.
 //!
-//! Owns how many there are and which one is used. What a connection is, and whether it still works, is for the stores.
-//! The threads end when they have connected or failed to; there are none between.
+//! The pool decides how many connections there are and which one a call uses. How a connection is opened, and whether
+//! it still works, is decided by the store. A thread ends when its connection is open or has failed.
 
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Failure, FailureKind};
+use super::deadline::left;
+use super::{FailureKind, StoreFailure};
 use crate::error::{Error, ErrorKind};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, unpoisoned};
 
-/// The most connections that a setting may ask for.
-const MOST: usize = 1024;
+/// The largest pool size that a setting may ask for.
+const MAX_SIZE: usize = 1024;
 
-/// So many are made at the same time at the most.
-const DIALING: usize = 3;
+/// The most connections that are being opened at the same time.
+const MAX_CONNECTING: usize = 3;
 
-/// A connection in use that is older than this is replaced: its server may not be the one any more that the address
-/// leads to.
-const LIFETIME: Duration = Duration::from_secs(30);
+/// A connection that is older when it is returned is replaced, because the address may lead to another server by then.
+const MAX_AGE: Duration = Duration::from_secs(30);
 
-type Dial<C> = dyn Fn() -> Result<C, Failure> + Send + Sync;
+type Connect<C> = dyn Fn() -> Result<C, StoreFailure> + Send + Sync;
 
-pub(super) struct Pool<C>(Arc<Shared<C>>);
+pub(super) struct Pool<C>(Arc<PoolInner<C>>);
 
-struct Shared<C> {
+struct PoolInner<C> {
     size: usize,
-    dial: Box<Dial<C>>,
-    shelf: Mutex<Shelf<C>>,
+    connect: Box<Connect<C>>,
+    state: Mutex<PoolState<C>>,
     changed: Condvar,
 }
 
-struct Shelf<C> {
-    idle: Vec<Made<C>>,
-    /// Connections there are: idle, in use, or being made.
+struct PoolState<C> {
+    idle: Vec<PooledConnection<C>>,
+    /// The number of connections: idle, in use, and being opened.
     open: usize,
-    dialing: usize,
-    /// Counted up by [`Pool::renew`]: connections from before are closed.
-    era: u64,
-    failed: Option<(Instant, Failure)>,
+    connecting: usize,
+    /// Incremented by [`Pool::renew`]. Connections of earlier generations are closed.
+    generation: u64,
+    failed: Option<(Instant, StoreFailure)>,
 }
 
-struct Made<C> {
+struct PooledConnection<C> {
     connection: C,
-    at: Instant,
-    era: u64,
+    opened: Instant,
+    generation: u64,
 }
 
-/// A connection in use. Dropped without having been given back it is closed.
-pub(super) struct Checkout<'a, C> {
-    made: Made<C>,
-    place: Place<'a, C>,
-    began: Instant,
+/// A connection in use. It is closed when this is dropped, unless it was [returned](PoolGuard::give_back).
+pub(super) struct PoolGuard<'a, C> {
+    pooled: PooledConnection<C>,
+    slot: OpenSlot<'a, C>,
+    checked_out: Instant,
 }
 
-/// Counts a connection as one of those there are.
-struct Place<'a, C>(&'a Arc<Shared<C>>);
+/// Counts a connection in use in [`PoolState::open`].
+struct OpenSlot<'a, C>(&'a Arc<PoolInner<C>>);
 
-/// Refuses a number of connections that makes no sense.
+/// Rejects a pool size that is out of range.
 pub(super) fn check_size(connections: usize) -> Result<(), Error> {
-    if (1..=MOST).contains(&connections) {
+    if (1..=MAX_SIZE).contains(&connections) {
         return Ok(());
     }
-    let message = format!("pool_size is {connections}: it must be from 1 to {MOST} connections");
+    let message = format!("pool_size is {connections}: it must be from 1 to {MAX_SIZE} connections");
     Err(Error::new(ErrorKind::Config, message))
 }
 
 impl<C: Send + 'static> Pool<C> {
-    /// A pool of at most `size` connections; none is made before it is asked for.
-    pub(super) fn new(size: usize, dial: impl Fn() -> Result<C, Failure> + Send + Sync + 'static) -> Pool<C> {
-        let shelf = Shelf { idle: Vec::new(), open: 0, dialing: 0, era: 0, failed: None };
-        Pool(Arc::new(Shared { size, dial: Box::new(dial), shelf: Mutex::new(shelf), changed: Condvar::new() }))
+    /// A pool of at most `size` connections. None is opened before the first call needs one.
+    pub(super) fn new(size: usize, connect: impl Fn() -> Result<C, StoreFailure> + Send + Sync + 'static) -> Pool<C> {
+        let state = PoolState { idle: Vec::new(), open: 0, connecting: 0, generation: 0, failed: None };
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Pool(Arc::new(PoolInner { size, connect: Box::new(connect), state, changed }))
     }
 
-    /// An idle connection, or one that is made meanwhile. If that fails, it says why.
-    pub(super) fn check_out(&self, deadline: Instant) -> Result<Checkout<'_, C>, Failure> {
-        let began = Instant::now();
-        let mut shelf = self.0.shelf();
+    /// An idle connection, or one that is opened while the call waits. If opening fails, returns that failure.
+    pub(super) fn check_out(&self, deadline: Instant) -> Result<PoolGuard<'_, C>, StoreFailure> {
+        let checked_out = Instant::now();
+        let mut state = self.0.lock();
         loop {
-            if let Some(made) = shelf.idle.pop() {
-                if shelf.idle.is_empty() {
-                    // A spare one: the next call does not wait, if it comes while this one lasts.
-                    self.0.dial(&mut shelf);
+            if let Some(pooled) = state.idle.pop() {
+                if state.idle.is_empty() {
+                    // Opens a spare one, so that a call that comes during this one does not wait.
+                    self.0.open(&mut state);
                 }
-                return Ok(Checkout { made, place: Place(&self.0), began });
+                return Ok(PoolGuard { pooled, slot: OpenSlot(&self.0), checked_out });
             }
-            match &shelf.failed {
-                // One from before this call is old news.
-                Some((at, failure)) if *at >= began => return Err(failure.clone()),
-                _ => self.0.dial(&mut shelf),
+            match &state.failed {
+                // A failure from before this call says nothing about an attempt made now.
+                Some((at, failure)) if *at >= checked_out => return Err(failure.clone()),
+                _ => self.0.open(&mut state),
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = left(deadline);
             if left.is_zero() {
-                return Err(Failure::new(FailureKind::Timeout, self.0.why_none(&shelf)));
+                return Err(StoreFailure::new(FailureKind::Timeout, self.0.timeout_reason(&state)));
             }
-            shelf = match self.0.changed.wait_timeout(shelf, left) {
-                Ok((shelf, _)) => shelf,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            state = unpoisoned(self.0.changed.wait_timeout(state, left)).0;
         }
     }
 
-    /// Begins to make a connection where there is none, so that the first call does not wait for it.
+    /// Starts opening a connection if there is none, so that the first call does not wait for it.
     pub(super) fn prepare(&self) {
-        let mut shelf = self.0.shelf();
-        if shelf.open == 0 {
-            self.0.dial(&mut shelf);
+        let mut state = self.0.lock();
+        if state.open == 0 {
+            self.0.open(&mut state);
         }
     }
 
-    /// Closes all connections: those in use when they are given back.
+    /// Closes all connections; those in use are closed when they are returned.
     pub(super) fn renew(&self) {
-        let mut shelf = self.0.shelf();
-        shelf.era += 1;
-        let stale = std::mem::take(&mut shelf.idle);
-        shelf.open -= stale.len();
-        drop(shelf);
+        let mut state = self.0.lock();
+        state.generation += 1;
+        let stale = std::mem::take(&mut state.idle);
+        state.open -= stale.len();
+        drop(state);
         self.0.changed.notify_all();
     }
 
-    /// Changes whenever connections are [renewed](Pool::renew).
-    pub(super) fn era(&self) -> u64 {
-        self.0.shelf().era
+    /// Changes with each [renewal](Pool::renew).
+    pub(super) fn generation(&self) -> u64 {
+        self.0.lock().generation
     }
 }
 
-impl<C: Send + 'static> Shared<C> {
-    /// Begins to make a connection, if there may be one more.
-    fn dial(self: &Arc<Self>, shelf: &mut Shelf<C>) {
-        if shelf.open >= self.size || shelf.dialing >= DIALING {
+impl<C: Send + 'static> PoolInner<C> {
+    /// Starts opening a connection, if the limits allow one more.
+    fn open(self: &Arc<Self>, state: &mut PoolState<C>) {
+        if state.open >= self.size || state.connecting >= MAX_CONNECTING {
             return;
         }
-        let (pool, era) = (Arc::clone(self), shelf.era);
+        let (pool, generation) = (Arc::clone(self), state.generation);
         let spawned = thread::Builder::new().name("minijinja-cache connects".into()).spawn(move || {
-            let dialed = (pool.dial)();
-            pool.arrived(dialed, era);
+            let connected = (pool.connect)();
+            pool.connected(connected, generation);
         });
         match spawned {
             Ok(_) => {
-                shelf.open += 1;
-                shelf.dialing += 1;
+                state.open += 1;
+                state.connecting += 1;
             }
             Err(error) => {
                 let why = format!("cannot start a thread to connect: {error}");
-                shelf.failed = Some((Instant::now(), Failure::new(FailureKind::Unreachable, why)));
+                state.failed = Some((Instant::now(), StoreFailure::new(FailureKind::Unreachable, why)));
             }
         }
     }
 
-    fn arrived(&self, dialed: Result<C, Failure>, era: u64) {
-        let mut shelf = self.shelf();
-        shelf.dialing -= 1;
-        match dialed {
-            Ok(connection) if era == shelf.era => {
-                shelf.idle.push(Made { connection, at: Instant::now(), era });
+    fn connected(&self, result: Result<C, StoreFailure>, generation: u64) {
+        let mut state = self.lock();
+        state.connecting -= 1;
+        match result {
+            Ok(connection) if generation == state.generation => {
+                state.idle.push(PooledConnection { connection, opened: Instant::now(), generation });
             }
             outcome => {
-                shelf.open -= 1;
-                shelf.failed = outcome.err().map(|failure| (Instant::now(), failure));
+                state.open -= 1;
+                state.failed = outcome.err().map(|failure| (Instant::now(), failure));
             }
         }
-        drop(shelf);
-        // All: a failure concerns each of them, and where a connection was too old for one, another has to be made.
+        drop(state);
+        // All waiting calls: a failure concerns each of them, and a connection of an old generation frees a slot.
         self.changed.notify_all();
     }
 
-    fn why_none(&self, shelf: &Shelf<C>) -> String {
-        match shelf.dialing {
+    fn timeout_reason(&self, state: &PoolState<C>) -> String {
+        match state.connecting {
             0 => format!("all {} connections are in use", self.size),
             _ => "no connection within the time allowed".to_owned(),
         }
     }
 }
 
-impl<C> Shared<C> {
-    fn shelf(&self) -> MutexGuard<'_, Shelf<C>> {
-        lock(&self.shelf)
+impl<C> PoolInner<C> {
+    fn lock(&self) -> MutexGuard<'_, PoolState<C>> {
+        lock(&self.state)
     }
 }
 
-impl<C: Send + 'static> Checkout<'_, C> {
+impl<C: Send + 'static> PoolGuard<'_, C> {
     pub(super) fn connection(&mut self) -> &mut C {
-        &mut self.made.connection
+        &mut self.pooled.connection
     }
 
-    /// Whether it was not made for this call: its server may have closed it unnoticed.
-    pub(super) fn is_kept(&self) -> bool {
-        self.made.at < self.began
+    /// Whether the connection is from before this call. Its server may have closed it in the meantime.
+    pub(super) fn is_reused(&self) -> bool {
+        self.pooled.opened < self.checked_out
     }
 
-    /// After a whole exchange: the next call may have the connection.
+    /// Returns the connection to the pool. Only after a complete exchange: the next reply on it must belong to the next
+    /// command.
     pub(super) fn give_back(self) {
-        let Checkout { made, place, .. } = self;
-        let mut shelf = place.0.shelf();
-        if made.era != shelf.era {
+        let PoolGuard { pooled, slot, .. } = self;
+        let mut state = slot.0.lock();
+        if pooled.generation != state.generation {
             return;
         }
-        if made.at.elapsed() > LIFETIME {
-            return place.0.dial(&mut shelf);
+        if pooled.opened.elapsed() > MAX_AGE {
+            return slot.0.open(&mut state);
         }
-        shelf.idle.push(made);
-        // The end of `place` takes one away.
-        shelf.open += 1;
+        state.idle.push(pooled);
+        // Dropping `slot` subtracts one.
+        state.open += 1;
     }
 }
 
-impl<C> Drop for Place<'_, C> {
+impl<C> Drop for OpenSlot<'_, C> {
     fn drop(&mut self) {
-        self.0.shelf().open -= 1;
+        self.0.lock().open -= 1;
         self.0.changed.notify_one();
     }
 }

@@ -1,4 +1,4 @@
-//! Why a folder cannot be watched, in words, and what to do about it.
+//! Why a folder cannot be watched, and what to do about it, in words.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Why a folder cannot be watched.
 #[derive(Debug)]
 pub(crate) struct WatchError {
-    #[cfg_attr(not(all(test, not(shuttle))), expect(dead_code, reason = "the tests ask; users read the message"))]
+    #[cfg_attr(not(all(test, not(shuttle))), expect(dead_code, reason = "only tests read it; users read the message"))]
     kind: WatchErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -17,21 +17,21 @@ pub(crate) struct WatchError {
 /// The kinds of [`WatchError`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WatchErrorKind {
+pub(super) enum WatchErrorKind {
     /// There is nothing at the path.
     Missing,
-    /// The path leads to something else than a folder.
+    /// The path leads to a file that is not a folder.
     NotAFolder,
     /// The folder cannot be read.
     Unreadable,
-    /// The operating system refuses to watch, usually because a limit is reached.
+    /// The operating system refuses to watch, usually because of a limit.
     Refused,
 }
 
 impl WatchError {
-    /// What went wrong.
+    /// The kind of the error.
     #[cfg(all(test, not(shuttle)))]
-    pub(crate) fn kind(&self) -> WatchErrorKind {
+    pub(super) fn kind(&self) -> WatchErrorKind {
         self.kind
     }
 
@@ -80,21 +80,42 @@ impl Error for WatchError {
     }
 }
 
-/// Folders that the operating system would not watch.
+/// The folders that the operating system refused to watch.
 #[derive(Default)]
 pub(super) struct Refusals {
-    pub(super) count: usize,
-    /// How many folders there are, refused ones included.
-    pub(super) folders: usize,
-    pub(super) first: Option<(PathBuf, Refusal)>,
-    /// Whether trying again later may help.
-    pub(super) passing: bool,
+    count: usize,
+    /// The number of all folders, including refused ones.
+    folders: usize,
+    first: Option<(PathBuf, Refusal)>,
+    temporary: bool,
 }
 
-/// Why one folder is not watched.
+impl Refusals {
+    pub(super) fn add(&mut self, folder: &Path, refusal: Refusal) {
+        self.count += 1;
+        self.temporary |= !matches!(refusal, Refusal::NoPermission);
+        self.first.get_or_insert_with(|| (folder.to_owned(), refusal));
+    }
+
+    /// Sets the number of all folders, including refused ones.
+    pub(super) fn set_folders(&mut self, folders: usize) {
+        self.folders = folders;
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a later attempt may succeed.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+}
+
+/// Why the operating system refused to watch a folder.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It vanished meanwhile.
+    /// The folder vanished in the meantime.
     Gone,
     TooManyWatches,
     TooManyInstances,

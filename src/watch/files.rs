@@ -1,25 +1,26 @@
-//! Single files: one thread looks at all of them by the clock, whichever cache they belong to.
+//! Watches single files: one thread polls the files of all caches.
 //!
-//! Notifications would have to be of each file's folder, with everything else in it, and of those above that.
+//! With notifications, the folder of each file and all folders above it would have to be watched.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::error::WatchError;
-use super::poll::Stamp;
+use super::file_stamp::FileStamp;
+use crate::sync::{lock, unpoisoned};
 
-/// How often a few files are looked at.
+/// The interval for a few files.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// With many files it is this much less often for each, some fifty times what looking at one takes.
-const EACH: Duration = Duration::from_micros(100);
+/// With many files the interval is at least this time per file, about fifty times the duration of reading its metadata.
+const PER_FILE: Duration = Duration::from_micros(100);
 
-/// However many there are, a change is to show within a quarter of a second.
+/// The longest interval, so that a change is reported within a quarter of a second, however many files there are.
 const LONGEST: Duration = Duration::from_millis(200);
 
 static FILES: FileWatcher = FileWatcher {
@@ -29,33 +30,33 @@ static FILES: FileWatcher = FileWatcher {
 
 struct FileWatcher {
     state: Mutex<FileWatcherState>,
-    /// No file is left.
+    /// Notified when the last file is removed.
     wake: Condvar,
 }
 
 struct FileWatcherState {
     files: BTreeMap<u64, Arc<SingleFile>>,
     next: u64,
-    /// Whether there is a thread. It ends with the last file.
+    /// Whether the thread runs. It ends with the last file.
     running: bool,
 }
 
 struct SingleFile {
     path: PathBuf,
     on_change: Box<dyn Fn() + Send + Sync>,
-    /// What the last look found; `None` before the first.
-    last: Mutex<Option<Option<Stamp>>>,
+    /// The state at the last check: `None` before the first one, `Some(None)` if the file was missing.
+    last: Mutex<Option<Option<FileStamp>>>,
     dropped: AtomicBool,
 }
 
-/// A file being watched until this is dropped. Dropping it waits for nothing: a call under way may end after it.
+/// Watches a file until this is dropped. Dropping does not wait: a running callback may end after it.
 pub(crate) struct FileWatch {
     id: u64,
     file: Arc<SingleFile>,
 }
 
-/// Calls `on_change` from another thread whenever a file may have changed, been created, deleted or replaced. Its folder
-/// need not exist.
+/// Calls `on_change` from another thread whenever a file may have been changed, created, deleted or replaced. The
+/// folder of the file need not exist.
 pub(crate) fn watch_file(path: &Path, on_change: impl Fn() + Send + Sync + 'static) -> Result<FileWatch, WatchError> {
     let file = Arc::new(SingleFile {
         path: path.to_owned(),
@@ -65,7 +66,7 @@ pub(crate) fn watch_file(path: &Path, on_change: impl Fn() + Send + Sync + 'stat
     });
     let mut state = FILES.lock();
     if !state.running {
-        thread::Builder::new().name("file watch".to_owned()).spawn(follow).map_err(WatchError::no_thread)?;
+        thread::Builder::new().name("file watch".to_owned()).spawn(run).map_err(WatchError::no_thread)?;
         state.running = true;
     }
     let id = state.next;
@@ -85,19 +86,19 @@ impl Drop for FileWatch {
     }
 }
 
-fn follow() {
+fn run() {
     while let Some(files) = FILES.all() {
-        files.iter().for_each(|file| file.look());
-        FILES.pause(pace(files.len()));
+        files.iter().for_each(|file| file.check());
+        FILES.pause(interval(files.len()));
     }
 }
 
-fn pace(files: usize) -> Duration {
-    EACH.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST)
+fn interval(files: usize) -> Duration {
+    PER_FILE.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST)
 }
 
 impl FileWatcher {
-    /// `None` if there are none: the thread ends.
+    /// All files. `None` if there are none, which ends the thread.
     fn all(&self) -> Option<Vec<Arc<SingleFile>>> {
         let mut state = self.lock();
         state.running = !state.files.is_empty();
@@ -106,28 +107,28 @@ impl FileWatcher {
 
     fn pause(&self, time: Duration) {
         let waited = self.wake.wait_timeout_while(self.lock(), time, |state| !state.files.is_empty());
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(unpoisoned(waited));
     }
 
     fn lock(&self) -> MutexGuard<'_, FileWatcherState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl SingleFile {
-    fn look(&self) {
-        let next = std::fs::metadata(&self.path).ok().map(|meta| Stamp::of(&meta, SystemTime::now()));
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let still = match (&*last, &next) {
-            (Some(Some(last)), Some(next)) => last.is_still(next),
+    fn check(&self) {
+        let next = std::fs::metadata(&self.path).ok().map(|meta| FileStamp::new(&meta, SystemTime::now()));
+        let mut last = lock(&self.last);
+        let unchanged = match (&*last, &next) {
+            (Some(Some(last)), Some(next)) => last.is_unchanged(next),
             (Some(None), None) => true,
-            // The first look: the file may have changed since the caller read it.
+            // The first check: the file may have changed since the caller read it.
             _ => false,
         };
         *last = Some(next);
         drop(last);
-        if !still && !self.dropped.load(Ordering::Acquire) {
-            // A panic has been printed. It concerns this file, and the others are still watched.
+        if !unchanged && !self.dropped.load(Ordering::Acquire) {
+            // The panic was printed. It concerns this file only, and the others are still watched.
             let _ = catch_unwind(AssertUnwindSafe(&self.on_change));
         }
     }

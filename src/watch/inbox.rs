@@ -1,31 +1,32 @@
-//! Where notifications wait for the thread, as one batch: however many arrive, what waits does not grow beyond the
-//! paths.
+//! The batch of notifications that waits for the watcher's thread.
 //!
-//! A queue would: the system notifies quicker than changes can be dealt with. What a batch means is `batch.rs`.
+//! Notifications can come faster than changes are handled. A queue would grow without limit; a batch grows only with
+//! the number of paths. The content of a batch is `batch.rs`.
 
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
+use super::batch::EventBatch;
+use crate::sync::{lock, unpoisoned};
 
 #[derive(Default)]
 pub(super) struct Inbox {
-    state: Mutex<State>,
-    /// A batch has begun, or it is time to stop.
+    state: Mutex<InboxState>,
+    /// Notified when a batch begins and when the watcher is stopped.
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    batch: Batch,
-    /// When the batch began.
+struct InboxState {
+    batch: EventBatch,
+    /// The time of the first notification in the batch.
     since: Option<Instant>,
     stopping: bool,
 }
 
 impl Inbox {
-    pub(super) fn put(&self, add: impl FnOnce(&mut Batch)) {
+    pub(super) fn put(&self, add: impl FnOnce(&mut EventBatch)) {
         let mut state = self.lock();
         add(&mut state.batch);
         if state.since.is_none() {
@@ -43,9 +44,9 @@ impl Inbox {
         self.lock().stopping
     }
 
-    /// Waits for a batch until `end`, then lets it grow for `gather` counted from its beginning; empty if none came,
-    /// `None` as soon as it is time to stop.
-    pub(super) fn take(&self, end: Instant, gather: Duration) -> Option<Batch> {
+    /// Waits until `end` for a batch to begin, and lets it grow for `gather` from its first notification. Returns an
+    /// empty batch if none began, and `None` as soon as the watcher is stopped.
+    pub(super) fn take(&self, end: Instant, gather: Duration) -> Option<EventBatch> {
         let state = self.wait(self.lock(), end, |state| state.since.is_none());
         let mut state = match state.since {
             Some(since) => self.wait(state, since + gather, |_| true),
@@ -57,17 +58,17 @@ impl Inbox {
 
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, InboxState>,
         end: Instant,
-        more: impl Fn(&State) -> bool,
-    ) -> MutexGuard<'a, State> {
+        more: impl Fn(&InboxState) -> bool,
+    ) -> MutexGuard<'a, InboxState> {
         let left = end.saturating_duration_since(Instant::now());
         let waited = self.wake.wait_timeout_while(state, left, |state| !state.stopping && more(state));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        unpoisoned(waited).0
     }
 
-    /// A panic while adding leaves a batch that lacks one path at most, and is no reason to stop watching.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic while adding leaves a batch that lacks at most one path.
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
+        lock(&self.state)
     }
 }

@@ -1,26 +1,26 @@
-//! The symbolic links below a watched folder: where each one leads, and which of them lead to a path.
+//! The symbolic links below a watched folder: the target of each link, and the links that lead to a path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::resolve::{HOPS, RealFolder, Resolver, identity};
+use super::resolve::{MAX_LINKS, RealFolder, Resolver, file_id};
 
-/// Where a link, or the root, leads to: a folder or a regular file.
+/// The target of a link or of the root, with all links resolved: a folder or a regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ResolvedPath {
     pub(super) path: PathBuf,
-    /// What to watch for it: the folder itself, or the one a file is in.
+    /// The folder to watch for it: the folder itself, or the one that contains the file.
     pub(super) folder: RealFolder,
 }
 
 #[derive(Default)]
 pub(super) struct Links {
-    /// Where they lead; `None` leads nowhere, or to something that is never a template.
-    places: BTreeMap<PathBuf, Option<Place>>,
-    /// The same by the path where they lead.
-    leading: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// The target of each link; `None` if it is missing, or not a folder or regular file.
+    targets: BTreeMap<PathBuf, Option<ResolvedPath>>,
+    /// The links to each target.
+    by_target: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
 impl Links {
@@ -29,82 +29,83 @@ impl Links {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.targets.len()
     }
 
-    /// Those that lead somewhere.
-    pub(super) fn each(&self) -> impl Iterator<Item = (&Path, &Place)> {
-        self.places.iter().filter_map(|(link, place)| Some((link.as_path(), place.as_ref()?)))
+    /// The links that have a target.
+    pub(super) fn with_target(&self) -> impl Iterator<Item = (&Path, &ResolvedPath)> {
+        self.targets.iter().filter_map(|(link, target)| Some((link.as_path(), target.as_ref()?)))
     }
 
-    /// Notes where a link leads, and returns where it led.
-    pub(super) fn set(&mut self, link: PathBuf, place: Option<Place>) -> Option<Place> {
+    /// Sets the target of a link, and returns the previous one.
+    pub(super) fn set(&mut self, link: PathBuf, target: Option<ResolvedPath>) -> Option<ResolvedPath> {
         let old = self.remove(&link);
-        if let Some(place) = &place {
-            self.leading.entry(place.path.clone()).or_default().insert(link.clone());
+        if let Some(target) = &target {
+            self.by_target.entry(target.path.clone()).or_default().insert(link.clone());
         }
-        self.places.insert(link, place);
+        self.targets.insert(link, target);
         old
     }
 
-    /// Forgets the links at and below a path; whether any of them led somewhere.
-    pub(super) fn forget(&mut self, path: &Path) -> bool {
-        let mut led = false;
-        for link in below(&self.places, path) {
-            led |= self.remove(&link).is_some();
+    /// Removes the links at and below a path. Returns whether one of them had a target.
+    pub(super) fn remove_below(&mut self, path: &Path) -> bool {
+        let mut had_target = false;
+        for link in below(&self.targets, path) {
+            had_target |= self.remove(&link).is_some();
         }
-        led
+        had_target
     }
 
-    fn remove(&mut self, link: &Path) -> Option<Place> {
-        let place = self.places.remove(link).flatten()?;
-        if let Some(links) = self.leading.get_mut(&place.path) {
+    fn remove(&mut self, link: &Path) -> Option<ResolvedPath> {
+        let target = self.targets.remove(link).flatten()?;
+        if let Some(links) = self.by_target.get_mut(&target.path) {
             links.remove(link);
             if links.is_empty() {
-                self.leading.remove(&place.path);
+                self.by_target.remove(&target.path);
             }
         }
-        Some(place)
+        Some(target)
     }
 
-    /// The links that lead elsewhere than was noted, with where they lead.
-    pub(super) fn moved(&self, resolver: &mut Resolver) -> Vec<(PathBuf, Option<Place>)> {
-        let resolved = self.places.iter().map(|(link, was)| (link, was, Place::behind(link, resolver)));
+    /// The links whose target changed, with the target that they have now.
+    pub(super) fn changed(&self, resolver: &mut Resolver) -> Vec<(PathBuf, Option<ResolvedPath>)> {
+        let resolved = self.targets.iter().map(|(link, was)| (link, was, ResolvedPath::of_link(link, resolver)));
         resolved.filter(|(_, was, now)| *was != now).map(|(link, _, now)| (link.clone(), now)).collect()
     }
 
-    /// The links that lead to the path, to a folder above it, or to something below it, each with the name that it gives
-    /// to the path: its own where it leads below.
-    pub(super) fn names(&self, path: &Path) -> Vec<(&Path, PathBuf)> {
+    /// The links to the path, to a folder above it, or to a path below it. Each comes with the name that it gives to
+    /// the path; a link to a path below comes with its own name.
+    pub(super) fn names_of(&self, path: &Path) -> Vec<(&Path, PathBuf)> {
         let mut names = Vec::new();
         for above in path.ancestors() {
-            let links = self.leading.get(above).into_iter().flatten();
+            let links = self.by_target.get(above).into_iter().flatten();
             names.extend(links.map(|link| (link.as_path(), renamed(path, above, link))));
         }
         let inside = (Bound::Excluded(path), Bound::Unbounded);
-        let inside = self.leading.range::<Path, _>(inside).take_while(|(place, _)| place.starts_with(path));
+        let inside = self.by_target.range::<Path, _>(inside).take_while(|(target, _)| target.starts_with(path));
         names.extend(inside.flat_map(|(_, links)| links).map(|link| (link.as_path(), link.clone())));
         names
     }
 }
 
-impl Place {
+impl ResolvedPath {
+    /// Follows a path, whose last component may be a link.
     pub(super) fn of(path: &Path, resolver: &mut Resolver) -> Option<Self> {
-        Self::through(resolver.name(path), resolver, 0)
+        Self::follow_path(resolver.resolve_parent(path), resolver, 0)
     }
 
-    /// Where a link leads.
-    pub(super) fn behind(link: &Path, resolver: &mut Resolver) -> Option<Self> {
-        Self::beyond(link, resolver, 0)
+    /// The target of a link.
+    pub(super) fn of_link(link: &Path, resolver: &mut Resolver) -> Option<Self> {
+        Self::follow_link(link, resolver, 0)
     }
 
-    fn through(path: PathBuf, resolver: &mut Resolver, hops: usize) -> Option<Self> {
+    fn follow_path(path: PathBuf, resolver: &mut Resolver, links_followed: usize) -> Option<Self> {
         let meta = fs::symlink_metadata(&path).ok()?;
         if meta.is_symlink() {
-            return Self::beyond(&path, resolver, hops);
+            return Self::follow_link(&path, resolver, links_followed);
         }
         if meta.is_dir() {
-            return Some(Self { folder: RealFolder { path: path.clone(), identity: identity(&meta) }, path });
+            return Some(Self { folder: RealFolder { path: path.clone(), id: file_id(&meta) }, path });
         }
         if !meta.is_file() {
             return None;
@@ -113,20 +114,20 @@ impl Place {
         Some(Self { path, folder })
     }
 
-    fn beyond(link: &Path, resolver: &mut Resolver, hops: usize) -> Option<Self> {
-        if hops == HOPS {
+    fn follow_link(link: &Path, resolver: &mut Resolver, links_followed: usize) -> Option<Self> {
+        if links_followed == MAX_LINKS {
             return None;
         }
         let to = link.parent()?.join(fs::read_link(link).ok()?);
-        Self::through(resolver.name(&to), resolver, hops + 1)
+        Self::follow_path(resolver.resolve_parent(&to), resolver, links_followed + 1)
     }
 
     pub(super) fn is_folder(&self) -> bool {
         self.folder.path == self.path
     }
 
-    /// What `path` is called by way of `link`, which leads here; `link` itself if this place is below `path`.
-    pub(super) fn rename(&self, link: &Path, path: &Path) -> Option<PathBuf> {
+    /// The name of `path` through `link`, whose target this is; `link` itself if the target is below `path`.
+    pub(super) fn name_through(&self, link: &Path, path: &Path) -> Option<PathBuf> {
         if path.starts_with(&self.path) {
             return Some(renamed(path, &self.path, link));
         }
@@ -134,16 +135,16 @@ impl Place {
     }
 }
 
-/// The path with `to` in the place of `from`, which it starts with.
+/// The path with its by_target `from` replaced by `to`.
 fn renamed(path: &Path, from: &Path, to: &Path) -> PathBuf {
     match path.strip_prefix(from) {
-        // Joining nothing would add a separator.
+        // Joining an empty path would add a separator.
         Ok(rest) if !rest.as_os_str().is_empty() => to.join(rest),
         _ => to.to_owned(),
     }
 }
 
-/// The paths at and below `path`: they stand next to each other, for paths are sorted by component.
+/// The paths at and below `path`. They are adjacent, because paths are sorted by component.
 pub(super) fn below<T>(map: &BTreeMap<PathBuf, T>, path: &Path) -> Vec<PathBuf> {
     let from = (Bound::Included(path), Bound::Unbounded);
     map.range::<Path, _>(from).map(|(at, _)| at).take_while(|at| at.starts_with(path)).cloned().collect()
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_into_one_folder_cost_one_resolution() {
+    fn the_folder_of_many_links_is_resolved_once() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir_all(root.join("v1/deep")).unwrap();
@@ -169,13 +170,13 @@ mod tests {
             links.set(link, None);
         }
         let mut resolver = Resolver::default();
-        let moved = links.moved(&mut resolver);
-        assert_eq!((moved.len(), resolver.count()), (1_000, 2), "the folder by its link and by itself");
-        moved.into_iter().for_each(|(link, place)| drop(links.set(link, place)));
-        assert_eq!(links.moved(&mut Resolver::default()), []);
-        let names = links.names(&root.join("v1/deep/7"));
+        let moved = links.changed(&mut resolver);
+        assert_eq!((moved.len(), resolver.count()), (1_000, 2), "the folder through its link and directly");
+        moved.into_iter().for_each(|(link, target)| drop(links.set(link, target)));
+        assert_eq!(links.changed(&mut Resolver::default()), []);
+        let names = links.names_of(&root.join("v1/deep/7"));
         assert_eq!(names, [(root.join("7").as_path(), root.join("7"))]);
-        assert_eq!(links.names(&root.join("v1")).len(), 1_000);
+        assert_eq!(links.names_of(&root.join("v1")).len(), 1_000);
     }
 
     #[test]
@@ -189,9 +190,9 @@ mod tests {
         let leads = |to: &str| {
             let link = root.join("link");
             symlink(to, &link).unwrap();
-            let place = Place::behind(&link, &mut Resolver::default());
+            let target = ResolvedPath::of_link(&link, &mut Resolver::default());
             fs::remove_file(&link).unwrap();
-            place.map(|place| (place.path, place.folder.path))
+            target.map(|target| (target.path, target.folder.path))
         };
         assert_eq!(leads("file"), Some((root.join("file"), root.clone())));
         assert_eq!(leads("folder/../file"), Some((root.join("file"), root.clone())));

@@ -1,6 +1,6 @@
-//! The operating system's notifications, through `notify`: adding and removing one folder, and passing events on.
+//! Notifications of the operating system, through `notify`: watches single folders and forwards their events.
 //!
-//! Which folders is `tree.rs`; what events mean is `batch.rs`.
+//! The folders to watch are chosen by `tree.rs`; events are classified by `batch.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,22 +12,23 @@ use notify::{Config, EventHandler, RecommendedWatcher, RecursiveMode, Watcher as
 use super::error::Refusal;
 use super::inbox::Inbox;
 
-/// Whether each folder gets a watch of its own. `notify` would add watches for new folders itself, but then nobody
-/// knows when a watch exists, new links are not followed, and a folder with two names is reported under one of them.
+/// Whether each folder is watched separately. `notify` could add watches for new folders itself. Then the time at which
+/// a watch starts would be unknown, new links would not be followed, and a folder with two names would be reported
+/// under one of them.
 pub(super) const EACH_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-pub(super) struct Native {
+pub(super) struct NativeWatcher {
     os: Option<RecommendedWatcher>,
     inbox: Arc<Inbox>,
     generation: u64,
 }
 
-impl Native {
+impl NativeWatcher {
     pub(super) fn new(inbox: Arc<Inbox>) -> Self {
         Self { os: None, inbox, generation: 0 }
     }
 
-    /// Counts the watches in use one after another.
+    /// The number of operating system watchers so far.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -41,14 +42,14 @@ impl Native {
             Some(os) => os,
             none => {
                 self.generation += 1;
-                let forward = Forward { inbox: Arc::clone(&self.inbox), generation: self.generation };
-                // Folders are added by their resolved path, links by what they lead to.
+                let forward = EventForwarder { inbox: Arc::clone(&self.inbox), generation: self.generation };
+                // Folders are added by their resolved path, and the targets of links separately.
                 let config = Config::default().with_follow_symlinks(false);
                 none.insert(RecommendedWatcher::new(forward, config)?)
             }
         };
         let mode = if EACH_FOLDER { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
-        // `notify` panics when its thread has ended; the next call starts another one.
+        // `notify` panics if its thread has ended. The next call starts another one.
         let Ok(added) = catch_unwind(AssertUnwindSafe(|| os.watch(folder, mode))) else {
             self.os = None;
             return Err(Refusal::Other("watching broke off".to_owned()));
@@ -56,7 +57,7 @@ impl Native {
         Ok(added?)
     }
 
-    /// An error means that the watch ended before: with its folder, or with the thread.
+    /// Errors are ignored: they mean that the watch ended already, with its folder or with the thread.
     pub(super) fn remove(&mut self, folder: &Path) {
         if let Some(os) = &mut self.os
             && catch_unwind(AssertUnwindSafe(|| os.unwatch(folder))).is_err()
@@ -66,12 +67,12 @@ impl Native {
     }
 }
 
-struct Forward {
+struct EventForwarder {
     inbox: Arc<Inbox>,
     generation: u64,
 }
 
-impl EventHandler for Forward {
+impl EventHandler for EventForwarder {
     fn handle_event(&mut self, event: notify::Result<Event>) {
         if event.as_ref().is_ok_and(|event| !event.need_rescan() && is_reading(event.kind)) {
             return;
@@ -80,16 +81,15 @@ impl EventHandler for Forward {
     }
 }
 
-/// Reading a template must not look like a change. Closing after writing counts as one: memory-mapped writes tell
-/// nothing else.
+/// Reading a template is not a change. Closing after writing is one, because memory-mapped writes cause no other event.
 fn is_reading(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-impl Drop for Forward {
+impl Drop for EventForwarder {
     fn drop(&mut self) {
         let ended = self.generation;
-        // The end of an earlier watch must not hide that of the one in use.
-        self.inbox.put(|batch| batch.closed = batch.closed.max(Some(ended)));
+        // The end of an earlier watcher must not hide that of the current one.
+        self.inbox.put(|batch| batch.ended = batch.ended.max(Some(ended)));
     }
 }

@@ -1,26 +1,26 @@
-//! Paths without symbolic links, with each folder resolved once.
+//! Resolves symbolic links in paths; each folder is resolved once.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
-/// More links in a row than this lead in a circle.
-pub(crate) const HOPS: usize = 40;
+/// A longer chain of links is taken for a circle.
+pub(crate) const MAX_LINKS: usize = 40;
 
-/// What folders were resolved to. For one look only: folders are replaced.
+/// The resolved folders. Valid for one pass only, because folders can be replaced.
 #[derive(Default)]
 pub(crate) struct Resolver {
-    /// By their text, which is hashed several times quicker than a path's components.
+    /// By text, which is hashed several times faster than the components of a path.
     folders: HashMap<OsString, Option<RealFolder>, ahash::RandomState>,
 }
 
-/// A folder that exists.
+/// An existing folder, with all links resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RealFolder {
     pub(super) path: PathBuf,
-    /// Tells a folder from its successor under the same path.
-    pub(super) identity: Option<(u64, u64)>,
+    /// Distinguishes a folder from a later one at the same path.
+    pub(super) id: Option<(u64, u64)>,
 }
 
 impl Resolver {
@@ -32,25 +32,25 @@ impl Resolver {
         self.folders.get(text)?.as_ref()
     }
 
-    /// The path with its folder resolved, but not its last name: it may be a link, or gone. A folder that does not exist
-    /// is resolved as far as it does.
-    pub(crate) fn name(&mut self, path: &Path) -> PathBuf {
+    /// The path with its folder resolved. The last component is kept, because it may be a link or missing. A missing
+    /// folder is resolved as far as it exists.
+    pub(crate) fn resolve_parent(&mut self, path: &Path) -> PathBuf {
         match (path.parent(), path.file_name()) {
-            (Some(folder), Some(name)) => self.resolve(folder).join(name),
-            // It ends in `..`, or is the root.
+            (Some(folder), Some(name)) => self.resolve_folder(folder).join(name),
+            // The path ends in `..`, or is the root.
             _ => self.folder(path).map_or_else(|| path.to_owned(), |real| real.path.clone()),
         }
     }
 
-    /// A folder without links, as far as it exists.
-    pub(crate) fn resolve(&mut self, folder: &Path) -> PathBuf {
+    /// The folder with its links resolved, as far as it exists.
+    pub(crate) fn resolve_folder(&mut self, folder: &Path) -> PathBuf {
         match self.folder(folder) {
             Some(real) => real.path.clone(),
-            None => self.name(folder),
+            None => self.resolve_parent(folder),
         }
     }
 
-    /// How many folders were resolved.
+    /// The number of resolved folders.
     #[cfg(all(test, not(shuttle)))]
     pub(crate) fn count(&self) -> usize {
         self.folders.len()
@@ -61,12 +61,12 @@ impl RealFolder {
     fn of(folder: &Path) -> Option<Self> {
         let path = fs::canonicalize(folder).ok()?;
         let meta = fs::metadata(&path).ok().filter(Metadata::is_dir)?;
-        Some(Self { path, identity: identity(&meta) })
+        Some(Self { path, id: file_id(&meta) })
     }
 }
 
-/// Device and number of a file, where the system has them.
-pub(super) fn identity(meta: &Metadata) -> Option<(u64, u64)> {
+/// Device and inode of a file, if the system has them.
+pub(super) fn file_id(meta: &Metadata) -> Option<(u64, u64)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! Real files in temporary folders: what is changed must be told of, in the caller's spelling.
+//! Changes of real files in temporary folders, which must be reported with the caller's names.
 #![allow(clippy::print_stderr)]
 
 use std::collections::BTreeSet;
@@ -14,61 +14,63 @@ use std::time::{Duration, Instant};
 use notify::event::{Event, EventKind};
 use tempfile::TempDir;
 
-use super::batch::Batch;
+use super::batch::EventBatch;
 use super::error::{Refusal, Refusals};
 use super::inbox::Inbox;
-use super::native::Native;
-use super::tree::Tree;
-use super::{CHECK, Change, Schedule, WatchError, WatchErrorKind, WatchMode, Watcher, pace, poll, turn, watch};
+use super::native::NativeWatcher;
+use super::tree::WatchTree;
+use super::{
+    CHECK, Change, Schedule, WatchError, WatchErrorKind, WatchMode, Watcher, check_interval, handle_batch, poll, watch,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: WatchMode = WatchMode::Poll(Duration::from_millis(20));
 
-struct Seen {
+struct WatchReports {
     _watcher: Watcher,
     rx: Receiver<Change>,
     root: PathBuf,
 }
 
-impl Seen {
+impl WatchReports {
     fn new(root: &Path, mode: WatchMode) -> Self {
         let (tx, rx) = channel();
         let watcher = watch(root, mode, move |change| drop(tx.send(change))).unwrap();
         Self { _watcher: watcher, rx, root: root.to_owned() }
     }
 
-    /// Waits until all these names were told of, as themselves or by a folder above them.
+    /// Waits until all these names, or folders above them, were reported.
     #[track_caller]
-    fn tells_of(&self, names: &[&str]) {
+    fn reports_paths(&self, names: &[&str]) {
         let mut missing: BTreeSet<PathBuf> = names.iter().map(|name| self.root.join(name)).collect();
         let end = Instant::now() + PATIENCE;
         while !missing.is_empty() {
             match self.rx.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Change::Paths(paths)) => {
                     assert!(paths.iter().all(|path| path.starts_with(&self.root)), "{paths:?}");
-                    missing.retain(|path| !paths.iter().any(|told| path.starts_with(told)));
+                    missing.retain(|path| !paths.iter().any(|reported| path.starts_with(reported)));
                 }
                 Ok(Change::Everything { reason }) => panic!("everything: {reason}"),
-                Err(_) => panic!("not told of: {missing:?}"),
+                Err(_) => panic!("not reported: {missing:?}"),
             }
         }
     }
 
     #[track_caller]
-    fn tells_everything(&self) -> String {
+    fn reports_everything(&self) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
             match self.rx.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Change::Everything { reason }) => return reason,
                 Ok(Change::Paths(_)) => {}
-                Err(_) => panic!("not told of everything"),
+                Err(_) => panic!("everything was not reported"),
             }
         }
     }
 
-    /// Lets what was written before pass, lest a report of it is taken for one of the next change. Polling repeats
-    /// itself for two seconds.
-    fn settle(&self) {
+    /// Waits for the reports of earlier changes, so that they are not taken for those of the next one. Polling repeats
+    /// reports for two seconds.
+    fn wait_until_quiet(&self) {
         while self.rx.recv_timeout(Duration::from_millis(250)).is_ok() {}
     }
 }
@@ -123,93 +125,93 @@ fn swap(to: impl AsRef<Path>, at: &Path) {
     fs::rename(aside, at).unwrap();
 }
 
-fn each_save_is_told_of(mode: WatchMode) {
+fn each_save_is_reported(mode: WatchMode) {
     thread::scope(|scope| {
         for (how, save) in SAVES {
-            scope.spawn(move || a_save_is_told_of(mode, how, save));
+            scope.spawn(move || a_save_is_reported(mode, how, save));
         }
     });
 }
 
-fn a_save_is_told_of(mode: WatchMode, how: &str, save: Save) {
+fn a_save_is_reported(mode: WatchMode, how: &str, save: Save) {
     for name in ["a.html", "deep/er/a.html"] {
         let dir = folder();
         put(dir.path(), name, "old");
-        let seen = Seen::new(dir.path(), mode);
+        let seen = WatchReports::new(dir.path(), mode);
         save(&dir.path().join(name), how);
-        seen.tells_of(&[name]);
+        seen.reports_paths(&[name]);
     }
     let dir = folder();
-    let seen = Seen::new(dir.path(), mode);
+    let seen = WatchReports::new(dir.path(), mode);
     put(dir.path(), "fresh/folder/a.html", "old");
-    seen.tells_of(&["fresh/folder/a.html"]);
-    seen.settle();
+    seen.reports_paths(&["fresh/folder/a.html"]);
+    seen.wait_until_quiet();
     save(&dir.path().join("fresh/folder/a.html"), how);
-    seen.tells_of(&["fresh/folder/a.html"]);
+    seen.reports_paths(&["fresh/folder/a.html"]);
 }
 
 #[test]
-fn each_way_of_saving_is_told_of() {
-    each_save_is_told_of(WatchMode::Native);
+fn each_way_of_saving_is_reported() {
+    each_save_is_reported(WatchMode::Native);
 }
 
 #[test]
-fn polling_tells_of_each_way_of_saving() {
-    each_save_is_told_of(POLL);
+fn polling_reports_each_way_of_saving() {
+    each_save_is_reported(POLL);
 }
 
-fn coming_and_going_is_told_of(mode: WatchMode) {
+fn created_removed_and_renamed_files_are_reported(mode: WatchMode) {
     let dir = folder();
     put(dir.path(), "here.html", "1");
     put(dir.path(), "a/x.html", "1");
     put(dir.path(), "a/b/y.html", "1");
-    let seen = Seen::new(dir.path(), mode);
+    let seen = WatchReports::new(dir.path(), mode);
     put(dir.path(), "new.html", "1");
-    seen.tells_of(&["new.html"]);
+    seen.reports_paths(&["new.html"]);
     fs::remove_file(dir.path().join("new.html")).unwrap();
-    seen.tells_of(&["new.html"]);
+    seen.reports_paths(&["new.html"]);
     fs::rename(dir.path().join("here.html"), dir.path().join("a/there.html")).unwrap();
-    seen.tells_of(&["here.html", "a/there.html"]);
-    seen.settle();
+    seen.reports_paths(&["here.html", "a/there.html"]);
+    seen.wait_until_quiet();
     fs::rename(dir.path().join("a"), dir.path().join("z")).unwrap();
-    seen.tells_of(&["a/x.html", "a/b/y.html", "z/x.html", "z/b/y.html", "z/there.html"]);
-    seen.settle();
+    seen.reports_paths(&["a/x.html", "a/b/y.html", "z/x.html", "z/b/y.html", "z/there.html"]);
+    seen.wait_until_quiet();
     fs::write(dir.path().join("z/b/y.html"), "2").unwrap();
-    seen.tells_of(&["z/b/y.html"]);
-    seen.settle();
+    seen.reports_paths(&["z/b/y.html"]);
+    seen.wait_until_quiet();
     fs::remove_dir_all(dir.path().join("z")).unwrap();
-    seen.tells_of(&["z/x.html", "z/b/y.html"]);
+    seen.reports_paths(&["z/x.html", "z/b/y.html"]);
     put(dir.path(), "z/b/y.html", "3");
-    seen.tells_of(&["z/b/y.html"]);
-    seen.settle();
+    seen.reports_paths(&["z/b/y.html"]);
+    seen.wait_until_quiet();
     put(dir.path(), "z/b/y.html", "4");
-    seen.tells_of(&["z/b/y.html"]);
+    seen.reports_paths(&["z/b/y.html"]);
 }
 
 #[test]
-fn creating_removing_and_renaming_is_told_of() {
-    coming_and_going_is_told_of(WatchMode::Native);
+fn creating_removing_and_renaming_is_reported() {
+    created_removed_and_renamed_files_are_reported(WatchMode::Native);
 }
 
 #[test]
-fn polling_tells_of_creating_removing_and_renaming() {
-    coming_and_going_is_told_of(POLL);
+fn polling_reports_creating_removing_and_renaming() {
+    created_removed_and_renamed_files_are_reported(POLL);
 }
 
 #[test]
-fn a_folder_moved_in_is_watched_and_one_moved_out_is_told_of() {
+fn a_folder_moved_in_is_watched_and_a_folder_moved_out_is_reported() {
     let (dir, other) = (folder(), folder());
     put(other.path(), "set/deep/x.html", "1");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     fs::rename(other.path().join("set"), dir.path().join("set")).unwrap();
-    seen.tells_of(&["set/deep/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/deep/x.html"]);
+    seen.wait_until_quiet();
     put(dir.path(), "set/deep/x.html", "2");
-    seen.tells_of(&["set/deep/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/deep/x.html"]);
+    seen.wait_until_quiet();
     fs::rename(dir.path().join("set"), other.path().join("set")).unwrap();
-    seen.tells_of(&["set/deep/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/deep/x.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "set/deep/x.html", "3");
     assert!(seen.rx.recv_timeout(Duration::from_millis(200)).is_err());
 }
@@ -217,7 +219,7 @@ fn a_folder_moved_in_is_watched_and_one_moved_out_is_told_of() {
 #[test]
 fn folders_created_and_replaced_in_quick_succession_end_up_watched() {
     let dir = folder();
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     for round in 0..50 {
         put(dir.path(), "d/e/x.html", &round.to_string());
         put(dir.path(), "f/x.html", &round.to_string());
@@ -226,14 +228,14 @@ fn folders_created_and_replaced_in_quick_succession_end_up_watched() {
         fs::remove_dir_all(dir.path().join("d")).unwrap();
     }
     put(dir.path(), "d/e/x.html", "last");
-    seen.tells_of(&["d/e/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["d/e/x.html"]);
+    seen.wait_until_quiet();
     put(dir.path(), "d/e/x.html", "very last");
-    seen.tells_of(&["d/e/x.html"]);
+    seen.reports_paths(&["d/e/x.html"]);
 }
 
 #[test]
-fn files_written_before_their_folder_is_watched_are_told_of_after_they_can_be_read() {
+fn files_written_before_their_folder_is_watched_are_readable_when_reported() {
     let dir = folder();
     let (tx, rx) = channel();
     let root = dir.path().to_owned();
@@ -250,10 +252,10 @@ fn files_written_before_their_folder_is_watched_are_told_of_after_they_can_be_re
 }
 
 #[test]
-fn reading_is_no_change() {
+fn reading_is_not_a_change() {
     let dir = folder();
     put(dir.path(), "a/x.html", "1");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     for _ in 0..10 {
         fs::read(dir.path().join("a/x.html")).unwrap();
         fs::read_dir(dir.path().join("a")).unwrap().count();
@@ -265,66 +267,66 @@ fn reading_is_no_change() {
 fn permissions_and_times_count_as_changes() {
     let dir = folder();
     put(dir.path(), "x.html", "1");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     let file = fs::File::options().write(true).open(dir.path().join("x.html")).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    seen.tells_of(&["x.html"]);
+    seen.reports_paths(&["x.html"]);
 }
 
 #[test]
 fn a_relative_root_is_reported_absolute() {
     let here = std::env::current_dir().unwrap();
     let dir = tempfile::tempdir_in(&here).unwrap();
-    let seen = Seen::new(dir.path().strip_prefix(&here).unwrap(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path().strip_prefix(&here).unwrap(), WatchMode::Native);
     put(dir.path(), "x.html", "1");
     let Ok(Change::Paths(paths)) = seen.rx.recv_timeout(PATIENCE) else { panic!("no paths") };
     assert_eq!(paths, [dir.path().join("x.html")]);
 }
 
 #[cfg(unix)]
-fn linked_root_is_told_of(mode: WatchMode) {
+fn changes_below_a_linked_root_are_reported(mode: WatchMode) {
     let dir = folder();
     put(dir.path(), "v1/a/x.html", "1");
     put(dir.path(), "v2/a/x.html", "2");
     link(dir.path().join("v1"), dir.path().join("current"));
-    let seen = Seen::new(&dir.path().join("current"), mode);
+    let seen = WatchReports::new(&dir.path().join("current"), mode);
     put(dir.path(), "v1/a/x.html", "1b");
-    seen.tells_of(&["a/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["a/x.html"]);
+    seen.wait_until_quiet();
     swap("v2", &dir.path().join("current"));
     if mode == WatchMode::Native {
-        seen.tells_everything();
+        seen.reports_everything();
     } else {
-        seen.tells_of(&["a/x.html"]);
+        seen.reports_paths(&["a/x.html"]);
     }
-    seen.settle();
+    seen.wait_until_quiet();
     put(dir.path(), "v2/a/x.html", "2b");
-    seen.tells_of(&["a/x.html"]);
+    seen.reports_paths(&["a/x.html"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_root_that_is_a_link_is_watched_where_it_leads() {
-    linked_root_is_told_of(WatchMode::Native);
-    linked_root_is_told_of(POLL);
+fn the_target_of_a_root_that_is_a_link_is_watched() {
+    changes_below_a_linked_root_are_reported(WatchMode::Native);
+    changes_below_a_linked_root_are_reported(POLL);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_swapped_above_the_root_tells_everything() {
+fn replacing_a_link_above_the_root_reports_everything() {
     let dir = folder();
     put(dir.path(), "v1/templates/x.html", "1");
     put(dir.path(), "v2/templates/x.html", "2");
     link("v1", dir.path().join("current"));
-    let seen = Seen::new(&dir.path().join("current/templates"), WatchMode::Native);
+    let seen = WatchReports::new(&dir.path().join("current/templates"), WatchMode::Native);
     swap("v2", &dir.path().join("current"));
-    assert!(seen.tells_everything().contains("replaced"));
+    assert!(seen.reports_everything().contains("replaced"));
     put(dir.path(), "v2/templates/x.html", "2b");
-    seen.tells_of(&["x.html"]);
+    seen.reports_paths(&["x.html"]);
 }
 
 #[cfg(unix)]
-fn links_are_told_of(mode: WatchMode) {
+fn changes_of_link_targets_are_reported(mode: WatchMode) {
     let (dir, other) = (folder(), folder());
     put(other.path(), "set/deep/x.html", "1");
     put(other.path(), "single.html", "1");
@@ -333,28 +335,28 @@ fn links_are_told_of(mode: WatchMode) {
     link(other.path().join("single.html"), dir.path().join("single.html"));
     link("real", dir.path().join("alias"));
     link(".", dir.path().join("loop"));
-    let seen = Seen::new(dir.path(), mode);
+    let seen = WatchReports::new(dir.path(), mode);
     put(other.path(), "set/deep/x.html", "2");
-    seen.tells_of(&["set/deep/x.html"]);
+    seen.reports_paths(&["set/deep/x.html"]);
     put(other.path(), "single.html", "2");
-    seen.tells_of(&["single.html"]);
+    seen.reports_paths(&["single.html"]);
     fs::write(other.path().join("aside"), "3").unwrap();
     fs::rename(other.path().join("aside"), other.path().join("single.html")).unwrap();
-    seen.tells_of(&["single.html"]);
+    seen.reports_paths(&["single.html"]);
     put(dir.path(), "real/y.html", "2");
-    seen.tells_of(&["real/y.html", "alias/y.html"]);
+    seen.reports_paths(&["real/y.html", "alias/y.html"]);
     put(other.path(), "set/new/z.html", "1");
-    seen.tells_of(&["set/new/z.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/new/z.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "set/new/z.html", "2");
-    seen.tells_of(&["set/new/z.html"]);
+    seen.reports_paths(&["set/new/z.html"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn what_links_lead_to_is_told_of_under_each_name() {
-    links_are_told_of(WatchMode::Native);
-    links_are_told_of(POLL);
+fn the_target_of_links_is_reported_under_each_name() {
+    changes_of_link_targets_are_reported(WatchMode::Native);
+    changes_of_link_targets_are_reported(POLL);
 }
 
 #[cfg(unix)]
@@ -363,24 +365,24 @@ fn links_made_replaced_and_removed_later_are_followed() {
     let (dir, other) = (folder(), folder());
     put(other.path(), "one/x.html", "1");
     put(other.path(), "two/x.html", "2");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     link(other.path().join("one"), dir.path().join("set"));
-    seen.tells_of(&["set/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "one/x.html", "1b");
-    seen.tells_of(&["set/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html"]);
+    seen.wait_until_quiet();
     swap(other.path().join("two"), &dir.path().join("set"));
-    seen.tells_of(&["set/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "one/x.html", "1c");
     assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
     put(other.path(), "two/x.html", "2b");
-    seen.tells_of(&["set/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html"]);
+    seen.wait_until_quiet();
     fs::remove_file(dir.path().join("set")).unwrap();
-    seen.tells_of(&["set/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "two/x.html", "2c");
     assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
 }
@@ -393,29 +395,29 @@ fn retargeting_a_link_to_a_file_keeps_its_folder_watched() {
     put(dir.path(), "two.html", "2");
     put(dir.path(), "sub/x.html", "1");
     link("one.html", dir.path().join("it.html"));
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     swap("two.html", &dir.path().join("it.html"));
-    seen.tells_of(&["it.html"]);
-    seen.settle();
+    seen.reports_paths(&["it.html"]);
+    seen.wait_until_quiet();
     put(dir.path(), "sub/x.html", "2");
     put(dir.path(), "two.html", "2b");
-    seen.tells_of(&["sub/x.html", "it.html", "two.html"]);
+    seen.reports_paths(&["sub/x.html", "it.html", "two.html"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn links_that_lead_nowhere_are_followed_once_they_lead_somewhere() {
+fn dangling_links_are_followed_when_their_target_appears() {
     let (dir, other) = (folder(), folder());
     link(other.path().join("later/set"), dir.path().join("set"));
     link(other.path().join("later.html"), dir.path().join("later.html"));
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     put(other.path(), "later/set/x.html", "1");
     put(other.path(), "later.html", "1");
-    seen.tells_of(&["set/x.html", "later.html"]);
-    seen.settle();
+    seen.reports_paths(&["set/x.html", "later.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "later/set/x.html", "2");
     put(other.path(), "later.html", "2");
-    seen.tells_of(&["set/x.html", "later.html"]);
+    seen.reports_paths(&["set/x.html", "later.html"]);
 }
 
 #[cfg(unix)]
@@ -426,80 +428,80 @@ fn a_folder_replaced_behind_two_links_is_watched_under_both() {
     link(other.path().join("up/d/x.html"), dir.path().join("a.html"));
     link(other.path().join("up/d"), dir.path().join("set"));
     link(other.path().join("up/d/x.html"), dir.path().join("z.html"));
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     put(other.path(), "next/d/x.html", "2");
     put(other.path(), "next/d/deep/y.html", "2");
     fs::rename(other.path().join("up"), other.path().join("old")).unwrap();
     fs::rename(other.path().join("next"), other.path().join("up")).unwrap();
-    seen.tells_of(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
-    seen.settle();
+    seen.reports_paths(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "up/d/x.html", "3");
     put(other.path(), "up/d/deep/y.html", "3");
-    seen.tells_of(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
+    seen.reports_paths(&["a.html", "set/x.html", "set/deep/y.html", "z.html"]);
 }
 
 #[cfg(unix)]
-fn config_map_update_is_told_of(mode: WatchMode) {
+fn a_config_map_update_is_seen(mode: WatchMode) {
     let dir = folder();
     put(dir.path(), "..v1/a.html", "1");
     put(dir.path(), "..v1/sub/b.html", "1");
     link("..v1", dir.path().join("..data"));
     link("..data/a.html", dir.path().join("a.html"));
     link("..data/sub", dir.path().join("sub"));
-    let seen = Seen::new(dir.path(), mode);
+    let seen = WatchReports::new(dir.path(), mode);
     let versions = if mode == WatchMode::Native { 2..5 } else { 2..3 };
     for version in versions {
         put(dir.path(), &format!("..v{version}/a.html"), "next");
         put(dir.path(), &format!("..v{version}/sub/b.html"), "next");
-        seen.settle();
+        seen.wait_until_quiet();
         swap(format!("..v{version}"), &dir.path().join("..data"));
-        seen.tells_of(&["a.html", "sub/b.html", "..data/a.html"]);
+        seen.reports_paths(&["a.html", "sub/b.html", "..data/a.html"]);
         fs::remove_dir_all(dir.path().join(format!("..v{}", version - 1))).unwrap();
-        seen.settle();
+        seen.wait_until_quiet();
         put(dir.path(), &format!("..v{version}/a.html"), "again");
         put(dir.path(), &format!("..v{version}/sub/b.html"), "again");
-        seen.tells_of(&["a.html", "sub/b.html"]);
+        seen.reports_paths(&["a.html", "sub/b.html"]);
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_config_map_update_is_told_of() {
-    config_map_update_is_told_of(WatchMode::Native);
+fn a_config_map_update_is_reported() {
+    a_config_map_update_is_seen(WatchMode::Native);
 }
 
 #[cfg(unix)]
 #[test]
-fn polling_tells_of_a_config_map_update() {
-    config_map_update_is_told_of(POLL);
+fn polling_reports_a_config_map_update() {
+    a_config_map_update_is_seen(POLL);
 }
 
-fn a_root_that_vanishes_is_told_of(mode: WatchMode) {
+fn a_vanished_root_is_reported(mode: WatchMode) {
     let dir = folder();
     let root = dir.path().join("templates");
     put(&root, "sub/x.html", "1");
-    let seen = Seen::new(&root, mode);
+    let seen = WatchReports::new(&root, mode);
     let rounds = if mode == WatchMode::Native { 3 } else { 1 };
     for round in 0..rounds {
         fs::remove_dir_all(&root).unwrap();
-        seen.tells_everything();
-        seen.settle();
+        seen.reports_everything();
+        seen.wait_until_quiet();
         put(&root, "sub/x.html", "2");
-        seen.tells_everything();
-        seen.settle();
+        seen.reports_everything();
+        seen.wait_until_quiet();
         put(&root, "sub/x.html", &round.to_string());
-        seen.tells_of(&["sub/x.html"]);
+        seen.reports_paths(&["sub/x.html"]);
     }
 }
 
 #[test]
 fn a_root_that_vanishes_and_comes_back_is_watched_again() {
-    a_root_that_vanishes_is_told_of(WatchMode::Native);
+    a_vanished_root_is_reported(WatchMode::Native);
 }
 
 #[test]
 fn polling_watches_a_root_that_comes_back() {
-    a_root_that_vanishes_is_told_of(POLL);
+    a_vanished_root_is_reported(POLL);
 }
 
 #[test]
@@ -508,22 +510,22 @@ fn a_root_replaced_at_once_is_watched_again() {
     let root = dir.path().join("templates");
     put(&root, "sub/x.html", "1");
     put(dir.path(), "next/sub/x.html", "2");
-    let seen = Seen::new(&root, WatchMode::Native);
+    let seen = WatchReports::new(&root, WatchMode::Native);
     fs::rename(&root, dir.path().join("old")).unwrap();
     fs::rename(dir.path().join("next"), &root).unwrap();
-    seen.tells_everything();
-    seen.settle();
+    seen.reports_everything();
+    seen.wait_until_quiet();
     put(&root, "sub/x.html", "3");
-    seen.tells_of(&["sub/x.html"]);
-    seen.settle();
+    seen.reports_paths(&["sub/x.html"]);
+    seen.wait_until_quiet();
     put(dir.path(), "old/sub/x.html", "4");
     assert_eq!(seen.rx.recv_timeout(Duration::from_millis(200)).ok(), None);
 }
 
 #[test]
-fn a_thousand_files_are_few_reports() {
+fn a_thousand_changed_files_cause_few_reports() {
     let dir = folder();
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     let names: Vec<String> = (0..1_000).map(|n| format!("{n}.html")).collect();
     let start = Instant::now();
     for name in &names {
@@ -533,7 +535,7 @@ fn a_thousand_files_are_few_reports() {
     let mut missing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut reports = 0;
     while !missing.is_empty() {
-        match seen.rx.recv_timeout(PATIENCE).expect("all files are told of") {
+        match seen.rx.recv_timeout(PATIENCE).expect("all files are reported") {
             Change::Paths(paths) => paths.iter().for_each(|path| {
                 missing.remove(path.file_name().unwrap().to_str().unwrap());
             }),
@@ -546,10 +548,10 @@ fn a_thousand_files_are_few_reports() {
 }
 
 #[test]
-fn a_constant_stream_of_changes_starves_nobody() {
+fn a_constant_stream_of_changes_does_not_delay_reports() {
     let dir = folder();
     put(dir.path(), "x.html", "1");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     let done = Arc::new(AtomicBool::new(false));
     let stream = {
         let (done, noise) = (Arc::clone(&done), dir.path().join("noise"));
@@ -563,12 +565,12 @@ fn a_constant_stream_of_changes_starves_nobody() {
             }
         })
     };
-    // The quickest of several: on a busy machine any single one may have to wait for a processor.
+    // The fastest of several, because on a busy machine a single one may wait for a processor.
     let mut quickest = Duration::MAX;
     for n in 0..10 {
         let start = Instant::now();
         put(dir.path(), "x.html", &n.to_string());
-        seen.tells_of(&["x.html"]);
+        seen.reports_paths(&["x.html"]);
         quickest = quickest.min(start.elapsed());
         thread::sleep(Duration::from_millis(60));
         while seen.rx.try_recv().is_ok() {}
@@ -579,7 +581,7 @@ fn a_constant_stream_of_changes_starves_nobody() {
 }
 
 #[test]
-fn nothing_is_called_after_stopping() {
+fn the_callback_is_not_called_after_stopping() {
     for mode in [WatchMode::Native, POLL] {
         let dir = folder();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -601,7 +603,7 @@ fn nothing_is_called_after_stopping() {
 }
 
 #[test]
-fn stopping_waits_for_no_interval() {
+fn stopping_does_not_wait_for_the_interval() {
     let dir = folder();
     let start = Instant::now();
     drop(watch(dir.path(), WatchMode::Poll(Duration::from_secs(3_600)), |_| {}).unwrap());
@@ -627,17 +629,17 @@ fn a_watcher_dropped_inside_its_callback_stops() {
 }
 
 #[test]
-fn two_watchers_on_one_folder_both_tell_and_stop_apart() {
+fn two_watchers_on_one_folder_report_and_stop_independently() {
     let dir = folder();
-    let first = Seen::new(dir.path(), WatchMode::Native);
-    let second = Seen::new(dir.path(), WatchMode::Native);
+    let first = WatchReports::new(dir.path(), WatchMode::Native);
+    let second = WatchReports::new(dir.path(), WatchMode::Native);
     put(dir.path(), "x.html", "1");
-    first.tells_of(&["x.html"]);
-    second.tells_of(&["x.html"]);
+    first.reports_paths(&["x.html"]);
+    second.reports_paths(&["x.html"]);
     drop(first);
-    second.settle();
+    second.wait_until_quiet();
     put(dir.path(), "x.html", "2");
-    second.tells_of(&["x.html"]);
+    second.reports_paths(&["x.html"]);
 }
 
 #[test]
@@ -656,7 +658,7 @@ fn a_panic_in_the_callback_is_followed_by_everything() {
 }
 
 #[test]
-fn what_cannot_be_watched_is_an_error_in_words() {
+fn errors_explain_why_a_root_cannot_be_watched() {
     let dir = folder();
     put(dir.path(), "file", "");
     for mode in [WatchMode::Native, POLL] {
@@ -670,9 +672,13 @@ fn what_cannot_be_watched_is_an_error_in_words() {
 }
 
 #[test]
-fn a_refusal_says_how_many_which_and_what_to_do() {
-    let why = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
-    let refusals = Refusals { count: 3, folders: 8, first: Some((PathBuf::from("t/a"), why)), passing: true };
+fn a_refusal_names_the_number_the_first_folder_and_a_remedy() {
+    let mut refusals = Refusals::default();
+    for folder in ["t/a", "t/b", "t/c"] {
+        let refusal = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        refusals.add(Path::new(folder), refusal);
+    }
+    refusals.set_folders(8);
     let error = WatchError::refused(Path::new("t"), &refusals).unwrap();
     assert_eq!(error.kind(), WatchErrorKind::Refused);
     let expected = "watch `t`: 3 of 8 folders cannot be watched, the first is `t/a`: the limit of watched folders is reached; \
@@ -719,38 +725,38 @@ fn too_many_folders_are_refused_but_can_be_polled() {
     let error = watch(dir.path(), WatchMode::Native, |_| {}).unwrap_err();
     assert_eq!(error.kind(), WatchErrorKind::Refused);
     assert!(error.to_string().contains("4 of 7 folders cannot be watched"), "{error}");
-    let seen = Seen::new(dir.path(), POLL);
+    let seen = WatchReports::new(dir.path(), POLL);
     put(dir.path(), "5/x.html", "2");
-    seen.tells_of(&["5/x.html"]);
+    seen.reports_paths(&["5/x.html"]);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_refused_later_tells_everything_until_it_can_be_watched() {
+fn everything_is_reported_until_a_folder_refused_later_can_be_watched() {
     if !few_watches() {
-        with_few_watches("a_folder_refused_later_tells_everything_until_it_can_be_watched", 3);
+        with_few_watches("everything_is_reported_until_a_folder_refused_later_can_be_watched", 3);
         return;
     }
     let dir = folder();
     put(dir.path(), "a/x.html", "");
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     put(dir.path(), "b/x.html", "");
     put(dir.path(), "c/x.html", "");
-    assert!(seen.tells_everything().contains("cannot be watched"));
-    assert!(seen.tells_everything().contains("cannot be watched"), "a retry tells too");
+    assert!(seen.reports_everything().contains("cannot be watched"));
+    assert!(seen.reports_everything().contains("cannot be watched"), "a retry reports too");
     fs::remove_dir_all(dir.path().join("a")).unwrap();
-    while !seen.tells_everything().contains("watched again") {}
-    seen.settle();
+    while !seen.reports_everything().contains("watched again") {}
+    seen.wait_until_quiet();
     put(dir.path(), "c/x.html", "2");
     put(dir.path(), "b/x.html", "2");
-    seen.tells_of(&["b/x.html", "c/x.html"]);
+    seen.reports_paths(&["b/x.html", "c/x.html"]);
 }
 
-/// Changes come quicker than they can be fetched, until the system drops some. Where it never does, all are told of.
+/// Changes come faster than they are read, until the system drops some. If it never does, all of them are reported.
 #[test]
-fn an_overflow_tells_everything_and_watching_goes_on() {
+fn an_overflow_reports_everything_and_watching_continues() {
     let dir = folder();
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     let done = AtomicBool::new(false);
     let overflow = thread::scope(|scope| {
         for worker in 0..4 {
@@ -759,7 +765,7 @@ fn an_overflow_tells_everything_and_watching_goes_on() {
             scope.spawn(move || {
                 let times = (0..).map(|n| std::time::UNIX_EPOCH + Duration::from_secs(n));
                 for time in times.take_while(|_| !done.load(Ordering::Relaxed)) {
-                    // Taking turns: the system merges equal notifications that follow each other.
+                    // Two files in turn, because the system merges equal consecutive notifications.
                     files.iter().for_each(|file| file.set_modified(time).unwrap());
                 }
             });
@@ -775,14 +781,14 @@ fn an_overflow_tells_everything_and_watching_goes_on() {
         _ => eprintln!("no overflow here"),
     }
     put(dir.path(), "made/just/after.html", "1");
-    let told = |change: Change| match change {
+    let reported = |change: Change| match change {
         Change::Paths(paths) => paths.iter().any(|path| dir.path().join("made/just/after.html").starts_with(path)),
         Change::Everything { .. } => true,
     };
-    while !told(seen.rx.recv_timeout(PATIENCE).unwrap()) {}
-    seen.settle();
+    while !reported(seen.rx.recv_timeout(PATIENCE).unwrap()) {}
+    seen.wait_until_quiet();
     put(dir.path(), "made/just/after.html", "2");
-    seen.tells_of(&["made/just/after.html"]);
+    seen.reports_paths(&["made/just/after.html"]);
 }
 
 #[test]
@@ -793,15 +799,15 @@ fn a_watcher_can_be_shared() {
 }
 
 #[test]
-fn an_error_is_a_loss() {
-    let mut batch = Batch::default();
+fn an_error_counts_as_lost_notifications() {
+    let mut batch = EventBatch::default();
     batch.add(Err(notify::Error::generic("bad")));
     assert!(batch.lost.unwrap().contains("bad"));
 }
 
 #[test]
-fn more_paths_than_can_be_kept_are_a_loss() {
-    let mut batch = Batch::default();
+fn too_many_paths_count_as_lost_notifications() {
+    let mut batch = EventBatch::default();
     for n in 0..50_001 {
         batch.add(Ok(Event::new(EventKind::Any).add_path(PathBuf::from(n.to_string()))));
     }
@@ -809,14 +815,15 @@ fn more_paths_than_can_be_kept_are_a_loss() {
 }
 
 #[test]
-fn only_the_end_of_the_watch_in_use_is_a_loss() {
+fn only_the_end_of_the_current_watcher_counts_as_lost_notifications() {
     let dir = folder();
-    let mut tree = Tree::new(dir.path().to_owned(), Native::new(Arc::default()));
+    let mut tree = WatchTree::new(dir.path().to_owned(), NativeWatcher::new(Arc::default()));
     tree.reset();
     let now = Instant::now();
     let mut schedule = Schedule { check: now, retry: now, delay: Duration::ZERO };
-    let mut closed =
-        |generation| turn(&mut tree, Batch { closed: Some(generation), ..Batch::default() }, &mut schedule);
+    let mut closed = |generation| {
+        handle_batch(&mut tree, EventBatch { ended: Some(generation), ..EventBatch::default() }, &mut schedule)
+    };
     assert_eq!(closed(0), None);
     assert!(matches!(closed(1), Some(Change::Everything { .. })));
 }
@@ -827,58 +834,58 @@ fn pipe(path: &Path) {
 }
 
 #[cfg(unix)]
-fn what_is_no_file_is_no_obstacle(mode: WatchMode) {
+fn special_files_are_skipped(mode: WatchMode) {
     let (dir, other) = (folder(), folder());
     pipe(&dir.path().join("pipe"));
     pipe(&other.path().join("pipe"));
     link(other.path().join("pipe"), dir.path().join("linked"));
     link("/dev/zero", dir.path().join("endless"));
     link("circle", dir.path().join("circle"));
-    let seen = Seen::new(dir.path(), mode);
+    let seen = WatchReports::new(dir.path(), mode);
     put(dir.path(), "x.html", "1");
-    seen.tells_of(&["x.html"]);
+    seen.reports_paths(&["x.html"]);
     pipe(&dir.path().join("later"));
     let socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
     fs::create_dir(dir.path().join("folder")).unwrap();
-    seen.tells_of(&["later", "socket"]);
+    seen.reports_paths(&["later", "socket"]);
     for name in ["pipe", "linked", "later", "socket", "endless", "circle"] {
-        seen.settle();
+        seen.wait_until_quiet();
         put(other.path(), "aside", "a file after all");
         fs::rename(other.path().join("aside"), dir.path().join(name)).unwrap();
-        seen.tells_of(&[name]);
+        seen.reports_paths(&[name]);
     }
-    seen.settle();
+    seen.wait_until_quiet();
     fs::remove_dir(dir.path().join("folder")).unwrap();
     put(dir.path(), "folder", "a file after all");
-    seen.tells_of(&["folder"]);
+    seen.reports_paths(&["folder"]);
     drop(socket);
 }
 
 #[cfg(unix)]
 #[test]
 fn pipes_devices_sockets_and_circles_do_not_stop_a_watcher() {
-    what_is_no_file_is_no_obstacle(WatchMode::Native);
+    special_files_are_skipped(WatchMode::Native);
 }
 
 #[cfg(unix)]
 #[test]
 fn pipes_devices_sockets_and_circles_do_not_stop_polling() {
-    what_is_no_file_is_no_obstacle(POLL);
+    special_files_are_skipped(POLL);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_behind_a_link_that_becomes_a_file_is_told_of() {
+fn a_linked_pipe_that_becomes_a_file_is_reported() {
     let (dir, other) = (folder(), folder());
     pipe(&other.path().join("pipe"));
     link(other.path().join("pipe"), dir.path().join("it.html"));
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     put(other.path(), "aside", "1");
     fs::rename(other.path().join("aside"), other.path().join("pipe")).unwrap();
-    seen.tells_of(&["it.html"]);
-    seen.settle();
+    seen.reports_paths(&["it.html"]);
+    seen.wait_until_quiet();
     put(other.path(), "pipe", "2");
-    seen.tells_of(&["it.html"]);
+    seen.reports_paths(&["it.html"]);
 }
 
 #[cfg(unix)]
@@ -888,36 +895,36 @@ fn a_linked_folder_that_goes_away_and_comes_back_is_watched_again() {
     put(other.path(), "up/set/deep/x.html", "1");
     link(other.path().join("up/set"), dir.path().join("set"));
     link(other.path().join("up/set/deep/x.html"), dir.path().join("x.html"));
-    let seen = Seen::new(dir.path(), WatchMode::Native);
+    let seen = WatchReports::new(dir.path(), WatchMode::Native);
     for round in 0..3 {
         fs::rename(other.path().join("up/set"), other.path().join("away")).unwrap();
         fs::rename(other.path().join("away"), other.path().join("up/set")).unwrap();
-        seen.settle();
+        seen.wait_until_quiet();
         put(other.path(), "up/set/deep/x.html", &round.to_string());
-        seen.tells_of(&["set/deep/x.html", "x.html"]);
+        seen.reports_paths(&["set/deep/x.html", "x.html"]);
     }
 }
 
 #[test]
-fn looks_at_links_are_paced_by_their_number_alone() {
-    assert_eq!([pace(0), pace(1), pace(1_000)], [CHECK; 3]);
-    assert!(pace(10_000) <= Duration::from_millis(200));
-    assert!(pace(usize::MAX) > pace(10_000));
+fn the_interval_of_checking_links_depends_on_their_number_alone() {
+    assert_eq!([check_interval(0), check_interval(1), check_interval(1_000)], [CHECK; 3]);
+    assert!(check_interval(10_000) <= Duration::from_millis(200));
+    assert!(check_interval(usize::MAX) > check_interval(10_000));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_look_that_is_under_way_ends_when_it_is_time_to_stop() {
+fn a_running_walk_ends_when_the_watcher_is_stopped() {
     let dir = folder();
     put(dir.path(), "deep/x.html", "1");
     link("deep/x.html", dir.path().join("it.html"));
     let inbox = Arc::<Inbox>::default();
     let tree = || {
-        let mut tree = Tree::new(dir.path().to_owned(), Native::new(Arc::clone(&inbox)));
+        let mut tree = WatchTree::new(dir.path().to_owned(), NativeWatcher::new(Arc::clone(&inbox)));
         tree.reset();
         tree.links()
     };
-    assert_eq!((tree(), poll::look(dir.path(), &inbox).unwrap().len()), (1, 2));
+    assert_eq!((tree(), poll::take_snapshot(dir.path(), &inbox).unwrap().len()), (1, 2));
     inbox.stop();
-    assert_eq!((tree(), poll::look(dir.path(), &inbox).unwrap().len()), (0, 0));
+    assert_eq!((tree(), poll::take_snapshot(dir.path(), &inbox).unwrap().len()), (0, 0));
 }

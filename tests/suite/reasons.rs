@@ -254,7 +254,7 @@ fn the_ring_keeps_the_last_and_counts_all() {
 fn what_has_expired_and_is_not_freed_yet_was_not_evicted() {
     let cache = cache();
     let options = || Options::ttl(Duration::from_millis(20));
-    // The janitor comes once a second, so that of ten rounds one or two meet it.
+    // Maintenance runs once a second, so it falls into one or two of ten rounds.
     for _ in 0..10 {
         get(&cache, options());
         std::thread::sleep(Duration::from_millis(25));

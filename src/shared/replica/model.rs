@@ -17,8 +17,8 @@ struct Store {
 }
 
 impl Store {
-    fn answer(&mut self, known: Known, raise: &[TagHash]) -> News {
-        let begun = !known.follows(self.epoch, self.seq);
+    fn answer(&mut self, known: SyncPosition, raise: &[TagHash]) -> FloorUpdate {
+        let begun = !known.accepts(self.epoch, self.seq);
         if begun {
             *self = Store { epoch: known.next_epoch(), ..Store::default() };
         }
@@ -28,7 +28,7 @@ impl Store {
         }
         let since = if known.epoch == self.epoch { known.seq } else { 0 };
         let floors = self.floors.iter().copied().filter(|(_, seq)| *seq > since).collect();
-        News { epoch: self.epoch, begun, seq: self.seq, floors, ..News::default() }
+        FloorUpdate { epoch: self.epoch, begun, seq: self.seq, floors, ..FloorUpdate::default() }
     }
 }
 
@@ -69,7 +69,7 @@ impl Node {
     }
 
     /// Whether a caller takes an entry from the store, and may keep it in memory for good.
-    fn takes(&self, entry: Known) -> (bool, bool) {
+    fn takes(&self, entry: SyncPosition) -> (bool, bool) {
         let local = self.floors.stamp();
         let taken = self.replica.received(entry).is_some_and(|stamp| self.replica.admits(stamp, [TAG]));
         (taken, taken && self.floors.admit(local, [TAG]))
@@ -166,7 +166,7 @@ fn two_nodes_lose_neither_of_their_invalidations() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             for node in &nodes {
                 node.sync(&store);
-                assert!(!node.takes(old).0 && node.takes(Known { seq: 2, ..old }).0);
+                assert!(!node.takes(old).0 && node.takes(SyncPosition { seq: 2, ..old }).0);
             }
         },
         SCHEDULES,
@@ -191,10 +191,10 @@ fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
                     (begin, old)
                 })
             };
-            let epoch = Known::default().next_epoch();
+            let epoch = SyncPosition::default().next_epoch();
             let floors = vec![(PAGE, 1), (DATA, 1)];
-            here.replica.receive(&News { epoch, ..News::default() }, &*here);
-            here.replica.receive(&News { epoch, seq: 1, floors, ..News::default() }, &*here);
+            here.replica.receive(&FloorUpdate { epoch, ..FloorUpdate::default() }, &*here);
+            here.replica.receive(&FloorUpdate { epoch, seq: 1, floors, ..FloorUpdate::default() }, &*here);
             let (begin, old) = render.join().unwrap();
             assert!(!old || !here.floors.admit(begin, [PAGE]), "a page with old data inside");
         },

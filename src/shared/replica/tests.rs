@@ -25,12 +25,12 @@ impl Raised {
     }
 }
 
-fn news(generation: u128, seq: u64, floors: &[(TagHash, u64)]) -> News {
-    News { epoch: generation << 80 | 7, seq, floors: floors.to_vec(), ..News::default() }
+fn news(generation: u128, seq: u64, floors: &[(TagHash, u64)]) -> FloorUpdate {
+    FloorUpdate { epoch: generation << 80 | 7, seq, floors: floors.to_vec(), ..FloorUpdate::default() }
 }
 
-fn at(generation: u128, seq: u64) -> Known {
-    Known { epoch: generation << 80 | 7, seq }
+fn at(generation: u128, seq: u64) -> SyncPosition {
+    SyncPosition { epoch: generation << 80 | 7, seq }
 }
 
 /// A replica that knows generation 1 up to number 10.
@@ -41,7 +41,7 @@ fn replica() -> (Replica, Raised) {
     (replica, raised)
 }
 
-fn valid(replica: &Replica, known: Known, tags: &[TagHash]) -> bool {
+fn valid(replica: &Replica, known: SyncPosition, tags: &[TagHash]) -> bool {
     replica.received(known).is_some_and(|stamp| replica.admits(stamp, tags.iter().copied()))
 }
 
@@ -75,7 +75,7 @@ fn of_another_epoch_nothing_is_valid_whatever_its_number() {
     assert!(
         !valid(&replica, at(1, 10), &[])
             && !valid(&replica, at(3, 99), &[])
-            && !valid(&replica, Known { epoch: 0, seq: 99 }, &[])
+            && !valid(&replica, SyncPosition { epoch: 0, seq: 99 }, &[])
     );
     assert!(valid(&replica, at(2, 0), &[]));
     assert_eq!(replica.sent(before), None, "work begun before leaves no entry in the new epoch");
@@ -95,7 +95,7 @@ fn an_epoch_that_was_left_is_not_entered_again() {
     let (replica, raised) = replica();
     assert!(replica.receive(&news(2, 1, &[]), &raised));
     raised.take();
-    let other = News { epoch: 2 << 80 | 8, seq: 5, ..News::default() };
+    let other = FloorUpdate { epoch: 2 << 80 | 8, seq: 5, ..FloorUpdate::default() };
     for left in [news(1, 10, &[]), news(1, 99, &[(7, 99)]), news(2, 0, &[]), other] {
         assert!(!replica.receive(&left, &raised), "{left:?}");
         assert_eq!((raised.take(), replica.known()), (vec![], at(2, 1)));
@@ -106,15 +106,15 @@ fn an_epoch_that_was_left_is_not_entered_again() {
 
 #[test]
 fn an_epoch_that_the_store_is_to_begin_follows_all_that_were_left() {
-    let mut known = Known::default();
+    let mut known = SyncPosition::default();
     for _ in 0..1000 {
         let next = known.next_epoch();
-        assert!(known.follows(next, 0) && !Known { epoch: next, seq: 0 }.follows(known.epoch, 0));
+        assert!(known.accepts(next, 0) && !SyncPosition { epoch: next, seq: 0 }.accepts(known.epoch, 0));
         assert_ne!(known.next_epoch(), next);
-        known = Known { epoch: next, seq: 5 };
-        assert!(known.follows(next, 5) && !known.follows(next, 4) && !known.follows(known.epoch ^ 1, 9));
+        known = SyncPosition { epoch: next, seq: 5 };
+        assert!(known.accepts(next, 5) && !known.accepts(next, 4) && !known.accepts(known.epoch ^ 1, 9));
     }
-    assert!(!Known::default().follows(0, 0), "no epoch is none to enter");
+    assert!(!SyncPosition::default().accepts(0, 0), "no epoch is none to enter");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_epoch_that_this_node_began_or_never_told_anything_needs_no_telling() {
     assert!(replica.receive(&news(2, 0, &[]), &raised));
     assert_eq!(replica.untold().0, [0; 0]);
     replica.confirm(replica.invalidate(3));
-    assert!(replica.receive(&News { begun: true, ..news(3, 0, &[]) }, &raised));
+    assert!(replica.receive(&FloorUpdate { begun: true, ..news(3, 0, &[]) }, &raised));
     assert_eq!(replica.untold().0, [0; 0]);
     // In this one, others may have been since before the other was told.
     assert!(replica.receive(&news(4, 0, &[]), &raised));

@@ -1,59 +1,62 @@
-//! Where a server is: what was configured, and the socket addresses that stands for.
+//! The address of a server: the configured text, and the socket addresses it resolves to.
 //!
-//! Names are looked up on a thread of their own, because the system's resolver cannot be given a deadline. Whoever
-//! needs an address waits for that as long as there is time; addresses once found are kept while they work.
+//! Host names are resolved on a background thread, because the system's resolver takes no deadline. A call waits for
+//! the result until its deadline. Resolved addresses are kept while connections to them succeed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
-use crate::store::{Failure, FailureKind};
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::store::deadline::left;
+use crate::store::{FailureKind, StoreFailure};
+use crate::sync::{Arc, Condvar, Mutex, lock, unpoisoned};
 
 const PORT: u16 = 11211;
 
-/// How long the answer of a lookup is not asked for again, at least, and after how long it is where all is well: a name
-/// may move to another address while the old one still answers.
-const PAUSE: Duration = Duration::from_secs(1);
-const OLD: Duration = Duration::from_secs(30);
+/// The shortest time between two lookups of a name.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A server's address.
+/// The age at which a result is looked up again even if its addresses work: the name may lead to another address while
+/// the old one still replies.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// The address of a server.
 #[derive(Debug)]
 pub(super) struct Address {
-    /// `host:port` in lower case: what the server is chosen by, the same in every process.
+    /// `host:port` in lower case. Keys are assigned to servers by it, so it must be the same in every process.
     pub(super) name: String,
-    lookup: Arc<Lookup>,
+    lookup: Arc<HostLookup>,
 }
 
 #[derive(Debug)]
-struct Lookup {
+struct HostLookup {
     host: String,
     port: u16,
-    state: Mutex<State>,
+    state: Mutex<LookupState>,
     done: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LookupState {
     found: Vec<SocketAddr>,
     error: Option<String>,
     running: bool,
     finished: Option<Instant>,
 }
 
-impl State {
+impl LookupState {
     fn recent(&self) -> bool {
-        self.finished.is_some_and(|finished| finished.elapsed() < PAUSE)
+        self.finished.is_some_and(|finished| finished.elapsed() < MIN_INTERVAL)
     }
 }
 
 impl Address {
-    /// Reads `host`, `host:port` or `memcached://host:port`; an IPv6 address with a port stands in brackets.
+    /// Parses `host`, `host:port` or `memcached://host:port`. An IPv6 address with a port is in brackets.
     pub(super) fn parse(text: &str) -> Result<Address, Error> {
         let refuse = |why: &str| Error::new(ErrorKind::Config, format!("memcached server {text:?}: {why}"));
         let rest = text.strip_prefix("memcached://").map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
-        let (host, port) = split(rest).ok_or_else(|| refuse("not host:port"))?;
+        let (host, port) = split_port(rest).ok_or_else(|| refuse("not host:port"))?;
         let port = match port {
             None => PORT,
             Some(port) => match port.parse() {
@@ -72,46 +75,43 @@ impl Address {
             None => format!("{host}:{port}"),
         };
         let found = ip.map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
-        let state = Mutex::new(State { found, ..State::default() });
-        Ok(Address { name, lookup: Arc::new(Lookup { host, port, state, done: Condvar::new() }) })
+        let state = Mutex::new(LookupState { found, ..LookupState::default() });
+        Ok(Address { name, lookup: Arc::new(HostLookup { host, port, state, done: Condvar::new() }) })
     }
 
-    /// The socket addresses, the one that last worked first.
-    pub(super) fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+    /// The socket addresses. The one that worked last comes first.
+    pub(super) fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, StoreFailure> {
         let lookup = &self.lookup;
         let mut state = lock(&lookup.state);
         loop {
             if !state.found.is_empty() {
-                if state.finished.is_some_and(|finished| finished.elapsed() > OLD) {
+                if state.finished.is_some_and(|finished| finished.elapsed() > MAX_AGE) {
                     lookup.start(&mut state);
                 }
                 return Ok(state.found.clone());
             }
             if let (Some(error), true) = (&state.error, state.recent()) {
-                return Err(Failure::new(FailureKind::Unreachable, error.clone()));
+                return Err(StoreFailure::new(FailureKind::Unreachable, error.clone()));
             }
             lookup.start(&mut state);
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = left(deadline);
             if left.is_zero() {
-                return Err(Failure::new(FailureKind::Timeout, "looking up the host name timed out"));
+                return Err(StoreFailure::new(FailureKind::Timeout, "looking up the host name timed out"));
             }
-            state = match lookup.done.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            state = unpoisoned(lookup.done.wait_timeout(state, left)).0;
         }
     }
 
-    /// None of the addresses answered: looks the name up again, behind the caller's back. What is known stays until
-    /// there is something better.
-    pub(super) fn failed(&self) {
+    /// Starts a new lookup in the background, after no address could be connected to. The old addresses stay until it
+    /// succeeds.
+    pub(super) fn look_up_again(&self) {
         let mut state = lock(&self.lookup.state);
         if !state.recent() && self.lookup.host.parse::<IpAddr>().is_err() {
             self.lookup.start(&mut state);
         }
     }
 
-    /// This address answered: the next attempt begins with it.
+    /// Moves an address that worked to the front.
     pub(super) fn prefer(&self, works: SocketAddr) {
         let found = &mut lock(&self.lookup.state).found;
         if let Some(at) = found.iter().position(|&address| address == works) {
@@ -120,8 +120,8 @@ impl Address {
     }
 }
 
-impl Lookup {
-    fn start(self: &Arc<Lookup>, state: &mut State) {
+impl HostLookup {
+    fn start(self: &Arc<HostLookup>, state: &mut LookupState) {
         if state.running {
             return;
         }
@@ -147,8 +147,8 @@ impl Lookup {
     }
 }
 
-/// The host and, where one is given, the port.
-fn split(text: &str) -> Option<(&str, Option<&str>)> {
+/// The host and the port, if there is one.
+fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<Ipv6Addr>().ok()?;
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_one_spelling() {
+    fn addresses_are_normalised() {
         for (text, name) in [
             ("cache", "cache:11211"),
             ("Cache.Example:1", "cache.example:1"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn err_addresses_that_make_no_sense() {
+    fn err_malformed_addresses_are_rejected() {
         for text in
             ["", ":1", "a:", "a:0", "a:65536", "a:b", "a b", "redis://a", "me:pw@a:1", "[::1", "[::1]1", "[a]:1", "a/b"]
         {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_exist_is_no_address_and_costs_no_more_than_the_deadline() {
+    fn an_unknown_host_name_fails_by_the_deadline() {
         let address = Address::parse("does-not-exist.invalid").unwrap();
         let start = Instant::now();
         assert!(address.resolve(start + Duration::from_millis(20)).is_err());
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_and_what_works_comes_first() {
+    fn a_host_name_is_resolved_and_the_working_address_comes_first() {
         let address = Address::parse("localhost").unwrap();
         let found = address.resolve(Instant::now() + Duration::from_secs(10)).unwrap();
         let last = *found.last().unwrap();

@@ -1,4 +1,4 @@
-//! The store against real servers, and against what may be behind a port instead.
+//! The store against real memcached servers and against fake ones.
 
 mod floors;
 mod hostile;

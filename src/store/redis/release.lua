@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Ends the lease if it is still the one with this token.
+-- Ends the lease if it still has this token.
 if redis.pcall('GET', KEYS[1]) == ARGV[1] then
     return redis.call('DEL', KEYS[1])
 end

@@ -1,32 +1,32 @@
-//! The scripts that run in the server, how they are called, and what they answer.
+//! The Lua scripts that run in the server, and the format of their replies.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
-use crate::store::News;
+use crate::store::FloorUpdate;
 
-pub(super) static SYNC: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("sync.lua")));
-pub(super) static LEASE: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("lease.lua")));
-pub(super) static RELEASE: LazyLock<Code> = LazyLock::new(|| Code::new(include_str!("release.lua")));
+pub(super) static SYNC: LazyLock<ServerScript> = LazyLock::new(|| ServerScript::new(include_str!("sync.lua")));
+pub(super) static LEASE: LazyLock<ServerScript> = LazyLock::new(|| ServerScript::new(include_str!("lease.lua")));
+pub(super) static RELEASE: LazyLock<ServerScript> = LazyLock::new(|| ServerScript::new(include_str!("release.lua")));
 
-pub(super) struct Code {
+pub(super) struct ServerScript {
     text: &'static str,
     script: Script,
 }
 
-impl Code {
-    fn new(text: &'static str) -> Code {
-        Code { text, script: Script::new(text) }
+impl ServerScript {
+    fn new(text: &'static str) -> ServerScript {
+        ServerScript { text, script: Script::new(text) }
     }
 
-    /// Calls the script by its digest: the server has it, except after a restart.
-    pub(super) fn known(&self, keys: &[&str]) -> Cmd {
+    /// A call by digest. The server has the script, except after a restart.
+    pub(super) fn by_digest(&self, keys: &[&str]) -> Cmd {
         call("EVALSHA", self.script.get_hash(), keys)
     }
 
-    /// Calls the script with its text, which the server keeps.
-    pub(super) fn unknown(&self, keys: &[&str]) -> Cmd {
+    /// A call with the text, which the server then keeps.
+    pub(super) fn with_text(&self, keys: &[&str]) -> Cmd {
         call("EVAL", self.text, keys)
     }
 }
@@ -37,8 +37,9 @@ fn call(command: &str, script: &str, keys: &[&str]) -> Cmd {
     call
 }
 
-/// What `sync.lua` answers: epoch, the number told and the newest, base, microseconds, and hashes each followed by its number.
-pub(super) fn read_news(reply: Value, next: u128) -> Option<News> {
+/// Reads the reply of `sync.lua`: epoch, the number of this page and the newest, base, microseconds, and hashes, each
+/// followed by its number.
+pub(super) fn read_update(reply: Value, next: u128) -> Option<FloorUpdate> {
     let Value::Array(parts) = reply else { return None };
     let [epoch, seq, newest, base, micros, Value::Array(floors)] = &parts[..] else { return None };
     let floors = floors.chunks(2).map(|pair| match pair {
@@ -47,7 +48,7 @@ pub(super) fn read_news(reply: Value, next: u128) -> Option<News> {
     });
     let epoch = u128::from_str_radix(text(epoch)?, 16).ok().filter(|&epoch| epoch != 0)?;
     let seq = number(seq)?;
-    Some(News {
+    Some(FloorUpdate {
         epoch,
         begun: epoch == next,
         seq,

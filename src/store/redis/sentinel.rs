@@ -1,79 +1,77 @@
-//! Which server is the master: as the sentinels say, who are asked again before each question about invalidations.
+//! Finds the master through sentinels, and checks before each sync whether it was replaced.
 //!
-//! A master that was replaced may not know it yet, and goes on answering:
+//! A replaced master may not know it yet, and continues to reply:
 //!
-//! 1. The sentinels make M2 the master; M1 still calls itself one.
-//! 2. Node A learns of it, and tells M2 what it invalidates.
-//! 3. Node B asks M1 what is new. Nothing is: B believes what it has for another staleness bound, again and again.
+//! 1. The sentinels promote M2. M1 still reports the role of a master.
+//! 2. Node A connects to M2 and publishes an invalidation there.
+//! 3. Node B syncs with M1 and receives nothing. B trusts its entries for another staleness bound, again and again.
 //!
-//! Therefore B asks the sentinels first. What A told M2 before that is in force here when the bound has passed.
+//! Therefore B queries the sentinels before each sync. Then A's invalidation takes effect in B within the bound.
 
 use std::time::{Duration, Instant};
 
 use redis::{ConnectionInfo, Value};
 
-use super::link::{self, Link};
-use super::target;
-use super::tls::Trust;
-use super::topology::share;
-use crate::store::{Failure, FailureKind};
+use super::connection::{self, RedisConnection};
+use super::target::{self, HostPort};
+use super::tls::TlsConfig;
+use crate::store::deadline::share;
+use crate::store::{FailureKind, StoreFailure};
 use crate::sync::{Mutex, lock};
 
-/// A sentinel that did not answer is not asked again for so long, if another one answers.
-const REST: Duration = Duration::from_secs(1);
-
-type Node = (String, u16);
+/// A sentinel that did not reply is not queried again for this time, if another one replies.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Sentinels {
     pub(super) infos: Vec<ConnectionInfo>,
     pub(super) name: String,
-    voices: Mutex<Vec<Voice>>,
-    master: Mutex<Option<Node>>,
+    states: Mutex<Vec<SentinelState>>,
+    master: Mutex<Option<HostPort>>,
 }
 
-/// What is kept of one sentinel.
+/// The connection to one sentinel, and its last failure.
 #[derive(Default)]
-struct Voice {
-    link: Option<Link>,
+struct SentinelState {
+    connection: Option<RedisConnection>,
     failed: Option<Instant>,
 }
 
 impl Sentinels {
     pub(super) fn new(infos: Vec<ConnectionInfo>, name: &str) -> Sentinels {
-        let voices = infos.iter().map(|_| Voice::default()).collect();
-        Sentinels { infos, name: name.to_owned(), voices: Mutex::new(voices), master: Mutex::default() }
+        let states = infos.iter().map(|_| SentinelState::default()).collect();
+        Sentinels { infos, name: name.to_owned(), states: Mutex::new(states), master: Mutex::default() }
     }
 
-    /// Connects to the master that was named last. A sentinel may be behind: only a server that calls itself master is
-    /// taken (the guidelines for Sentinel clients, steps 2 and 3).
-    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
+    /// Connects to the last known master. A sentinel may be outdated, so the server must report the role of a master
+    /// (the guidelines for Sentinel clients, steps 2 and 3).
+    pub(super) fn connect(&self, tls: &TlsConfig, deadline: Instant) -> Result<RedisConnection, StoreFailure> {
         let known = lock(&self.master).clone();
         let (host, port) = match known {
             Some(node) => node,
-            None => self.newest(trust, share(deadline, 2))?,
+            None => self.newest(tls, share(deadline, 2))?,
         };
-        let login = self.infos.first().ok_or_else(none_named)?;
-        connect_master(&target::moved(login, host, port), trust, deadline)
+        let login = self.infos.first().ok_or_else(none_configured)?;
+        connect_master(&target::at_address(login, host, port), tls, deadline)
     }
 
-    /// Asks the sentinels for the master; whether it is another one than before.
-    pub(super) fn ask(&self, trust: &Trust, deadline: Instant) -> Result<bool, Failure> {
-        let newest = self.newest(trust, deadline)?;
+    /// Queries the sentinels. Returns whether another server is the master than before.
+    pub(super) fn has_moved(&self, tls: &TlsConfig, deadline: Instant) -> Result<bool, StoreFailure> {
+        let newest = self.newest(tls, deadline)?;
         let before = lock(&self.master).replace(newest.clone());
         Ok(before.is_some_and(|before| before != newest))
     }
 
-    /// Of what the sentinels say that answer, what was decided last: they learn of a failover one after the other.
-    fn newest(&self, trust: &Trust, deadline: Instant) -> Result<Node, Failure> {
-        let mut voices = lock(&self.voices);
-        let (resting, awake): (Vec<_>, Vec<_>) =
-            voices.iter_mut().zip(&self.infos).partition(|(voice, _)| voice.rests());
-        let (mut newest, mut failure) = (None, none_named());
-        for group in [awake, resting] {
+    /// The newest decision among the replies of the sentinels, which learn of a failover one after the other.
+    fn newest(&self, tls: &TlsConfig, deadline: Instant) -> Result<HostPort, StoreFailure> {
+        let mut states = lock(&self.states);
+        let (paused, active): (Vec<_>, Vec<_>) =
+            states.iter_mut().zip(&self.infos).partition(|(state, _)| state.is_paused());
+        let (mut newest, mut failure) = (None, none_configured());
+        for group in [active, paused] {
             let count = group.len();
-            for (index, (voice, info)) in group.into_iter().enumerate() {
-                match voice.ask(info, &self.name, trust, share(deadline, count - index)) {
+            for (index, (state, info)) in group.into_iter().enumerate() {
+                match state.query(info, &self.name, tls, share(deadline, count - index)) {
                     Ok(answer) if newest.as_ref().is_none_or(|(epoch, _)| answer.0 > *epoch) => newest = Some(answer),
                     Ok(_) => {}
                     Err(failed) => failure = failed,
@@ -87,71 +85,71 @@ impl Sentinels {
     }
 }
 
-impl Voice {
-    fn rests(&self) -> bool {
-        self.failed.is_some_and(|failed| failed.elapsed() < REST)
+impl SentinelState {
+    fn is_paused(&self) -> bool {
+        self.failed.is_some_and(|failed| failed.elapsed() < RETRY_PAUSE)
     }
 
-    /// The master, and the number of the decision that made it one.
-    fn ask(
+    /// The master, and the number of the decision that promoted it.
+    fn query(
         &mut self,
         info: &ConnectionInfo,
         name: &str,
-        trust: &Trust,
+        tls: &TlsConfig,
         deadline: Instant,
-    ) -> Result<(u64, Node), Failure> {
-        let mut kept = self.link.take();
-        kept.take_if(|link| !link.is_fit(true));
-        let answer = ask(kept, info, name, trust, deadline);
+    ) -> Result<(u64, HostPort), StoreFailure> {
+        let mut kept = self.connection.take();
+        kept.take_if(|connection| !connection.is_usable(true));
+        let answer = query(kept, info, name, tls, deadline);
         self.failed = answer.is_err().then(Instant::now);
-        let (link, answer) = answer?;
-        self.link = Some(link);
+        let (connection, answer) = answer?;
+        self.connection = Some(connection);
         Ok(answer)
     }
 }
 
-impl std::fmt::Debug for Voice {
+impl std::fmt::Debug for SentinelState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Voice").field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("SentinelState").field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
-fn none_named() -> Failure {
-    Failure::new(FailureKind::Unreachable, "no sentinel is named")
+fn none_configured() -> StoreFailure {
+    StoreFailure::new(FailureKind::Unreachable, "no sentinel is configured")
 }
 
-/// A sentinel mostly has no password; the one in the URL, which is the master's, is tried where it asks for one.
-fn ask(
-    kept: Option<Link>,
+/// Connects without a password, as most sentinels have none. If the sentinel requires one, uses that of its URL.
+fn query(
+    kept: Option<RedisConnection>,
     info: &ConnectionInfo,
     name: &str,
-    trust: &Trust,
+    tls: &TlsConfig,
     deadline: Instant,
-) -> Result<(Link, (u64, Node)), Failure> {
-    let question = ["MASTER", "GET-MASTER-ADDR-BY-NAME"].map(|what| {
+) -> Result<(RedisConnection, (u64, HostPort)), StoreFailure> {
+    let queries = ["MASTER", "GET-MASTER-ADDR-BY-NAME"].map(|what| {
         let mut command = redis::cmd("SENTINEL");
         command.arg(what).arg(name);
         command
     });
-    let mut link = match kept {
-        Some(link) => link,
+    let mut connection = match kept {
+        Some(connection) => connection,
         None => {
             let open = info.clone().set_redis_settings(redis::RedisConnectionInfo::default());
-            Link::connect(&open, trust, deadline)?
+            RedisConnection::connect(&open, tls, deadline)?
         }
     };
-    let mut replies = link.run(&question, deadline)?;
+    let mut replies = connection.run(&queries, deadline)?;
     if matches!(replies.last(), Some(Value::ServerError(error)) if error.code() == "NOAUTH") {
         let login = info.redis_settings().clone().set_db(0);
-        link = Link::connect(&info.clone().set_redis_settings(login), trust, deadline)?;
-        replies = link.run(&question, deadline)?;
+        connection = RedisConnection::connect(&info.clone().set_redis_settings(login), tls, deadline)?;
+        replies = connection.run(&queries, deadline)?;
     }
     let address = replies.pop();
     let decision = replies.pop().and_then(|properties| decision(&properties)).unwrap_or_default();
-    Ok((link, (decision, read_address(address, name)?)))
+    Ok((connection, (decision, read_address(address, name)?)))
 }
 
-/// The `config-epoch` in a list of names and values. It is asked for before the address, which is as new or newer.
+/// The `config-epoch` in a list of names and values. It is requested before the address, so the address is not older.
 fn decision(properties: &Value) -> Option<u64> {
     let Value::Array(properties) = properties else { return None };
     let mut pairs = properties.chunks(2);
@@ -163,7 +161,7 @@ fn decision(properties: &Value) -> Option<u64> {
     })
 }
 
-fn read_address(reply: Option<Value>, name: &str) -> Result<Node, Failure> {
+fn read_address(reply: Option<Value>, name: &str) -> Result<HostPort, StoreFailure> {
     match reply {
         Some(Value::Array(address)) => match &address[..] {
             [Value::BulkString(host), Value::BulkString(port)] => {
@@ -172,23 +170,23 @@ fn read_address(reply: Option<Value>, name: &str) -> Result<Node, Failure> {
             }
             _ => None,
         }
-        .ok_or_else(|| Failure::new(FailureKind::Nonsense, "the sentinel's answer makes no sense")),
+        .ok_or_else(|| StoreFailure::new(FailureKind::InvalidReply, "the sentinel's reply is malformed")),
         Some(Value::Nil) => {
-            Err(Failure::new(FailureKind::Refused, format!("the sentinel knows no master named `{name}`")))
+            Err(StoreFailure::new(FailureKind::Refused, format!("the sentinel knows no master named `{name}`")))
         }
-        Some(Value::ServerError(error)) => Err(link::refused(&error)),
-        _ => Err(Failure::new(FailureKind::Nonsense, "the sentinel's answer makes no sense")),
+        Some(Value::ServerError(error)) => Err(connection::refused(&error)),
+        _ => Err(StoreFailure::new(FailureKind::InvalidReply, "the sentinel's reply is malformed")),
     }
 }
 
-fn connect_master(info: &ConnectionInfo, trust: &Trust, deadline: Instant) -> Result<Link, Failure> {
-    let mut link = Link::connect(info, trust, deadline)?;
-    let reply = link.run([&redis::cmd("ROLE")], deadline)?.pop();
+fn connect_master(info: &ConnectionInfo, tls: &TlsConfig, deadline: Instant) -> Result<RedisConnection, StoreFailure> {
+    let mut connection = RedisConnection::connect(info, tls, deadline)?;
+    let reply = connection.run([&redis::cmd("ROLE")], deadline)?.pop();
     match reply {
         Some(Value::Array(role)) if matches!(role.first(), Some(Value::BulkString(name)) if name == b"master") => {
-            Ok(link)
+            Ok(connection)
         }
-        Some(Value::ServerError(error)) => Err(link::refused(&error)),
-        _ => Err(Failure::new(FailureKind::Unreachable, format!("{} is not the master any more", info.addr()))),
+        Some(Value::ServerError(error)) => Err(connection::refused(&error)),
+        _ => Err(StoreFailure::new(FailureKind::Unreachable, format!("{} is not the master any more", info.addr()))),
     }
 }

@@ -1,6 +1,6 @@
-//! A socket whose every call ends by a deadline, whatever the peer sends or does not send.
+//! A socket whose calls return by a deadline, whatever the peer sends or does not send.
 //!
-//! Owns name resolution, connecting, and the timeouts of the operating system. What is said over it is `link.rs`.
+//! It resolves host names, connects, and sets the timeouts of the operating system. The protocol is `connection.rs`.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,19 +11,21 @@ use std::time::{Duration, Instant};
 
 use redis::ConnectionAddr;
 
+use crate::store::deadline;
+
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: Stream,
+    stream: SocketStream,
     deadline: Instant,
-    /// The timeouts the operating system has: never longer than what is left when a call starts. They stay from call
-    /// to call, so that a call with time to spare costs no more than itself.
+    /// The timeouts that are set in the operating system, at most the time left when a call starts. They are kept from
+    /// call to call, so that most calls do not have to set them.
     read: Duration,
     write: Duration,
     probing: bool,
 }
 
 #[derive(Debug)]
-enum Stream {
+enum SocketStream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -33,13 +35,13 @@ impl Socket {
     pub(super) fn connect(address: &ConnectionAddr, deadline: Instant) -> io::Result<Socket> {
         let stream = match address {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Stream::Tcp(connect(host, *port, deadline)?)
+                SocketStream::Tcp(connect(host, *port, deadline)?)
             }
-            // A full accept queue blocks this, without a timeout that could be set.
+            // Blocks while the accept queue is full, and has no timeout.
             #[cfg(unix)]
             ConnectionAddr::Unix(path) => {
                 let path = path.clone();
-                Stream::Unix(by(deadline, move || UnixStream::connect(path))?)
+                SocketStream::Unix(run_by(deadline, move || UnixStream::connect(path))?)
             }
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
@@ -50,27 +52,27 @@ impl Socket {
         self.deadline = deadline;
     }
 
-    /// While probing, a read finds what is there already, or `WouldBlock`.
+    /// While probing, a read returns received bytes or `WouldBlock` at once.
     pub(super) fn probe(&mut self, probing: bool) -> io::Result<()> {
         self.probing = probing;
         match &self.stream {
-            Stream::Tcp(stream) => stream.set_nonblocking(probing),
+            SocketStream::Tcp(stream) => stream.set_nonblocking(probing),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.set_nonblocking(probing),
+            SocketStream::Unix(stream) => stream.set_nonblocking(probing),
         }
     }
 
-    /// Sees to it that a read ends by the deadline. One that ends before, for its timeout is shorter, is begun again.
+    /// Limits a read to the deadline. A read that ends earlier, because its timeout is shorter, is repeated.
     fn arm_read(&mut self) -> io::Result<()> {
         let left = left(self.deadline)?;
         if self.read <= left {
             return Ok(());
         }
-        self.read = step(left);
+        self.read = timeout_for(left);
         match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(self.read)),
+            SocketStream::Tcp(stream) => stream.set_read_timeout(Some(self.read)),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.set_read_timeout(Some(self.read)),
+            SocketStream::Unix(stream) => stream.set_read_timeout(Some(self.read)),
         }
     }
 
@@ -79,11 +81,11 @@ impl Socket {
         if self.write <= left {
             return Ok(());
         }
-        self.write = step(left);
+        self.write = timeout_for(left);
         match &self.stream {
-            Stream::Tcp(stream) => stream.set_write_timeout(Some(self.write)),
+            SocketStream::Tcp(stream) => stream.set_write_timeout(Some(self.write)),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.set_write_timeout(Some(self.write)),
+            SocketStream::Unix(stream) => stream.set_write_timeout(Some(self.write)),
         }
     }
 }
@@ -95,12 +97,12 @@ impl Read for Socket {
                 self.arm_read()?;
             }
             let read = match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(buffer),
+                SocketStream::Tcp(stream) => stream.read(buffer),
                 #[cfg(unix)]
-                Stream::Unix(stream) => stream.read(buffer),
+                SocketStream::Unix(stream) => stream.read(buffer),
             };
             match read {
-                // Too short a timeout is replaced by one that suits what is left.
+                // The timeout was too short. The next loop sets one that fits the time left.
                 Err(error) if is_timeout(&error) && !self.probing => self.read = Duration::MAX,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => return read,
@@ -116,9 +118,9 @@ impl Write for Socket {
                 self.arm_write()?;
             }
             let written = match &mut self.stream {
-                Stream::Tcp(stream) => stream.write(buffer),
+                SocketStream::Tcp(stream) => stream.write(buffer),
                 #[cfg(unix)]
-                Stream::Unix(stream) => stream.write(buffer),
+                SocketStream::Unix(stream) => stream.write(buffer),
             };
             match written {
                 Err(error) if is_timeout(&error) && !self.probing => self.write = Duration::MAX,
@@ -137,7 +139,7 @@ fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let mut error = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     let addresses = resolve(host, port, deadline)?;
     for (index, address) in addresses.iter().enumerate() {
-        // One address that does not answer leaves time for those after it.
+        // Each address gets a share of the time, so that one without a reply leaves time for the others.
         let share = left(deadline)? / (addresses.len() - index) as u32;
         match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
             Ok(stream) => {
@@ -155,26 +157,29 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let host = host.to_owned();
-    by(deadline, move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect))
+    run_by(deadline, move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect))
 }
 
-/// Does on a thread of its own what knows no timeout; when it takes too long, it is left to itself.
-fn by<T: Send + 'static>(deadline: Instant, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// Runs an operation without a timeout on a thread of its own. After the deadline, the thread is left to finish alone.
+fn run_by<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("mjc-redis-dial".into()).spawn(move || {
-        // Nobody waits any longer: what was opened is closed.
+        // If the caller no longer waits, the result is dropped, which closes the socket.
         let _ = sender.send(work());
     })?;
     receiver.recv_timeout(left(deadline)?).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline::left(deadline);
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// The timeout for what is left: a power of two of milliseconds, so that small differences do not set it anew.
-fn step(left: Duration) -> Duration {
+/// The timeout for the time left: a power of two of milliseconds, so that small differences do not change it.
+fn timeout_for(left: Duration) -> Duration {
     let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
     Duration::from_millis(1 << millis.ilog2().min(20))
 }

@@ -1,13 +1,16 @@
-//! What a URL says: where the server is, and how to log in.
+//! Parses URLs into addresses and logins.
 //!
-//! The `redis` crate reads URLs; owned here are the schemes for TLS, which that crate only knows with its own TLS, and
-//! messages that do not show a password.
+//! The `redis` crate parses the URLs. This file adds the schemes for TLS, which that crate only supports with its own
+//! TLS, and error messages without passwords.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::error::{Error, ErrorKind};
 
-/// Reads a URL; no connection is attempted.
+/// A node of a cluster or a master, by host and port.
+pub(super) type HostPort = (String, u16);
+
+/// Parses a URL. Opens no connection.
 pub(super) fn parse(text: &str) -> Result<ConnectionInfo, Error> {
     let refuse = |why: &str| Error::new(ErrorKind::Config, format!("redis URL `{}`: {why}", redacted(text)));
     let mut url = redis::parse_redis_url(text)
@@ -37,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<ConnectionInfo, Error> {
     }
 }
 
-/// The same without a URL; a login is a user and a password.
+/// The same from the parts of an address; a login is a user and a password.
 pub(super) fn at(
     host: String,
     port: u16,
@@ -56,7 +59,7 @@ pub(super) fn at(
     Ok(info.set_redis_settings(settings))
 }
 
-/// Reads the URLs of one cluster, or of its sentinels: at least one, and reached over TCP.
+/// Parses the URLs of one cluster or of its sentinels. There must be at least one, and none of a Unix socket.
 pub(super) fn parse_all(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<ConnectionInfo>, Error> {
     let infos = urls.into_iter().map(|url| parse(url.as_ref())).collect::<Result<Vec<_>, _>>()?;
     if infos.is_empty() {
@@ -68,8 +71,8 @@ pub(super) fn parse_all(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Resu
     Ok(infos)
 }
 
-/// The same login, somewhere else.
-pub(super) fn moved(info: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+/// The same login at another address.
+pub(super) fn at_address(info: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match info.addr() {
         ConnectionAddr::TcpTls { insecure, .. } => {
             ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: None }
@@ -79,8 +82,8 @@ pub(super) fn moved(info: &ConnectionInfo, host: String, port: u16) -> Connectio
     info.clone().set_addr(address)
 }
 
-/// The URL without what may be a password, even where it is malformed: what is before the last `@`, in place of a
-/// port, or after a `?`.
+/// The URL without the parts that may be a password, even if it is malformed: the text before the last `@`, in place of
+/// a port, or after a `?`.
 fn redacted(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (login, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_say_where_and_how() {
+    fn urls_contain_address_and_login() {
         let info = parse("redis://user:p%40ss@host:1/3").unwrap();
         assert_eq!(info.addr(), &ConnectionAddr::Tcp("host".into(), 1));
         let settings = info.redis_settings();
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_named_by_the_scheme() {
+    fn the_scheme_selects_tls() {
         for url in ["rediss://host/2", "valkeys://host:6379/2#insecure"] {
             match parse(url) {
                 Ok(info) => {

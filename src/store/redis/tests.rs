@@ -1,4 +1,5 @@
-//! Against real servers, each test its own. Bounds on time are wide: they tell a deadline from none.
+//! The store against real servers; each test starts its own. Time limits are generous: they only show that there is a
+//! deadline.
 
 mod arrangements;
 mod faults;
@@ -15,12 +16,12 @@ use super::*;
 
 const SPAN: Duration = Duration::from_secs(30);
 
-fn write(name: Name, value: &[u8]) -> Write<'_> {
-    Write { name, value, ttl: None, lease: None }
+fn write(name: StoreKey, value: &[u8]) -> ValueWrite<'_> {
+    ValueWrite { key: name, value, ttl: None, lease: None }
 }
 
 #[test]
-fn values_come_back_as_they_were() {
+fn a_written_value_is_read() {
     let server = Server::start(&[]);
     let store = server.store();
     let large: Vec<u8> = (0..1 << 20).map(|index: u32| (index * 7 % 256) as u8).collect();
@@ -33,7 +34,7 @@ fn values_come_back_as_they_were() {
     assert_eq!(store.read(&names, soon()).unwrap(), expected);
     assert_eq!(store.read(&[], soon()).unwrap(), Vec::<Option<Vec<u8>>>::new());
     store.write(&[], soon()).unwrap();
-    // Another prefix, other entries.
+    // Another prefix has other entries.
     assert_eq!(server.store().prefix("other:").read(&[1], soon()).unwrap(), [None]);
 }
 
@@ -41,25 +42,25 @@ fn values_come_back_as_they_were() {
 fn a_value_expires() {
     let server = Server::start(&[]);
     let store = server.store();
-    let ttl = |name, ttl| Write { ttl: Some(ttl), ..write(name, b"x") };
+    let ttl = |name, ttl| ValueWrite { ttl: Some(ttl), ..write(name, b"x") };
     let writes = [ttl(1, Duration::from_micros(1)), ttl(2, Duration::from_secs(100)), ttl(3, Duration::MAX)];
     store.write(&writes, soon()).unwrap();
     thread::sleep(Duration::from_millis(50));
     assert_eq!(store.read(&[1, 2, 3], soon()).unwrap(), [None, Some(b"x".to_vec()), Some(b"x".to_vec())]);
     let Value::Int(left) = server.call(&format!("PTTL {}", store.key(2))) else { panic!() };
     assert!((90_000..=100_000).contains(&left), "{left}");
-    // A write without expiry takes away that of the one before.
+    // A write without expiry removes the expiry of the previous one.
     store.write(&[write(2, b"y")], soon()).unwrap();
     assert_eq!(server.call(&format!("PTTL {}", store.key(2))), Value::Int(-1));
 }
 
 #[test]
-fn a_value_of_another_type_is_none_and_is_replaced() {
+fn a_value_of_another_type_counts_as_missing_and_is_replaced() {
     let server = Server::start(&[]);
     let store = server.store();
     server.call(&format!("SADD {} x", store.key(1)));
     assert_eq!(store.read(&[1], soon()).unwrap(), [None]);
-    assert!(matches!(store.read_or_lease(1, SPAN, soon()).unwrap(), Leased::Taken(_)));
+    assert!(matches!(store.read_or_lease(1, SPAN, soon()).unwrap(), LeasedRead::Taken(_)));
     store.write(&[write(1, b"x")], soon()).unwrap();
     assert_eq!(store.read(&[1], soon()).unwrap(), [Some(b"x".to_vec())]);
 }
@@ -68,38 +69,38 @@ fn a_value_of_another_type_is_none_and_is_replaced() {
 fn a_lease_is_taken_once_and_ends() {
     let server = Server::start(&[]);
     let (store, other) = (server.store(), server.store());
-    let Leased::Taken(lease) = store.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("held") };
-    assert_eq!(other.read_or_lease(1, SPAN, soon()).unwrap(), Leased::Held);
-    // Another's token does not end it.
+    let LeasedRead::Taken(lease) = store.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("held") };
+    assert_eq!(other.read_or_lease(1, SPAN, soon()).unwrap(), LeasedRead::Held);
+    // The token of another lease does not end it.
     other.release(1, Lease(lease.0 ^ 1), soon()).unwrap();
-    assert_eq!(other.read_or_lease(1, SPAN, soon()).unwrap(), Leased::Held);
+    assert_eq!(other.read_or_lease(1, SPAN, soon()).unwrap(), LeasedRead::Held);
     store.release(1, lease, soon()).unwrap();
-    let Leased::Taken(lease) = other.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("not released") };
-    // Writing with a stale token stores, and leaves the lease to its holder; writing with the right one ends it.
-    let stale = Write { lease: Some(Lease(lease.0 ^ 1)), ..write(2, b"x") };
-    store.write(&[stale, Write { lease: Some(lease), ..write(1, b"v") }], soon()).unwrap();
+    let LeasedRead::Taken(lease) = other.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("not released") };
+    // Writing with a stale token stores the value and does not end the lease. The right token ends it.
+    let stale = ValueWrite { lease: Some(Lease(lease.0 ^ 1)), ..write(2, b"x") };
+    store.write(&[stale, ValueWrite { lease: Some(lease), ..write(1, b"v") }], soon()).unwrap();
     assert_eq!(server.call(&format!("EXISTS {}", store.lease_key(1))), Value::Int(0));
-    assert_eq!(store.read_or_lease(1, SPAN, soon()).unwrap(), Leased::Found(b"v".to_vec()));
+    assert_eq!(store.read_or_lease(1, SPAN, soon()).unwrap(), LeasedRead::Found(b"v".to_vec()));
 }
 
 #[test]
 fn a_lease_expires() {
     let server = Server::start(&[]);
     let store = server.store();
-    assert!(matches!(store.read_or_lease(1, Duration::from_millis(50), soon()).unwrap(), Leased::Taken(_)));
+    assert!(matches!(store.read_or_lease(1, Duration::from_millis(50), soon()).unwrap(), LeasedRead::Taken(_)));
     thread::sleep(Duration::from_millis(100));
-    assert!(matches!(store.read_or_lease(1, SPAN, soon()).unwrap(), Leased::Taken(_)));
+    assert!(matches!(store.read_or_lease(1, SPAN, soon()).unwrap(), LeasedRead::Taken(_)));
 }
 
 #[test]
-fn scripts_that_the_server_forgot_are_sent_again() {
+fn scripts_that_the_server_lost_are_sent_again() {
     let server = Server::start(&[]);
     let store = server.store();
-    let Leased::Taken(lease) = store.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("held") };
+    let LeasedRead::Taken(lease) = store.read_or_lease(1, SPAN, soon()).unwrap() else { panic!("held") };
     server.call("SCRIPT FLUSH SYNC");
     store
         .write(
-            &[Write { lease: Some(lease), ..write(2, b"x") }, Write { lease: Some(lease), ..write(1, b"x") }],
+            &[ValueWrite { lease: Some(lease), ..write(2, b"x") }, ValueWrite { lease: Some(lease), ..write(1, b"x") }],
             soon(),
         )
         .unwrap();
@@ -109,15 +110,15 @@ fn scripts_that_the_server_forgot_are_sent_again() {
 }
 
 #[test]
-fn a_refused_value_does_not_hide_the_others_and_leaves_no_older_one() {
+fn a_refused_value_does_not_affect_others_and_deletes_the_older_one() {
     let server = Server::start(&[]);
     let store = server.store();
     let large = vec![7; 1 << 20];
     store.write(&[write(1, &large), write(2, b"old"), write(3, b"old")], soon()).unwrap();
     server.call("CONFIG SET maxmemory-policy noeviction");
     server.call("CONFIG SET maxmemory 1mb");
-    let Leased::Taken(lease) = store.read_or_lease(4, SPAN, soon()).unwrap() else { panic!("no lease under OOM") };
-    let writes = [write(2, b"new"), Write { lease: Some(lease), ..write(4, b"new") }];
+    let LeasedRead::Taken(lease) = store.read_or_lease(4, SPAN, soon()).unwrap() else { panic!("no lease under OOM") };
+    let writes = [write(2, b"new"), ValueWrite { lease: Some(lease), ..write(4, b"new") }];
     let failure = store.write(&writes, soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(
@@ -129,7 +130,7 @@ fn a_refused_value_does_not_hide_the_others_and_leaves_no_older_one() {
 }
 
 #[test]
-fn many_threads_share_few_connections() {
+fn many_threads_share_two_connections() {
     let server = Server::start(&[]);
     let store = server.store().pool_size(2);
     store.write(&[write(1, &[1; 5000])], soon()).unwrap();
@@ -150,16 +151,16 @@ fn many_threads_share_few_connections() {
         }
     });
     let Value::BulkString(clients) = server.call("CLIENT LIST") else { panic!() };
-    // Two, and the one that asks.
+    // Two of the pool, and the one of this check.
     assert!(String::from_utf8(clients).unwrap().lines().count() <= 3);
 }
 
 #[test]
-fn debug_output_and_place_show_no_password() {
+fn descriptions_contain_no_password() {
     let store = RedisStore::connect("redis://user:secret@localhost:1/2").unwrap();
-    assert_eq!(store.place(), "redis localhost:1/2");
+    assert_eq!(store.describe(), "redis localhost:1/2");
     assert!(!format!("{store:?}").contains("secret"), "{store:?}");
     let store = RedisStore::sentinel(["redis://:secret@a", "redis://b:1"], "main").unwrap();
-    assert_eq!(store.place(), "redis main/0 of sentinels a:6379,b:1");
+    assert_eq!(store.describe(), "redis main/0 of sentinels a:6379,b:1");
     assert!(RedisStore::cluster(["redis+unix:///x"]).is_err() && RedisStore::cluster([""; 0]).is_err());
 }

@@ -1,4 +1,4 @@
-//! TLS, which the feature `redis-tls` brings; without it, a session that cannot exist.
+//! TLS streams with the feature `redis-tls`; without it, a type that has no values.
 
 #[cfg(not(feature = "redis-tls"))]
 mod disabled;
@@ -6,6 +6,6 @@ mod disabled;
 mod enabled;
 
 #[cfg(not(feature = "redis-tls"))]
-pub(super) use self::disabled::{Session, Trust};
+pub(super) use self::disabled::{TlsConfig, TlsStream};
 #[cfg(feature = "redis-tls")]
-pub(super) use self::enabled::{Session, Trust};
+pub(super) use self::enabled::{TlsConfig, TlsStream};

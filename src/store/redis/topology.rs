@@ -1,20 +1,22 @@
-//! How a store's servers are arranged: one, one that sentinels name, or a cluster.
+//! The arrangement of the servers: a single one, a master found through sentinels, or a cluster.
 //!
-//! Owns finding the server, and the session that comes of it; `pool.rs` keeps sessions.
+//! It opens sessions and runs commands on them; `pool.rs` keeps them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{ConnectionInfo, Value};
 
-use super::Command;
 use super::cluster::Cluster;
-use super::link::Link;
+use super::command::KeyedCommand;
+use super::connection::RedisConnection;
 use super::sentinel::Sentinels;
-use super::tls::Trust;
-use crate::store::Failure;
+use super::tls::TlsConfig;
+use crate::store::StoreFailure;
+use crate::store::deadline::share;
 
-/// How long connecting may take, sentinels and all; pages do not wait for that longer than their own deadline.
+/// The time allowed for connecting, including the queries to sentinels. Requests do not wait for it longer than their
+/// own deadline.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -24,32 +26,32 @@ pub(super) enum Topology {
     Cluster(Vec<ConnectionInfo>),
 }
 
-/// What commands are run on.
-pub(super) enum Session {
-    Link(Link),
+/// A connection, or several of them to the nodes of a cluster.
+pub(super) enum RedisSession {
+    Connection(RedisConnection),
     Cluster(Cluster),
 }
 
 impl Topology {
-    pub(super) fn connect(&self, trust: &Trust, deadline: Instant) -> Result<Session, Failure> {
+    pub(super) fn connect(&self, tls: &TlsConfig, deadline: Instant) -> Result<RedisSession, StoreFailure> {
         match self {
-            Topology::Single(info) => Link::connect(info, trust, deadline).map(Session::Link),
-            Topology::Sentinel(sentinels) => sentinels.connect(trust, deadline).map(Session::Link),
-            Topology::Cluster(seeds) => Cluster::connect(seeds, trust, deadline).map(Session::Cluster),
+            Topology::Single(info) => RedisConnection::connect(info, tls, deadline).map(RedisSession::Connection),
+            Topology::Sentinel(sentinels) => sentinels.connect(tls, deadline).map(RedisSession::Connection),
+            Topology::Cluster(seeds) => Cluster::connect(seeds, tls, deadline).map(RedisSession::Cluster),
         }
     }
 
-    /// Whether what is connected to from here on is another server than before, as far as somebody tells.
-    pub(super) fn has_moved(&self, trust: &Trust, deadline: Instant) -> bool {
+    /// Whether new sessions are with another server than before, as far as sentinels report it.
+    pub(super) fn has_moved(&self, tls: &TlsConfig, deadline: Instant) -> bool {
         match self {
-            // Without sentinels there is no failover: where none answers, the master that was named last is the master.
-            Topology::Sentinel(sentinels) => sentinels.ask(trust, share(deadline, 2)).unwrap_or_default(),
+            // Without a reply, the last known master stays the master: only sentinels start a failover.
+            Topology::Sentinel(sentinels) => sentinels.has_moved(tls, share(deadline, 2)).unwrap_or_default(),
             Topology::Single(_) | Topology::Cluster(_) => false,
         }
     }
 
-    /// What it is and where, without login.
-    pub(super) fn place(&self) -> String {
+    /// Kind and addresses of the servers, without login.
+    pub(super) fn describe(&self) -> String {
         let list =
             |infos: &[ConnectionInfo]| infos.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(",");
         match self {
@@ -71,39 +73,35 @@ impl Topology {
     }
 }
 
-impl Session {
-    /// One reply for each command; a refusal is a reply.
-    pub(super) fn run(&mut self, commands: &[Command], deadline: Instant) -> Result<Vec<Value>, Failure> {
+impl RedisSession {
+    /// One reply for each command. An error reply is a reply.
+    pub(super) fn run(&mut self, commands: &[KeyedCommand], deadline: Instant) -> Result<Vec<Value>, StoreFailure> {
         match self {
-            Session::Link(link) => link.run(commands.iter().map(|command| &command.command), deadline),
-            Session::Cluster(cluster) => cluster.run(commands, deadline),
+            RedisSession::Connection(connection) => {
+                connection.run(commands.iter().map(|command| &command.command), deadline)
+            }
+            RedisSession::Cluster(cluster) => cluster.run(commands, deadline),
         }
     }
 
-    pub(super) fn is_fit(&mut self, doubted: bool) -> bool {
+    pub(super) fn is_usable(&mut self, doubted: bool) -> bool {
         match self {
-            Session::Link(link) => link.is_fit(doubted),
-            Session::Cluster(cluster) => cluster.is_fit(doubted),
+            RedisSession::Connection(connection) => connection.is_usable(doubted),
+            RedisSession::Cluster(cluster) => cluster.is_usable(doubted),
         }
     }
 
     pub(super) fn is_broken(&self) -> bool {
         match self {
-            Session::Link(link) => !link.is_open(),
-            Session::Cluster(cluster) => cluster.is_lost(),
+            RedisSession::Connection(connection) => !connection.is_open(),
+            RedisSession::Cluster(cluster) => cluster.is_lost(),
         }
     }
 
-    pub(super) fn into_link(self) -> Option<Link> {
+    pub(super) fn into_connection(self) -> Option<RedisConnection> {
         match self {
-            Session::Link(link) => Some(link),
-            Session::Cluster(cluster) => cluster.into_any_link(),
+            RedisSession::Connection(connection) => Some(connection),
+            RedisSession::Cluster(cluster) => cluster.into_any_connection(),
         }
     }
-}
-
-/// The share of the time left that one of several attempts may take.
-pub(super) fn share(deadline: Instant, attempts: usize) -> Instant {
-    let now = Instant::now();
-    now + deadline.saturating_duration_since(now) / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What may be behind a port, and what happens to connections.
+//! Servers that are silent, slow, of another kind, or restarted.
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
@@ -7,27 +7,27 @@ use std::time::{Duration, Instant};
 
 use super::support::{Memcached, free_port, impostor, name, soon, store};
 use crate::MemcachedStore;
-use crate::store::{Failure, FailureKind, Known, Lease, Remote, Write};
+use crate::store::{FailureKind, Lease, Remote, StoreFailure, SyncPosition, ValueWrite};
 
 const BUDGET: Duration = Duration::from_millis(50);
 const SLACK: Duration = Duration::from_secs(3);
 
-/// Every operation, one after the other, each within its budget.
+/// Runs every operation within its budget and returns how each of them failed.
 fn all_fail(store: &MemcachedStore) -> Vec<FailureKind> {
-    let write = Write { name: 1, value: b"v", ttl: None, lease: None };
-    let operations: [&dyn Fn(Instant) -> Option<Failure>; 6] = [
+    let write = ValueWrite { key: 1, value: b"v", ttl: None, lease: None };
+    let operations: [&dyn Fn(Instant) -> Option<StoreFailure>; 6] = [
         &|by| store.read(&[1, 2, 3], by).err(),
         &|by| store.read_or_lease(1, Duration::from_secs(1), by).err(),
         &|by| store.write(&[write], by).err(),
         &|by| store.release(1, Lease(1), by).err(),
-        &|by| store.sync(Known::default(), &[], by).err(),
-        &|by| store.sync(Known::default(), &[1], by).err(),
+        &|by| store.sync(SyncPosition::default(), &[], by).err(),
+        &|by| store.sync(SyncPosition::default(), &[1], by).err(),
     ];
     operations
         .iter()
         .map(|operation| {
             let start = Instant::now();
-            let failure = operation(start + BUDGET).expect("there is nobody to do it");
+            let failure = operation(start + BUDGET).expect("the operation fails");
             assert!(start.elapsed() < BUDGET + SLACK, "{failure}");
             assert!(failure.message.contains("memcached"), "{failure}");
             failure.kind
@@ -35,25 +35,25 @@ fn all_fail(store: &MemcachedStore) -> Vec<FailureKind> {
         .collect()
 }
 
-/// Takes in whatever comes and does nothing.
+/// Reads and never replies.
 fn silent(mut stream: TcpStream) {
     let mut sink = [0; 4096];
     while stream.read(&mut sink).is_ok_and(|length| length > 0) {}
 }
 
 #[test]
-fn a_silent_server_costs_no_more_than_the_deadline() {
+fn calls_to_a_silent_server_return_by_the_deadline() {
     let store = MemcachedStore::connect([impostor(silent)]).unwrap();
     assert_eq!(all_fail(&store), [FailureKind::Timeout; 6]);
     let large = vec![0; 64 << 20];
     let start = Instant::now();
-    let write = Write { name: 1, value: &large, ttl: None, lease: None };
+    let write = ValueWrite { key: 1, value: &large, ttl: None, lease: None };
     assert_eq!(store.write(&[write], start + BUDGET).unwrap_err().kind, FailureKind::Timeout);
     assert!(start.elapsed() < SLACK);
 }
 
 #[test]
-fn a_dripping_server_costs_no_more_than_the_deadline() {
+fn calls_to_a_server_that_sends_single_bytes_return_by_the_deadline() {
     let drip = |mut stream: TcpStream| {
         for byte in b"VA 100000 ".iter().chain(std::iter::repeat(&b'1')) {
             if stream.write_all(&[*byte]).is_err() {
@@ -67,8 +67,8 @@ fn a_dripping_server_costs_no_more_than_the_deadline() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_costs_no_more_than_the_deadline() {
-    // TEST-NET-1: nobody is there. Some networks say so, others say nothing.
+fn calls_to_an_unreachable_server_return_by_the_deadline() {
+    // TEST-NET-1, where no machine is. Some networks report that, others drop the packets.
     let store = MemcachedStore::connect(["192.0.2.1"]).unwrap();
     all_fail(&store);
     let store = MemcachedStore::connect([format!("127.0.0.1:{}", free_port())]).unwrap();
@@ -95,8 +95,8 @@ fn err_another_kind_of_server() {
         }
     };
     for (server, kind) in [
-        (impostor(http), FailureKind::Nonsense),
-        (impostor(redis), FailureKind::Nonsense),
+        (impostor(http), FailureKind::InvalidReply),
+        (impostor(redis), FailureKind::InvalidReply),
         (impostor(old), FailureKind::Refused),
     ] {
         let store = MemcachedStore::connect([server]).unwrap();
@@ -105,23 +105,24 @@ fn err_another_kind_of_server() {
 }
 
 #[test]
-fn a_stray_answer_is_not_taken_for_another_keys() {
+fn a_reply_for_another_key_is_rejected() {
     let confused = |mut stream: TcpStream| {
         while stream.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {
             let _ = stream.write_all(b"VA 1 kmjc:00000000000000000000000000000009\r\nx\r\n");
         }
     };
     let store = MemcachedStore::connect([impostor(confused)]).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
     assert_eq!(store.read(&[9], soon()).unwrap(), [Some(b"x".to_vec())]);
 }
 
 #[test]
-fn a_silent_server_costs_only_its_share() {
+fn a_silent_server_affects_only_its_share() {
     let server = Memcached::start(&[]);
     let store = MemcachedStore::connect([impostor(silent), server.address()]).unwrap();
     let names: Vec<_> = (0..40).map(|_| name()).collect();
-    let writes: Vec<_> = names.iter().map(|name| Write { name: *name, value: b"v", ttl: None, lease: None }).collect();
+    let writes: Vec<_> =
+        names.iter().map(|name| ValueWrite { key: *name, value: b"v", ttl: None, lease: None }).collect();
     let budget = Duration::from_millis(400);
     store.write(&writes, Instant::now() + budget).unwrap_err();
     for _ in 0..5 {
@@ -134,7 +135,7 @@ fn a_silent_server_costs_only_its_share() {
 }
 
 #[test]
-fn a_silent_server_cuts_no_slow_one_short() {
+fn a_silent_server_does_not_shorten_the_time_of_a_slow_one() {
     let slow = |mut stream: TcpStream| {
         let mut asked = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut asked) {
@@ -150,7 +151,7 @@ fn a_silent_server_cuts_no_slow_one_short() {
 }
 
 #[test]
-fn a_value_that_is_refused_is_deleted() {
+fn a_refused_value_is_deleted() {
     static DELETED: AtomicBool = AtomicBool::new(false);
     let full = |mut stream: TcpStream| {
         let mut asked = [0; 4096];
@@ -162,7 +163,7 @@ fn a_value_that_is_refused_is_deleted() {
         }
     };
     let store = MemcachedStore::connect([impostor(full)]).unwrap();
-    let write = Write { name: 1, value: b"v", ttl: None, lease: None };
+    let write = ValueWrite { key: 1, value: b"v", ttl: None, lease: None };
     let failure = store.write(&[write], soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.message.contains("out of memory"), "{failure}");
@@ -170,7 +171,7 @@ fn a_value_that_is_refused_is_deleted() {
 }
 
 #[test]
-fn connections_the_server_closed_cost_no_lookup() {
+fn closed_pooled_connections_fail_no_call() {
     let mut server = Memcached::start(&[]);
     let store = store(&[&server]);
     let name = name();
@@ -185,7 +186,7 @@ fn connections_the_server_closed_cost_no_lookup() {
     for _ in 0..20 {
         assert_eq!(store.read(&[name], soon()).unwrap(), [None]);
     }
-    store.write(&[Write { name, value: b"v", ttl: None, lease: None }], soon()).unwrap();
+    store.write(&[ValueWrite { key: name, value: b"v", ttl: None, lease: None }], soon()).unwrap();
 }
 
 #[test]
@@ -193,7 +194,8 @@ fn a_server_that_comes_back_is_used_again() {
     let mut servers = [Memcached::start(&[]), Memcached::start(&[])];
     let store = store(&[&servers[0], &servers[1]]);
     let names: Vec<_> = (0..40).map(|_| name()).collect();
-    let writes: Vec<_> = names.iter().map(|name| Write { name: *name, value: b"v", ttl: None, lease: None }).collect();
+    let writes: Vec<_> =
+        names.iter().map(|name| ValueWrite { key: *name, value: b"v", ttl: None, lease: None }).collect();
     store.write(&writes, soon()).unwrap();
     servers[0].stop();
     for _ in 0..20 {
@@ -226,12 +228,12 @@ fn more_threads_than_connections_take_turns() {
             });
         }
     });
-    // One is the question itself, another may be that of `Memcached::start`, counted late.
+    // One is the `stats` connection itself, another may be that of `Memcached::start`, counted late.
     assert!(connections() - before <= 4);
 }
 
 #[test]
-fn a_pool_that_stays_empty_costs_no_more_than_the_deadline() {
+fn calls_that_wait_for_a_connection_return_by_the_deadline() {
     let store = MemcachedStore::connect([impostor(silent)]).unwrap().pool_size(1);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -245,7 +247,7 @@ fn a_pool_that_stays_empty_costs_no_more_than_the_deadline() {
 }
 
 #[test]
-fn a_host_name_will_do() {
+fn a_server_is_reached_by_its_host_name() {
     let server = Memcached::start(&[]);
     let port = server.address().split_once(':').unwrap().1.to_string();
     let store = MemcachedStore::connect([format!("localhost:{port}")]).unwrap();

@@ -1,4 +1,4 @@
-//! Servers to test with.
+//! Memcached servers and fake servers for tests.
 
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::MemcachedStore;
 
-/// A memcached of its own on a free port, gone when dropped.
+/// A memcached process on a free port. It is killed when this is dropped.
 pub(super) struct Memcached {
     process: Child,
     port: u16,
@@ -18,7 +18,7 @@ pub(super) struct Memcached {
 impl Memcached {
     pub(super) fn start(options: &[&str]) -> Memcached {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        // Somebody else may take the port in between.
+        // Another process may take the port in between.
         for _ in 0..10 {
             let port = free_port();
             if let Some(process) = start_on(port, &options) {
@@ -47,7 +47,7 @@ impl Memcached {
         };
     }
 
-    /// Says something by hand, and returns the first part of the answer.
+    /// Sends a raw command and returns the first part of the reply.
     pub(super) fn say(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -87,7 +87,7 @@ fn start_on(port: u16, options: &[String]) -> Option<Child> {
     None
 }
 
-/// A port nobody listens on.
+/// A port without a listener.
 pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -108,7 +108,7 @@ pub(super) fn store(servers: &[&Memcached]) -> MemcachedStore {
     MemcachedStore::connect(servers.iter().map(|server| server.address())).unwrap()
 }
 
-/// More time than anything here needs.
+/// A deadline that no test reaches.
 pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }

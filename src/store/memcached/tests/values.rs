@@ -4,45 +4,45 @@ use std::time::Duration;
 
 use super::super::lifetime;
 use super::support::{Memcached, free_port, name, soon, store};
-use crate::store::{FailureKind, Lease, Leased, Name, Remote, Write};
+use crate::store::{FailureKind, Lease, LeasedRead, Remote, StoreKey, ValueWrite};
 use crate::{ErrorKind, MemcachedStore};
 
 const SPAN: Duration = Duration::from_secs(60);
 
-fn write(name: Name, value: &[u8]) -> Write<'_> {
-    Write { name, value, ttl: None, lease: None }
+fn write(name: StoreKey, value: &[u8]) -> ValueWrite<'_> {
+    ValueWrite { key: name, value, ttl: None, lease: None }
 }
 
-fn read_one(store: &MemcachedStore, name: Name) -> Option<Vec<u8>> {
+fn read_one(store: &MemcachedStore, name: StoreKey) -> Option<Vec<u8>> {
     store.read(&[name], soon()).unwrap().remove(0)
 }
 
-fn taken(store: &MemcachedStore, name: Name, span: Duration) -> Lease {
+fn taken(store: &MemcachedStore, name: StoreKey, span: Duration) -> Lease {
     match store.read_or_lease(name, span, soon()).unwrap() {
-        Leased::Taken(lease) => lease,
+        LeasedRead::Taken(lease) => lease,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_value_is_read() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let every_byte: Vec<u8> = (0..=255).chain(*b"\r\nEN\r\nVA 1\r\n").collect();
-    // Less the header of an item and its key, within 1 MiB.
+    // 1 MiB less the item's header and key.
     for value in [b"x".to_vec(), every_byte, vec![b'\n'; (1 << 20) - 200]] {
         let name = name();
         assert_eq!(read_one(&store, name), None);
         store.write(&[write(name, &value)], soon()).unwrap();
         assert!(read_one(&store, name) == Some(value.clone()), "{} bytes", value.len());
-        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Found(value));
+        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Found(value));
     }
     assert_eq!(store.read(&[], soon()).unwrap(), [] as [Option<Vec<u8>>; 0]);
     store.write(&[], soon()).unwrap();
 }
 
 #[test]
-fn a_value_that_is_too_large_leaves_no_older_one_and_spares_its_neighbours() {
+fn a_value_that_is_too_large_deletes_the_older_one_and_does_not_affect_others() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let (before, large, after) = (name(), name(), name());
@@ -56,7 +56,7 @@ fn a_value_that_is_too_large_leaves_no_older_one_and_spares_its_neighbours() {
 }
 
 #[test]
-fn a_full_server_refuses_and_keeps_no_older_value() {
+fn a_full_server_refuses_a_value_and_deletes_the_older_one() {
     let server = Memcached::start(&["-M", "-m", "2"]);
     let store = store(&[&server]);
     let first = name();
@@ -69,10 +69,10 @@ fn a_full_server_refuses_and_keeps_no_older_value() {
 }
 
 #[test]
-fn many_names_over_three_servers_keep_their_order() {
+fn values_of_many_keys_on_three_servers_come_in_order() {
     let servers = [Memcached::start(&[]), Memcached::start(&[]), Memcached::start(&[])];
     let store = store(&[&servers[0], &servers[1], &servers[2]]);
-    let names: Vec<Name> = (0..3000).map(|_| name()).collect();
+    let names: Vec<StoreKey> = (0..3000).map(|_| name()).collect();
     let values: Vec<String> = names.iter().map(|name| format!("{name:x}").repeat(40)).collect();
     let writes: Vec<_> = names.iter().zip(&values).step_by(2).map(|(n, v)| write(*n, v.as_bytes())).collect();
     store.write(&writes, soon()).unwrap();
@@ -87,10 +87,10 @@ fn many_names_over_three_servers_keep_their_order() {
 }
 
 #[test]
-fn another_server_takes_only_its_share() {
-    let names: Vec<Name> = (0..2000).map(|_| name()).collect();
+fn an_added_server_takes_only_its_share() {
+    let names: Vec<StoreKey> = (0..2000).map(|_| name()).collect();
     let choose = |servers: &[&str]| -> Vec<String> {
-        let servers = MemcachedStore::connect(servers).unwrap().servers;
+        let servers = MemcachedStore::connect(servers).unwrap().client.servers;
         names.iter().map(|name| servers.all[servers.choose(&name.to_be_bytes())].address.name.clone()).collect()
     };
     let three = choose(&["c:1", "a:1", "b:1"]);
@@ -102,11 +102,11 @@ fn another_server_takes_only_its_share() {
 }
 
 #[test]
-fn a_dead_server_costs_only_its_share() {
+fn a_server_that_is_down_affects_only_its_share() {
     let server = Memcached::start(&[]);
     let dead = format!("127.0.0.1:{}", free_port());
     let store = MemcachedStore::connect([server.address(), dead]).unwrap();
-    let names: Vec<Name> = (0..40).map(|_| name()).collect();
+    let names: Vec<StoreKey> = (0..40).map(|_| name()).collect();
     let writes: Vec<_> = names.iter().map(|name| write(*name, b"v")).collect();
     assert_eq!(store.write(&writes, soon()).unwrap_err().kind, FailureKind::Unreachable);
     let mut lost = Vec::new();
@@ -119,11 +119,11 @@ fn a_dead_server_costs_only_its_share() {
 }
 
 #[test]
-fn a_value_ends_with_its_ttl() {
+fn a_value_expires_after_its_ttl() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let (short, long, month, ever) = (name(), name(), name(), name());
-    let ttl = |name, ttl| Write { name, value: b"v", ttl, lease: None };
+    let ttl = |name, ttl| ValueWrite { key: name, value: b"v", ttl, lease: None };
     let day = Duration::from_secs(86_400);
     let writes = [
         ttl(short, Some(Duration::from_millis(10))),
@@ -133,10 +133,10 @@ fn a_value_ends_with_its_ttl() {
     ];
     store.write(&writes, soon()).unwrap();
     assert_eq!(store.read(&[short, long, month, ever], soon()).unwrap(), vec![Some(b"v".to_vec()); 4]);
-    let left = server.say(&format!("mg {} t\r\n", store.key(month)));
+    let left = server.say(&format!("mg {} t\r\n", store.client.key(month)));
     let seconds: u64 = left.trim().strip_prefix("HD t").unwrap().parse().unwrap();
     assert!((30 * 86_400..32 * 86_400).contains(&seconds), "{left}");
-    assert_eq!(server.say(&format!("mg {} t\r\n", store.key(ever))), "HD t-1\r\n");
+    assert_eq!(server.say(&format!("mg {} t\r\n", store.client.key(ever))), "HD t-1\r\n");
     let end = soon();
     while read_one(&store, short).is_some() {
         assert!(std::time::Instant::now() < end, "does not expire");
@@ -146,7 +146,7 @@ fn a_value_ends_with_its_ttl() {
 }
 
 #[test]
-fn lifetimes_are_whole_seconds_and_far_ones_dates() {
+fn lifetimes_are_whole_seconds_and_long_ones_are_dates() {
     assert_eq!(lifetime(None), 0);
     assert_eq!(lifetime(Some(Duration::ZERO)), 1);
     assert_eq!(lifetime(Some(Duration::from_nanos(1))), 2);
@@ -157,29 +157,29 @@ fn lifetimes_are_whole_seconds_and_far_ones_dates() {
 }
 
 #[test]
-fn a_lease_is_won_once_and_held_for_the_others_until_its_value_comes() {
+fn one_process_gets_the_lease_and_the_others_wait_for_its_value() {
     let server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]), store(&[&server]));
     let name = name();
     let lease = taken(&ours, name, SPAN);
     for store in [&theirs, &ours] {
-        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+        assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
         assert_eq!(read_one(store, name), None);
     }
-    ours.write(&[Write { name, value: b"v", ttl: Some(SPAN), lease: Some(lease) }], soon()).unwrap();
-    assert_eq!(theirs.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Found(b"v".to_vec()));
+    ours.write(&[ValueWrite { key: name, value: b"v", ttl: Some(SPAN), lease: Some(lease) }], soon()).unwrap();
+    assert_eq!(theirs.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Found(b"v".to_vec()));
     // The lease ended with the value.
-    ours.write(&[Write { name, value: b"late", ttl: None, lease: Some(lease) }], soon()).unwrap();
+    ours.write(&[ValueWrite { key: name, value: b"late", ttl: None, lease: Some(lease) }], soon()).unwrap();
     assert_eq!(read_one(&theirs, name), Some(b"v".to_vec()));
 }
 
 #[test]
-fn one_of_many_wins() {
+fn one_of_many_threads_gets_the_lease() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let name = name();
     let won = std::thread::scope(|scope| {
-        let ask = || matches!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Taken(_));
+        let ask = || matches!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Taken(_));
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count()
     });
@@ -187,13 +187,13 @@ fn one_of_many_wins() {
 }
 
 #[test]
-fn a_lease_that_was_lost_stores_nothing() {
+fn a_value_of_a_lost_lease_is_not_stored() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let (deleted, replaced) = (name(), name());
-    let with = |name, lease| Write { name, value: b"late", ttl: None, lease: Some(lease) };
+    let with = |name, lease| ValueWrite { key: name, value: b"late", ttl: None, lease: Some(lease) };
     let lease = taken(&store, deleted, SPAN);
-    server.say(&format!("md {}\r\n", store.key(deleted)));
+    server.say(&format!("md {}\r\n", store.client.key(deleted)));
     store.write(&[with(deleted, lease)], soon()).unwrap();
     assert_eq!(read_one(&store, deleted), None);
     let lease = taken(&store, replaced, SPAN);
@@ -205,7 +205,7 @@ fn a_lease_that_was_lost_stores_nothing() {
 }
 
 #[test]
-fn a_lease_that_is_released_is_the_next_ones() {
+fn a_released_lease_can_be_taken_again() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let name = name();
@@ -214,31 +214,31 @@ fn a_lease_that_is_released_is_the_next_ones() {
     let next = taken(&store, name, SPAN);
     assert_ne!(lease, next);
     store.release(name, lease, soon()).unwrap();
-    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
 }
 
 #[test]
-fn a_lease_ends_by_itself() {
+fn a_lease_expires() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let name = name();
     taken(&store, name, Duration::from_millis(1));
-    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), Leased::Held);
+    assert_eq!(store.read_or_lease(name, SPAN, soon()).unwrap(), LeasedRead::Held);
     let end = soon();
-    while store.read_or_lease(name, SPAN, soon()).unwrap() == Leased::Held {
+    while store.read_or_lease(name, SPAN, soon()).unwrap() == LeasedRead::Held {
         assert!(std::time::Instant::now() < end, "does not end");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
 #[test]
-fn err_a_lease_with_a_value_that_is_too_large_ends_the_lease() {
+fn err_a_refused_value_ends_its_lease() {
     let server = Memcached::start(&[]);
     let store = store(&[&server]);
     let name = name();
     let lease = taken(&store, name, SPAN);
     let value = vec![1; 2 << 20];
-    let large = Write { name, value: &value, ttl: None, lease: Some(lease) };
+    let large = ValueWrite { key: name, value: &value, ttl: None, lease: Some(lease) };
     assert_eq!(store.write(&[large], soon()).unwrap_err().kind, FailureKind::Refused);
     taken(&store, name, SPAN);
 }
@@ -253,7 +253,7 @@ fn err_a_server_without_compare_and_swap() {
 }
 
 #[test]
-fn prefixes_keep_applications_apart() {
+fn prefixes_separate_applications() {
     let server = Memcached::start(&[]);
     let (ours, theirs) = (store(&[&server]).prefix("ä:").unwrap(), store(&[&server]).prefix("x".repeat(150)).unwrap());
     let name = name();
@@ -266,7 +266,7 @@ fn prefixes_keep_applications_apart() {
 }
 
 #[test]
-fn err_settings_that_make_no_sense() {
+fn err_invalid_settings_are_rejected() {
     let connect = |servers: &[&str]| MemcachedStore::connect(servers).unwrap_err();
     assert_eq!(connect(&[]).to_string(), "memcached store: no server is given");
     assert_eq!(connect(&["a", "b", "A:11211"]).to_string(), "memcached server \"A:11211\": listed twice");
@@ -276,5 +276,5 @@ fn err_settings_that_make_no_sense() {
         assert_eq!(error.kind(), ErrorKind::Config, "{prefix:?}");
     }
     let store = MemcachedStore::connect(["memcached://A", "b:1"]).unwrap();
-    assert_eq!(store.place(), "memcached a:11211, b:1");
+    assert_eq!(store.describe(), "memcached a:11211, b:1");
 }

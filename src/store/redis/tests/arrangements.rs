@@ -17,33 +17,33 @@ use super::server::impostor;
 use super::server::{Server, free_port, soon, until};
 use super::{SPAN, write};
 
-/// One of everything.
+/// Runs every operation once.
 fn exercise(store: &RedisStore) {
-    let leased = Name::from(random());
-    let names: Vec<Name> = (1..50).map(|name| name << 90).collect();
+    let leased = StoreKey::from(unique());
+    let names: Vec<StoreKey> = (1..50).map(|name| name << 90).collect();
     let values: Vec<Vec<u8>> = names.iter().map(|name| name.to_be_bytes().to_vec()).collect();
     let writes: Vec<_> = names.iter().zip(&values).map(|(&name, value)| write(name, value)).collect();
     store.write(&writes, soon()).unwrap();
     let expected: Vec<_> = values.iter().cloned().map(Some).collect();
     assert_eq!(store.read(&names, soon()).unwrap(), expected);
-    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
-    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Held);
+    let LeasedRead::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), LeasedRead::Held);
     store.release(leased, lease, soon()).unwrap();
-    let Leased::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
-    store.write(&[Write { lease: Some(lease), ..write(leased, b"x") }], soon()).unwrap();
-    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), Leased::Found(b"x".to_vec()));
+    let LeasedRead::Taken(lease) = store.read_or_lease(leased, SPAN, soon()).unwrap() else { panic!("held") };
+    store.write(&[ValueWrite { lease: Some(lease), ..write(leased, b"x") }], soon()).unwrap();
+    assert_eq!(store.read_or_lease(leased, SPAN, soon()).unwrap(), LeasedRead::Found(b"x".to_vec()));
     let heard = AtomicUsize::new(0);
     thread::scope(|scope| {
         let listener = scope
             .spawn(|| store.listen(&|| _ = heard.fetch_add(1, Ordering::SeqCst), &|| heard.load(Ordering::SeqCst) > 1));
         until("subscribed", Duration::from_secs(5), || heard.load(Ordering::SeqCst) > 0);
-        let news = store.sync(Known::default(), &[5], soon()).unwrap();
-        assert!(news.floors.contains(&(5, news.seq)), "{news:?}");
+        let update = store.sync(SyncPosition::default(), &[5], soon()).unwrap();
+        assert!(update.floors.contains(&(5, update.seq)), "{update:?}");
         listener.join().unwrap().unwrap();
     });
 }
 
-/// A connection that was idle is looked at, and used again.
+/// Checks that a connection is used again after it was idle.
 fn idle(store: &RedisStore, server: &Server) {
     let connections = || {
         let Value::BulkString(info) = server.call("INFO stats") else { panic!() };
@@ -51,31 +51,31 @@ fn idle(store: &RedisStore, server: &Server) {
         let count = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
         count.unwrap().parse::<u64>().unwrap()
     };
-    // The spare one may still be under way.
+    // The spare connection may still be opening.
     store.read(&[1], soon()).unwrap();
     thread::sleep(Duration::from_millis(1200));
     let before = connections();
     store.read(&[1], soon()).unwrap();
-    assert_eq!(connections(), before + 1, "the one that asks, and no other");
+    assert_eq!(connections(), before + 1, "only the connection of this check is new");
 }
 
 #[test]
-fn a_connection_that_was_idle_is_used_again() {
+fn an_idle_connection_is_used_again() {
     let server = Server::start(&[]);
     idle(&server.store(), &server);
 }
 
 #[test]
-fn a_unix_socket_is_a_server_like_any_other() {
+fn all_operations_work_over_a_unix_socket() {
     let server = Server::start(&["--unixsocket", "{dir}/redis.sock", "--requirepass", "secret"]);
     let socket = server.path("redis.sock");
     let store = RedisStore::connect(&format!("redis+unix://{}?db=1&pass=secret", socket.display())).unwrap();
-    assert_eq!(store.place(), format!("redis {}/1", socket.display()));
+    assert_eq!(store.describe(), format!("redis {}/1", socket.display()));
     exercise(&store);
 }
 
 #[test]
-fn the_rights_that_are_documented_are_enough() {
+fn the_documented_rights_are_enough() {
     let server = Server::start(&[]);
     let rights = "+get +set +del +eval +evalsha +info +time +publish +subscribe +ping +select +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyscore";
     let reply = server.call(&format!("ACL SETUSER app on >secret ~app:* &app:floors:* -@all {rights}"));
@@ -85,9 +85,9 @@ fn the_rights_that_are_documented_are_enough() {
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("NOPERM"), "{failure:?}");
     let store = store.prefix("app:");
     exercise(&store);
-    // More than are kept, so that everything in the script is run.
+    // More floors than are kept, so that every branch of the script runs.
     let many: Vec<u64> = (0..70_000).collect();
-    assert_eq!(store.sync(Known::default(), &many, soon()).unwrap().floors, []);
+    assert_eq!(store.sync(SyncPosition::default(), &many, soon()).unwrap().floors, []);
 }
 
 #[cfg(feature = "redis-tls")]
@@ -107,7 +107,7 @@ fn certificate(folder: &std::path::Path, constraints: &str) -> String {
     fs::read_to_string(folder.join("cert.pem")).unwrap()
 }
 
-/// A server that also listens for TLS, with the certificate in the folder, and the port of that.
+/// A server that also accepts TLS with the certificate in the folder, and its TLS port.
 #[cfg(feature = "redis-tls")]
 fn secured(folder: &std::path::Path) -> (Server, String) {
     let file = |name: &str| folder.join(name).display().to_string();
@@ -128,17 +128,17 @@ fn secured(folder: &std::path::Path) -> (Server, String) {
 
 #[cfg(feature = "redis-tls")]
 #[test]
-fn a_certificate_that_is_not_believed_is_explained() {
+fn the_error_explains_why_a_certificate_is_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let pem = certificate(folder.path(), "CA:TRUE");
     let (_server, port) = secured(folder.path());
     let store = || RedisStore::connect(&format!("rediss://localhost:{port}")).unwrap();
     let why = |store: RedisStore| store.read(&[1], soon()).unwrap_err().message;
-    // As `openssl req -x509` makes one: an authority's, which no server shows as its own.
+    // `openssl req -x509` makes an authority's certificate, which is not valid for a server.
     let own = why(store().tls_root(&pem).unwrap());
     assert!(own.contains("CA:TRUE") && own.contains("basicConstraints=critical,CA:FALSE"), "{own}");
     assert!(!own.contains("Other(") && !own.contains("CaUsedAsEndEntity"), "{own}");
-    // One that is not trusted, and a trusted one under a name that it is not for.
+    // An untrusted certificate, and a trusted one for another host name.
     let pem = certificate(folder.path(), "CA:FALSE");
     let (_server, port) = secured(folder.path());
     let store = |host: &str| RedisStore::connect(&format!("rediss://{host}:{port}")).unwrap();
@@ -150,7 +150,7 @@ fn a_certificate_that_is_not_believed_is_explained() {
 
 #[cfg(feature = "redis-tls")]
 #[test]
-fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
+fn tls_works_with_trusted_certificates_only() {
     let folder = tempfile::tempdir().unwrap();
     let pem = certificate(folder.path(), "CA:FALSE");
     let (server, port) = secured(folder.path());
@@ -160,10 +160,10 @@ fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
     idle(&store, &server);
     exercise(&RedisStore::connect(&format!("{url}#insecure")).unwrap());
     let failure = RedisStore::connect(&url).unwrap().read(&[1], soon()).unwrap_err();
-    assert!(failure.kind == FailureKind::Nonsense && failure.message.contains("certificate"), "{failure:?}");
-    // A name the certificate is not for; a server without TLS.
+    assert!(failure.kind == FailureKind::InvalidReply && failure.message.contains("certificate"), "{failure:?}");
+    // Another host name than the certificate's; a server without TLS.
     let store = RedisStore::connect(&url.replace("localhost", "127.0.0.1")).unwrap().tls_root(&pem).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
     let plain = Server::start(&[]);
     let store = RedisStore::connect(&plain.url().replace("redis", "rediss")).unwrap();
     let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
@@ -172,8 +172,8 @@ fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
         let _ = stream.read(&mut [0; 64]).and_then(|_| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     });
     let store = RedisStore::connect(&http.replace("redis", "rediss")).unwrap();
-    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Nonsense);
-    // Without TLS where it is expected: the server may wait for more.
+    assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::InvalidReply);
+    // Without TLS on the TLS port, where the server may wait for more bytes.
     let store = RedisStore::connect(&url.replace("rediss", "redis")).unwrap();
     let failure = store.read(&[1], Instant::now() + Duration::from_millis(500)).unwrap_err();
     assert_ne!(failure.kind, FailureKind::Refused, "{failure:?}");
@@ -181,7 +181,7 @@ fn tls_is_spoken_with_servers_whose_certificate_is_believed() {
 }
 
 #[test]
-fn sentinels_name_the_master() {
+fn the_master_is_found_through_sentinels() {
     let master = Server::start(&[]);
     let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
     let folder = tempfile::tempdir().unwrap();
@@ -194,22 +194,22 @@ fn sentinels_name_the_master() {
     assert!(matches!(master.call("DBSIZE"), Value::Int(50..)));
     let failure = RedisStore::sentinel([sentinel.url()], "other").unwrap().read(&[1], soon()).unwrap_err();
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("`other`"), "{failure:?}");
-    // A server that is no sentinel; a replica is no place for invalidations.
+    // A server that is not a sentinel; a replica, which refuses invalidations.
     let failure = RedisStore::sentinel([master.url()], "main").unwrap().read(&[1], soon()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
-    let failure = replica.store().sync(Known::default(), &[1], soon()).unwrap_err();
+    let failure = replica.store().sync(SyncPosition::default(), &[1], soon()).unwrap_err();
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("READONLY"), "{failure:?}");
-    let before = store.sync(Known::default(), &[], soon()).unwrap();
+    let before = store.sync(SyncPosition::default(), &[], soon()).unwrap();
     until("replica known", Duration::from_secs(20), || {
         matches!(sentinel.call("SENTINEL replicas main"), Value::Array(replicas) if !replicas.is_empty())
             && sentinel.call("SENTINEL failover main") == Value::Okay
     });
     // The replica becomes master, with the entries and another epoch.
     until("failed over", Duration::from_secs(30), || {
-        let Ok(news) = store.sync(Known::default(), &[1], Instant::now() + Duration::from_millis(500)) else {
+        let Ok(update) = store.sync(SyncPosition::default(), &[1], Instant::now() + Duration::from_millis(500)) else {
             return false;
         };
-        news.epoch != before.epoch
+        update.epoch != before.epoch
     });
     assert!(matches!(replica.call("ROLE"), Value::Array(role) if role[0] == Value::BulkString(b"master".to_vec())));
     exercise(&store);
@@ -243,7 +243,7 @@ fn cluster(nodes: usize) -> Vec<Server> {
 }
 
 #[test]
-fn a_cluster_of_one_is_a_server_like_any_other() {
+fn all_operations_work_with_a_cluster_of_one_node() {
     let mut servers = cluster(1);
     let store = RedisStore::cluster([servers[0].url()]).unwrap();
     exercise(&store);
@@ -251,14 +251,14 @@ fn a_cluster_of_one_is_a_server_like_any_other() {
     assert_eq!(store.read(&[1], soon()).unwrap_err().kind, FailureKind::Unreachable);
     servers[0].start_again();
     until("works again", Duration::from_secs(20), || store.read(&[1], soon()).is_ok());
-    // Asked as a single server, it may answer, for it has all slots.
+    // The node has all slots, so it also works as a single server.
     exercise(&servers[0].store());
     let failure = RedisStore::cluster([Server::start(&[]).url()]).unwrap().read(&[1], soon()).unwrap_err();
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("cluster"), "{failure:?}");
 }
 
 #[test]
-fn a_cluster_of_three_is_one_store() {
+fn all_operations_work_with_a_cluster_of_three_nodes() {
     let mut servers = cluster(3);
     let dead = format!("redis://127.0.0.1:{}", free_port());
     let store = RedisStore::cluster([dead, servers[0].url(), servers[1].url()]).unwrap();
@@ -269,10 +269,10 @@ fn a_cluster_of_three_is_one_store() {
     let failure = servers[0].store().read(&(0..9).collect::<Vec<_>>(), soon()).unwrap_err();
     assert!(failure.kind == FailureKind::Refused && failure.message.contains("RedisStore::cluster"), "{failure:?}");
     move_slot_under(&store, &servers);
-    // A node that goes takes its own entries along, and no others.
+    // A node that is down affects its own entries only.
     servers[2].stop();
-    let read = |name: Name| store.read(&[name], Instant::now() + Duration::from_millis(500));
-    let (gone, kept): (Vec<_>, Vec<_>) = (1..50).map(|name: Name| read(name << 90)).partition(Result::is_err);
+    let read = |name: StoreKey| store.read(&[name], Instant::now() + Duration::from_millis(500));
+    let (gone, kept): (Vec<_>, Vec<_>) = (1..50).map(|name: StoreKey| read(name << 90)).partition(Result::is_err);
     assert!(gone.len() > 5 && kept.len() > 10, "{} {}", gone.len(), kept.len());
     assert!(kept.into_iter().flatten().all(|values| values[0].is_some()));
     servers[2].start_again();
@@ -281,13 +281,13 @@ fn a_cluster_of_three_is_one_store() {
     });
 }
 
-/// Redirected by ASK while a slot is moving, and by MOVED after that.
+/// Commands are redirected by ASK while a slot is moved, and by MOVED afterwards.
 fn move_slot_under(store: &RedisStore, servers: &[Server]) {
     let id = |server: &Server| {
         let Value::BulkString(id) = server.call("CLUSTER MYID") else { panic!() };
         String::from_utf8(id).unwrap()
     };
-    let slot_of = |name: Name| {
+    let slot_of = |name: StoreKey| {
         let Value::Int(slot) = servers[0].call(&format!("CLUSTER KEYSLOT {}", store.key(name))) else { panic!() };
         slot
     };

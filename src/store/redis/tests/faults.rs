@@ -1,4 +1,4 @@
-//! Servers that are not there, not the right ones, or do not keep time.
+//! Servers that are down, slow, of another kind, or refuse the login.
 
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use super::super::*;
 use super::server::{Server, free_port, impostor, soon, until};
 use super::write;
 
-/// Every operation, with the time it may take; the failures, and the longest any took.
-fn try_all(store: &RedisStore, within: Duration) -> (Vec<Failure>, Duration) {
+/// Runs every operation within a time. Returns the failures and the longest duration.
+fn try_all(store: &RedisStore, within: Duration) -> (Vec<StoreFailure>, Duration) {
     let mut longest = Duration::ZERO;
-    let mut timed = |call: &dyn Fn(Instant) -> Result<(), Failure>| {
+    let mut timed = |call: &dyn Fn(Instant) -> Result<(), StoreFailure>| {
         let began = Instant::now();
         let result = call(began + within);
         longest = longest.max(began.elapsed());
@@ -24,13 +24,13 @@ fn try_all(store: &RedisStore, within: Duration) -> (Vec<Failure>, Duration) {
         timed(&|deadline| store.read_or_lease(1, within, deadline).map(drop)),
         timed(&|deadline| store.write(&[write(1, b"secret"), write(2, b"")], deadline)),
         timed(&|deadline| store.release(1, Lease(1), deadline)),
-        timed(&|deadline| store.sync(Known::default(), &[1], deadline).map(drop)),
+        timed(&|deadline| store.sync(SyncPosition::default(), &[1], deadline).map(drop)),
     ];
     (failures, longest)
 }
 
 #[test]
-fn a_server_that_does_not_keep_time_does_not_keep_a_page() {
+fn calls_to_a_slow_server_return_by_the_deadline() {
     const WITHIN: Duration = Duration::from_millis(150);
     let drip = |text: &'static [u8]| {
         move |mut stream: TcpStream| {
@@ -62,7 +62,7 @@ fn a_server_that_does_not_keep_time_does_not_keep_a_page() {
         impostor(drip(b"$1000000\r\n........")),
         login(&impostor(drip(b"+"))),
         impostor(drip(b"*1000000000\r\n:1\r\n:2\r\n")),
-        // Connects, for the operating system accepts, but nobody is there.
+        // The operating system accepts the connection, but no process reads from it.
         unattended,
         full,
         "redis://192.0.2.1:6379".to_owned(),
@@ -78,7 +78,7 @@ fn a_server_that_does_not_keep_time_does_not_keep_a_page() {
 }
 
 #[test]
-fn a_large_value_that_is_not_taken_does_not_keep_a_page() {
+fn writing_a_large_value_returns_by_the_deadline() {
     let url = impostor(|stream| {
         thread::sleep(Duration::from_secs(30));
         drop(stream);
@@ -92,7 +92,7 @@ fn a_large_value_that_is_not_taken_does_not_keep_a_page() {
 }
 
 #[test]
-fn an_exhausted_pool_does_not_keep_a_page() {
+fn waiting_for_a_connection_returns_by_the_deadline() {
     let server = Server::start(&[]);
     let store = server.store().pool_size(1);
     thread::scope(|scope| {
@@ -111,7 +111,7 @@ fn an_exhausted_pool_does_not_keep_a_page() {
 }
 
 #[test]
-fn a_server_of_another_kind_is_recognised() {
+fn a_server_of_another_kind_is_detected() {
     let answer = |text: &'static [u8]| {
         impostor(move |mut stream| {
             let _ = stream.read(&mut [0; 64]).and_then(|_| stream.write_all(text));
@@ -141,11 +141,11 @@ fn a_server_of_another_kind_is_recognised() {
         let (failures, longest) = try_all(&store, Duration::from_secs(10));
         assert!(longest < Duration::from_secs(5), "{url}: {longest:?}");
         for failure in failures {
-            let kinds = [FailureKind::Nonsense, FailureKind::Unreachable];
+            let kinds = [FailureKind::InvalidReply, FailureKind::Unreachable];
             assert!(kinds.contains(&failure.kind) && !failure.message.contains("secret"), "{failure:?}");
         }
     }
-    // A reply that has begun as one, and has no end.
+    // Replies that begin correctly and do not end.
     let endless = [
         answer(b"|9223372036854775807\r\n:1\r\n"),
         answer(b"=-1\r\n"),
@@ -162,7 +162,7 @@ fn a_server_of_another_kind_is_recognised() {
 }
 
 #[test]
-fn a_refusal_says_why_but_tells_no_secret() {
+fn a_refusal_contains_the_reason_and_no_password() {
     let server = Server::start(&["--requirepass", "right-secret"]);
     for (url, why) in [
         (format!("redis://:wrong-secret@127.0.0.1:{}", server.port), "WRONGPASS"),
@@ -186,7 +186,7 @@ fn a_refusal_says_why_but_tells_no_secret() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_quickly_and_one_that_comes_is_used() {
+fn calls_to_a_port_without_a_server_fail_quickly() {
     let port = free_port();
     let store = RedisStore::connect(&format!("redis://127.0.0.1:{port}")).unwrap();
     let (failures, longest) = try_all(&store, Duration::from_secs(10));
@@ -198,7 +198,7 @@ fn a_server_that_is_not_there_is_told_quickly_and_one_that_comes_is_used() {
 }
 
 #[test]
-fn a_restart_costs_no_call_and_an_outage_only_itself() {
+fn a_restart_fails_no_call_and_calls_work_again_after_an_outage() {
     let mut server = Server::start(&[]);
     let store = server.store();
     thread::scope(|scope| {
@@ -206,7 +206,7 @@ fn a_restart_costs_no_call_and_an_outage_only_itself() {
             scope.spawn(|| (0..50).for_each(|_| _ = store.read(&[1], soon()).unwrap()));
         }
     });
-    // All connections that were kept are dead; what comes first finds another one.
+    // All pooled connections are closed; the first call opens another one.
     server.stop();
     server.start_again();
     assert_eq!(store.read(&[1], soon()).unwrap(), [None]);
@@ -221,7 +221,7 @@ fn a_restart_costs_no_call_and_an_outage_only_itself() {
 }
 
 #[test]
-fn a_server_that_hangs_is_used_again_when_it_goes_on() {
+fn a_server_that_hung_is_used_again() {
     let server = Server::start(&[]);
     let store = server.store().pool_size(2);
     store.write(&[write(1, b"one"), write(2, b"two")], soon()).unwrap();
@@ -239,14 +239,14 @@ fn a_server_that_hangs_is_used_again_when_it_goes_on() {
     until("works again", Duration::from_secs(2), || {
         store.read(&[1], Instant::now() + Duration::from_millis(200)).is_ok()
     });
-    // An answer that came too late is nobody else's.
+    // A late reply is not read by another call.
     for _ in 0..20 {
         assert_eq!(store.read(&[2], soon()).unwrap(), [Some(b"two".to_vec())]);
     }
 }
 
 #[test]
-fn a_listener_notices_a_server_that_hangs_or_goes() {
+fn a_subscriber_detects_a_server_that_hangs_or_stops() {
     let mut server = Server::start(&[]);
     let store = server.store();
     let signal = |name: &str, server: &Server| {

@@ -1,4 +1,5 @@
-//! Real servers for tests: started on free ports, in folders of their own, and killed when the test ends.
+//! Redis processes and fake servers for tests. Each process has a free port and a folder of its own, and is killed when
+//! the test ends.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,8 +12,8 @@ use redis::{IntoConnectionInfo, Value};
 use tempfile::TempDir;
 
 use super::super::RedisStore;
-use super::super::link::Link;
-use super::super::tls::Trust;
+use super::super::connection::RedisConnection;
+use super::super::tls::TlsConfig;
 
 pub(super) struct Server {
     child: Child,
@@ -47,14 +48,14 @@ impl Server {
         self.folder.path().join(name)
     }
 
-    /// Runs a command given as words.
+    /// Runs a command, given as words separated by spaces.
     pub(super) fn call(&self, words: &str) -> Value {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         words.for_each(|word| _ = command.arg(word));
         let info = self.url().into_connection_info().unwrap();
-        let mut link = Link::connect(&info, &Trust::default(), soon()).unwrap();
-        link.run([&command], soon()).unwrap().remove(0)
+        let mut connection = RedisConnection::connect(&info, &TlsConfig::default(), soon()).unwrap();
+        connection.run([&command], soon()).unwrap().remove(0)
     }
 
     pub(super) fn process(&self) -> u32 {
@@ -87,7 +88,7 @@ fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Option<Child> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(10);
     while Instant::now() < until && child.try_wait().unwrap().is_none() {
-        if answers(port) {
+        if replies(port) {
             return Some(child);
         }
         thread::sleep(Duration::from_millis(10));
@@ -97,8 +98,8 @@ fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Option<Child> {
     None
 }
 
-/// With a reply, or a TLS alert.
-fn answers(port: u16) -> bool {
+/// Whether the server replies, if only with a TLS alert.
+fn replies(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut reply = [0; 8];
@@ -110,7 +111,7 @@ pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A server that does with each connection what it is told.
+/// A fake server that calls `behave` with each connection.
 pub(super) fn impostor(behave: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -127,7 +128,7 @@ pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-/// Waits for what is to happen soon.
+/// Waits until `happened` returns true.
 pub(super) fn until(what: &str, limit: Duration, mut happened: impl FnMut() -> bool) {
     let began = Instant::now();
     while !happened() {

@@ -1,4 +1,5 @@
-//! TLS by rustls: Mozilla's roots, those the application adds, or none when the URL says `#insecure`.
+//! TLS by rustls, with Mozilla's roots and those the application adds, or without verification for URLs with
+//! `#insecure`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,30 +16,30 @@ use rustls::{
 
 use super::super::socket::Socket;
 
-/// Whose certificates are believed.
+/// The trusted certificates.
 #[derive(Clone)]
-pub(in super::super) struct Trust {
+pub(in super::super) struct TlsConfig {
     roots: RootCertStore,
-    /// Made of `roots` when those change: making one for each connection would parse them again.
+    /// Built from `roots` whenever they change, because building one for each connection would parse them each time.
     verified: Arc<ClientConfig>,
     unverified: Arc<ClientConfig>,
 }
 
-impl Default for Trust {
-    fn default() -> Trust {
+impl Default for TlsConfig {
+    fn default() -> TlsConfig {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        Trust { verified: config(Some(&roots)), unverified: config(None), roots }
+        TlsConfig { verified: config(Some(&roots)), unverified: config(None), roots }
     }
 }
 
-impl fmt::Debug for Trust {
+impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("roots", &self.roots.len()).finish()
+        f.debug_struct("TlsConfig").field("roots", &self.roots.len()).finish()
     }
 }
 
-impl Trust {
-    /// Believes the certificates in `pem` too; the error says what is wrong with it.
+impl TlsConfig {
+    /// Adds the certificates in `pem`. The error says what is wrong with them.
     pub(in super::super) fn add(&mut self, pem: &str) -> Result<(), String> {
         let mut added = 0;
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -53,41 +54,41 @@ impl Trust {
         Ok(())
     }
 
-    pub(in super::super) fn session(&self, host: &str, insecure: bool, socket: Socket) -> io::Result<Session> {
+    pub(in super::super) fn stream(&self, host: &str, insecure: bool, socket: Socket) -> io::Result<TlsStream> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let config = if insecure { &self.unverified } else { &self.verified };
         let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        Ok(Session(Box::new(StreamOwned::new(connection, socket))))
+        Ok(TlsStream(Box::new(StreamOwned::new(connection, socket))))
     }
 }
 
 #[derive(Debug)]
-pub(in super::super) struct Session(Box<StreamOwned<ClientConnection, Socket>>);
+pub(in super::super) struct TlsStream(Box<StreamOwned<ClientConnection, Socket>>);
 
-impl Session {
+impl TlsStream {
     pub(in super::super) fn socket(&mut self) -> &mut Socket {
         &mut self.0.sock
     }
 }
 
-impl Read for Session {
+impl Read for TlsStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Write for Session {
+impl Write for TlsStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.0.write(buffer)
     }
 
-    /// The first time it shakes hands, and finds out whether the certificate is believed.
+    /// The first call performs the handshake, which checks the certificate.
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush().map_err(in_words)
     }
 }
 
-/// The errors of rustls that give a name and no reason, in words that an operator can act on.
+/// Replaces errors of rustls that give only a name by messages that an operator can act on.
 fn in_words(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     let words = match cause {
@@ -95,7 +96,7 @@ fn in_words(error: io::Error) -> io::Error {
             "the certificate of the server is not signed by an authority that is trusted: give the certificate of that \
              authority to `RedisStore::tls_root`"
         }
-        // Of the verifier's own error only the text is to be had here.
+        // The verifier's own error is only available as text.
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {
@@ -107,7 +108,7 @@ fn in_words(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
-/// The provider is named here, not the process's: the application may have installed another one, or none.
+/// Uses a fixed provider and not that of the process, because the application may have installed another one or none.
 fn config(roots: Option<&RootCertStore>) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -122,7 +123,7 @@ fn config(roots: Option<&RootCertStore>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Takes any certificate, as the URL asked with `#insecure`; the handshake's signatures are still checked against it.
+/// Accepts any certificate, for URLs with `#insecure`. The signatures of the handshake are still checked against it.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

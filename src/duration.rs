@@ -1,6 +1,6 @@
 //! The grammar of lifetimes, for literals when a template loads and for values when it renders.
 //!
-//! Owns what a lifetime may look like and its bounds; what a default means is left to the caller.
+//! It defines the syntax and the bounds of a lifetime. The caller decides what [`Ttl::Default`] stands for.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
-/// How long a fragment may be served.
+/// The lifetime of a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ttl {
-    /// As long as the cache's default says.
+    /// The cache's default lifetime.
     Default,
-    /// No expiry by time.
+    /// The fragment does not expire.
     Forever,
-    /// Neither look up nor store.
+    /// The fragment is neither looked up nor stored.
     Bypass,
-    /// That long from the start of the work.
+    /// The time from the start of the computation.
     For(Duration),
 }
 
-/// Why a value is no lifetime; the message quotes it.
+/// Why a value is not a lifetime; the message quotes the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TtlError(String);
 
@@ -33,10 +33,10 @@ impl fmt::Display for TtlError {
 
 impl std::error::Error for TtlError {}
 
-/// The longest lifetime: what signed 64-bit nanoseconds hold, about 292 years.
+/// The longest lifetime: the nanoseconds that fit into a signed 64-bit number, about 292 years.
 const MAX_NANOS: u128 = i64::MAX as u128;
 const SECOND: u128 = 1_000_000_000;
-/// Longest first: the parts of a duration must come in this order.
+/// Longest first. The parts of a duration must be in this order.
 const UNITS: [(&str, u128); 6] = [
     ("w", 7 * 24 * 3600 * SECOND),
     ("d", 24 * 3600 * SECOND),
@@ -93,7 +93,7 @@ pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
         },
         ValueKind::Undefined => Err(TtlError("the lifetime is undefined".into())),
         kind => {
-            // An object may fail to be written.
+            // Writing an object may fail.
             let mut text = String::new();
             let written = write!(text, "{value}");
             Err(written.map_or_else(|_| not_a_duration(kind), |()| not_a_duration(text)))
@@ -101,18 +101,18 @@ pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
     }
 }
 
-/// Whether a string is a duration with a unit, which no key is likely to be.
+/// Whether a string is a duration with a unit. A key is unlikely to be one.
 pub(crate) fn is_duration(text: &str) -> bool {
     parse_ttl_str(text).is_ok() && text.bytes().any(|byte| byte.is_ascii_digit()) && text.trim().parse::<f64>().is_err()
 }
 
 fn from_seconds(seconds: f64) -> Option<Ttl> {
     let nanos = (seconds * 1e9).ceil();
-    // Float casts saturate, which the bound sees.
+    // The cast saturates, and the bound rejects the saturated value.
     from_nanos(Some(nanos as u128))
 }
 
-/// `None` beyond the longest lifetime.
+/// `None` if it is longer than the longest lifetime.
 fn from_nanos(nanos: Option<u128>) -> Option<Ttl> {
     let nanos = nanos.filter(|nanos| *nanos <= MAX_NANOS)?;
     if nanos == 0 {
@@ -123,7 +123,7 @@ fn from_nanos(nanos: Option<u128>) -> Option<Ttl> {
     Some(Ttl::For(Duration::new(seconds, rest)))
 }
 
-/// The sum of `2h 30m`-like parts: `None` if it is none, `Some(None)` if it is too long.
+/// The sum of parts such as `2h 30m`. `None` if the text is not a duration, `Some(None)` if it is too long.
 fn parts(text: &str) -> Option<Option<u128>> {
     let mut units = UNITS.iter();
     let mut sum = Some(0_u128);
@@ -138,7 +138,7 @@ fn parts(text: &str) -> Option<Option<u128>> {
     Some(sum)
 }
 
-/// Splits a decimal number without sign or exponent off the front.
+/// Splits off a leading decimal number without sign and exponent.
 fn split_number(text: &str) -> Option<(&str, &str)> {
     let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
     let mut len = digits(text);
@@ -155,11 +155,11 @@ fn split_number(text: &str) -> Option<(&str, &str)> {
     Some(text.split_at(len))
 }
 
-/// `number` units in nanoseconds, rounded up so that a tiny lifetime does not become a bypass.
+/// `number` units in nanoseconds, rounded up: a tiny lifetime must not become zero, which is a bypass.
 fn scale(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let nanos = whole.parse::<u128>().ok()?.checked_mul(unit)?;
-    // Digits past the eighteenth are worth less than a nanosecond of any unit.
+    // Digits after the eighteenth are less than a nanosecond in every unit.
     let kept = &fraction[..fraction.len().min(18)];
     let ten = 10_u128.pow(u32::try_from(kept.len()).ok()?);
     let part = if kept.is_empty() { 0 } else { kept.parse::<u128>().ok()? };
@@ -171,11 +171,11 @@ fn negative(quoted: impl fmt::Display) -> TtlError {
 }
 
 fn not_a_duration(quoted: impl fmt::Display) -> TtlError {
-    TtlError(format!("`{quoted}` is no lifetime; {}", taken()))
+    TtlError(format!("`{quoted}` is no lifetime; {}", syntax()))
 }
 
-/// What a lifetime may look like.
-fn taken() -> String {
+/// The accepted syntax, in words.
+fn syntax() -> String {
     let units: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
     format!(
         "give seconds, a duration like \"90s\" or \"1h 30m\" (units: {}, in this order), or \"forever\"",
