@@ -19,9 +19,9 @@ use minijinja::syntax::SyntaxConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::compile::lex::{TagToken, TokenKind, text_at};
+use crate::compile::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
 use crate::compile::statement::{bound_names, called, inside, keyword, split, variables};
-use crate::names::{FRAGMENT_VARIABLE, LAZY_SCOPE, LAZY_VALUE};
 
 const PARTIAL: &str = "cache_partial";
 

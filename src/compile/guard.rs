@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::compile::expr::{ExprKind, Guard, GuardKind, ParsedExpr};
 use crate::compile::literal::quote;
-use crate::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
+use crate::compile::names::{DEFINED, GUARD_DEFINED, GUARD_ITEMS, GUARD_PART};
 
 /// Longest quotation of the source in a lowered tag, in characters.
 pub(super) const QUOTED: usize = 80;

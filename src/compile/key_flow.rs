@@ -13,10 +13,10 @@ use crate::compile::lex::{TagToken, text_at};
 use crate::compile::parser::ExprParser;
 use crate::compile::scan::{Scan, SourceSpan, SpanKind};
 use crate::compile::scopes::{BindingValue, EvalPosition, ScopedBinding, ScopedBindings};
+use crate::compile::spelling::Form;
 use crate::compile::statement::{called, keyword};
 use crate::compile::tag::{check_order, unquoted_duration};
 use crate::compile::template::Outline;
-use crate::spelling::Form;
 
 /// By span, the text to insert and its positions.
 pub(super) type InsertsBySpan = BTreeMap<usize, Vec<(usize, String)>>;

@@ -12,15 +12,15 @@ use crate::compile::expr::{Expr, ExprError, ExprKind};
 use crate::compile::guard::QUOTED;
 use crate::compile::lex::is_blank;
 use crate::compile::literal::quote;
+use crate::compile::names::{
+    CALL_VARIABLE, FLAG_CALLER, FLAG_SUPER, FRAGMENT_VARIABLE, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
+    OPEN, OPEN_AT_CALL, REJECT_BLOCK, REJECT_CALLER, STORE,
+};
 use crate::compile::scan::{Scan, SpanKind};
 use crate::compile::statement::keyword;
 use crate::compile::tag_writer::TagWriter;
 use crate::compile::template::CacheTag;
-use crate::duration::{Ttl, parse_ttl_value};
-use crate::names::{
-    CALL_VARIABLE, FLAG_CALLER, FLAG_SUPER, FRAGMENT_VARIABLE, HIT, MISS, MISS_TAGGED, MISS_WITH, MISS_WITH_TAGGED,
-    OPEN, OPEN_AT_CALL, REJECT_BLOCK, REJECT_CALLER, STORE,
-};
+use crate::util::duration::{Ttl, parse_ttl_value};
 
 /// The inputs shared by all tags of a template.
 pub(super) struct Lowering<'a, 's> {

@@ -8,8 +8,8 @@ use minijinja::syntax::SyntaxConfig;
 use crate::compile::layout::Layout;
 use crate::compile::lex::is_blank;
 use crate::compile::lower::Lowering;
+use crate::compile::names::{RENDER_START, WRONG_SYNTAX};
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, first_marker, scan};
-use crate::names::{RENDER_START, WRONG_SYNTAX};
 
 /// The test of a mark. `loaded` tells whether a loader of the cache serves the template. The mark also tells whether
 /// included templates can read what this template binds.

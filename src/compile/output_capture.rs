@@ -6,9 +6,9 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::compile::lex::{TagToken, TokenKind, text_at};
 use crate::compile::literal::literal_str;
+use crate::compile::names::PREFIX;
 use crate::compile::scan::{Scan, SourceSpan, SpanKind, scan};
 use crate::compile::statement::{closing, is_set_block, keyword};
-use crate::names::PREFIX;
 
 /// The position of an output in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use crate::compile::expr::{Expr, ExprError, ExprKind};
 use crate::compile::lex::{TagToken, TokenKind};
 use crate::compile::literal::literal_str;
 use crate::compile::parser::ExprParser;
-use crate::duration::{is_duration, parse_ttl_str};
-use crate::spelling::Form;
+use crate::compile::spelling::Form;
+use crate::util::duration::{is_duration, parse_ttl_str};
 
 /// The arguments of a cache tag.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
+use crate::compile::names::{NOTE_EXTENDS, NOTE_IMPORT};
 use crate::compile::tag::CacheTagHead;
-use crate::names::{NOTE_EXTENDS, NOTE_IMPORT};
 
 /// A branch, as an index into [`Outline::branches`].
 pub(super) type BranchId = usize;

@@ -6,9 +6,9 @@ use minijinja::{Error, ErrorKind};
 
 use crate::compile::expr::ExprError;
 use crate::compile::lex::{TagToken, TokenKind, newlines};
+use crate::compile::names::{CALL_VARIABLE, FRAGMENT_VARIABLE};
 use crate::compile::scan::SourceSpan;
 use crate::compile::statement::variables;
-use crate::names::{CALL_VARIABLE, FRAGMENT_VARIABLE};
 
 /// A syntax error in the template `name`, at `line`.
 pub(super) fn syntax_error(name: &str, line: usize, message: &str) -> Error {

@@ -9,8 +9,8 @@ use minijinja::{Value, context};
 
 use super::params::Params;
 use super::{Mounted, format, view};
-use crate::entry::Entry;
-use crate::inspect::Facts;
+use crate::cache::inspect::Facts;
+use crate::store::entry::Entry;
 
 /// Entries of a page.
 const PER_PAGE: usize = 50;

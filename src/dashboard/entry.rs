@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::params::Params;
 use super::{Mounted, entries, preview, view};
-use crate::entry::Entry;
+use crate::store::entry::Entry;
 
 pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let Some((hash, entry)) = find(mounted, params.get("id")) else {

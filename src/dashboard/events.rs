@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::params::Params;
 use super::recorder::EVENTS;
 use super::{Mounted, format, view};
-use crate::observe::{About, By, Difference, Event, Happened};
+use crate::telemetry::{About, By, Difference, Event, Happened};
 
 /// What can be chosen, by the word in the link, and its heading.
 const KINDS: [(&str, &str); 5] = [

@@ -9,8 +9,8 @@ use super::chart::{self, Series};
 use super::format;
 use super::recorder::Sample;
 use crate::cache::FragmentCache;
-use crate::observe::FragmentStats;
-use crate::stats::Stats;
+use crate::telemetry::FragmentStats;
+use crate::telemetry::stats::Stats;
 
 pub(super) type Figures = BTreeMap<&'static str, String>;
 

@@ -10,8 +10,8 @@ use minijinja::{Value, context};
 
 use super::params::Params;
 use super::{Mounted, format, hints};
-use crate::observe::FragmentStats;
-use crate::potential::Potential;
+use crate::telemetry::FragmentStats;
+use crate::template::profile::Potential;
 
 /// A column: its name in links, its heading, what it says, and what it is sorted by.
 struct Column {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::format;
 use super::fragments::cost;
-use crate::observe::FragmentStats;
+use crate::telemetry::FragmentStats;
 
 /// How good the news is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame;
 
 use super::{Mounted, access, figures};
-use crate::timer::Sleep;
+use crate::util::timer::Sleep;
 
 /// Streams at once. Pages that come too late show the figures of when they were loaded, and ask again.
 const STREAMS: usize = 32;

@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::params::Params;
 use super::{Mounted, format, view};
 use crate::cache::FragmentCache;
-use crate::observe::Miss;
+use crate::telemetry::Miss;
 
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let now = SystemTime::now();
@@ -88,7 +88,7 @@ fn says(name: &str) -> &'static str {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-    use crate::observe::REASONS;
+    use crate::telemetry::REASONS;
 
     #[test]
     fn every_reason_is_explained() {

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::params::Params;
 use crate::cache::FragmentCache;
-use crate::entry::Entry;
-use crate::floors::TagHash;
-use crate::invalidation::Invalidation;
+use crate::cache::invalidation::Invalidation;
+use crate::invalidation::floors::TagHash;
 use crate::key;
-use crate::observe::{By, KeyHash, key_hash};
+use crate::store::entry::Entry;
+use crate::telemetry::{By, KeyHash, key_hash};
 
 /// Between the names of nested namespaces, as they are typed.
 const INSIDE: &str = " / ";

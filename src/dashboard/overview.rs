@@ -8,8 +8,8 @@ use http::StatusCode;
 use minijinja::{Value, context};
 
 use super::{Mounted, figures, format, fragments, misses};
-use crate::clock::Nanos;
-use crate::record::FOREVER;
+use crate::invalidation::dependencies::FOREVER;
+use crate::util::clock::Nanos;
 
 /// Fragments and reasons shown; there are pages with all of them.
 const SHOWN: usize = 5;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::entry::Body;
-use crate::page::{BodySegment, Page, StoredResponse};
+use crate::http::page::{BodySegment, Page, StoredResponse};
+use crate::store::entry::Body;
 
 /// The most that is shown of one, in bytes.
 const SHOWN: usize = 64 << 10;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::events;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::observe::{Event, Subscription};
-use crate::sync::lock;
+use crate::telemetry::{Event, Subscription};
+use crate::util::sync::lock;
 
 /// Seconds that charts show.
 pub(super) const SHOWN: usize = 300;

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::scope::Scope;
+use crate::cache::scope::Scope;
 
 pin_project! {
     /// The body of a response that went through a layer: a stored one, or that of the inner service.

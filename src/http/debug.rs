@@ -4,23 +4,35 @@
 //! fragments for comments, `timing.rs` writes `Server-Timing`, `script.rs` serves the script of the overlay, and
 //! `body.rs` removes marks from streamed bodies.
 
+mod annotate;
 mod body;
 mod facts;
+mod html;
+mod json;
 mod options;
 mod response;
 mod script;
 mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod timing;
+mod tree;
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use tower_layer::Layer;
 
+use self::annotate::{AnnotatedFragments, Annotations, annotate};
 pub use self::body::DebugBody;
+use self::json::CommentObject;
 use self::options::DebugOptions;
 pub use self::service::{DebugFuture, DebugService};
 use crate::cache::FragmentCache;
+
+/// The script that reads the comments of a page and draws the overlay.
+const OVERLAY: &str = include_str!("debug/overlay.js");
 
 /// Shows developers in each page how the cache answered: with comments around fragments, an overlay that outlines them,
 /// and `Server-Timing`.

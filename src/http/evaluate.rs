@@ -21,11 +21,11 @@ use super::policy::Policy;
 use super::request::RequestFacts;
 use super::revalidate;
 use super::storability::{Storability, report_unreadable};
-use crate::clock::nanos;
-use crate::hole::Holes;
-use crate::page::{BodySegment, StoredResponse};
-use crate::record::Record;
-use crate::scope::Scope;
+use crate::cache::hole::Holes;
+use crate::cache::scope::Scope;
+use crate::http::page::{BodySegment, StoredResponse};
+use crate::invalidation::dependencies::Record;
+use crate::util::clock::nanos;
 
 pub(super) struct EvaluatedResponse<'a> {
     policy: &'a Policy,

@@ -25,15 +25,15 @@ use super::serve::{self, PageResponse, Unusable};
 use super::shadow::ShadowCheck;
 use super::state::LayerState;
 use super::timeout::in_time;
-use crate::asker::Asker;
-use crate::entry::Entry;
-use crate::hole::Holes;
-use crate::lookup::Lookup;
-use crate::observe::{Bypass, MissReason};
-use crate::page::Grace;
-use crate::scope::Scope;
-use crate::stats::Counter;
-use crate::work::Work;
+use crate::cache::computation::Work;
+use crate::cache::hole::Holes;
+use crate::cache::lookup::Lookup;
+use crate::cache::scope::Scope;
+use crate::http::page::Grace;
+use crate::store::caller::Asker;
+use crate::store::entry::Entry;
+use crate::telemetry::stats::Counter;
+use crate::telemetry::{Bypass, MissReason};
 
 /// How long the handler may run in the background.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);

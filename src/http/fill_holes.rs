@@ -12,9 +12,9 @@ use http::request::Parts;
 use super::hole_request::{BoxError, HoleFuture, HoleRequest};
 use super::policy::Policy;
 use super::timeout::{in_time, wait_timeout};
+use crate::cache::hole::{self, Call, Holes};
 use crate::error::{Error, ErrorKind};
-use crate::hole::{self, Call, Holes};
-use crate::page::BodySegment;
+use crate::http::page::BodySegment;
 
 /// Why a hole of a page cannot be filled.
 pub(super) enum UnfilledHole {

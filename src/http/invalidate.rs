@@ -9,12 +9,12 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::policy::Policy;
 use super::request;
 use crate::cache::FragmentCache;
-use crate::floors::TagHash;
-use crate::identity::{TagClass, tag_hash};
-use crate::invalidated::Invalidated;
-use crate::invalidation::Invalidation;
-use crate::observe::By;
-use crate::record::Tag;
+use crate::cache::invalidate::Invalidated;
+use crate::cache::invalidation::Invalidation;
+use crate::invalidation::dependencies::Tag;
+use crate::invalidation::floors::TagHash;
+use crate::key::identity::{TagClass, tag_hash};
+use crate::telemetry::By;
 
 impl FragmentCache {
     /// Invalidates the stored pages of a path in this namespace: for all hosts, queries and visitors. The path is

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::cache_status::ForwardReason;
 use super::request::CacheableRequest;
-use crate::question::Question;
+use crate::store::request::Question;
 
 /// A page that the handler generates for a cacheable request.
 pub(super) struct PendingPage {

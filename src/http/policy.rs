@@ -12,10 +12,10 @@ use http::{HeaderName, StatusCode};
 use super::hole_request::FillHole;
 use super::tag_header::TagHeader;
 use crate::cache::FragmentCache;
-use crate::clock::nanos;
-use crate::handler::{Called, Handler};
-use crate::observe::FragmentKind;
-use crate::page::Grace;
+use crate::cache::get_or_set::{Called, Handler};
+use crate::http::page::Grace;
+use crate::telemetry::FragmentKind;
+use crate::util::clock::nanos;
 
 /// The part of a query that belongs to a page's key. Other parameters are removed from a request before the handler
 /// generates a page for the cache, so that no client can put text into a page that others get.

@@ -19,13 +19,13 @@ use super::cache_status::BypassReason;
 use super::policy::{CookieRules, Policy, Query};
 use super::request_headers::RequestHeaders;
 use super::vary;
-use crate::identity::Kind;
-use crate::options::Options;
+use crate::cache::options::Options;
+use crate::cache::scope::Scope;
 #[cfg(feature = "shared")]
-use crate::page::Page;
-use crate::question::Question;
-use crate::record::FOREVER;
-use crate::scope::Scope;
+use crate::http::page::Page;
+use crate::invalidation::dependencies::FOREVER;
+use crate::key::identity::Kind;
+use crate::store::request::Question;
 
 /// How the layer handles a request.
 pub(super) enum RequestClass {

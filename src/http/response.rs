@@ -25,12 +25,12 @@ use super::state::LayerState;
 use super::storability::{Storability, has_announced_length, is_event_stream};
 use super::store::{StoreResponse, unkeyed_vary};
 use super::timeout::wait_timeout;
-use crate::clock::nanos;
-use crate::handler::Inside;
-use crate::hole::Holes;
-use crate::page::Page;
-use crate::scope::Scope;
-use crate::work::Work;
+use crate::cache::computation::Work;
+use crate::cache::get_or_set::Inside;
+use crate::cache::hole::Holes;
+use crate::cache::scope::Scope;
+use crate::http::page::Page;
+use crate::util::clock::nanos;
 
 /// A response from the handler, whose body is not read yet.
 pub(super) struct HandlerResponse<R> {

@@ -21,10 +21,10 @@ use super::policy::Policy;
 use super::preconditions::PreconditionResult;
 use super::request::CacheableRequest;
 use super::revalidate::{apply_preconditions, compute_etag, evaluate_after_handler, evaluate_before_handler};
-use crate::clock::Nanos;
-use crate::entry::{Body as EntryBody, Entry, Found};
-use crate::page::{BodySegment, Grace, Page, StoredResponse};
-use crate::question::Question;
+use crate::http::page::{BodySegment, Grace, Page, StoredResponse};
+use crate::store::entry::{Body as EntryBody, Entry, Found};
+use crate::store::request::Question;
+use crate::util::clock::Nanos;
 
 const SECOND: u64 = 1_000_000_000;
 

@@ -13,10 +13,10 @@ use super::policy::Policy;
 use super::request::CacheableRequest;
 use super::serve::PageResponse;
 use super::timeout::wait_timeout;
-use crate::clock::Nanos;
-use crate::observe::{About, Label, Rare, VerifiedHit, key_hash};
-use crate::page::{BodySegment, Page};
-use crate::scope::Scope;
+use crate::cache::scope::Scope;
+use crate::http::page::{BodySegment, Page};
+use crate::telemetry::{About, Label, Rare, VerifiedHit, key_hash};
+use crate::util::clock::Nanos;
 
 /// A page that was served from the cache and is to be compared with a new response.
 pub(super) struct ShadowCheck {

@@ -2,10 +2,10 @@
 
 use super::pending::PendingPage;
 use super::policy::Policy;
-use super::recent_set::RecentSet;
+use crate::cache::computation::Work;
 use crate::error::{Error, ErrorKind};
-use crate::observe::{Fate, Rejection};
-use crate::work::Work;
+use crate::telemetry::{Fate, Rejection};
+use crate::util::recent_set::RecentSet;
 
 #[derive(Debug, Clone)]
 pub(super) struct LayerState {

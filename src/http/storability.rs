@@ -15,10 +15,10 @@ use super::headers::remove_targeted;
 use super::policy::Policy;
 use super::request::RequestFacts;
 use super::vary::{self, Vary};
-use crate::clock::{Nanos, nanos};
 use crate::error::{Error, ErrorKind};
-use crate::page::Grace;
-use crate::record::{FOREVER, Record};
+use crate::http::page::Grace;
+use crate::invalidation::dependencies::{FOREVER, Record};
+use crate::util::clock::{Nanos, nanos};
 
 /// How long a response may be stored, and the cache headers that it is sent with.
 #[derive(Debug)]

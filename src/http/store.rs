@@ -12,13 +12,13 @@ use http::{HeaderMap, HeaderName};
 use super::pending::PendingPage;
 use super::policy::Policy;
 use super::vary::{Vary, sorted};
-use crate::clock::Nanos;
-use crate::entry::Body as EntryBody;
-use crate::page::Page;
-use crate::payload::Payload;
-use crate::question::Question;
-use crate::record::Record;
-use crate::work::Work;
+use crate::cache::computation::Work;
+use crate::http::page::Page;
+use crate::invalidation::dependencies::Record;
+use crate::store::entry::Body as EntryBody;
+use crate::store::payload::Payload;
+use crate::store::request::Question;
+use crate::util::clock::Nanos;
 
 /// The header names in a response's `Vary` that are not part of the primary key.
 pub(super) fn unkeyed_vary(policy: &Policy, headers: &HeaderMap) -> Vec<HeaderName> {

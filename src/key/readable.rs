@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         .ok()
     }
 
-    /// A page's, as [`Question::query`](crate::question::Question) wrote it.
+    /// A page's, as [`Question::query`](crate::store::request::Question) wrote it.
     fn query(&mut self) -> Option<&'a str> {
         self.take(1)?;
         let length = self.length()?;

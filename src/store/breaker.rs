@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::sync::lock;
+use crate::util::sync::lock;
 
 /// Failures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;

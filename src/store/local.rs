@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::store_clock::StoreClock;
 use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
-use crate::sync::lock;
+use crate::util::sync::lock;
 
 /// A shared store in the memory of this process, without a limit, for tests. Clones are handles to the same store.
 ///

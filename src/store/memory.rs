@@ -14,9 +14,9 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::clock::Clock;
-use crate::entry::Entry;
-use crate::identity::Passthrough;
+use crate::key::identity::Passthrough;
+use crate::store::entry::Entry;
+use crate::util::clock::Clock;
 
 pub(crate) struct Memory {
     entries: Cache<u128, Arc<Entry>, BuildHasherDefault<Passthrough>>,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::deadline::left;
 use super::{FailureKind, StoreFailure};
 use crate::error::{Error, ErrorKind};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, unpoisoned};
+use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, lock, unpoisoned};
 
 /// The largest pool size that a setting may ask for.
 const MAX_SIZE: usize = 1024;

@@ -33,7 +33,7 @@ use self::topology::Topology;
 use super::pool::check_size;
 use super::{FailureKind, FloorUpdate, Lease, LeasedRead, Remote, StoreFailure, StoreKey, SyncPosition, ValueWrite};
 use crate::error::Error;
-use crate::random::unique;
+use crate::util::random::unique;
 
 /// The number of tags whose floors are kept. When it is exceeded, the oldest floors are merged, and results whose
 /// computation started before them are invalid.

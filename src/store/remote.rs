@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::random::unique;
+use crate::util::random::unique;
 
 /// The hash that an entry is stored under. The store forms its key from it, with its prefix.
 pub(crate) type StoreKey = u128;

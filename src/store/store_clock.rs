@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::sync::{Mutex, lock};
+use crate::util::sync::{Mutex, lock};
 
 /// Nanoseconds since 1970. Never goes back, even if this machine's clock is set back.
 #[derive(Debug)]

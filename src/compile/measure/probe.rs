@@ -27,13 +27,13 @@ use crate::compile::expr::ExprKind;
 use crate::compile::lex::TagToken;
 use crate::compile::literal::quote;
 use crate::compile::lower::Lowering;
+use crate::compile::names::{
+    DISCARD_OUTPUT, MEASURE_INCLUDE, MEASURED_MACRO, MEASURED_OUTPUT, NOTE_IMPORT, TAKE_TEMPLATE_NAME, TEMPLATE_NAME,
+};
 use crate::compile::parser::ExprParser;
 use crate::compile::rewrite::{LoweredTemplate, rewrite, rewrite_with};
 use crate::compile::statement::bound_names;
 use crate::compile::template::Outline;
-use crate::names::{
-    DISCARD_OUTPUT, MEASURE_INCLUDE, MEASURED_MACRO, MEASURED_OUTPUT, NOTE_IMPORT, TAKE_TEMPLATE_NAME, TEMPLATE_NAME,
-};
 
 /// Words that may follow the name in an include.
 const MARKERS: [&str; 5] = ["ignore", "missing", "with", "without", "context"];

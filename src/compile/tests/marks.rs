@@ -7,8 +7,8 @@ use minijinja::value::Value;
 use minijinja::{ErrorKind, context};
 
 use super::support::{env, render, render_plain, syntax};
+use crate::compile::names;
 use crate::compile::{syntax_trap, with_start_mark};
-use crate::names;
 
 /// The output of a marked template, and the number of times that its mark ran.
 fn render_marked(source: &str, flags: &str) -> (String, u64) {

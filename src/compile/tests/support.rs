@@ -4,8 +4,8 @@ use minijinja::syntax::{SyntaxConfig, SyntaxConfigBuilder};
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, context};
 
+use crate::compile::names;
 use crate::compile::with_start_mark;
-use crate::names;
 
 pub(super) fn env(syntax: &SyntaxConfig, miss: bool) -> Environment<'static> {
     let mut env = Environment::new();

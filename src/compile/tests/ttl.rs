@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::duration::{Ttl, parse_ttl_str, parse_ttl_value};
+use crate::util::duration::{Ttl, parse_ttl_str, parse_ttl_value};
 use minijinja::Value;
 
 #[test]

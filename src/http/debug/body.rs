@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::http::body::LayerBody;
-use crate::observe::MARKS;
+use crate::telemetry::MARKS;
 
 pin_project! {
     /// The body of a response that went through a [`DebugLayer`](super::DebugLayer).

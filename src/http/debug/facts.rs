@@ -4,8 +4,8 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName};
 
 use super::timing::{RequestTotals, SERVER_TIMING, milliseconds, outcome};
-use crate::debug::{AnnotatedFragments, CommentObject};
-use crate::observe::{Explained, Explanation, MissReason, Outcome};
+use crate::http::debug::{AnnotatedFragments, CommentObject};
+use crate::telemetry::{Explained, Explanation, MissReason, Outcome};
 
 /// The largest number of tags, and of templates, in a comment.
 const MAX_LISTED: usize = 40;

@@ -13,14 +13,14 @@ use http_body::Body;
 use super::body::DebugBody;
 use super::options::DebugOptions;
 use super::{facts, script, timing};
-use crate::debug::{AnnotatedFragments, Annotations, annotate};
-use crate::explain::Collecting;
+use crate::cache::explain::Collecting;
 use crate::http::body::{CollectedBody, LayerBody, collect};
 use crate::http::cache_control::CacheControl;
+use crate::http::debug::{AnnotatedFragments, Annotations, annotate};
 use crate::http::headers::remove_targeted;
 use crate::http::storability::is_event_stream;
 use crate::http::tag_header::TagHeader;
-use crate::observe::{Explained, Explanation, MARKS};
+use crate::telemetry::{Explained, Explanation, MARKS};
 
 /// The properties of a request that its response needs.
 pub(super) struct DebuggedRequest {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body::Body;
 
 use super::body::DebugBody;
-use crate::debug::OVERLAY;
 use crate::http::body::LayerBody;
+use crate::http::debug::OVERLAY;
 
 /// The query of the script's URL. Its path is that of the page, so that routers, prefixes of proxies and access rules
 /// apply to the script as they do to the page.

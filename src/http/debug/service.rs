@@ -20,7 +20,7 @@ use super::body::DebugBody;
 use super::options::DebugOptions;
 use super::response::{DebuggedRequest, contains, debug_response};
 use super::script;
-use crate::explain::Collecting;
+use crate::cache::explain::Collecting;
 use crate::http::body::LayerBody;
 
 /// A service whose pages show how the cache answered; made by [`DebugLayer`](super::DebugLayer).

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::store::deadline::left;
 use crate::store::{FailureKind, StoreFailure};
-use crate::sync::{Arc, Condvar, Mutex, lock, unpoisoned};
+use crate::util::sync::{Arc, Condvar, Mutex, lock, unpoisoned};
 
 const PORT: u16 = 11211;
 

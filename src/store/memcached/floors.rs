@@ -21,7 +21,7 @@ use super::client::{Client, accepted, cas_number, invalid_reply, refused};
 use super::invalidation_log::{InvalidationLog, records};
 use crate::store::store_clock::StoreClock;
 use crate::store::{FloorUpdate, StoreFailure, SyncPosition};
-use crate::sync::{Mutex, lock};
+use crate::util::sync::{Mutex, lock};
 
 const LOG: &str = "floors";
 

@@ -15,7 +15,7 @@ use crate::store::breaker::Breaker;
 use crate::store::deadline::left;
 use crate::store::pool::{Pool, PoolGuard};
 use crate::store::{FailureKind, StoreFailure};
-use crate::sync::Arc;
+use crate::util::sync::Arc;
 
 /// The time allowed for connecting. Requests do not wait for it longer than their own deadline.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use super::target::{self, HostPort};
 use super::tls::TlsConfig;
 use crate::store::deadline::share;
 use crate::store::{FailureKind, StoreFailure};
-use crate::sync::{Mutex, lock};
+use crate::util::sync::{Mutex, lock};
 
 /// A sentinel that did not reply is not queried again for this time, if another one replies.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

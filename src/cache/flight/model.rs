@@ -1,0 +1,166 @@
+//! The races of the header, run through every schedule the checker draws.
+
+use shuttle::sync::{Arc, Mutex, atomic::AtomicU64};
+use shuttle::{check_random, thread};
+
+use super::*;
+use crate::invalidation::floors::{Floors, Stamp};
+
+const SCHEDULES: usize = 5_000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A cache in miniature: one key, the real flights and floors, a store of one place.
+struct Miniature {
+    floors: Floors,
+    flights: Arc<Flights<(Stamp, u64)>>,
+    store: Mutex<Option<(Stamp, u64)>>,
+    /// What the results are computed from; only ever grows.
+    source: AtomicU64,
+    renders: AtomicU64,
+}
+
+impl Miniature {
+    fn new() -> Arc<Miniature> {
+        Arc::new(Miniature {
+            floors: Floors::new(1),
+            flights: Arc::new(Flights::new()),
+            store: Mutex::new(None),
+            source: AtomicU64::new(0),
+            renders: AtomicU64::new(0),
+        })
+    }
+
+    fn find(&self) -> Option<(Stamp, u64)> {
+        lock(&self.store).filter(|(stamp, _)| self.floors.admit(*stamp, [0]))
+    }
+
+    /// One look-up, as `work.rs` makes it.
+    fn get(&self) -> u64 {
+        let identity = Identity::new(b"k");
+        let ended = self.flights.ended(identity.hash);
+        if let Some((_, value)) = self.find() {
+            return value;
+        }
+        let stamp = self.floors.stamp();
+        loop {
+            let caller = passenger(identity, stamp);
+            match self.flights.board(&caller, |begin| self.floors.admit(begin.stamp, [0])) {
+                Boarding::Apart => return self.render(),
+                Boarding::Lead(lead) => {
+                    if let Some(found) = (self.flights.ended(identity.hash) != ended).then(|| self.find()).flatten() {
+                        lead.land(found);
+                        return found.1;
+                    }
+                    let value = self.render();
+                    if self.floors.admit(stamp, [0]) {
+                        *lock(&self.store) = Some((stamp, value));
+                        lead.land((stamp, value));
+                    }
+                    return value;
+                }
+                Boarding::Follow(follower) => match follower.wait(Instant::now() + DAY, &mut { DAY }) {
+                    Landing::Shared((stamp, value)) if self.floors.admit(stamp, [0]) => return value,
+                    Landing::Private => return self.render(),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn render(&self) -> u64 {
+        self.renders.fetch_add(1, Ordering::SeqCst);
+        let seen = self.source.load(Ordering::SeqCst);
+        thread::yield_now();
+        seen
+    }
+}
+
+fn passenger(identity: Identity<'_>, stamp: Stamp) -> Passenger<'_> {
+    let begin = Begin { stamp, shared: 0, at: 0 };
+    Passenger { identity, version: None, begin, asynchronous: false, waits: true, asks: false }
+}
+
+#[test]
+fn nothing_from_before_an_invalidation_is_returned_after_it() {
+    check_random(
+        || {
+            let cache = Miniature::new();
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let cache = Arc::clone(&cache);
+                    thread::spawn(move || cache.get())
+                })
+                .collect();
+            cache.source.store(1, Ordering::SeqCst);
+            cache.floors.raise(0);
+            assert_eq!(cache.get(), 1, "a caller who arrives after the invalidation");
+            readers.into_iter().for_each(|reader| drop(reader.join()));
+            assert_eq!(cache.get(), 1, "what was stored in the end");
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn a_cold_key_is_computed_once() {
+    check_random(
+        || {
+            let cache = Miniature::new();
+            let callers: Vec<_> = (0..3)
+                .map(|_| {
+                    let cache = Arc::clone(&cache);
+                    thread::spawn(move || cache.get())
+                })
+                .collect();
+            callers.into_iter().for_each(|caller| drop(caller.join()));
+            assert_eq!(cache.renders.load(Ordering::SeqCst), 1);
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn two_invalidators_of_one_slot_lose_neither() {
+    check_random(
+        || {
+            let floors = Arc::new(Floors::new(1));
+            let raisers: Vec<_> = (0..2)
+                .map(|_| {
+                    let floors = Arc::clone(&floors);
+                    thread::spawn(move || {
+                        let before = floors.stamp();
+                        floors.raise(0);
+                        assert!(!floors.admit(before, [0]));
+                    })
+                })
+                .collect();
+            let before = floors.stamp();
+            raisers.into_iter().for_each(|raiser| drop(raiser.join()));
+            assert!(before >= floors.stamp() || !floors.admit(before, [0]));
+            assert!(floors.admit(floors.stamp(), [0]));
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn followers_of_an_aborted_flight_take_over() {
+    check_random(
+        || {
+            let cache = Miniature::new();
+            let identity = Identity::new(b"k");
+            let caller = passenger(identity, 1);
+            let Boarding::Lead(lead) = cache.flights.board(&caller, |_| true) else { panic!("nobody else is here") };
+            let callers: Vec<_> = (0..2)
+                .map(|_| {
+                    let cache = Arc::clone(&cache);
+                    thread::spawn(move || cache.get())
+                })
+                .collect();
+            drop(lead);
+            callers.into_iter().for_each(|caller| drop(caller.join()));
+            assert_eq!(cache.renders.load(Ordering::SeqCst), 1);
+        },
+        SCHEDULES,
+    );
+}

@@ -1,0 +1,281 @@
+//! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `handler/value.rs`.
+//!
+//! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives. How a hit is
+//! computed again to be compared is in `handler/verify.rs`.
+
+mod caller;
+mod value;
+mod verify;
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use minijinja::Value;
+use serde::Serialize;
+
+pub(crate) use self::caller::{Called, Handler};
+pub(crate) use self::verify::verify_text;
+use self::verify::verify_text_async;
+use crate::cache::FragmentCache;
+use crate::cache::computation::Work;
+use crate::cache::lookup::Lookup;
+use crate::cache::options::Options;
+use crate::error::{Error, ErrorKind};
+use crate::invalidation::declared_tags::DeclaredTags;
+#[cfg(feature = "shared")]
+use crate::invalidation::dependencies::FOREVER;
+use crate::invalidation::stack;
+use crate::key::KeyError;
+use crate::key::identity::Kind;
+#[cfg(feature = "shared")]
+use crate::key::identity::is_of;
+use crate::store::caller::Asker;
+use crate::store::entry::{Body, Fragment};
+use crate::store::request::Question;
+#[cfg(feature = "shared")]
+use crate::store::request::Wanted;
+#[cfg(feature = "shared")]
+use crate::telemetry::Subject;
+use crate::telemetry::stats::Counter;
+use crate::telemetry::{Bypass, FragmentKind};
+
+impl FragmentCache {
+    /// Computes a text once and serves it from the cache afterwards.
+    ///
+    /// The closure's own error comes back unchanged and nothing is stored. Concurrent callers of one key wait for
+    /// the first. An empty key computes without caching and is reported.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use std::time::Duration;
+    /// use minijinja_cache::{Fragment, FragmentCache, Options};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// let ttl = Options::ttl(Duration::from_secs(300));
+    /// let bio: Fragment = cache.get_or_set("bio_alice", ttl, || Ok::<_, Infallible>("Likes caches."))?;
+    /// assert_eq!(bio, "Likes caches.");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn get_or_set<K, T, E>(
+        &self,
+        key: K,
+        options: Options,
+        load: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Fragment, E>
+    where
+        K: Serialize,
+        T: Into<String>,
+    {
+        let markup = options.markup;
+        let mut handler = self.handler(FragmentKind::Text, &options, Location::caller());
+        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
+            return Ok(Fragment::new(text_value(load()?.into(), markup)));
+        };
+        let wanted = question.wanted_with(self.declared(&options.tags));
+        match self.lookup(&wanted, &mut handler) {
+            Lookup::Hit(found) => Ok(match self.verify(&wanted, &mut handler, found.began) {
+                None => text_of(found.body),
+                Some(verifying) => {
+                    let load = || load().map(|text| text_value(text.into(), markup));
+                    Fragment::new(verify_text(text_of(found.body).into_value(), verifying, load))
+                }
+            }),
+            Lookup::Compute(mut work) => {
+                work.set_grace(options.stale, options.stale);
+                work.enter();
+                let text = load()?;
+                Ok(work.finish_text(text_value(text.into(), markup)))
+            }
+        }
+    }
+
+    /// [`get_or_set`](FragmentCache::get_or_set) with a future, which is polled only if there is something to
+    /// compute. Both share entries and flights; a future that is dropped half-way lets the next caller try.
+    ///
+    /// # Errors
+    ///
+    /// The future's own.
+    #[track_caller]
+    pub fn get_or_set_async<K, T, E, F>(
+        &self,
+        key: K,
+        options: Options,
+        load: F,
+    ) -> impl Future<Output = Result<Fragment, E>>
+    where
+        K: Serialize,
+        T: Into<String>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let (here, markup) = (Location::caller(), options.markup);
+        async move {
+            let mut handler = self.handler(FragmentKind::Text, &options, here);
+            let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
+                return Ok(Fragment::new(text_value(load.await?.into(), markup)));
+            };
+            let wanted = question.wanted_with(self.declared(&options.tags));
+            match self.lookup_async(&wanted, &mut handler).await {
+                Lookup::Hit(found) => {
+                    let cached = text_of(found.body);
+                    let Some(verifying) = self.verify(&wanted, &mut handler, found.began) else { return Ok(cached) };
+                    let load = async { load.await.map(|text| text_value(text.into(), markup)) };
+                    Ok(Fragment::new(verify_text_async(cached.into_value(), verifying, load).await))
+                }
+                Lookup::Compute(mut work) => {
+                    work.set_grace(options.stale, options.stale);
+                    let text = Inside { work: &mut work, future: pin!(load) }.await?;
+                    Ok(work.finish_text(text_value(text.into(), markup)))
+                }
+            }
+        }
+    }
+
+    /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup
+    /// and values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is
+    /// there or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
+    ///
+    /// ```
+    /// # async fn page() -> Result<(), Box<dyn std::error::Error>> {
+    /// use minijinja_cache::{FragmentCache, LocalStore};
+    ///
+    /// let cache = FragmentCache::builder().shared(LocalStore::new()).build()?;
+    /// cache.prefetch([("film", 1), ("film", 2)]).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "shared")]
+    pub async fn prefetch<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> usize {
+        let Some(shared) = self.inner.shared.as_ref().filter(|_| self.inner.settings.enabled) else { return 0 };
+        let mut questions = Vec::new();
+        for key in keys {
+            for kind in [Kind::Text, Kind::Markup, Kind::Value] {
+                let mut question = Question::new(kind, &self.namespace);
+                // A key that is none is reported by the call that caches under it.
+                if question.handler_key(&key, &Options::default()).is_ok() {
+                    question.lifetime(Some(FOREVER), self.inner.settings.default_ttl);
+                    questions.push(question);
+                }
+            }
+        }
+        let wanted: Vec<Wanted<'_>> = questions.iter().map(Question::wanted).collect();
+        let handler = |wanted: &Wanted<'_>| Handler {
+            cache: &self.inner,
+            kind: if is_of(Kind::Value, wanted.identity.bytes) { FragmentKind::Value } else { FragmentKind::Text },
+            called: Called::Name("(prefetched)"),
+        };
+        let found = shared.prefetch(&self.inner, &wanted, handler).await;
+        for (at, entry) in &found {
+            // No hit yet: it is one of memory's when a caller looks it up.
+            let wanted = &wanted[*at];
+            let subject = Subject::new(handler(wanted).label(), wanted.named, wanted.base());
+            self.inner.keep_shared(&subject, wanted.identity.hash, entry);
+        }
+        found.len()
+    }
+
+    /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
+    #[inline]
+    pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], asker: &mut impl Asker) -> bool {
+        let bypass = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off));
+        bypass.inspect(|bypass| self.bypass(*bypass, refused.is_some(), key, asker)).is_some()
+    }
+
+    #[cold]
+    fn bypass(&self, bypass: Bypass, refused: bool, key: &[u8], asker: &mut impl Asker) {
+        self.inner.counters.count(Counter::bypasses);
+        if refused {
+            stack::gather(|record| record.uncacheable = true);
+        }
+        self.inner.observers.tell_bypass(asker.label(), bypass, key);
+    }
+
+    /// Tags of this namespace, as a caller declares them.
+    #[inline]
+    pub(crate) fn declared<'a>(&self, tags: &'a [Arc<str>]) -> DeclaredTags<'a> {
+        DeclaredTags::given(tags, self.namespace.id)
+    }
+
+    fn handler<'a>(
+        &'a self,
+        kind: FragmentKind,
+        options: &'a Options,
+        here: &'static Location<'static>,
+    ) -> Handler<'a> {
+        Handler { cache: &self.inner, kind, called: Called::new(options.label.as_deref(), here) }
+    }
+
+    /// The question a handler asks; `None` if it is not to be asked.
+    fn question_or_bypass<K: Serialize>(
+        &self,
+        key: &K,
+        options: &Options,
+        kind: Kind,
+        handler: &mut Handler<'_>,
+    ) -> Option<Question> {
+        let mut question = Question::new(kind, &self.namespace);
+        if let Err(reason) = question.handler_key(key, options) {
+            self.report_key(&reason, options);
+            self.bypassed(Some(Bypass::Key), &[], handler);
+            return None;
+        }
+        if self.bypassed(options.bypass(), question.key(), handler) {
+            return None;
+        }
+        question.lifetime(options.ttl, self.inner.settings.default_ttl);
+        Some(question)
+    }
+
+    fn report_key(&self, reason: &KeyError, options: &Options) {
+        let label = options.label.as_deref().unwrap_or("get_or_set");
+        self.inner.report(&Error::new(ErrorKind::Key, format!("{label}: computed without caching: the key {reason}")));
+    }
+}
+
+/// A future polled with its work's frame in place.
+pub(crate) struct Inside<'a, F> {
+    pub(crate) work: &'a mut Work,
+    pub(crate) future: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Inside<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        this.work.suspend(false);
+        this.work.enter();
+        let left = LeaveOnDrop(this.work);
+        let polled = this.future.as_mut().poll(context);
+        drop(left);
+        this.work.suspend(polled.is_pending());
+        polled
+    }
+}
+
+/// Takes the frame off when the poll ends, also by a panic.
+struct LeaveOnDrop<'a>(&'a mut Work);
+
+impl Drop for LeaveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+fn text_kind(markup: bool) -> Kind {
+    if markup { Kind::Markup } else { Kind::Text }
+}
+
+pub(crate) fn text_value(text: String, markup: bool) -> Value {
+    if markup { Value::from_safe_string(text) } else { Value::from(text) }
+}
+
+pub(crate) fn text_of(body: Body) -> Fragment {
+    match body {
+        Body::Text(text) => Fragment::new(text),
+        Body::Data(_) | Body::Page(_) => Fragment::new(Value::from("")),
+    }
+}

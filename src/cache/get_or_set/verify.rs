@@ -1,0 +1,64 @@
+//! A hit computed again, where that is to be verified: what its caller gets in the end.
+
+use std::future::Future;
+use std::pin::pin;
+
+use minijinja::Value;
+use serde::Serialize;
+
+use super::Inside;
+use crate::cache::computation::Work;
+use crate::cache::shadow::Verifying;
+use crate::key;
+
+/// What computing a hit again gives, or the hit where that fails.
+pub(crate) fn verify_text<E>(
+    cached: Value,
+    mut verifying: Box<Verifying>,
+    compute: impl FnOnce() -> Result<Value, E>,
+) -> Value {
+    verifying.work().into_iter().for_each(Work::enter);
+    match compute() {
+        Ok(computed) => verified(cached, verifying, computed),
+        Err(_) => cached,
+    }
+}
+
+pub(super) async fn verify_text_async<E>(
+    cached: Value,
+    mut verifying: Box<Verifying>,
+    compute: impl Future<Output = Result<Value, E>>,
+) -> Value {
+    let future = pin!(compute);
+    let computed = match verifying.work() {
+        Some(work) => Inside { work, future }.await,
+        None => future.await,
+    };
+    match computed {
+        Ok(computed) => verified(cached, verifying, computed),
+        Err(_) => cached,
+    }
+}
+
+fn verified(cached: Value, verifying: Box<Verifying>, computed: Value) -> Value {
+    let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
+    // The same text keeps its marks.
+    if same { cached } else { computed }
+}
+
+/// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
+pub(super) fn verified_value<T: Serialize, E>(cached: T, verifying: Box<Verifying>, computed: Result<T, E>) -> T {
+    let Ok(computed) = computed else { return cached };
+    let encoded = |value: &T| {
+        let mut bytes = Vec::new();
+        key::encode_handler_qualifier(value, &mut bytes).ok()?;
+        Some(bytes)
+    };
+    let same = match (encoded(&cached), encoded(&computed)) {
+        (Some(before), Some(after)) if before != after => {
+            verifying.compare(&key::readable(&before), &key::readable(&after))
+        }
+        _ => verifying.compare("", ""),
+    };
+    if same { cached } else { computed }
+}

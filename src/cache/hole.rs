@@ -1,0 +1,190 @@
+//! Holes: the places of a page that are filled in anew for each request, while the rest of it is cached.
+//!
+//! Owns what a template leaves where a hole is, how that is found again in the rendered page, and how it is recognised
+//! in a text that is to be stored. Who fills holes, and when, is in `http/`. A mark is 128 random bits and is good
+//! until its request ends, so no text that a visitor wrote is ever taken for one.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::invalidation::stack::{self, Role};
+use crate::util::sync::{lock, read_lock, write_lock};
+
+/// Which hole, and what the template said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Call {
+    /// Approximate bytes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let arguments: usize = self.arguments.iter().map(|argument| argument.len() + size_of::<String>()).sum();
+        self.name.len() + arguments
+    }
+}
+
+/// The holes of all requests under way, by their marks: the text of a request may be stored on any thread.
+static OPEN: RwLock<BTreeMap<u128, String>> = RwLock::new(BTreeMap::new());
+
+/// The holes that the page of one request has.
+#[derive(Debug, Default)]
+pub(crate) struct Holes {
+    /// Keyed, so that marks which a client saw tell it no other.
+    random: RandomState,
+    calls: Mutex<BTreeMap<u128, Call>>,
+}
+
+/// Why there can be no hole here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoHole {
+    /// It would be stored with a fragment.
+    InFragment,
+    /// It would be stored with the page of a layer inside of the one that fills it.
+    InPage,
+    /// Nobody would fill it.
+    NoPage,
+}
+
+/// The holes of the page that is being rendered.
+pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
+    let found = stack::find(|frame| match frame.role() {
+        Role::Scope => frame.attachment().map(Ok),
+        Role::Page { .. } => Some(Err(NoHole::InPage)),
+        Role::Fragment { .. } | Role::Aside => Some(Err(NoHole::InFragment)),
+    });
+    found.unwrap_or(Err(NoHole::NoPage))
+}
+
+const START: &[u8] = b"<!--hole ";
+const END: &[u8] = b"-->";
+
+/// A mark in decimal: digits outlast most of what escapes, quotes or capitalises a text.
+const DIGITS: usize = 39;
+
+impl Holes {
+    pub(crate) fn new() -> Holes {
+        Holes::default()
+    }
+
+    /// What the template prints where the hole is.
+    pub(crate) fn add(&self, call: Call) -> String {
+        let mut calls = self.calls();
+        let half = |half: u8| u128::from(self.random.hash_one((half, calls.len())));
+        let mark = half(0) << 64 | half(1);
+        write_lock(&OPEN).insert(mark, call.name.clone());
+        calls.insert(mark, call);
+        format!("<!--hole {mark:0DIGITS$}-->")
+    }
+
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        !self.calls().is_empty()
+    }
+
+    /// Where the holes are in a rendered page, in its order: the place of each mark, and the call.
+    pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, Call)> {
+        let calls = self.calls();
+        let whole = |(at, mark)| {
+            let range = at - page[..at].ends_with(START).then_some(START.len())?..at + DIGITS + END.len();
+            let call = calls.get(&mark).filter(|_| page[at + DIGITS..].starts_with(END))?;
+            Some((range, call.clone()))
+        };
+        numbers(page).filter_map(whole).collect()
+    }
+
+    /// The name of a hole of this page whose mark is in a text.
+    pub(crate) fn left_in(&self, text: &[u8]) -> Option<String> {
+        let calls = self.calls();
+        numbers(text).find_map(|(_, mark)| calls.get(&mark).map(|call| call.name.clone()))
+    }
+
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<u128, Call>> {
+        lock(&self.calls)
+    }
+}
+
+impl Drop for Holes {
+    fn drop(&mut self) {
+        let mut open = write_lock(&OPEN);
+        self.calls().keys().for_each(|mark| drop(open.remove(mark)));
+    }
+}
+
+/// The name of a hole whose mark is in a text, of whatever request under way.
+pub(crate) fn left_in(text: &[u8]) -> Option<String> {
+    let open = || read_lock(&OPEN);
+    if open().is_empty() {
+        return None;
+    }
+    numbers(text).find_map(|(_, mark)| open().get(&mark).cloned())
+}
+
+/// Every place in a text at which a mark's digits may stand, and the number they are.
+fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, u128)> {
+    let mut next = 0;
+    let runs = text.split(|byte| !byte.is_ascii_digit()).map(move |run| {
+        let at = next;
+        next += run.len() + 1;
+        (at, run)
+    });
+    runs.flat_map(|(at, run)| {
+        let digits = run.windows(DIGITS).enumerate();
+        digits.filter_map(move |(by, digits)| Some((at + by, std::str::from_utf8(digits).ok()?.parse().ok()?)))
+    })
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    fn call(name: &str) -> Call {
+        Call { name: name.into(), arguments: Vec::new() }
+    }
+
+    #[test]
+    fn marks_are_found_where_they_stand() {
+        let holes = Holes::new();
+        let (a, b) = (holes.add(call("a")), holes.add(call("b")));
+        let page = format!("<p>{b}</p>{a}{b}7");
+        let found = holes.find(page.as_bytes());
+        let names: Vec<&str> = found.iter().map(|(_, call)| call.name.as_str()).collect();
+        assert_eq!(names, ["b", "a", "b"]);
+        assert!(found.iter().all(|(range, call)| page[range.clone()] == *if call.name == "a" { &a } else { &b }));
+    }
+
+    #[test]
+    fn what_looks_like_a_mark_of_another_request_is_text() {
+        let (holes, others) = (Holes::new(), Holes::new());
+        holes.add(call("a"));
+        let page = others.add(call("a"));
+        assert!(holes.find(page.as_bytes()).is_empty() && holes.left_in(page.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_mark_that_is_cut_off_or_was_changed_is_left_in_the_text() {
+        let holes = Holes::new();
+        let mark = holes.add(call("a"));
+        let changed = [&mark[..mark.len() - 1], &mark[1..], &mark.to_uppercase(), &mark.replace(' ', "%20")];
+        for text in changed {
+            assert!(holes.find(text.as_bytes()).is_empty(), "{text}");
+            assert_eq!(holes.left_in(text.as_bytes()).as_deref(), Some("a"), "{text}");
+            assert_eq!(left_in(text.as_bytes()).as_deref(), Some("a"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_a_mark_until_its_request_ends() {
+        let holes = Holes::new();
+        let mark = holes.add(call("a"));
+        let forged = format!("{mark:.40}{}", "340282366920938463463374607431768211456".repeat(3));
+        assert_eq!((left_in(mark.as_bytes()).as_deref(), left_in(forged.as_bytes())), (Some("a"), None));
+        drop(holes);
+        assert_eq!(left_in(mark.as_bytes()), None);
+    }
+}

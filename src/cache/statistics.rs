@@ -1,0 +1,122 @@
+//! What the cache counted, and subscriptions to what it does.
+
+use std::collections::BTreeMap;
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::{FragmentCache, Inner};
+#[cfg(feature = "metrics")]
+use crate::telemetry::export::{self, SharedHealth, Snapshot};
+use crate::telemetry::stats::Stats;
+use crate::telemetry::{FragmentStats, Interest, Miss, Subscription};
+
+impl FragmentCache {
+    /// What the cache did so far, over all namespaces.
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+
+    /// What each fragment did, what saved the most time first: where caching pays, and where it does not.
+    ///
+    /// Counted by where results come from, at most 512 places; over all namespaces.
+    ///
+    /// ```
+    /// use minijinja_cache::{FragmentCache, Options};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// for _ in 0..3 {
+    ///     cache.get_or_set("bio", Options::default().label("bio"), || Ok::<_, std::fmt::Error>("Likes caches."))?;
+    /// }
+    /// let stats = &cache.fragment_stats()[0];
+    /// assert_eq!((stats.label.as_str(), stats.misses, stats.hits), ("bio", 1, 2));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fragment_stats(&self) -> Vec<FragmentStats> {
+        let mut stats = self.inner.observers.labels.read();
+        stats.sort_by(|a, b| b.render_time_saved.cmp(&a.render_time_saved).then_with(|| a.label.cmp(&b.label)));
+        stats
+    }
+
+    /// How many misses and bypasses there were for each reason, by [`MissReason::name`].
+    pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.observers.miss_reasons()
+    }
+
+    /// The last misses and bypasses, at most 256, each with its reason; the newest first.
+    pub fn recent_misses(&self) -> Vec<Miss> {
+        self.inner.observers.recent.read()
+    }
+
+    /// Subscribes to what changes the cache: invalidations, evictions, refreshes, failures. Nobody waits for a
+    /// subscriber: one that is slow misses the oldest events, and counts them.
+    ///
+    /// ```
+    /// use minijinja_cache::{FragmentCache, Happened, Target};
+    ///
+    /// let cache = FragmentCache::builder().build()?;
+    /// let events = cache.subscribe();
+    /// cache.invalidate_tag("films");
+    /// let Some(Happened::Invalidated { what, .. }) = events.try_next().map(|event| event.what) else { panic!() };
+    /// assert_eq!(what, Target::Tag("films".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self) -> Subscription {
+        self.inner.observers.subscribers.subscribe(Interest::Changes)
+    }
+
+    /// The same, and every look-up, computation and first store as well. While there is such a subscription each hit
+    /// makes an event, which takes longer than the hit.
+    pub fn subscribe_to_lookups(&self) -> Subscription {
+        self.inner.observers.subscribers.subscribe(Interest::Lookups)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl FragmentCache {
+    /// Publishes what was counted to the recorder of the `metrics` facade, at once; otherwise this happens every second.
+    /// For an endpoint that is scraped, so that it shows what is so now. Runs on this thread, as long as the recorder
+    /// takes.
+    pub fn publish_metrics(&self) {
+        export::publish(self.inner.snapshot());
+    }
+}
+
+impl Inner {
+    pub(crate) fn stats(&self) -> Stats {
+        let (hits, saved) = self.observers.labels.hits();
+        let counted = self.counters.read();
+        let render_time_saved = counted.render_time_saved + Duration::from_nanos(saved);
+        Stats { hits, render_time_saved, entries: self.memory.len(), bytes: self.memory.bytes(), ..counted }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            name: Arc::clone(&self.observers.name),
+            stats: self.stats(),
+            fragments: self.observers.labels.read(),
+            miss_reasons: self.observers.miss_reasons(),
+            max_bytes: self.settings.max_bytes,
+            shared: self.shared_health(),
+        }
+    }
+
+    #[cfg(all(feature = "metrics", feature = "shared"))]
+    fn shared_health(&self) -> Option<SharedHealth> {
+        let status = self.shared.as_ref()?.status();
+        Some(SharedHealth { breaker_open: status.breaker_open, in_touch: status.in_touch, untold: status.untold })
+    }
+
+    #[cfg(all(feature = "metrics", not(feature = "shared")))]
+    fn shared_health(&self) -> Option<SharedHealth> {
+        None
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn publish_quietly(&self) {
+        if let Err(error) = export::publish_quietly(|| self.snapshot()) {
+            self.report(&error);
+        }
+    }
+}

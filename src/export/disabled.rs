@@ -1,8 +1,0 @@
-//! What stands in without the `metrics` feature.
-
-use std::sync::Arc;
-
-use crate::observe::Label;
-use crate::stats::Counters;
-
-pub(crate) fn computed(_: &Arc<str>, _: &Counters, _: &Label, _: u64) {}

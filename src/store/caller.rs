@@ -1,0 +1,27 @@
+//! The caller of a look-up, as far as a miss needs to know it.
+
+use std::sync::Arc;
+
+use crate::invalidation::dependencies::Begin;
+use crate::invalidation::templates::Dependency;
+use crate::telemetry::Label;
+
+/// Asked only on a miss.
+pub(crate) trait Asker {
+    /// When the work here began.
+    fn begin(&mut self) -> Begin;
+
+    /// When it begins again, after a wait for what turned out to be of no use.
+    fn again(&mut self, first: Begin) -> Begin {
+        first
+    }
+
+    /// The template that a name stands for here, in its current state.
+    fn template(&mut self, name: &str) -> Option<Dependency>;
+
+    /// The page being rendered, if one is.
+    fn page(&mut self) -> Option<u64>;
+
+    /// What the answer is counted under.
+    fn label(&mut self) -> Arc<Label>;
+}

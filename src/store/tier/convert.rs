@@ -1,0 +1,167 @@
+//! Between an entry in memory and its envelope in the store.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::Value;
+use serde_bytes::Bytes;
+
+use super::Core;
+use crate::invalidation::dependencies::{Begin, FOREVER, Record, Tag};
+use crate::invalidation::floors::{Stamp, TagHash};
+use crate::invalidation::templates::{Dependency, Used};
+use crate::key::identity::{self, is_of, template_tag};
+use crate::store::SyncPosition;
+use crate::store::caller::Asker;
+use crate::store::entry::{Body, Entry, Terms};
+use crate::store::envelope::{BodyKind, Envelope, EnvelopeHead, EnvelopeTag, EnvelopeTemplate};
+use crate::store::request::Wanted;
+
+/// Why an envelope is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Another identity's: two have one hash, or somebody moved values about.
+    Foreign,
+    /// Of another state of the floors, or a type this look-up does not take.
+    Invalid,
+    /// Made from other templates than are here: another deployment's. What it was made from, and how much of each was used.
+    Templates(Vec<(Box<str>, Used)>),
+}
+
+impl Core {
+    /// The envelope of an entry. `None` if nobody else could use it: its work began before the floors were last lost,
+    /// or it was made from a template whose source this cache has not seen.
+    pub(super) fn seal(&self, entry: &Entry) -> Option<Vec<u8>> {
+        let SyncPosition { epoch, seq } = self.replica.sent(entry.record.begin.shared)?;
+        let templates = digests(entry.record.dependencies())?;
+        let (kind, body) = match &entry.body {
+            Body::Text(text) => {
+                let text_kind = if text.is_safe() { BodyKind::Markup } else { BodyKind::Text };
+                (text_kind, Cow::Borrowed(text.as_str().unwrap_or_default().as_bytes()))
+            }
+            Body::Data(bytes) => (BodyKind::Data, Cow::Borrowed(&**bytes)),
+            Body::Page(page) => (BodyKind::Data, Cow::Owned(page.encode()?)),
+        };
+        if body.len() > self.seal.max_body() {
+            return None;
+        }
+        let begin = entry.record.begin.at;
+        let head = EnvelopeHead {
+            identity: Bytes::new(&entry.identity),
+            version: entry.version.map(Into::into),
+            epoch: epoch.into(),
+            seq,
+            born: self.replica.to_store(begin),
+            lifetime: match entry.record.expires {
+                FOREVER => FOREVER,
+                expires => expires.saturating_sub(begin),
+            },
+            stale: entry.stale.min(entry.record.grace_ends.saturating_sub(entry.record.expires)),
+            cost: entry.cost,
+            length: u32::try_from(body.len()).ok()?,
+            tags: entry.record.tags().iter().map(|tag| EnvelopeTag(tag.hash, tag.name.as_deref())).collect(),
+            templates: templates.iter().map(|(name, digest)| EnvelopeTemplate(name, (*digest).into())).collect(),
+        };
+        self.seal.encode(&Envelope { head, kind, body })
+    }
+
+    /// The entry of an envelope, if it is of this identity, of valid work, and made from the templates that are here.
+    /// `local` was sampled before the store was asked.
+    pub(super) fn open(
+        &self,
+        envelope: &Envelope<'_>,
+        wanted: &Wanted<'_>,
+        local: Stamp,
+        now: u64,
+        asker: &mut dyn Asker,
+    ) -> Result<Entry, Unfit> {
+        let (head, identity) = (&envelope.head, wanted.identity.bytes);
+        if **head.identity != *identity || (envelope.kind == BodyKind::Data) == is_of_text(identity) {
+            return Err(Unfit::Foreign);
+        }
+        let known = SyncPosition { epoch: head.epoch.into(), seq: head.seq };
+        let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
+        let of_templates = head.templates.iter().map(|EnvelopeTemplate(name, _)| template_tag(name));
+        let tags: Vec<TagHash> = head.tags.iter().map(|EnvelopeTag(hash, _)| *hash).chain(of_templates).collect();
+        // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is
+        // seen below.
+        let templates = self.same_templates(head, asker)?;
+        if !self.replica.admits(shared, tags.iter().copied()) {
+            return Err(Unfit::Invalid);
+        }
+        let age = self.replica.age(head.born, now).ok_or(Unfit::Invalid)?;
+        let at = now.checked_sub(age).ok_or(Unfit::Invalid)?;
+        let mut record = Record::new(self.cache, Begin { stamp: local, shared, at });
+        record.heard = self.heard();
+        templates.into_iter().for_each(|dependency| record.depend(dependency));
+        for EnvelopeTag(hash, name) in &head.tags {
+            record.tag(Tag { hash: *hash, name: name.map(Arc::from) });
+        }
+        if head.lifetime != FOREVER {
+            record.expires = at.saturating_add(head.lifetime);
+        }
+        let body = body(envelope, wanted).ok_or(Unfit::Invalid)?;
+        let kept = match &body {
+            Body::Page(page) => head.stale.max(page.longest_grace()),
+            _ => head.stale,
+        };
+        record.grace_ends = record.expires.saturating_add(kept);
+        let terms = Terms {
+            identity: identity.into(),
+            version: head.version.map(Into::into),
+            stale: head.stale,
+            kept,
+            cost: head.cost,
+            label: asker.label(),
+        };
+        Ok(Entry::new(terms, body, record))
+    }
+
+    /// The templates an entry was made from, as they are here, if they are the same.
+    fn same_templates(&self, head: &EnvelopeHead<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
+        let same = |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| {
+            let digest = u128::from(*digest);
+            let here = Dependency { used: Used::of(digest), ..asker.template(name)? };
+            (here.digest()? == digest).then_some(here)
+        };
+        let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
+        found.ok_or_else(|| {
+            let used =
+                |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| ((*name).into(), Used::of((*digest).into()));
+            Unfit::Templates(head.templates.iter().map(used).collect())
+        })
+    }
+}
+
+/// Name and digest of each template, or of the part of it that was used. One may be known twice: by its name alone (what a handler asked for) and by what
+/// its loader read.
+fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
+    let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
+    for dependency in dependencies {
+        let template = &dependency.template;
+        match dependency.digest() {
+            Some(digest) if digests.contains(&(template.name(), digest)) => {}
+            Some(digest) => digests.push((template.name(), digest)),
+            None if template.is_by_name() => {}
+            // It changed since.
+            None => return None,
+        }
+    }
+    let seen = |template: &str| digests.iter().filter(|(name, _)| *name == template).count() == 1;
+    // Twice would be two sources with different texts under one name: no reader could tell which is his.
+    dependencies.iter().all(|dependency| seen(dependency.template.name())).then_some(digests)
+}
+
+fn is_of_text(identity: &[u8]) -> bool {
+    !is_of(identity::Kind::Value, identity) && !is_of(identity::Kind::Page, identity)
+}
+
+fn body(envelope: &Envelope<'_>, wanted: &Wanted<'_>) -> Option<Body> {
+    let text = std::str::from_utf8(&envelope.body);
+    Some(match envelope.kind {
+        BodyKind::Text => Body::Text(Value::from(text.ok()?)),
+        BodyKind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
+        BodyKind::Data if wanted.is_page() => Body::Page(wanted.decode?(&envelope.body)?),
+        BodyKind::Data => Body::Data((&*envelope.body).into()),
+    })
+}

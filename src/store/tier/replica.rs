@@ -1,0 +1,316 @@
+//! This node's copy of the floors that all nodes share: how far it has come, what of this node's own is not known to
+//! the others yet, and until when the copy may be believed.
+//!
+//! Owns the shared numbers. Raising this node's own floors, which decide about what is in memory, is for the caller;
+//! so is asking the store, see `backplane.rs`.
+//!
+//! There are two clocks. The local sequence (`floors.rs`) orders what happens on this node; the shared number is
+//! given by the store, and here it is only ever *received*: the shared stamp of work is the highest number received
+//! when it began. Advancing it locally would let an entry stamped 15 survive a remote floor of 11.
+//!
+//! Numbers start over when the store lost its floors. Each such *epoch* is counted, and a stamp is the count and the
+//! number in one integer, so that all that is of an older epoch is below every floor of a newer one.
+//!
+//! Orders that matter:
+//!
+//! 1. *Receiving.* Floors are raised (here, then locally), then the stamp is published. The other order lets a parent
+//!    begin with the new stamp and take in a fragment whose floor is not raised yet.
+//! 2. *Invalidating here.* (1) the tag becomes pending; (2) the local floor is raised; (3) the call returns. An entry
+//!    read from the store by a caller who arrives later is held against the pending tags, and a pending tag goes only
+//!    after its floor was received. So a reader looks at pending first and at the floors second.
+//! 3. *Believing.* The copy is believed until a bound after the last answered question was *sent*: whatever was
+//!    invalidated before that is in the answer.
+//!
+//! The address of a store may lead to another server, and back: a failover, two databases that were swapped, a key that
+//! was renamed, connections of one pool to two servers. An epoch that a node left is therefore never entered again:
+//!
+//! 1. Node A is in epoch E; the address leads to another server, and A enters its epoch F.
+//! 2. A invalidates a tag. The store has it: that is, F has it.
+//! 3. The address leads to the first server again. Its entries are of E, and its floors do not know the tag: in E, what
+//!    A invalidated would be valid on A itself, for the rest of its lifetime.
+//!
+//! There is no list of epochs that were left, which would have to forget some. Epochs have generations instead, and a
+//! node goes only to a later one ([`SyncPosition::accepts`]); a store that has none to offer begins one whose generation is
+//! beyond the asker's ([`SyncPosition::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
+//!
+//! Nor may an invalidation be lost with the epoch whose store was told of it:
+//!
+//! 1. Node B enters F, and computes an entry.
+//! 2. Node A, still in E, invalidates a tag of it, and E's store confirms.
+//! 3. A enters F, whose floors do not know the tag: the entry would stay valid on both.
+//!
+//! So a node that has told a store something invalidates everything in each epoch that it enters later, unless it began
+//! that itself: then no other node was in it before. It does so too where only the epoch before the last was told, since
+//! the others may have left that one first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::invalidation::floors::{EVERYTHING, Floors, Stamp, TagHash};
+use crate::store::host::FloorSink;
+use crate::store::{FloorUpdate, SyncPosition};
+use crate::util::clock::{Clock, Nanos};
+use crate::util::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, unpoisoned};
+
+/// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
+const SEQ_BITS: u32 = 44;
+
+/// Invalidations kept while the store cannot be told; what is more becomes one of everything.
+const MOST_PENDING: usize = 4096;
+
+/// How far the clocks of nodes may be apart, in nanoseconds, where the store has none of its own.
+const SKEW: Nanos = 1_000_000_000;
+
+/// The number of an invalidation made here, in this process's order.
+pub(crate) type Ticket = u64;
+
+pub(crate) struct Replica {
+    floors: Floors,
+    /// The highest number received, in the current epoch.
+    stamp: AtomicU64,
+    epoch: Mutex<Epoch>,
+    pending: Mutex<Pending>,
+    confirmed: Condvar,
+    /// On the system's clock, whatever the cache's is.
+    believed_until: AtomicU64,
+    /// What to add to this node's clock to have the store's, in nanoseconds: at the least and at the most.
+    ahead: [AtomicU64; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Epoch {
+    known: SyncPosition,
+    count: u64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    tags: HashMap<TagHash, Ticket, ahash::RandomState>,
+    /// Whether any epoch's store was told of one.
+    told: bool,
+    last: Ticket,
+    confirmed: Ticket,
+    wakers: BTreeMap<Ticket, Waker>,
+}
+
+impl Replica {
+    pub(crate) fn new(slots: usize) -> Replica {
+        Replica {
+            floors: Floors::new(slots),
+            stamp: AtomicU64::new(0),
+            epoch: Mutex::default(),
+            pending: Mutex::default(),
+            confirmed: Condvar::new(),
+            believed_until: AtomicU64::new(0),
+            ahead: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
+    }
+
+    /// The shared stamp of work that begins here.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// The epoch and number of a stamp, for an entry that leaves the process; `None` if it is of an older epoch.
+    pub(crate) fn sent(&self, stamp: Stamp) -> Option<SyncPosition> {
+        let epoch = *self.epoch();
+        let current = epoch.known.epoch != 0 && stamp >> SEQ_BITS == epoch.count;
+        current.then_some(SyncPosition { epoch: epoch.known.epoch, seq: stamp & ((1 << SEQ_BITS) - 1) })
+    }
+
+    /// The stamp of an entry that came from the store; `None` if it is of another epoch.
+    pub(crate) fn received(&self, of: SyncPosition) -> Option<Stamp> {
+        let epoch = *self.epoch();
+        (of.epoch == epoch.known.epoch && of.epoch != 0).then(|| pack(epoch.count, of.seq))
+    }
+
+    /// Whether an entry from the store survived every invalidation known here, those only made here included.
+    pub(crate) fn admits(&self, stamp: Stamp, tags: impl IntoIterator<Item = TagHash> + Clone) -> bool {
+        // Pending first: see the header.
+        let pending = {
+            let pending = self.pending();
+            let is_pending = |tag: TagHash| pending.tags.contains_key(&tag);
+            !pending.tags.is_empty() && (is_pending(EVERYTHING) || tags.clone().into_iter().any(is_pending))
+        };
+        !pending && self.floors.admit(stamp, tags)
+    }
+
+    /// Whether this copy may be believed; `latest` is the system clock's.
+    pub(crate) fn believed(&self, latest: Nanos) -> bool {
+        latest < self.believed_until()
+    }
+
+    pub(crate) fn believed_until(&self) -> Nanos {
+        self.believed_until.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn believe_until(&self, until: Nanos) {
+        self.believed_until.store(until, Ordering::Release);
+    }
+
+    pub(crate) fn known(&self) -> SyncPosition {
+        self.epoch().known
+    }
+
+    /// Notes an invalidation made here, before its local floor is raised.
+    pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
+        self.pending().note(tag)
+    }
+
+    /// What the store is to be told, and the last invalidation among it.
+    pub(crate) fn untold(&self) -> (Vec<TagHash>, Ticket) {
+        let pending = self.pending();
+        (pending.tags.keys().copied().collect(), pending.last)
+    }
+
+    /// Whether an invalidation made here is not confirmed, so that the store may tell it back.
+    pub(crate) fn is_pending(&self, tag: TagHash) -> bool {
+        self.pending().tags.contains_key(&tag)
+    }
+
+    /// How many invalidations the store has not confirmed.
+    pub(crate) fn pending_count(&self) -> usize {
+        self.pending().tags.len()
+    }
+
+    /// Takes in what the store told. `false` if it may not be: it is of an epoch that was left, or knows less than the
+    /// store once told.
+    pub(crate) fn receive(&self, news: &FloorUpdate, sink: &(impl FloorSink + ?Sized)) -> bool {
+        let mut epoch = self.epoch();
+        if !epoch.known.accepts(news.epoch, news.seq) {
+            return false;
+        }
+        let same = news.epoch == epoch.known.epoch;
+        let everything = news.floors.iter().any(|(tag, _)| *tag == EVERYTHING);
+        let missed = !same || news.base > epoch.known.seq;
+        if !same {
+            epoch.count += 1;
+            let mut pending = self.pending();
+            if pending.told && !news.begun {
+                pending.note(EVERYTHING);
+            }
+        }
+        let count = epoch.count;
+        if missed {
+            self.floors.raise_everything_to(pack(count, news.base));
+        }
+        for (tag, seq) in &news.floors {
+            match *tag {
+                EVERYTHING => self.floors.raise_everything_to(pack(count, *seq)),
+                tag => self.floors.raise_to(tag, pack(count, *seq)),
+            }
+        }
+        if missed || everything {
+            sink.raise_everything();
+        } else if !news.floors.is_empty() {
+            let tags: Vec<TagHash> = news.floors.iter().map(|(tag, _)| *tag).collect();
+            sink.raise(&tags);
+        }
+        epoch.known = SyncPosition { epoch: news.epoch, seq: news.seq };
+        self.stamp.store(pack(count, news.seq), Ordering::Release);
+        true
+    }
+
+    /// Notes that the store has all invalidations up to one, and that their floors were received.
+    pub(crate) fn confirm(&self, up_to: Ticket) {
+        let mut pending = self.pending();
+        let kept = pending.tags.len();
+        pending.tags.retain(|_, ticket| *ticket > up_to);
+        pending.told |= pending.tags.len() < kept;
+        pending.confirmed = pending.confirmed.max(up_to);
+        let waiting = pending.wakers.split_off(&(up_to + 1));
+        let ready = std::mem::replace(&mut pending.wakers, waiting);
+        drop(pending);
+        self.confirmed.notify_all();
+        ready.into_values().for_each(Waker::wake);
+    }
+
+    /// Blocks until an invalidation is confirmed, or until the deadline; whether it is.
+    pub(crate) fn wait(&self, ticket: Ticket, deadline: Instant) -> bool {
+        let mut pending = self.pending();
+        loop {
+            if pending.confirmed >= ticket {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return false;
+            }
+            pending = unpoisoned(self.confirmed.wait_timeout(pending, left)).0;
+        }
+    }
+
+    /// Whether an invalidation is confirmed; if not, the waker is called when it is.
+    pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> bool {
+        let mut pending = self.pending();
+        if pending.confirmed >= ticket {
+            return true;
+        }
+        match pending.wakers.get_mut(&ticket) {
+            Some(known) => known.clone_from(waker),
+            None => drop(pending.wakers.insert(ticket, waker.clone())),
+        }
+        false
+    }
+
+    /// Forgets one who no longer waits.
+    pub(crate) fn forget(&self, ticket: Ticket) {
+        self.pending().wakers.remove(&ticket);
+    }
+
+    /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
+    pub(crate) fn set_clock(&self, store: u64, sent: Nanos, received: Nanos) {
+        // Wrapping: the store's clock may be behind this one, which counts from a moment of its own.
+        self.ahead[0].store(store.wrapping_sub(received), Ordering::Release);
+        self.ahead[1].store(store.wrapping_sub(sent), Ordering::Release);
+    }
+
+    /// A moment of this node on the store's clock, at the earliest: when something was made is rather too early.
+    pub(crate) fn to_store(&self, here: Nanos) -> u64 {
+        here.wrapping_add(self.ahead[0].load(Ordering::Acquire))
+    }
+
+    /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future
+    /// by more than clocks may differ: one of them was set back, and nobody can tell the age.
+    pub(crate) fn age(&self, born: u64, here: Nanos) -> Option<Nanos> {
+        let there = here.wrapping_add(self.ahead[1].load(Ordering::Acquire));
+        (born <= there.saturating_add(SKEW)).then(|| there.saturating_sub(born))
+    }
+
+    fn epoch(&self) -> MutexGuard<'_, Epoch> {
+        lock(&self.epoch)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.pending)
+    }
+}
+
+/// The clock by which the copy is believed: the system's, also where a test moves the cache's own.
+pub(crate) fn now() -> Nanos {
+    Clock::System.now()
+}
+
+impl Pending {
+    /// Adds an invalidation that the store is to be told.
+    fn note(&mut self, tag: TagHash) -> Ticket {
+        self.last += 1;
+        if self.tags.len() >= MOST_PENDING && !self.tags.contains_key(&tag) {
+            self.tags.clear();
+            self.tags.insert(EVERYTHING, self.last);
+        } else {
+            self.tags.insert(tag, self.last);
+        }
+        self.last
+    }
+}
+
+fn pack(epoch: u64, seq: u64) -> Stamp {
+    epoch << SEQ_BITS | seq.min((1 << SEQ_BITS) - 1)
+}
+
+#[cfg(all(test, shuttle))]
+mod model;
+#[cfg(all(test, not(shuttle)))]
+mod tests;

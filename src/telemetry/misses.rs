@@ -1,0 +1,86 @@
+//! The last misses, each with its reason.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::event::About;
+use super::reason::MissReason;
+use crate::key::readable;
+use crate::util::sync::lock;
+
+/// Misses kept.
+const KEPT: usize = 256;
+
+/// Bytes kept of a key.
+const LONGEST: usize = 1024;
+
+/// A miss or a bypass, and why; see [`FragmentCache::recent_misses`](crate::FragmentCache::recent_misses).
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Miss {
+    /// When.
+    pub at: SystemTime,
+    /// What was looked up.
+    pub about: About,
+    /// Why it had to be computed.
+    pub reason: MissReason,
+    #[serde(skip)]
+    key: Key,
+}
+
+/// An encoded key, or the beginning of a long one. `Debug` does not show it, because it may be private.
+#[derive(Clone, PartialEq, Eq)]
+struct Key(Box<[u8]>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Miss {
+    /// The key as it was given, and for a page the query too, to be read by people; nothing where there was no key, and a
+    /// `?` for what is cut off. It may hold what is private: an e-mail address, say.
+    pub fn key_text(&self) -> Option<String> {
+        let Key(bytes) = &self.key;
+        (!bytes.is_empty()).then(|| readable(bytes))
+    }
+}
+
+/// A ring of places, each with a lock of its own, so that two misses seldom wait for one another.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    places: Box<[Slot]>,
+    next: AtomicU64,
+}
+
+/// A place in the ring: the number of its miss, and the miss.
+type Slot = Mutex<Option<(u64, Miss)>>;
+
+impl Recent {
+    pub(crate) fn new() -> Recent {
+        Recent { places: (0..KEPT).map(|_| Mutex::new(None)).collect(), next: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn note(&self, about: About, reason: MissReason, key: &[u8]) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let key = Key(key[..key.len().min(LONGEST)].into());
+        let miss = Miss { at: SystemTime::now(), about, reason, key };
+        let mut place = lock(&self.places[number as usize % KEPT]);
+        // One that was overtaken by a whole round is too late.
+        if place.as_ref().is_none_or(|(known, _)| *known < number) {
+            *place = Some((number, miss));
+        }
+    }
+
+    /// The newest first.
+    pub(crate) fn read(&self) -> Vec<Miss> {
+        let mut misses: Vec<(u64, Miss)> = self.places.iter().filter_map(|place| lock(place).clone()).collect();
+        misses.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        misses.into_iter().map(|(_, miss)| miss).collect()
+    }
+}

@@ -1,0 +1,63 @@
+//! Telling the application of failures that fail no page.
+//!
+//! Without `on_error` and without a `tracing` subscriber they are lines on stderr: see `report/console.rs`.
+
+mod console;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use self::console::Console;
+use crate::error::Error;
+use crate::telemetry::stats::{Counter, Counters};
+use crate::telemetry::trace;
+use crate::telemetry::{Happened, Interest, Observers, Subscribers};
+use crate::util::clock::Clock;
+
+/// What the application gave to be told with.
+pub(crate) type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// Counts failures and tells of them.
+pub(crate) struct Reporter {
+    name: Arc<str>,
+    counters: Arc<Counters>,
+    subscribers: Arc<Subscribers>,
+    on_error: Option<OnError>,
+    console: Console,
+}
+
+impl Reporter {
+    pub(crate) fn new(
+        counters: &Arc<Counters>,
+        observers: &Observers,
+        on_error: Option<OnError>,
+        clock: Clock,
+    ) -> Reporter {
+        Reporter {
+            name: Arc::clone(&observers.name),
+            counters: Arc::clone(counters),
+            subscribers: Arc::clone(&observers.subscribers),
+            on_error,
+            console: Console::new(Arc::clone(&observers.name), clock),
+        }
+    }
+
+    pub(crate) fn report(&self, error: &Error) {
+        self.counters.count(Counter::errors);
+        trace::error(&self.name, error);
+        if self.subscribers.any() {
+            let told = Happened::Error { kind: error.kind(), message: error.to_string() };
+            self.subscribers.tell(Interest::Changes, told);
+        }
+        match &self.on_error {
+            // A panic in here must not fail the page the report is about; it is counted as a second error.
+            Some(on_error) => {
+                if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
+                    self.counters.count(Counter::errors);
+                }
+            }
+            None if trace::is_heard() => {}
+            None => self.console.print(error),
+        }
+    }
+}

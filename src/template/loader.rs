@@ -1,0 +1,385 @@
+//! Where templates come in: loaders that lower cache blocks and let the cache see every look-up.
+//!
+//! MiniJinja asks a template's freshness check at each look-up, so the check is where a fragment learns which
+//! templates it used; it reads one atomic and never the file system. A name looked for in vain is learned in the
+//! loader itself. Templates added in memory have no such check: they carry a test that says so and prints nothing.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::{fs, io};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, TemplateSource};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::cache::{FragmentCache, Inner, Look};
+use crate::compile::names;
+use crate::compile::{
+    Layout, LoweredTemplate, lower, lower_measured, minijinja_error, start_test, syntax_trap, with_start_mark,
+};
+use crate::error;
+use crate::invalidation::templates::{BY_NAME, Dependency, Seen, SourceId, Template, Used};
+use crate::key::identity::{TagClass, is_named, tag_hash};
+use crate::telemetry::stats::Counter;
+use crate::template::runtime::{self, look_ups};
+use crate::util::file::read_text;
+use crate::util::sync::lock;
+
+impl FragmentCache {
+    /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`;
+    /// names that would leave the folder, and files or folders that start with a dot, are not found.
+    ///
+    /// An unchanged template is never looked for on disk again: changes are noticed by
+    /// [`watch`](FragmentCache::watch), or said by
+    /// [`invalidate_template`](FragmentCache::invalidate_template).
+    ///
+    /// A template is a regular file of at most 64 MiB. Loading a named pipe, a socket or a device is an error that names
+    /// it; a folder is not found.
+    ///
+    /// # Errors
+    ///
+    /// The folder does not exist, or is not a folder.
+    pub fn path_loader(
+        &self,
+        folder: impl AsRef<Path>,
+    ) -> Result<impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static, error::Error> {
+        let folder = template_folder(folder.as_ref())?;
+        let (source, inner) = self.new_source();
+        let look = self.look_with({
+            let (inner, folder) = (Arc::downgrade(&inner), folder.clone());
+            move |name| {
+                let path = inside(&folder, name)?;
+                let template = inner.upgrade()?.templates.get(source, name, Some(&path));
+                look_at(template, || read(&path))
+            }
+        });
+        Ok(move |name: &str| {
+            // Lives as long as the loader does.
+            let _look = &look;
+            let Some(path) = inside(&folder, name) else { return Ok(None) };
+            let template = inner.templates.get(source, name, Some(&path));
+            serve(&inner, &template, || read(&path))
+        })
+    }
+
+    /// A loader around any function that gives a template's source, for `Environment::set_loader`. The function is
+    /// asked once per name, and again after
+    /// [`invalidate_template`](FragmentCache::invalidate_template); a name it does not know, each time.
+    pub fn loader<F>(&self, load: F) -> impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static
+    where
+        F: Fn(&str) -> Result<Option<String>, Error> + Send + Sync + 'static,
+    {
+        let (source, inner) = self.new_source();
+        let load = Arc::new(load);
+        let look = self.look_with({
+            let (inner, load) = (Arc::downgrade(&inner), Arc::clone(&load));
+            move |name| look_at(inner.upgrade()?.templates.get(source, name, None), || load(name))
+        });
+        move |name: &str| {
+            let _look = &look;
+            let template = inner.templates.get(source, name, None);
+            serve(&inner, &template, || load(name))
+        }
+    }
+
+    /// Adds a template from memory to an environment, in the environment's own syntax. Adding one under a name that
+    /// is taken replaces it and refreshes what was made from it.
+    ///
+    /// With a shared tier, processes share what they cache only while their named environments have the same templates
+    /// from memory: add them all at the start.
+    ///
+    /// # Errors
+    ///
+    /// A syntax error, of the template or of a cache block in it.
+    pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
+        let environment = runtime::environment_id(env, &self.inner)?;
+        let rewritten = self.inner.lower(source, name, env.syntax())?;
+        self.inner.observers.labels.note_blocks(environment, name, rewritten.block_sites());
+        let template = self.inner.templates.get(environment, name, None);
+        // Of this very environment: a clone of it may not know the template yet.
+        let replaced = env.templates().any(|(known, _)| known == name);
+        // Another environment of this name may hold the same text: its mark stays true.
+        let same = template.is_added_as(source);
+        let generation = template.generation() + u64::from(!same);
+        let seen = Seen { generation, load: None };
+        let (id, used) = (id_of(environment, name), names::ADDED_RENDER_START);
+        let text = rewritten.text.as_deref().unwrap_or(source);
+        let shares = rewritten.layout.all_statements().is_some();
+        let marked = with_start_mark(text, env.syntax(), &format!("none is {used}({id}, {generation}, {shares})"));
+        env.add_template_owned(name.to_owned(), marked)
+            .map_err(|error| minijinja_error(source, text, name, env.syntax()).unwrap_or(error))?;
+        self.inner.templates.add(id, &template);
+        if !same {
+            template.change(&self.inner.floors);
+        }
+        template.note_content(Some(source), rewritten.layout, seen, &self.inner.floors);
+        if let Some(shared) = self.inner.shared.as_ref().filter(|_| is_named(environment)) {
+            let share = xxh3_128(format!("{environment}:{}:{name}{source}", name.len()).as_bytes());
+            shared.note_added(share.wrapping_sub(template.set_share(share)));
+        }
+        if replaced {
+            self.inner.counters.count(Counter::invalidations);
+        }
+        self.refresh_others(&template, environment, replaced);
+        self.inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
+        Ok(())
+    }
+
+    /// Gives the plain MiniJinja text of a template, for those who load templates in another way: with its cache blocks
+    /// lowered, and with a mark that tells the cache when a render of it begins. Pass pages without cache blocks
+    /// through it as well. Fragments of such templates do not depend on the templates they include.
+    ///
+    /// # Errors
+    ///
+    /// A `SyntaxError` of a cache block, with template name and line in its text.
+    pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
+        let rewritten = lower(source, name, syntax)?;
+        self.inner.observers.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
+        let text = rewritten.text.as_deref().unwrap_or(source);
+        Ok(with_start_mark(text, syntax, &start_test(false, &rewritten.layout)).into())
+    }
+
+    /// Notes how to look into what a loader loads from; forgotten with the loader.
+    fn look_with(&self, look: impl Fn(&str) -> Option<Dependency> + Send + Sync + 'static) -> Arc<Look> {
+        let look: Arc<Look> = Arc::new(look);
+        let mut looks = lock(&self.inner.looks);
+        looks.retain(|known| known.strong_count() > 0);
+        looks.push(Arc::downgrade(&look));
+        look
+    }
+
+    fn new_source(&self) -> (SourceId, Arc<Inner>) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.inner.loaders.fetch_add(1, Ordering::Relaxed);
+        (NEXT.fetch_add(1, Ordering::Relaxed), Arc::clone(&self.inner))
+    }
+
+    /// A template that is new in an environment may be one that was looked for in vain. Our loaders saw that, by
+    /// name; without one nobody did, so all the environment's fragments are refreshed.
+    fn refresh_others(&self, template: &Arc<Template>, environment: u64, replaced: bool) {
+        let inner = &self.inner;
+        for other in inner.templates.named(template.name()) {
+            if !Arc::ptr_eq(&other, template) {
+                other.invalidate(&inner.floors);
+            }
+        }
+        if !replaced && inner.loaders.load(Ordering::Relaxed) == 0 {
+            inner.floors.raise(environment);
+        }
+    }
+}
+
+impl Inner {
+    /// Lowers a template that this cache loads.
+    fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
+        match self.measurements() {
+            Some(_) => lower_measured(source, name, syntax),
+            None => lower(source, name, syntax),
+        }
+    }
+
+    /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.
+    pub(crate) fn check_auto_reload(&self, env: &Environment<'_>) -> Result<(), Error> {
+        if env.auto_reload() || self.loaders.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "set_auto_reload(false) hides from the fragment cache which templates are used; leave it on, an unchanged \
+             template costs no file access",
+        ))
+    }
+
+    /// The template that a name stands for outside of any environment: the only one there is.
+    pub(crate) fn only_template(&self, name: &str) -> Option<Dependency> {
+        let looks: Vec<Arc<Look>> = {
+            let looks = lock(&self.looks);
+            looks.iter().filter_map(Weak::upgrade).collect()
+        };
+        let loaded = looks.iter().filter_map(|look| look(name));
+        let (found, missing): (Vec<Dependency>, Vec<Dependency>) =
+            loaded.chain(self.templates.added_as(name)).partition(|known| known.template.exists());
+        match (&found[..], &missing[..]) {
+            ([only], _) | ([], [only]) => Some(only.clone()),
+            _ => None,
+        }
+    }
+
+    /// Notes the look-up of a template, if it was added in memory: no freshness check shows that.
+    pub(crate) fn note_added(&self, template: &minijinja::Template<'_, '_>) {
+        let mark = added_mark(template.source());
+        if let Some(dependency) = mark.and_then(|(id, generation)| self.added(id, generation)) {
+            look_ups::looked_up(self.id, dependency);
+        }
+    }
+
+    /// Refuses an environment with another syntax than the one that a loader lowers templates by.
+    pub(crate) fn check_syntax(&self, env: &Environment<'_>) -> Result<(), Error> {
+        if is_same_syntax(&self.settings.syntax, env.syntax()) { Ok(()) } else { Err(wrong_syntax()) }
+    }
+
+    /// Notes the syntax of an environment, which a loader may come to serve.
+    pub(crate) fn note_syntax(&self, syntax: &SyntaxConfig) {
+        let mut known = lock(&self.syntaxes);
+        if !known.iter().any(|known| is_same_syntax(known, syntax)) {
+            known.push(syntax.clone());
+        }
+    }
+
+    /// What a loader puts before a template, so that environments with another syntax fail.
+    fn traps(&self) -> String {
+        let ours = &self.settings.syntax;
+        let mut others = lock(&self.syntaxes).clone();
+        others.push(SyntaxConfig::default());
+        others.retain(|other| other.block_delimiters() != ours.block_delimiters());
+        others.iter().map(|other| syntax_trap(ours, other)).collect()
+    }
+
+    /// The template added in memory under an id.
+    pub(crate) fn added(&self, id: u64, generation: u64) -> Option<Dependency> {
+        let template = self.templates.added(id)?;
+        Some(Dependency { template, seen: Seen { generation, load: None }, used: Used::Whole })
+    }
+}
+
+/// The mark of an added template, if `source` is one: its id and generation.
+fn added_mark(source: &str) -> Option<(u64, u64)> {
+    let (_, mark) = source.split_once(names::ADDED_RENDER_START)?;
+    let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
+    let mut numbers = numbers.split(", ").map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn is_same_syntax(one: &SyntaxConfig, other: &SyntaxConfig) -> bool {
+    one.block_delimiters() == other.block_delimiters()
+        && one.variable_delimiters() == other.variable_delimiters()
+        && one.comment_delimiters() == other.comment_delimiters()
+        && line_prefixes(one) == line_prefixes(other)
+        && one.trim_blocks() == other.trim_blocks()
+        && one.lstrip_blocks() == other.lstrip_blocks()
+        && one.keep_trailing_newline() == other.keep_trailing_newline()
+}
+
+fn line_prefixes(syntax: &SyntaxConfig) -> [&str; 2] {
+    [syntax.line_statement_prefix(), syntax.line_comment_prefix()].map(Option::unwrap_or_default)
+}
+
+/// The error of an environment with another syntax than its templates.
+pub(crate) fn wrong_syntax() -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        "the environment's syntax is not the one its templates were loaded by: give the same to \
+         FragmentCache::builder().syntax(…) and to Environment::set_syntax",
+    )
+}
+
+fn id_of(environment: u64, name: &str) -> u64 {
+    tag_hash(TagClass::Environment, environment, name.as_bytes())
+}
+
+/// A template as it is, without loading it into anything.
+fn look_at(template: Arc<Template>, read: impl FnOnce() -> Result<Option<String>, Error>) -> Option<Dependency> {
+    let seen = template.look(read)?;
+    Some(Dependency { template, seen, used: Used::Whole })
+}
+
+/// Loads a template, lowers it, and notes the look-up in whatever is open.
+fn serve(
+    inner: &Arc<Inner>,
+    template: &Arc<Template>,
+    load: impl FnOnce() -> Result<Option<String>, Error>,
+) -> Result<Option<TemplateSource>, Error> {
+    let (under_way, seen) = template.begin_load();
+    let source = load()?;
+    let Some(source) = source else {
+        let seen = template.note_content(None, Layout::missing(), seen, &inner.floors);
+        // Nothing is compiled, so nobody can be handed anything else.
+        looked_up(inner, template, Seen { load: None, ..seen });
+        return Ok(None);
+    };
+    let rewritten = inner.lower(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
+        looked_up(inner, template, seen);
+    })?;
+    inner.observers.labels.note_blocks(template.source(), template.name(), rewritten.block_sites());
+    inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
+    let start = start_test(true, &rewritten.layout);
+    let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
+    looked_up(inner, template, seen);
+    if seen.load != Some(1) {
+        inner.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+    // MiniJinja would show the lowered text, and its mark.
+    let lowered = rewritten.text.as_deref().unwrap_or(&source);
+    if let Some(error) = minijinja_error(&source, lowered, template.name(), &inner.settings.syntax) {
+        return Err(error);
+    }
+    let cache = Arc::clone(inner);
+    let check = move || {
+        under_way.settle();
+        let template = under_way.template();
+        let current = template.generation() == seen.generation;
+        if current {
+            looked_up(&cache, template, Seen { load: None, ..seen });
+        }
+        current
+    };
+    let text = rewritten.text.unwrap_or(source);
+    let text = with_start_mark(&text, &inner.settings.syntax, &start);
+    Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
+}
+
+fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
+    let dependency = Dependency { template: Arc::clone(template), seen, used: Used::Whole };
+    look_ups::looked_up(inner.id, dependency);
+}
+
+/// The folder as an absolute path, so that what a watcher reports can be compared with it.
+pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
+    let refuse = |why: &str| {
+        Err(error::Error::new(error::ErrorKind::Templates, format!("the template folder {} {why}", folder.display())))
+    };
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return refuse("is not a folder"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("does not exist"),
+        Err(error) => return refuse("cannot be read").map_err(|refused: error::Error| refused.with_source(error)),
+    }
+    std::path::absolute(folder)
+        .or_else(|error| refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error)))
+}
+
+/// The file of a template name; `None` for names that are not below the folder.
+fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut path = folder.to_owned();
+    for segment in name.split('/') {
+        // Segments with a separator, a drive or a NUL of their own, and hidden ones, `.` and `..` among them.
+        if segment.is_empty() || segment.starts_with('.') || segment.contains(['\\', ':', '\0']) {
+            return None;
+        }
+        path.push(segment);
+    }
+    Some(path)
+}
+
+/// The most that a template file may hold.
+const LARGEST: u64 = 64 << 20;
+
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
+    match read_text(path, LARGEST) {
+        Ok(source) => Ok(Some(source)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => {
+            let message = format!("could not read template file {}: {error}", path.display());
+            Err(Error::new(ErrorKind::InvalidOperation, message).with_source(error))
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What includes and macros are lowered to where they are measured: see `compile/measure/probe.rs` for the text.
+//!
+//! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are
+//! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, State};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::Binding;
+use super::arguments::foreign_call;
+use crate::compile::names;
+use crate::compile::{extends_another, free_paths};
+use crate::template::lazy;
+use crate::template::profile::{CALLER, Declared, Given, Kind, Plan, Running, escaping, is_plain_list};
+
+pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
+    let (measured, rendered, declared) = (binding.clone(), binding.clone(), binding.clone());
+    env.add_test(names::MEASURE_INCLUDE, move |state: &mut State<'_, '_>, args: &[Value]| {
+        measured.measured(state, args)
+    });
+    env.add_filter(names::TAKE_TEMPLATE_NAME, |state: &mut State<'_, '_>, args: &[Value]| {
+        let [target] = args else { return Err(foreign_call(names::TAKE_TEMPLATE_NAME)) };
+        Running::of(state).target = Some(target.clone());
+        // An include of nothing.
+        Ok(Value::from(Vec::<Value>::new()))
+    });
+    env.add_filter(names::TEMPLATE_NAME, |state: &mut State<'_, '_>, _: &Value| {
+        Running::of(state).target.take().ok_or_else(|| foreign_call(names::TEMPLATE_NAME))
+    });
+    env.add_filter(names::MEASURED_OUTPUT, move |state: &mut State<'_, '_>, args: &[Value]| {
+        rendered.rendered(state, args)
+    });
+    env.add_filter(names::MEASURED_MACRO, move |state: &mut State<'_, '_>, args: &[Value]| {
+        declared.declared(state, args)
+    });
+    env.add_test(names::DISCARD_OUTPUT, |state: &mut State<'_, '_>, _: &Value, begins: bool| {
+        let discarding = &mut Running::of(state).discarding;
+        *discarding = if begins { *discarding + 1 } else { discarding.saturating_sub(1) };
+        false
+    });
+}
+
+/// Holds what formatters are known to change: markup, quotes, white space, what TeX and shells escape.
+const CANARY: &str = " <a href=\"#\" title='&amp;'>é \u{a0} {{ x }} \\ $ % _ ^ ~ null None </a>\n\n\t--- ";
+
+impl Binding {
+    /// `NAME is _f.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` where the name was taken before: leaves it for
+    /// the include, and begins a call if it can be measured.
+    fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
+        let since = Instant::now();
+        let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
+        let running = Running::of(state);
+        if !literal.is_none() {
+            running.target = Some(literal.clone());
+        }
+        let Some(target) = running.target.clone() else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
+        // A capture would show what is discarded: blocks in it would run.
+        if outermost.is_true() && running.discarding > 0 {
+            return Ok(false);
+        }
+        let (Some(id), Some(place), Some(text)) = (number(id), place.as_str(), text.as_str()) else {
+            return Err(foreign_call(names::MEASURE_INCLUDE));
+        };
+        let Some(all) = self.cache.inner.measurements() else { return Ok(false) };
+        let site = self.shows_as_is(state).then(|| all.site(id, Kind::Include, place, text)).flatten();
+        let Some((site, plan)) = site.and_then(|site| Some((site, self.plan_of_include(state, &target)?))) else {
+            Running::of(state).overlook();
+            return Ok(false);
+        };
+        let values = plan.roots.iter().map(|root| untouched(state, root)).collect();
+        let escaping = escaping(state);
+        Running::of(state).begin(site, Given { plan, values, escaping }, since);
+        Ok(true)
+    }
+
+    /// `BODY|_f.rendered(ID)`.
+    fn rendered(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let [body, id] = args else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
+        let Some(id) = number(id) else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
+        let running = Running::of(state);
+        if let Some(depth) = running.innermost(id) {
+            self.cache.inner.measurements().iter().for_each(|all| running.end(depth, body, all));
+        }
+        Ok(body.clone())
+    }
+
+    /// `MACRO|_f.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
+    fn declared(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::MEASURED_MACRO)) };
+        let [Some(place), Some(name), Some(parameters), Some(paths)] = [0, 1, 2, 3].map(|at| texts.get(at)?.as_str())
+        else {
+            return Err(foreign_call(names::MEASURED_MACRO));
+        };
+        let (Some(id), Some(version)) = (number(id), number(version)) else {
+            return Err(foreign_call(names::MEASURED_MACRO));
+        };
+        let Some(all) = self.cache.inner.measurements() else { return Ok(inner.clone()) };
+        let Some(site) = all.site(id, Kind::Macro, place, name) else {
+            Running::of(state).overlook();
+            return Ok(inner.clone());
+        };
+        let given: Vec<&str> = parameters.split(' ').chain([CALLER]).collect();
+        let of = hash(&[&version.to_le_bytes(), parameters.as_bytes(), paths.as_bytes()]);
+        let read = paths.split(' ').filter(|path| !path.is_empty());
+        let plan = all.plan(of, || Some(Plan::of_macro(read, &given, version)));
+        let Some(plan) = plan else { return Ok(inner.clone()) };
+        let outside = |root: &str| match given.contains(&root) {
+            true => Value::UNDEFINED,
+            false => untouched(state, root),
+        };
+        let outside = plan.roots.iter().map(|root| outside(root)).collect();
+        let parameters = parameters.split(' ').map(Into::into).collect();
+        Ok(Value::from_object(Declared { inner: inner.clone(), all, site, plan, outside, parameters }))
+    }
+
+    /// What the template reads that an include will show. `None` if that is not known without asking what may answer
+    /// once only, or if there is none.
+    fn plan_of_include(&self, state: &State<'_, '_>, target: &Value) -> Option<Arc<Plan>> {
+        let known = |name: &Value| self.plan_of(state, name.as_str()?);
+        match target.as_object() {
+            None => known(target),
+            Some(object) if is_plain_list(object) => target.try_iter().ok()?.find_map(|name| known(&name)),
+            Some(_) => None,
+        }
+    }
+
+    fn plan_of(&self, state: &State<'_, '_>, name: &str) -> Option<Arc<Plan>> {
+        // A path-join callback may make of a name what it likes, by who includes it.
+        let of = hash(&[&self.environment.to_le_bytes(), state.name().as_bytes(), name.as_bytes()]);
+        self.cache.inner.measurements()?.plan(of, || {
+            // Looked up by the include itself next, so no fragment learns of a template that it does not use.
+            let template = state.get_template(name).ok()?;
+            let paths = free_paths(template.source(), state.env().syntax())?;
+            let inherits = extends_another(template.source(), state.env().syntax());
+            let version = hash(&[template.name().as_bytes(), template.source().as_bytes()]);
+            Some(Plan::of_include(&paths, version as u64, inherits))
+        })
+    }
+
+    /// Whether the environment shows captured text as it is. A formatter cannot be seen, so it is asked once.
+    fn shows_as_is(&self, state: &mut State<'_, '_>) -> bool {
+        let escape = state.auto_escape().clone();
+        let ask = || {
+            let captured = match escape {
+                AutoEscape::None => Value::from(CANARY),
+                _ => Value::from_safe_string(CANARY.to_owned()),
+            };
+            state.format(captured).is_ok_and(|shown| shown == CANARY)
+        };
+        self.cache.inner.measurements().is_some_and(|all| all.shows_as_is(self.environment, &escape, ask))
+    }
+}
+
+/// What a name stands for, without computing it if it is lazy.
+fn untouched(state: &State<'_, '_>, name: &str) -> Value {
+    lazy::untouched(|| state.lookup(name)).unwrap_or_default()
+}
+
+fn number(value: &Value) -> Option<u64> {
+    u64::try_from(value.clone()).ok()
+}
+
+/// Of parts one after another, each hashed with what those before it came to.
+fn hash(parts: &[&[u8]]) -> u128 {
+    parts.iter().fold(0, |before, part| xxh3_128_with_seed(part, before as u64 ^ (before >> 64) as u64))
+}
