@@ -8,11 +8,11 @@
 
 mod backplane;
 mod convert;
-mod read;
+mod fetch;
+mod read_ahead;
 mod replica;
-mod tier;
-mod trail;
-mod write;
+mod settings;
+mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::backplane::Bell;
-pub(crate) use self::read::Fetched;
+pub(crate) use self::fetch::Fetched;
 use self::replica::Replica;
 pub(crate) use self::replica::Ticket;
-pub(crate) use self::tier::LONGEST_LEASE;
-pub use self::tier::SharedTier;
-use self::write::{Job, Writer};
+pub(crate) use self::settings::LONGEST_LEASE;
+pub use self::settings::SharedTier;
+use self::writer::{Job, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::invalidation::floors::{Stamp, TagHash};
 use crate::store::breaker::Breaker;

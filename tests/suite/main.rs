@@ -25,6 +25,7 @@ mod inputs;
 mod instrumentation;
 mod key_parts;
 mod keys;
+mod layers;
 mod lazy;
 mod lifetimes;
 mod markup_keys;
@@ -54,7 +55,6 @@ mod storms;
 mod support;
 mod syntax;
 mod templates;
-mod tidy;
 mod unchanged;
 mod values;
 #[cfg(feature = "watch")]

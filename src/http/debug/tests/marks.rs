@@ -1,7 +1,7 @@
 //! Complete marks, and marks that a filter changed.
 
-use super::crate::telemetry::mark_text::{FragmentMark, MarkSide, Marks};
 use super::{PROCESS, begin, end};
+use crate::telemetry::mark_text::{FragmentMark, MarkSide, Marks};
 
 fn stripped(text: &str) -> String {
     let stripped = Marks::new(PROCESS).strip(text.as_bytes());

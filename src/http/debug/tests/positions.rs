@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::json::CommentObject;
-use super::super::{Annotations, Marks, annotate};
+use super::super::{Annotations, annotate};
 use super::{PROCESS, annotated, begin, commented, end, marked};
+use crate::telemetry::mark_text::Marks;
 
 #[track_caller]
 fn kept(page: &str) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::write::Job;
+use super::writer::Job;
 use super::{Core, Shared};
 use crate::key::identity::Passthrough;
 use crate::store::StoreKey;

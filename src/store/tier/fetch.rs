@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Unfit;
-use super::trail;
+use super::read_ahead;
 use super::{Core, Holding, Place, Shared, replica};
 use crate::invalidation::floors::Stamp;
 use crate::invalidation::stack;
@@ -224,8 +224,8 @@ impl<H: Host> Trip<'_, '_, H> {
     async fn ask(&self, io: &impl Io, page: Option<u64>, name: StoreKey, hash: Option<u128>) -> Option<Vec<u8>> {
         let host = Arc::clone(self.host);
         let call = move |core: &Arc<Core>| match (page, hash) {
-            (Some(page), Some(hash)) => trail::read(core, &*host, page, hash),
-            _ => trail::within(core, page, |left| Some(core.read(&[name], left)?.pop().flatten())),
+            (Some(page), Some(hash)) => read_ahead::read(core, &*host, page, hash),
+            _ => read_ahead::within(core, page, |left| Some(core.read(&[name], left)?.pop().flatten())),
         };
         let answer = io.run(&**self.host, self.core, call).await;
         self.note_failure(answer.is_none());
@@ -281,7 +281,7 @@ impl<H: Host> Trip<'_, '_, H> {
     ) -> Option<Turn> {
         let name = self.name();
         let call =
-            move |core: &Arc<Core>| trail::within(core, page, |left| Some(Turn::of(ask(core, left)?, core, name)));
+            move |core: &Arc<Core>| read_ahead::within(core, page, |left| Some(Turn::of(ask(core, left)?, core, name)));
         let turn = io.run(&**self.host, self.core, call).await;
         self.note_failure(turn.is_none());
         turn

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{Core, trail};
+use super::{Core, read_ahead};
 use crate::invalidation::dependencies::FOREVER;
 use crate::store::entry::Entry;
 use crate::store::{Lease, StoreKey, ValueWrite};
@@ -170,7 +170,7 @@ fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<ValueWrit
             };
             Some(ValueWrite { key: *name, value, ttl, lease: *lease })
         }
-        Job::List { name, .. } => Some(ValueWrite { key: *name, value, ttl: Some(trail::KEPT), lease: None }),
+        Job::List { name, .. } => Some(ValueWrite { key: *name, value, ttl: Some(read_ahead::KEPT), lease: None }),
         Job::Release { .. } => None,
     }
 }
