@@ -11,9 +11,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
-// What only a shared tier or the HTTP layers ask for is not taken out piece by piece; with both nothing may be unused.
-#![cfg_attr(not(all(feature = "shared", feature = "http")), allow(dead_code))]
-#![cfg_attr(not(feature = "shared"), allow(unreachable_code, unused_variables))]
 
 mod cache;
 mod compile;

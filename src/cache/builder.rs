@@ -6,46 +6,15 @@ use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 
-use crate::cache::FragmentCache;
+use super::engine::Inner;
+use super::fragment_cache::FragmentCache;
+use super::settings::{Settings, WAIT_TIMEOUT};
 use crate::cache::invalidate::{Invalidated, OnInvalidate};
 use crate::error::{Error, ErrorKind};
 use crate::store::tier::SharedTier;
 use crate::telemetry::report::OnError;
 use crate::util::attachments::Attachments;
-use crate::util::clock::{Clock, FAR, ManualClock, Nanos, nanos};
-
-/// How long is waited by default.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How a cache behaves, once built.
-pub(crate) struct Settings {
-    pub(crate) name: Arc<str>,
-    pub(crate) max_bytes: u64,
-    pub(crate) max_entry_bytes: u64,
-    pub(crate) default_ttl: Nanos,
-    pub(crate) wait_timeout: Duration,
-    pub(crate) jitter: f64,
-    pub(crate) floor_slots: usize,
-    pub(crate) enabled: bool,
-    pub(crate) shadow: f64,
-    pub(crate) syntax: SyntaxConfig,
-    pub(crate) clock: Clock,
-    pub(crate) on_error: Option<OnError>,
-    pub(crate) on_invalidate: Option<OnInvalidate>,
-    /// Whether entries are kept in memory.
-    pub(crate) memory: bool,
-    /// Whether includes and macros are measured, and which of the application's types are read for it.
-    pub(crate) extensions: Attachments,
-    pub(crate) shared: Option<SharedTier>,
-}
-
-impl Settings {
-    /// How long is waited for what nothing can stand in for: a hole, a body, the confirmation of an invalidation. That
-    /// callers do not wait for one another says nothing of these.
-    pub(crate) fn patience(&self) -> Duration {
-        if self.wait_timeout.is_zero() { WAIT_TIMEOUT } else { self.wait_timeout }
-    }
-}
+use crate::util::clock::{Clock, FAR, ManualClock, nanos};
 
 /// Builds a [`FragmentCache`]; see [`FragmentCache::builder`].
 #[must_use]
@@ -84,6 +53,13 @@ impl fmt::Debug for Builder {
             .field("memory", &self.memory)
             .field("shared", &self.shared)
             .finish_non_exhaustive()
+    }
+}
+
+impl FragmentCache {
+    /// Starts configuring a cache.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 
@@ -327,7 +303,7 @@ impl Builder {
                 "memory is off and there is no shared tier; to switch caching off, use enabled(false)".into(),
             );
         }
-        let cache = FragmentCache::from_settings(Settings {
+        let inner = Inner::start(Settings {
             name: self.name,
             max_bytes: self.max_bytes,
             max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),
@@ -346,8 +322,8 @@ impl Builder {
             shared: self.shared,
         })?;
         if let Some(report) = &self.report {
-            cache.inner.report(report);
+            inner.report(report);
         }
-        Ok(cache)
+        Ok(FragmentCache { inner, namespace: Arc::default() })
     }
 }

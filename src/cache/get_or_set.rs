@@ -4,23 +4,23 @@
 //! computed again to be compared is in `handler/verify.rs`.
 
 mod caller;
+mod inside;
 mod value;
 mod verify;
 
 use std::future::Future;
 use std::panic::Location;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use minijinja::Value;
 use serde::Serialize;
 
 pub(crate) use self::caller::{Called, Handler};
+pub(crate) use self::inside::Inside;
 pub(crate) use self::verify::verify_text;
 use self::verify::verify_text_async;
 use crate::cache::FragmentCache;
-use crate::cache::computation::Work;
 use crate::cache::lookup::Lookup;
 use crate::cache::options::Options;
 use crate::error::{Error, ErrorKind};
@@ -232,36 +232,6 @@ impl FragmentCache {
     fn report_key(&self, reason: &KeyError, options: &Options) {
         let label = options.label.as_deref().unwrap_or("get_or_set");
         self.inner.report(&Error::new(ErrorKind::Key, format!("{label}: computed without caching: the key {reason}")));
-    }
-}
-
-/// A future polled with its work's frame in place.
-pub(crate) struct Inside<'a, F> {
-    pub(crate) work: &'a mut Work,
-    pub(crate) future: Pin<&'a mut F>,
-}
-
-impl<F: Future> Future for Inside<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        this.work.suspend(false);
-        this.work.enter();
-        let left = LeaveOnDrop(this.work);
-        let polled = this.future.as_mut().poll(context);
-        drop(left);
-        this.work.suspend(polled.is_pending());
-        polled
-    }
-}
-
-/// Takes the frame off when the poll ends, also by a panic.
-struct LeaveOnDrop<'a>(&'a mut Work);
-
-impl Drop for LeaveOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
     }
 }
 

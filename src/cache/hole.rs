@@ -23,6 +23,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// Approximate bytes in memory.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn weight(&self) -> usize {
         let arguments: usize = self.arguments.iter().map(|argument| argument.len() + size_of::<String>()).sum();
         self.name.len() + arguments
@@ -68,6 +69,7 @@ const END: &[u8] = b"-->";
 const DIGITS: usize = 39;
 
 impl Holes {
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn new() -> Holes {
         Holes::default()
     }
@@ -83,11 +85,13 @@ impl Holes {
     }
 
     /// Whether there are any.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn any(&self) -> bool {
         !self.calls().is_empty()
     }
 
     /// Where the holes are in a rendered page, in its order: the place of each mark, and the call.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, Call)> {
         let calls = self.calls();
         let whole = |(at, mark)| {
@@ -99,6 +103,7 @@ impl Holes {
     }
 
     /// The name of a hole of this page whose mark is in a text.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn left_in(&self, text: &[u8]) -> Option<String> {
         let calls = self.calls();
         numbers(text).find_map(|(_, mark)| calls.get(&mark).map(|call| call.name.clone()))

@@ -1,11 +1,8 @@
 //! Telling the application what was invalidated, so that caches in front can be told.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::cache::Inner;
-use crate::telemetry::stats::Counter;
-use crate::telemetry::{By, Target};
+use crate::telemetry::Target;
 
 /// What was invalidated; see [`Builder::on_invalidate`](crate::Builder::on_invalidate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +31,6 @@ impl From<Invalidated<'_>> for Target {
             Invalidated::Template(name) => Target::Template(name.into()),
             Invalidated::Namespace(name) => Target::Namespace(name.into()),
             Invalidated::Everything => Target::Everything,
-        }
-    }
-}
-
-impl Inner {
-    /// After it took effect here, so that what a purged cache asks for is new.
-    pub(crate) fn tell_invalidated(&self, what: Invalidated<'_>, by: By) {
-        self.observers.tell_invalidation(|| what.into(), by);
-        if let Some(tell) = &self.settings.on_invalidate
-            && catch_unwind(AssertUnwindSafe(|| tell(what))).is_err()
-        {
-            self.counters.count(Counter::errors);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! futures all go through here; how the work is done and stored is `work.rs`.
 
 mod memory;
+mod origin;
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+pub(crate) use self::origin::Origin;
 use crate::cache::computation::Work;
 use crate::cache::flight::{Boarding, Follower, Landing, Lead, Passenger};
 use crate::cache::{FragmentCache, Inner};
 use crate::invalidation::dependencies::Begin;
-use crate::invalidation::floors::TagHash;
 use crate::invalidation::stack;
 use crate::store::caller::Asker;
 use crate::store::entry::{Entry, Found};
@@ -28,19 +29,6 @@ use crate::util::clock::{FAR, Nanos};
 pub(crate) enum Lookup {
     Hit(Found),
     Compute(Work),
-}
-
-/// What a miss knows before it computes: when its work began, and the tags of its key and namespaces.
-pub(crate) struct Origin {
-    pub(crate) begin: Begin,
-    pub(crate) tags: Vec<TagHash>,
-    /// Flights ended when the store was last known not to hold it.
-    ended: u64,
-    /// When the caller came.
-    arrived: Nanos,
-    pub(crate) subject: Subject,
-    /// Why it must be computed, if it must; unknown where nobody looked.
-    reason: Option<MissReason>,
 }
 
 enum Step {

@@ -184,34 +184,32 @@ impl<'a, 's> NamespaceAnalysis<'a, 's> {
                 continue;
             }
             let mut region = from;
-            loop {
-                count_step();
-                let here = &self.regions[region];
-                if let Some(origins) = here.bound.get(name) {
-                    let others = origins.iter().flat_map(|origin| &origin.0);
-                    pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
-                    // `{% set n = n %}` in a body reads the name from outside.
-                    let itself = origins.iter().any(|origin| origin.0.contains(&name));
-                    if let (true, Some(parent)) = (itself, here.parent) {
-                        region = parent;
-                        continue;
-                    }
-                    break;
-                }
-                match &here.kind {
-                    RegionKind::Macro { parameters, .. } if parameters.contains(&name) => {
-                        self.add_effect(region, MacroEffect::Parameter(name));
-                        break;
-                    }
-                    RegionKind::CallBlock { parameters } if parameters.contains(&name) => break,
-                    _ => {}
-                }
-                match here.parent {
-                    Some(parent) => region = parent,
-                    None => break,
-                }
+            while let Some(parent) = self.outer_region(name, region, &mut pending) {
+                region = parent;
             }
             self.cross_regions(from, region, name, cause);
+        }
+    }
+
+    /// The region around this one if `name` is read from there; `None` if this one made it. Other names that it may stand
+    /// for here are added to `pending`.
+    fn outer_region(&mut self, name: &'s str, region: usize, pending: &mut Vec<(&'s str, usize)>) -> Option<usize> {
+        count_step();
+        let here = &self.regions[region];
+        let parent = here.parent;
+        if let Some(origins) = here.bound.get(name) {
+            let others = origins.iter().flat_map(|origin| &origin.0);
+            pending.extend(others.filter(|other| **other != name).map(|other| (*other, region)));
+            // `{% set n = n %}` in a body reads the name from outside.
+            return parent.filter(|_| origins.iter().any(|origin| origin.0.contains(&name)));
+        }
+        match &here.kind {
+            RegionKind::Macro { parameters, .. } if parameters.contains(&name) => {
+                self.add_effect(region, MacroEffect::Parameter(name));
+                None
+            }
+            RegionKind::CallBlock { parameters } if parameters.contains(&name) => None,
+            _ => parent,
         }
     }
 

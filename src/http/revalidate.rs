@@ -17,8 +17,7 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::etag::EntityTag;
 use super::preconditions::{PreconditionResult, ResponseValidators, evaluate, not_modified_headers};
-use crate::invalidation::dependencies::Record;
-use crate::invalidation::templates::Dependency;
+use crate::invalidation::dependencies::{Dependency, Record};
 
 /// The entity tag of a body and of the templates in `record`.
 pub(super) fn compute_etag(body: &[Bytes], headers: &HeaderMap, record: Option<&Record>, weak: bool) -> EntityTag {

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::invalidation::floors::{Floors, Stamp, TagHash};
-use crate::invalidation::templates::Dependency;
+use crate::invalidation::floors::{Floor, Floors, Stamp, TagHash};
+use crate::invalidation::template_version::{PART, Seen, Used};
+use crate::invalidation::templates::Template;
 use crate::util::clock::Nanos;
 use crate::util::weight::{allocated, shared};
 
@@ -43,6 +44,39 @@ impl Tag {
     /// The tag of an environment, by its id.
     pub(crate) fn environment(id: u64) -> Tag {
         Tag { hash: id, name: None }
+    }
+}
+
+/// A template used, or looked for in vain, and which state of it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependency {
+    pub(crate) template: Arc<Template>,
+    pub(crate) seen: Seen,
+    pub(crate) used: Used,
+}
+
+impl Dependency {
+    /// What is raised when the part that was used changed.
+    pub(crate) fn floor(&self) -> &Floor {
+        match self.used {
+            Used::Whole => self.template.floor(),
+            Used::Statements => self.template.statements_floor(),
+            Used::AllStatements => self.template.all_statements_floor(),
+        }
+    }
+
+    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bits say
+    /// which part that is.
+    #[cfg_attr(
+        not(any(feature = "shared", feature = "http")),
+        expect(dead_code, reason = "only entity tags and a shared tier ask")
+    )]
+    pub(crate) fn digest(&self) -> Option<u128> {
+        Some(match self.used {
+            Used::Whole => self.template.digest(self.seen)? & !PART,
+            Used::Statements => self.template.layout_seen(self.seen)?.statements() & !PART | 1,
+            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements()? & !PART | 2,
+        })
     }
 }
 

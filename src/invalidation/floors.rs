@@ -78,6 +78,7 @@ impl Floors {
     /// Raises the floors of several tags as one: no work can begin between two of them, take in what the second one
     /// invalidates, and count as begun after the first. That is how another node's invalidations arrive, whose order
     /// is not known.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn raise_all(&self, tags: &[TagHash]) {
         self.raise_to_next(tags.iter().map(|tag| self.allocated(*tag)));
     }

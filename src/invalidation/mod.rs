@@ -8,4 +8,5 @@ pub(crate) mod dependencies;
 pub(crate) mod floors;
 pub(crate) mod namespace;
 pub(crate) mod stack;
+pub(crate) mod template_version;
 pub(crate) mod templates;

@@ -16,70 +16,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compile::Layout;
 use crate::invalidation::floors::{Floor, Floors, TagHash};
+use crate::invalidation::template_version::Seen;
 use crate::key::identity::template_tag;
 
-/// A template used, or looked for in vain, and which state of it was seen.
-#[derive(Debug, Clone)]
-pub(crate) struct Dependency {
-    pub(crate) template: Arc<Template>,
-    pub(crate) seen: Seen,
-    pub(crate) used: Used,
-}
-
-/// How much of a template was used; each holds those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Used {
-    /// What a block of a template that extends it can reach: the statements outside of its blocks.
-    Statements,
-    /// What a template that it includes, or that its layout includes, can reach: all its statements.
-    AllStatements,
-    Whole,
-}
-
-impl Used {
-    /// What a digest is of.
-    #[cfg(feature = "shared")]
-    pub(crate) fn of(digest: u128) -> Used {
-        match digest & PART {
-            1 => Used::Statements,
-            2 => Used::AllStatements,
-            _ => Used::Whole,
-        }
-    }
-}
-
-/// The bits of a digest that say which part it is of.
-const PART: u128 = 3;
-
-impl Dependency {
-    /// What is raised when the part that was used changed.
-    pub(crate) fn floor(&self) -> &Floor {
-        match self.used {
-            Used::Whole => self.template.floor(),
-            Used::Statements => self.template.statements_floor(),
-            Used::AllStatements => self.template.all_statements_floor(),
-        }
-    }
-
-    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bits say
-    /// which part that is.
-    pub(crate) fn digest(&self) -> Option<u128> {
-        Some(match self.used {
-            Used::Whole => self.template.digest(self.seen)? & !PART,
-            Used::Statements => self.template.layout_seen(self.seen)?.statements() & !PART | 1,
-            Used::AllStatements => self.template.layout_seen(self.seen)?.all_statements()? & !PART | 2,
-        })
-    }
-}
-
-/// Which state of a template a look-up was answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) generation: u64,
-    /// Set when the look-up itself loaded the template: MiniJinja may then have answered with what another thread
-    /// loaded meanwhile, see [`Template::still`].
-    pub(crate) load: Option<u64>,
-}
 use crate::util::sync::lock;
 
 /// Who provides templates: a loader or an environment's own.
@@ -169,6 +108,7 @@ impl Template {
     }
 
     /// Whether only its name is known, and nobody who provides it.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn is_by_name(&self) -> bool {
         self.source == BY_NAME
     }
@@ -393,6 +333,7 @@ impl Templates {
     }
 
     /// The templates whose names' tags are among these.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn tagged(&self, tags: &[TagHash]) -> Vec<Arc<Template>> {
         let tags: HashSet<TagHash, ahash::RandomState> = tags.iter().copied().collect();
         let known = self.known();
@@ -400,6 +341,7 @@ impl Templates {
         names.flat_map(|(_, templates)| templates.iter().filter_map(Weak::upgrade)).collect()
     }
 
+    #[cfg_attr(not(any(feature = "shared", feature = "watch")), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn all(&self) -> Vec<Arc<Template>> {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
     }
@@ -412,16 +354,9 @@ impl Templates {
     }
 
     /// The templates added in memory under a name, in whichever environment.
-    pub(crate) fn added_as(&self, name: &str) -> Vec<Dependency> {
-        let added = lock(&self.added);
-        let named = added.values().filter(|template| template.name() == name);
-        let current = |template: &Arc<Template>| Seen { generation: template.generation(), load: None };
-        let whole = |template: &Arc<Template>| Dependency {
-            template: Arc::clone(template),
-            seen: current(template),
-            used: Used::Whole,
-        };
-        named.map(whole).collect()
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
+    pub(crate) fn added_as(&self, name: &str) -> Vec<Arc<Template>> {
+        lock(&self.added).values().filter(|template| template.name() == name).cloned().collect()
     }
 
     pub(crate) fn added(&self, id: u64) -> Option<Arc<Template>> {

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use super::format::MAX_DEPTH;
+use super::format::{MAX_DEPTH, NONE, TEXT};
 
 /// Why a value is no key. It names the part by its place, because what a key holds may be private.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,15 @@ impl KeyError {
     /// Whether an undefined value is the reason.
     pub(crate) fn is_undefined(&self) -> bool {
         self.0.reason == Reason::Undefined
+    }
+}
+
+/// Refuses `none` alone and `""` alone.
+pub(crate) fn refuse_nothing(encoded: &[u8]) -> Result<(), KeyError> {
+    match encoded {
+        [NONE] => Err(KeyError::none()),
+        [TEXT, 0, 0, 0, 0, 0, 0, 0, 0] => Err(KeyError::empty()),
+        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,6 @@
 //! Integers are sign and magnitude without leading zeros, at whatever width they came in. Map entries are sorted by their
 //! encoded keys.
 
-use super::error::KeyError;
-
 pub(crate) const NONE: u8 = 0;
 pub(crate) const FALSE: u8 = 1;
 pub(crate) const TRUE: u8 = 2;
@@ -21,15 +19,6 @@ pub(crate) const MARKUP: u8 = 10;
 
 /// How deep a key may nest; what is deeper is more likely a cycle than a key.
 pub(crate) const MAX_DEPTH: usize = 64;
-
-/// Refuses `none` alone and `""` alone.
-pub(crate) fn refuse_nothing(encoded: &[u8]) -> Result<(), KeyError> {
-    match encoded {
-        [NONE] => Err(KeyError::none()),
-        [TEXT, 0, 0, 0, 0, 0, 0, 0, 0] => Err(KeyError::empty()),
-        _ => Ok(()),
-    }
-}
 
 pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
     out.push(if value { TRUE } else { FALSE });

@@ -6,10 +6,8 @@ use std::fmt;
 
 use serde::ser::{self, Serialize};
 
-use super::error::{KeyError, Place};
-use super::format::{
-    MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, refuse_nothing, text,
-};
+use super::error::{KeyError, Place, refuse_nothing};
+use super::format::{MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, text};
 
 /// Appends the encoding of a handler's key.
 pub(crate) fn encode_handler<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result<(), KeyError> {

@@ -47,6 +47,7 @@ pub(crate) enum TagClass {
     Namespace = 3,
     Environment = 4,
     Template = 5,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     Path = 6,
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::invalidation::dependencies::Begin;
-use crate::invalidation::templates::Dependency;
+use crate::invalidation::dependencies::{Begin, Dependency};
 use crate::telemetry::Label;
 
 /// Asked only on a miss.
@@ -17,6 +16,7 @@ pub(crate) trait Asker {
     }
 
     /// The template that a name stands for here, in its current state.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     fn template(&mut self, name: &str) -> Option<Dependency>;
 
     /// The page being rendered, if one is.

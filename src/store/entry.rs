@@ -21,6 +21,10 @@ pub(crate) enum Body {
     /// A value in MessagePack.
     Data(Arc<[u8]>),
     /// A whole response.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "shared")),
+        expect(dead_code, reason = "only the HTTP layers store pages")
+    )]
     Page(Arc<dyn Payload>),
 }
 
@@ -48,6 +52,7 @@ pub(crate) struct Entry {
 pub(crate) struct Found {
     pub(crate) body: Body,
     pub(crate) began: Nanos,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) expires: Nanos,
 }
 

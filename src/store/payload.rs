@@ -14,12 +14,14 @@ pub(crate) trait Payload: Any + fmt::Debug + Send + Sync {
     fn weight(&self) -> usize;
 
     /// How long after its expiry it may be of use.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     fn longest_grace(&self) -> Nanos;
 
     /// Whether it only leads to the identity of the response.
     fn is_index(&self) -> bool;
 
     /// Its bytes for a shared store; `None` if it is larger than the encoding allows.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     fn encode(&self) -> Option<Vec<u8>>;
 }
 

@@ -102,6 +102,7 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Starts opening a connection if there is none, so that the first call does not wait for it.
+    #[cfg(feature = "memcached")]
     pub(super) fn prepare(&self) {
         let mut state = self.0.lock();
         if state.open == 0 {
@@ -120,6 +121,7 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Changes with each [renewal](Pool::renew).
+    #[cfg(feature = "memcached")]
     pub(super) fn generation(&self) -> u64 {
         self.0.lock().generation
     }

@@ -57,14 +57,17 @@ pub(crate) struct Wanted<'a> {
     /// The oldest the caller accepts.
     pub(crate) ttl: Nanos,
     /// Whether another process can ask the same.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) shareable: bool,
     /// How long one of all nodes may compute it while the others wait.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) lease: Option<Duration>,
     /// Whether the caller waits for somebody else who computes it.
     pub(crate) waits: bool,
     /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
     pub(crate) steady: bool,
     /// Reads the content of a page from a shared store.
+    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) decode: Option<DecodePayload>,
     /// The tags that count for the caller beside those of the entry.
     pub(crate) declared: DeclaredTags<'a>,

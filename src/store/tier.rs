@@ -8,36 +8,34 @@
 
 mod backplane;
 mod convert;
+mod core;
 mod fetch;
+mod jobs;
+mod notifier;
 mod read_ahead;
 mod replica;
 mod settings;
 mod writer;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::xxh3_128;
-
-use self::backplane::Bell;
+use self::core::Core;
+pub(crate) use self::core::{NodeSettings, Place};
 pub(crate) use self::fetch::Fetched;
-use self::replica::Replica;
+use self::jobs::Job;
 pub(crate) use self::replica::Ticket;
 pub(crate) use self::settings::LONGEST_LEASE;
 pub use self::settings::SharedTier;
-use self::writer::{Job, Writer};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::invalidation::floors::{Stamp, TagHash};
-use crate::store::breaker::Breaker;
 use crate::store::entry::Entry;
-use crate::store::envelope::{DecodeError, EnvelopeCodec, SigningKey};
 use crate::store::host::Host;
 use crate::store::request::Wanted;
-use crate::store::{FailureKind, Lease, Remote, StoreFailure, StoreKey};
 use crate::telemetry::report::Reporter;
-use crate::telemetry::stats::{Counter, Counters};
+use crate::telemetry::stats::Counters;
 use crate::util::clock::{Clock, FAR, Nanos, nanos};
 use crate::util::sync::lock;
 
@@ -55,73 +53,10 @@ pub struct SharedStatus {
     pub untold: usize,
 }
 
-/// What the tier takes from the node that uses it.
-pub(crate) struct NodeSettings {
-    /// The cache's id.
-    pub(crate) cache: u64,
-    pub(crate) clock: Clock,
-    pub(crate) wait_timeout: Duration,
-    pub(crate) floor_slots: usize,
-}
-
 /// The tier at work; stops when dropped.
 pub(crate) struct Shared {
     core: Arc<Core>,
 }
-
-/// What its threads share.
-struct Core {
-    /// The cache's id.
-    cache: u64,
-    clock: Clock,
-    /// How long a caller waits for another node's lease at the most.
-    wait_timeout: Duration,
-    remote: Arc<dyn Remote>,
-    budget: Duration,
-    bound: Duration,
-    lease: Option<Duration>,
-    seal: EnvelopeCodec,
-    replica: Replica,
-    breaker: Breaker,
-    writer: Writer,
-    bell: Bell,
-    events: Arc<Counters>,
-    reporter: Arc<Reporter>,
-    /// When each kind of failure was last told.
-    told: Mutex<[Option<Instant>; 5]>,
-    /// The digest of all templates added in memory: part of every name, since a look-up in vain for one is not seen.
-    added: Mutex<u128>,
-}
-
-/// Where a result goes: its name in the store, and the lease that ends with it.
-pub(crate) struct Place {
-    name: StoreKey,
-    holding: Option<Holding>,
-}
-
-/// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
-struct Holding {
-    core: Arc<Core>,
-    name: StoreKey,
-    lease: Option<Lease>,
-}
-
-impl Holding {
-    fn new(core: &Arc<Core>, name: StoreKey, lease: Lease) -> Holding {
-        Holding { core: Arc::clone(core), name, lease: Some(lease) }
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            self.core.writer.push(Job::Release { name: self.name, lease });
-        }
-    }
-}
-
-/// The same failure is told once in so long.
-const QUIET: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(crate) fn new(
@@ -130,28 +65,7 @@ impl Shared {
         events: &Arc<Counters>,
         reporter: &Arc<Reporter>,
     ) -> Shared {
-        let key = tier.secret.as_deref().and_then(SigningKey::new);
-        let seal = EnvelopeCodec::new(tier.compress_above.saturating_add(1), tier.max_value_bytes, key);
-        let NodeSettings { cache, clock, wait_timeout, floor_slots } = node;
-        let core = Core {
-            cache,
-            clock,
-            wait_timeout,
-            remote: Arc::clone(&tier.remote),
-            budget: tier.budget,
-            bound: tier.bound,
-            lease: tier.lease,
-            seal,
-            replica: Replica::new(floor_slots),
-            breaker: Breaker::new(),
-            writer: Writer::default(),
-            bell: Bell::default(),
-            events: Arc::clone(events),
-            reporter: Arc::clone(reporter),
-            told: Mutex::new([None; 5]),
-            added: Mutex::new(0),
-        };
-        Shared { core: Arc::new(core) }
+        Shared { core: Arc::new(Core::new(tier, node, events, reporter)) }
     }
 
     /// Starts the threads that ask, listen and write.
@@ -225,6 +139,16 @@ impl Shared {
         *added = added.wrapping_add(change);
     }
 
+    /// Waits on what is left of the budget: a render's, on a page.
+    pub(crate) fn on_budget<R>(&self, page: Option<u64>, wait: impl FnOnce(&mut Duration) -> R) -> R {
+        read_ahead::on_budget(&self.core, page, wait)
+    }
+
+    /// Keeps what the render that ends on this thread asked for.
+    pub(crate) fn render_ended(&self) {
+        read_ahead::render_ended(&self.core);
+    }
+
     /// Blocks until the store has all that is to be written and told, or given up; whether it has.
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let patience = patience.min(FAR);
@@ -247,54 +171,6 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.core.bell.stop();
         self.core.writer.stop();
-    }
-}
-
-impl Core {
-    /// Until when other nodes' invalidations have been heard, as long as that is believed.
-    fn heard(&self) -> Nanos {
-        self.replica.believed_until().saturating_sub(nanos(self.bound))
-    }
-
-    /// How long one node may compute what is wanted while the others wait.
-    fn lease_of(&self, wanted: &Wanted<'_>) -> Option<Duration> {
-        wanted.lease.or(self.lease)
-    }
-
-    /// What an identity is stored under.
-    fn name(&self, hash: u128) -> StoreKey {
-        let added = *lock(&self.added);
-        let mut bytes = [0; 32];
-        bytes[..16].copy_from_slice(&hash.to_le_bytes());
-        bytes[16..].copy_from_slice(&added.to_le_bytes());
-        xxh3_128(&bytes)
-    }
-
-    /// Counts a failure of the store, and tells it unless its like was told just now.
-    fn complain(&self, failure: &StoreFailure) {
-        let at = match failure.kind {
-            FailureKind::Timeout => 0,
-            FailureKind::Unreachable => 1,
-            FailureKind::Refused => 2,
-            FailureKind::InvalidReply => 3,
-        };
-        self.tell_rarely(at, || format!("shared store: {failure}"));
-    }
-
-    /// The same of a value that is no entry.
-    fn complain_of(&self, defect: DecodeError) {
-        self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.describe()));
-    }
-
-    fn tell_rarely(&self, at: usize, message: impl FnOnce() -> String) {
-        self.events.count(Counter::shared_failures);
-        let now = Instant::now();
-        let mut told = lock(&self.told);
-        if told[at].is_none_or(|last| now.duration_since(last) >= QUIET) {
-            told[at] = Some(now);
-            drop(told);
-            self.reporter.report(&Error::new(ErrorKind::Store, message()));
-        }
     }
 }
 

@@ -7,11 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::Observers;
-use super::event::{About, Happened};
-use super::subscription::Interest;
-use crate::error::{Error, ErrorKind};
-use crate::telemetry::report::Reporter;
+use super::fragment_ref::About;
 use crate::util::clock::Nanos;
 use crate::util::sync::lock;
 
@@ -59,7 +55,25 @@ pub(crate) struct VerifiedHit {
     pub(crate) age: Duration,
 }
 
+impl Difference {
+    pub(super) fn new(hit: VerifiedHit, cached: &str, computed: &str) -> Difference {
+        let offset = first_difference(cached, computed);
+        let (cached, computed) = (excerpt(cached, offset), excerpt(computed, offset));
+        let VerifiedHit { about, place, age } = hit;
+        Difference { at: SystemTime::now(), about, place, age, offset, cached, computed }
+    }
+}
+
 impl Differences {
+    /// Adds one in place of the oldest.
+    pub(super) fn push(&self, difference: Difference) {
+        let mut found = lock(&self.found);
+        if found.len() == KEPT {
+            found.pop_front();
+        }
+        found.push_back(difference);
+    }
+
     /// The newest first.
     pub(crate) fn read(&self) -> Vec<Difference> {
         let found = lock(&self.found);
@@ -72,38 +86,6 @@ impl Differences {
 
     pub(crate) fn are_paused(&self, now: Nanos) -> bool {
         now < self.paused_until.load(Ordering::Relaxed)
-    }
-}
-
-impl Observers {
-    /// Tells of a hit that differs from what was computed.
-    pub(crate) fn tell_difference(
-        &self,
-        VerifiedHit { about, place, age }: VerifiedHit,
-        cached: &str,
-        computed: &str,
-        reporter: &Reporter,
-    ) {
-        let offset = first_difference(cached, computed);
-        let (cached, computed) = (excerpt(cached, offset), excerpt(computed, offset));
-        let difference = Difference { at: SystemTime::now(), about, place, age, offset, cached, computed };
-        let Difference { about, place, .. } = &difference;
-        let place = place.as_ref().map_or(String::new(), |place| format!(" at {place}"));
-        // Without the texts, which may be somebody's own.
-        let message = format!(
-            "{} {}{place}, key {}: a hit differs from what was computed again, from byte {offset} on; is something \
-             missing in its key or vary?",
-            about.kind, about.label, about.key
-        );
-        reporter.report(&Error::new(ErrorKind::Difference, message));
-        if self.subscribers.any() {
-            self.subscribers.tell(Interest::Changes, Happened::Differed(difference.clone()));
-        }
-        let mut found = lock(&self.differences.found);
-        if found.len() == KEPT {
-            found.pop_front();
-        }
-        found.push_back(difference);
     }
 }
 

@@ -4,48 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::difference::Difference;
-use super::explain::Outcome;
-use super::label::{FragmentKind, Label};
+use super::fragment_ref::{About, KeyHash};
+use super::outcome::Outcome;
 use super::reason::{MissReason, Rejection};
 use crate::error::ErrorKind;
-
-/// A key, hashed: tells results apart in reports without showing what the key says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyHash(pub(crate) u64);
-
-impl Serialize for KeyHash {
-    /// As it is displayed.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// Which result something is about.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct About {
-    /// Where it comes from; see [`FragmentStats::label`](crate::FragmentStats::label).
-    pub label: Arc<str>,
-    /// What it is.
-    pub kind: FragmentKind,
-    /// Its key.
-    pub key: KeyHash,
-}
-
-impl About {
-    pub(crate) fn new(label: &Label, key: KeyHash) -> About {
-        About { label: Arc::clone(&label.name), kind: label.kind, key }
-    }
-}
 
 /// Something that happened, and when.
 #[non_exhaustive]

@@ -7,56 +7,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::EntryReport;
-use super::event::About;
-use super::reason::{MissReason, Rejection};
+use super::fragment_ref::About;
+use super::label::Label;
+use super::outcome::Outcome;
+use super::reason::Rejection;
 use crate::invalidation::dependencies::{FOREVER, Record};
 use crate::invalidation::stack::{self, Frame};
 use crate::util::clock::Nanos;
 use crate::util::sync::lock;
-
-/// How a look-up was answered.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// From memory.
-    Hit,
-    /// With an expired entry within its grace, because somebody else computes it anew.
-    #[serde(rename = "stale")]
-    StaleHit,
-    /// By somebody else's computation that was under way.
-    Joined,
-    /// By the shared tier.
-    #[serde(rename = "shared")]
-    SharedHit,
-    /// By computing it, for this reason.
-    Miss(MissReason),
-}
-
-impl Outcome {
-    /// In one word: `hit`, `stale`, `joined`, `shared`, `miss` or `bypass`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Outcome::Hit => "hit",
-            Outcome::StaleHit => "stale",
-            Outcome::Joined => "joined",
-            Outcome::SharedHit => "shared",
-            Outcome::Miss(MissReason::Bypassed(_)) => "bypass",
-            Outcome::Miss(_) => "miss",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    /// The word, and for what was computed the reason in words.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Miss(reason) => write!(f, "miss ({reason})"),
-            other => f.write_str(other.name()),
-        }
-    }
-}
 
 /// One look-up, and what came of it.
 #[non_exhaustive]
@@ -147,6 +105,14 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
+}
+
+/// An entry, as far as it is reported.
+pub(crate) struct EntryReport<'a> {
+    pub(crate) label: &'a Arc<Label>,
+    pub(crate) record: &'a Record,
+    pub(crate) cost: Nanos,
+    pub(crate) bytes: usize,
 }
 
 /// Look-ups being collected.

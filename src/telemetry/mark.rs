@@ -3,14 +3,13 @@
 //! A mark is letters and digits, so that no way of escaping changes it, and holds a number nobody can guess, so that no
 //! text a visitor wrote is taken for one. What is stored has none, nor what a template can read: see `captured.rs`.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
-use super::{Collector, Observers};
+use super::explain::Collector;
 use crate::invalidation::stack;
 use crate::telemetry::mark_text::Marks;
 
@@ -49,7 +48,7 @@ pub(super) fn set(mark: Option<u64>) {
 }
 
 /// Takes the number that the look-up just made is to be marked by. One that another cache's look-up left is not used.
-fn take() -> Option<u64> {
+pub(super) fn take() -> Option<u64> {
     let mark = NEXT.take()?;
     stack::find(|frame| frame.attachment::<Collector>().filter(|collector| collector.marks()).map(|_| mark))
 }
@@ -69,32 +68,8 @@ pub(crate) fn unmarked(text: &Value) -> Value {
 }
 
 /// The text without marks; `None` if it has none.
-fn without_marks(text: &str) -> Option<String> {
+pub(super) fn without_marks(text: &str) -> Option<String> {
     String::from_utf8(MARKS.strip(text.as_bytes())?).ok()
-}
-
-impl Observers {
-    /// The number that the text of the look-up just made is to be marked by.
-    pub(crate) fn take_mark(&self) -> Option<u64> {
-        if self.collectors.marking() { take() } else { None }
-    }
-
-    /// A page as it is stored, if that is not as it is.
-    #[cfg(feature = "http")]
-    pub(crate) fn unmarked_page(&self, page: &[u8]) -> Option<Vec<u8>> {
-        if self.collectors.have_marked() { MARKS.strip(page) } else { None }
-    }
-
-    /// A text as it is stored.
-    pub(crate) fn unmarked_text(&self, text: Value) -> Value {
-        if self.collectors.have_marked() { unmarked(&text) } else { text }
-    }
-
-    /// The same of what two texts are compared by.
-    pub(crate) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let plain = if self.collectors.have_marked() { without_marks(text) } else { None };
-        plain.map_or(Cow::Borrowed(text), Cow::Owned)
-    }
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::event::About;
+use super::fragment_ref::About;
 use super::reason::MissReason;
 use crate::key::readable;
 use crate::util::sync::lock;

@@ -11,7 +11,7 @@ use self::console::Console;
 use crate::error::Error;
 use crate::telemetry::stats::{Counter, Counters};
 use crate::telemetry::trace;
-use crate::telemetry::{Happened, Interest, Observers, Subscribers};
+use crate::telemetry::{Happened, Interest, Subscribers};
 use crate::util::clock::Clock;
 
 /// What the application gave to be told with.
@@ -29,16 +29,17 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub(crate) fn new(
         counters: &Arc<Counters>,
-        observers: &Observers,
+        name: &Arc<str>,
+        subscribers: &Arc<Subscribers>,
         on_error: Option<OnError>,
         clock: Clock,
     ) -> Reporter {
         Reporter {
-            name: Arc::clone(&observers.name),
+            name: Arc::clone(name),
             counters: Arc::clone(counters),
-            subscribers: Arc::clone(&observers.subscribers),
+            subscribers: Arc::clone(subscribers),
             on_error,
-            console: Console::new(Arc::clone(&observers.name), clock),
+            console: Console::new(Arc::clone(name), clock),
         }
     }
 

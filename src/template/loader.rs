@@ -20,7 +20,9 @@ use crate::compile::{
     Layout, LoweredTemplate, lower, lower_measured, minijinja_error, start_test, syntax_trap, with_start_mark,
 };
 use crate::error;
-use crate::invalidation::templates::{BY_NAME, Dependency, Seen, SourceId, Template, Used};
+use crate::invalidation::dependencies::Dependency;
+use crate::invalidation::template_version::{Seen, Used};
+use crate::invalidation::templates::{BY_NAME, SourceId, Template};
 use crate::key::identity::{TagClass, is_named, tag_hash};
 use crate::telemetry::stats::Counter;
 use crate::template::runtime::{self, look_ups};
@@ -199,8 +201,14 @@ impl Inner {
             looks.iter().filter_map(Weak::upgrade).collect()
         };
         let loaded = looks.iter().filter_map(|look| look(name));
+        let whole = |template: Arc<Template>| Dependency {
+            seen: Seen { generation: template.generation(), load: None },
+            template,
+            used: Used::Whole,
+        };
+        let added = self.templates.added_as(name).into_iter().map(whole);
         let (found, missing): (Vec<Dependency>, Vec<Dependency>) =
-            loaded.chain(self.templates.added_as(name)).partition(|known| known.template.exists());
+            loaded.chain(added).partition(|known| known.template.exists());
         match (&found[..], &missing[..]) {
             ([only], _) | ([], [only]) => Some(only.clone()),
             _ => None,

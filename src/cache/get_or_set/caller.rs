@@ -4,8 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::cache::Inner;
-use crate::invalidation::dependencies::Begin;
-use crate::invalidation::templates::Dependency;
+use crate::invalidation::dependencies::{Begin, Dependency};
 use crate::store::caller::Asker;
 use crate::telemetry::{FragmentKind, Label};
 

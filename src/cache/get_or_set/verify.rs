@@ -6,7 +6,7 @@ use std::pin::pin;
 use minijinja::Value;
 use serde::Serialize;
 
-use super::Inside;
+use super::inside::Inside;
 use crate::cache::computation::Work;
 use crate::cache::shadow::Verifying;
 use crate::key;

@@ -4,18 +4,16 @@
 //! its answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one
 //! that is lost costs time and nothing else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Core;
+use super::core::Core;
 use super::replica;
 use crate::error::{Error, ErrorKind};
 use crate::store::host::{FloorSink, Host};
 use crate::telemetry::stats::Counter;
 use crate::util::clock::{Clock, nanos};
-use crate::util::sync::{lock, unpoisoned};
 
 /// Between two questions at the least: what comes in meanwhile is one answer.
 const GATHER: Duration = Duration::from_millis(2);
@@ -24,37 +22,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// How long the whole table may take a node that knows nothing.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
-
-/// Wakes the asking thread.
-#[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-    stopped: AtomicBool,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        *lock(&self.rung) = true;
-        self.changed.notify_all();
-    }
-
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        self.ring();
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    /// Blocks until rung, at most so long.
-    fn wait(&self, span: Duration) {
-        let rung = lock(&self.rung);
-        let waited = self.changed.wait_timeout_while(rung, span, |rung| !*rung);
-        *unpoisoned(waited).0 = false;
-    }
-}
 
 /// Starts the threads; they end with the cache.
 pub(super) fn start(core: &Arc<Core>, host: &Weak<dyn Host>, clock: &Clock) -> Result<(), Error> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use minijinja::Value;
 use serde_bytes::Bytes;
 
-use super::Core;
-use crate::invalidation::dependencies::{Begin, FOREVER, Record, Tag};
+use super::core::Core;
+use crate::invalidation::dependencies::{Begin, Dependency, FOREVER, Record, Tag};
 use crate::invalidation::floors::{Stamp, TagHash};
-use crate::invalidation::templates::{Dependency, Used};
+use crate::invalidation::template_version::Used;
 use crate::key::identity::{self, is_of, template_tag};
 use crate::store::SyncPosition;
 use crate::store::caller::Asker;

@@ -17,6 +17,7 @@ use crate::util::clock::{Clock, Nanos};
 pub(crate) type Ticket = u64;
 
 /// What the tier takes from the node that uses it.
+#[expect(dead_code, reason = "there is no tier")]
 pub(crate) struct NodeSettings {
     pub(crate) cache: u64,
     pub(crate) clock: Clock,
@@ -35,6 +36,7 @@ pub(crate) enum Confirmation {}
 
 pub(crate) enum Shared {}
 
+#[expect(dead_code, reason = "there is no tier")]
 pub(crate) enum Fetched {
     Found(Arc<Entry>),
     Nothing(Option<Place>),
@@ -67,10 +69,6 @@ impl Shared {
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
-        match *self {}
-    }
-
-    pub(crate) fn is_telling(&self, _: TagHash) -> bool {
         match *self {}
     }
 
@@ -126,7 +124,7 @@ impl Shared {
         match *self {}
     }
 
-    pub(crate) fn render_ended(&self, _: u64) {
+    pub(crate) fn render_ended(&self) {
         match *self {}
     }
 

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Unfit;
+use super::core::{Core, Holding, Place};
 use super::read_ahead;
-use super::{Core, Holding, Place, Shared, replica};
+use super::{Shared, replica};
+use crate::invalidation::dependencies::Dependency;
 use crate::invalidation::floors::Stamp;
 use crate::invalidation::stack;
-use crate::invalidation::templates::{Dependency, Used};
+use crate::invalidation::template_version::Used;
 use crate::store::caller::Asker;
 use crate::store::entry::Entry;
 use crate::store::host::Host;
@@ -248,16 +250,14 @@ impl<H: Host> Trip<'_, '_, H> {
                 match self.judge(Some(bytes), asker) {
                     // Still there, and of no use: what was invalidated is computed by one node as well.
                     Judged::Nothing => {
-                        turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await;
-                        if let Some(Turn::Mine(_)) = turn {
-                            // Whoever had it may have stored between the look and the lease.
-                            let again = self.ask(io, page, name, None).await;
-                            if let usable @ Judged::Usable(_) = self.judge(again.as_deref(), asker) {
-                                return self.concluded(usable, name);
-                            }
-                        }
+                        turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await
                     }
                     judged => return self.settle(io, page, judged, asker).await,
+                }
+                if let Some(Turn::Mine(_)) = turn
+                    && let Some(entry) = self.stored_since(io, page, asker).await
+                {
+                    return self.concluded(Judged::Usable(entry), name);
                 }
             }
             match turn {
@@ -269,6 +269,15 @@ impl<H: Host> Trip<'_, '_, H> {
                 _ => return self.concluded(Judged::Nothing, name),
             }
             pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// The entry that the last holder of the lease stored between the look and the lease, if it is of use.
+    async fn stored_since(&self, io: &impl Io, page: Option<u64>, asker: &mut impl Asker) -> Option<Arc<Entry>> {
+        let again = self.ask(io, page, self.name(), None).await;
+        match self.judge(again.as_deref(), asker) {
+            Judged::Usable(entry) => Some(entry),
+            Judged::Nothing | Judged::Elsewhere(_) => None,
         }
     }
 

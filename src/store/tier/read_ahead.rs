@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::writer::Job;
-use super::{Core, Shared};
+use super::core::Core;
+use super::jobs::Job;
 use crate::key::identity::Passthrough;
 use crate::store::StoreKey;
 use crate::store::host::Host;
@@ -26,8 +26,6 @@ const LONGEST: usize = 256;
 const LISTS: usize = 4;
 /// With less time left a healthy store would seem to fail.
 const SHORTEST_TRIP: Duration = Duration::from_millis(1);
-/// How long a list is kept.
-pub(super) const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A trail this old is another render's whose end nobody saw.
 const LONGEST_RENDER: Duration = Duration::from_secs(10);
 
@@ -85,6 +83,25 @@ fn take(core: &Core, page: u64) -> Trail {
 /// On a thread that is ending there is nothing to come back to.
 fn put_back(trail: Trail) {
     let _ = TRAIL.try_with(|here| here.replace(Some(trail)));
+}
+
+/// Waits on what is left of the budget: a render's, on a page.
+pub(super) fn on_budget<R>(core: &Core, page: Option<u64>, wait: impl FnOnce(&mut Duration) -> R) -> R {
+    let Some(page) = page else { return wait(&mut { core.budget }) };
+    let mut trail = take(core, page);
+    let waited = wait(&mut trail.left);
+    put_back(trail);
+    waited
+}
+
+/// Keeps what the render that ends on this thread asked for.
+pub(super) fn render_ended(core: &Core) {
+    let ended = TRAIL.try_with(|trail| trail.borrow_mut().take_if(|trail| trail.cache == core.cache)).ok().flatten();
+    let Some(trail) = ended else { return };
+    let page = trail.page;
+    for (first, list) in trail.lists() {
+        core.writer.push(Job::List { name: list_name(page, core.name(first)), bytes: encode(&list) });
+    }
 }
 
 impl Trail {
@@ -161,27 +178,6 @@ impl Trail {
             }
             (!list.is_empty()).then_some((*first, list))
         })
-    }
-}
-
-impl Shared {
-    /// Waits on what is left of the budget: a render's, on a page.
-    pub(crate) fn on_budget<R>(&self, page: Option<u64>, wait: impl FnOnce(&mut Duration) -> R) -> R {
-        let Some(page) = page else { return wait(&mut { self.core.budget }) };
-        let mut trail = take(&self.core, page);
-        let waited = wait(&mut trail.left);
-        put_back(trail);
-        waited
-    }
-
-    /// Keeps what the render that ends on this thread asked for.
-    pub(crate) fn render_ended(&self, cache: u64) {
-        let ended = TRAIL.try_with(|trail| trail.borrow_mut().take_if(|trail| trail.cache == cache)).ok().flatten();
-        let Some(trail) = ended else { return };
-        let page = trail.page;
-        for (first, list) in trail.lists() {
-            self.core.writer.push(Job::List { name: list_name(page, self.core.name(first)), bytes: encode(&list) });
-        }
     }
 }
 

@@ -3,119 +3,19 @@
 //! What is to be written waits in a queue of bounded length. When it is full, or the store does not answer, writes are
 //! dropped and counted: they can only help.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{Core, read_ahead};
+use super::core::Core;
+use super::jobs::Job;
 use crate::invalidation::dependencies::FOREVER;
-use crate::store::entry::Entry;
-use crate::store::{Lease, StoreKey, ValueWrite};
+use crate::store::ValueWrite;
 use crate::telemetry::stats::Counter;
 use crate::util::clock::{Clock, Nanos};
-use crate::util::sync::{lock, unpoisoned};
 
-const LONGEST_QUEUE: usize = 4096;
-/// What waits may weigh so much, in bytes: memory may have let go of it already.
-const HEAVIEST_QUEUE: usize = 32 << 20;
-/// Writes in one round trip, and how long that may take.
-const BATCH: usize = 64;
+/// How long a round trip of writes may take.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// Something to do at the store.
-pub(super) enum Job {
-    Store {
-        name: StoreKey,
-        entry: Arc<Entry>,
-        lease: Option<Lease>,
-    },
-    /// A lease whose holder stored nothing.
-    Release {
-        name: StoreKey,
-        lease: Lease,
-    },
-    /// What a page asks for.
-    List {
-        name: StoreKey,
-        bytes: Vec<u8>,
-    },
-}
-
-impl Job {
-    fn weight(&self) -> usize {
-        match self {
-            Job::Store { entry, .. } => entry.weight() as usize,
-            Job::List { bytes, .. } => bytes.len(),
-            Job::Release { .. } => 0,
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Writer {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    weight: usize,
-    /// Jobs taken and not done.
-    under_way: usize,
-    dropped: u64,
-    stopped: bool,
-}
-
-impl Writer {
-    pub(super) fn push(&self, job: Job) {
-        let mut queue = self.queue();
-        let weight = queue.weight + job.weight();
-        if queue.jobs.len() < LONGEST_QUEUE && (weight <= HEAVIEST_QUEUE || queue.jobs.is_empty()) {
-            queue.weight = weight;
-            queue.jobs.push_back(job);
-            drop(queue);
-            self.changed.notify_all();
-        } else {
-            queue.dropped += 1;
-        }
-    }
-
-    /// Blocks until all that was pushed is done, or given up.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
-        let busy = |queue: &mut Queue| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
-        let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);
-        !unpoisoned(waited).1.timed_out()
-    }
-
-    pub(super) fn stop(&self) {
-        self.queue().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn take(&self) -> Option<(Vec<Job>, u64)> {
-        let idle = |queue: &mut Queue| !queue.stopped && queue.jobs.is_empty();
-        let mut queue = unpoisoned(self.changed.wait_while(self.queue(), idle));
-        if queue.stopped {
-            return None;
-        }
-        let count = queue.jobs.len().min(BATCH);
-        queue.under_way = count;
-        let dropped = std::mem::take(&mut queue.dropped);
-        let jobs: Vec<Job> = queue.jobs.drain(..count).collect();
-        queue.weight -= jobs.iter().map(Job::weight).sum::<usize>();
-        Some((jobs, dropped))
-    }
-
-    fn done(&self) {
-        self.queue().under_way = 0;
-        self.changed.notify_all();
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
-    }
-}
+/// How long a list is kept.
+const LIST_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 impl Core {
     /// What the writing thread does until it is stopped.
@@ -170,7 +70,7 @@ fn write<'a>(job: &Job, value: Option<&'a [u8]>, now: Nanos) -> Option<ValueWrit
             };
             Some(ValueWrite { key: *name, value, ttl, lease: *lease })
         }
-        Job::List { name, .. } => Some(ValueWrite { key: *name, value, ttl: Some(read_ahead::KEPT), lease: None }),
+        Job::List { name, .. } => Some(ValueWrite { key: *name, value, ttl: Some(LIST_KEPT), lease: None }),
         Job::Release { .. } => None,
     }
 }

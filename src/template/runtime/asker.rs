@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use minijinja::{Environment, State};
 
-use super::Binding;
+use super::binding::Binding;
 use super::rendering::{RenderStart, Rendering};
 use super::{look_ups, renders};
 use crate::cache::Inner;
-use crate::invalidation::dependencies::Begin;
+use crate::invalidation::dependencies::{Begin, Dependency};
 use crate::invalidation::stack;
-use crate::invalidation::templates::Dependency;
 use crate::key::identity::{TagClass, tag_hash};
 use crate::store::caller::Asker;
 use crate::telemetry::{FragmentKind, Label};

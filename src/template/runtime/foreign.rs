@@ -6,13 +6,14 @@ use std::iter::successors;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, State};
 
+use super::binding::Binding;
+use super::look_ups;
 use super::rendering::{Imported, Loads, RenderStart, Rendering};
-use super::{Binding, look_ups};
 use crate::cache::computation::Work;
 use crate::compile::names;
 use crate::compile::{Extends, LayoutBlock};
-use crate::invalidation::dependencies::Tag;
-use crate::invalidation::templates::{Dependency, Used};
+use crate::invalidation::dependencies::{Dependency, Tag};
+use crate::invalidation::template_version::Used;
 
 pub(super) fn register(env: &mut Environment<'_>) {
     env.add_filter(names::OPEN_AT_CALL, |state: &mut State<'_, '_>, _: &Value| {

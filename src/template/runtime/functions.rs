@@ -1,17 +1,18 @@
 //! The functions of templates: `cache_tag`, `cache_ttl` and `cache_skip` inside a cached body, and `cache_partial`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
-use minijinja::{Environment, Error, State};
+use minijinja::{Error, State};
 
-use super::Binding;
 use super::arguments::{block_options, computed_ttl, given, in_call, positional_ttl, tag_names};
 use super::asker::{InTemplate, Named};
+use super::binding::Binding;
 use super::lazy_key::LazyKey;
 use crate::cache::Inner;
 use crate::cache::get_or_set::verify_text;
 use crate::cache::hole::Call;
 use crate::cache::hole::{self, NoHole};
 use crate::cache::lookup::Lookup;
+use crate::cache::options::Options;
 use crate::compile::spelling::Form;
 use crate::invalidation::declared_tags::DeclaredTags;
 use crate::invalidation::dependencies::FOREVER;
@@ -119,40 +120,70 @@ impl Binding {
             (true, _) => None,
         };
         question.lifetime(ttl, self.cache.inner.settings.default_ttl);
-        let wanted = question.wanted_with(DeclaredTags::given(&prepared.tags, self.cache.namespace.id));
         let named = Named::Partial(prepared.label.as_deref().unwrap_or(&template));
         let lazy_key = LazyKey::of(state, named, key);
+        let options = &prepared;
+        let partial =
+            PartialCall { template: &template, context, options, question: &question, bypass, named, lazy_key };
+        self.show_partial(state, &partial)
+    }
+
+    fn show_partial(&self, state: &mut State<'_, '_>, partial: &PartialCall<'_>) -> Result<Value, Error> {
+        let inner = &self.cache.inner;
+        let PartialCall { template, options, named, .. } = *partial;
+        let wanted = partial.question.wanted_with(DeclaredTags::given(&options.tags, self.cache.namespace.id));
         let mut asker = InTemplate { binding: self, state, named };
-        if self.cache.bypassed(bypass, wanted.key, &mut asker) {
-            let mark = self.cache.inner.observers.take_mark();
-            let text = render(&self.cache.inner, state.env(), &template, context)?;
+        if self.cache.bypassed(partial.bypass, wanted.key, &mut asker) {
+            let mark = inner.observers.take_mark();
+            let text = partial.render(inner, state)?;
             return Ok(self.printed(state, text, mark));
         }
         let looked_up = self.cache.lookup(&wanted, &mut asker);
-        lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
+        partial.lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
         match looked_up {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                let mark = self.cache.inner.observers.take_mark();
+                let mark = inner.observers.take_mark();
                 let text = match self.cache.verify(&wanted, &mut asker, began) {
                     None => text,
-                    Some(verifying) => {
-                        let render = || render(&self.cache.inner, state.env(), &template, context);
-                        verify_text(text, verifying, render)
-                    }
+                    Some(verifying) => verify_text(text, verifying, || partial.render(inner, state)),
                 };
                 Ok(self.printed(state, text, mark))
             }
-            Lookup::Hit(_) => render(&self.cache.inner, state.env(), &template, context),
+            Lookup::Hit(_) => partial.render(inner, state),
             Lookup::Compute(mut work) => {
-                work.set_grace(prepared.stale, prepared.stale);
-                self.cache.depend_by_name(&mut work, self.environment, &template);
+                work.set_grace(options.stale, options.stale);
+                self.cache.depend_by_name(&mut work, self.environment, template);
                 work.enter();
-                let text = render(&self.cache.inner, state.env(), &template, context)?;
+                let text = partial.render(inner, state)?;
                 let mark = work.mark();
                 let text = work.finish_rendered(text)?.into_value();
                 Ok(self.printed(state, text, mark))
             }
         }
+    }
+}
+
+/// A call of `cache_partial`, its arguments read.
+struct PartialCall<'a> {
+    template: &'a str,
+    context: Value,
+    options: &'a Options,
+    question: &'a Question,
+    bypass: Option<Bypass>,
+    named: Named<'a>,
+    lazy_key: Option<LazyKey>,
+}
+
+impl PartialCall<'_> {
+    fn render(&self, cache: &Inner, state: &State<'_, '_>) -> Result<Value, Error> {
+        let context = match lazy::load(&self.context) {
+            None => self.context.clone(),
+            Some(loaded) => {
+                let refuse = |message| in_call(&format!("cache_partial({:?})", self.template), message);
+                map(loaded?).map_err(refuse)?
+            }
+        };
+        render_partial(cache, state.env(), self.template, context)
     }
 }
 
@@ -171,14 +202,6 @@ fn map(context: Value) -> Result<Value, String> {
         ValueKind::Map => Ok(context),
         kind => Err(format!("context is {kind}, but must be a map, as in context={{\"user\": user}}")),
     }
-}
-
-fn render(cache: &Inner, env: &Environment<'_>, template: &str, context: Value) -> Result<Value, Error> {
-    let context = match lazy::load(&context) {
-        None => context,
-        Some(loaded) => map(loaded?).map_err(|message| in_call(&format!("cache_partial({template:?})"), message))?,
-    };
-    render_partial(cache, env, template, context)
 }
 
 /// Prints as nothing under every kind of escaping.

@@ -11,9 +11,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::format::{
     MARKUP, MAX_DEPTH, NONE, boolean, bytes, close_list, close_text, float, integer, open_list, open_map, open_text,
-    refuse_nothing, sorted, text,
+    sorted, text,
 };
-use crate::key::{KeyError, Place};
+use crate::key::{KeyError, Place, refuse_nothing};
 use crate::store::request::Question;
 use crate::template::lazy;
 use crate::template::profile::is_measured;

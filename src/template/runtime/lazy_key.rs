@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use minijinja::{State, Value};
 
-use super::Binding;
 use super::asker::Named;
+use super::binding::Binding;
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::collector;
 use crate::template::lazy;

@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::invalidation::dependencies::{Begin, Record};
+use crate::invalidation::dependencies::{Begin, Dependency, Record};
 use crate::invalidation::stack;
-use crate::invalidation::templates::Dependency;
 
 thread_local! {
     /// The look-ups of an import or an `extends`, while one is made.

@@ -2,7 +2,7 @@
 
 use minijinja::{State, Value};
 
-use super::Binding;
+use super::binding::Binding;
 use super::captured::{Printed, is_captured};
 use crate::telemetry::{marked, unmarked};
 

@@ -10,8 +10,8 @@ use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, State};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::Binding;
 use super::arguments::foreign_call;
+use super::binding::Binding;
 use crate::compile::names;
 use crate::compile::{extends_another, free_paths};
 use crate::template::lazy;

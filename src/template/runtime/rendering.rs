@@ -10,11 +10,10 @@ use std::sync::{Arc, OnceLock};
 
 use minijinja::{Environment, State, Value};
 
+use super::body::{NO_TICKET, NextBody, OpenBody};
 use super::renders::{self, RenderId, stack_address};
-use super::{NO_TICKET, Next, Open};
 use crate::cache::Inner;
-use crate::invalidation::dependencies::Begin;
-use crate::invalidation::templates::Dependency;
+use crate::invalidation::dependencies::{Begin, Dependency};
 
 /// When a render began. It is in the state, and beside it on the thread, where renders inside this one find it.
 pub(super) struct RenderStart {
@@ -89,7 +88,7 @@ pub(super) struct Rendering {
     /// What it imported or extended: every fragment it opens afterwards depends on these.
     pub(super) imported: Vec<Imported>,
     /// What the last look-up left to be opened.
-    pub(super) next: Option<Next>,
+    pub(super) next: Option<NextBody>,
     pub(super) open: Vec<Opened>,
     pub(super) tickets: u64,
 }
@@ -114,7 +113,7 @@ pub(super) struct Imported {
 /// A body that was opened.
 pub(super) struct Opened {
     pub(super) ticket: u64,
-    pub(super) open: Open,
+    pub(super) open: OpenBody,
     /// Its key, as the author wrote it.
     pub(super) source: Value,
     /// Its key holds what `caller()` shows.
@@ -144,7 +143,7 @@ impl Drop for Rendering {
         }
         self.next = None;
         if let Some(shared) = self.cache.shared.as_ref().filter(|_| !renders::is_inside_another(self.on_thread)) {
-            shared.render_ended(self.cache.id);
+            shared.render_ended();
         }
     }
 }
