@@ -20,7 +20,7 @@ use crate::invalidation::stack::{self, Frame, FrameId, Role};
 use crate::key::identity::{Kind, is_of};
 use crate::store::entry::{Body, Entry, Fragment, Terms};
 use crate::store::request::Wanted;
-use crate::store::tier::Place;
+use crate::store::tier::WriteTarget;
 use crate::telemetry::stats::Counter;
 use crate::telemetry::trace::Span;
 use crate::telemetry::{About, Label, MissReason, Noted, Rejection, Subject};
@@ -42,7 +42,7 @@ pub(crate) struct Work {
     started: Instant,
     lead: Option<Lead<Arc<Entry>>>,
     /// Where the shared tier keeps the result.
-    place: Option<Place>,
+    place: Option<WriteTarget>,
     subject: Subject,
     /// Why there is work to do; unknown, if nobody had looked for its result.
     reason: Option<MissReason>,
@@ -62,7 +62,7 @@ impl Work {
         wanted: &Wanted<'_>,
         origin: &Origin,
         lead: Option<Lead<Arc<Entry>>>,
-        place: Option<Place>,
+        place: Option<WriteTarget>,
     ) -> Work {
         if let Some(lead) = lead.as_ref().filter(|_| inner.shared.is_some()) {
             lead.computes();

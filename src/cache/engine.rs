@@ -24,7 +24,7 @@ use crate::store::eviction_listener::Departures;
 #[cfg(feature = "shared")]
 use crate::store::host::Host;
 use crate::store::memory::Memory;
-use crate::store::tier::{NodeSettings, Shared, Ticket};
+use crate::store::tier::{Ticket, Tier};
 use crate::telemetry::report::Reporter;
 use crate::telemetry::stats::{Counter, Counters};
 use crate::telemetry::{By, KeyHash, Observers, Target};
@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights<Arc<Entry>>>,
     pub(crate) memory: Memory,
     pub(crate) templates: Templates,
-    pub(crate) shared: Option<Shared>,
+    pub(crate) shared: Option<Tier>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Observers,
     pub(crate) reporter: Arc<Reporter>,
@@ -83,15 +83,7 @@ impl Inner {
             settings.clock.clone(),
         ));
         let shared = settings.shared.as_ref();
-        let shared = shared.map(|tier| {
-            let node = NodeSettings {
-                cache: id,
-                clock: settings.clock.clone(),
-                wait_timeout: settings.wait_timeout,
-                floor_slots: settings.floor_slots,
-            };
-            Shared::new(tier, node, &counters, &reporter)
-        });
+        let shared = shared.map(|tier| Tier::new(tier, settings.node(id), &counters, &reporter));
         let inner = Arc::new(Inner {
             id,
             clock: settings.clock.clone(),
@@ -136,7 +128,7 @@ impl Inner {
     pub(crate) fn begin(&self) -> Begin {
         // The stamp first: what is read after it is covered by it.
         let stamp = self.floors.stamp();
-        let shared = self.shared.as_ref().map_or(0, Shared::stamp);
+        let shared = self.shared.as_ref().map_or(0, Tier::stamp);
         Begin { stamp, shared, at: self.clock.now() }
     }
 
@@ -177,7 +169,7 @@ impl Inner {
         Invalidation(told.map(|(shared, ticket)| self.telling(shared, ticket)))
     }
 
-    fn telling(&self, shared: &Shared, ticket: Ticket) -> Telling {
+    fn telling(&self, shared: &Tier, ticket: Ticket) -> Telling {
         Telling {
             confirmation: shared.tell(ticket),
             patience: self.settings.patience(),

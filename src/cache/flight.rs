@@ -32,7 +32,7 @@ use crate::util::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock, unpoison
 
 const SHARDS: usize = 16;
 
-struct Shard<T> {
+struct FlightShard<T> {
     flights: Mutex<HashMap<u128, Arc<Flight<T>>, BuildHasherDefault<Passthrough>>>,
     /// Flights ended; counted after their result was stored and before they leave the map.
     ended: AtomicU64,
@@ -40,7 +40,7 @@ struct Shard<T> {
 
 /// All flights under way.
 pub(crate) struct Flights<T> {
-    shards: Box<[Shard<T>]>,
+    shards: Box<[FlightShard<T>]>,
 }
 
 /// How a follower's wait ended.
@@ -99,7 +99,9 @@ struct Progress<T> {
 
 impl<T: Clone> Flights<T> {
     pub(crate) fn new() -> Flights<T> {
-        Flights { shards: (0..SHARDS).map(|_| Shard { flights: Mutex::default(), ended: AtomicU64::new(0) }).collect() }
+        Flights {
+            shards: (0..SHARDS).map(|_| FlightShard { flights: Mutex::default(), ended: AtomicU64::new(0) }).collect(),
+        }
     }
 
     /// How many flights near this identity have ended. If the number is the same after winning a lead as it was
@@ -140,7 +142,7 @@ impl<T: Clone> Flights<T> {
         Boarding::Lead(Lead { flights: Arc::clone(self), flight })
     }
 
-    fn shard(&self, hash: u128) -> &Shard<T> {
+    fn shard(&self, hash: u128) -> &FlightShard<T> {
         &self.shards[hash as usize % SHARDS]
     }
 

@@ -15,9 +15,10 @@ use crate::invalidation::floors::{EVERYTHING, TagHash};
 use crate::invalidation::namespace::Namespace;
 use crate::key;
 use crate::key::identity::{TagClass, tag_hash, template_tag};
-use crate::store::tier::Shared;
 #[cfg(feature = "shared")]
 use crate::store::tier::SharedStatus;
+#[cfg(feature = "shared")]
+use crate::store::tier::Tier;
 use crate::telemetry::{By, key_hash};
 
 /// A fragment cache: a cheap handle, cloned freely, shared by all threads.
@@ -124,7 +125,7 @@ impl FragmentCache {
     /// How the shared tier is doing: for a readiness check, or a page that operators read. `None` without one.
     #[cfg(feature = "shared")]
     pub fn shared_status(&self) -> Option<SharedStatus> {
-        self.inner.shared.as_ref().map(Shared::status)
+        self.inner.shared.as_ref().map(Tier::status)
     }
 
     /// Blocks until all results and invalidations of this process were told to the shared tier, at most for `patience`;

@@ -16,12 +16,12 @@ use crate::util::sync::{lock, read_lock, write_lock};
 
 /// Which hole, and what the template said about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Call {
+pub(crate) struct HoleCall {
     pub(crate) name: String,
     pub(crate) arguments: Vec<String>,
 }
 
-impl Call {
+impl HoleCall {
     /// Approximate bytes in memory.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn weight(&self) -> usize {
@@ -38,7 +38,7 @@ static OPEN: RwLock<BTreeMap<u128, String>> = RwLock::new(BTreeMap::new());
 pub(crate) struct Holes {
     /// Keyed, so that marks which a client saw tell it no other.
     random: RandomState,
-    calls: Mutex<BTreeMap<u128, Call>>,
+    calls: Mutex<BTreeMap<u128, HoleCall>>,
 }
 
 /// Why there can be no hole here.
@@ -75,7 +75,7 @@ impl Holes {
     }
 
     /// What the template prints where the hole is.
-    pub(crate) fn add(&self, call: Call) -> String {
+    pub(crate) fn add(&self, call: HoleCall) -> String {
         let mut calls = self.calls();
         let half = |half: u8| u128::from(self.random.hash_one((half, calls.len())));
         let mark = half(0) << 64 | half(1);
@@ -92,7 +92,7 @@ impl Holes {
 
     /// Where the holes are in a rendered page, in its order: the place of each mark, and the call.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
-    pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, Call)> {
+    pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, HoleCall)> {
         let calls = self.calls();
         let whole = |(at, mark)| {
             let range = at - page[..at].ends_with(START).then_some(START.len())?..at + DIGITS + END.len();
@@ -109,7 +109,7 @@ impl Holes {
         numbers(text).find_map(|(_, mark)| calls.get(&mark).map(|call| call.name.clone()))
     }
 
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<u128, Call>> {
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<u128, HoleCall>> {
         lock(&self.calls)
     }
 }
@@ -148,8 +148,8 @@ fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, u128)> {
 mod tests {
     use super::*;
 
-    fn call(name: &str) -> Call {
-        Call { name: name.into(), arguments: Vec::new() }
+    fn call(name: &str) -> HoleCall {
+        HoleCall { name: name.into(), arguments: Vec::new() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::invalidation::dependencies::FOREVER;
 use crate::invalidation::floors::TagHash;
 use crate::key::identity::{TagClass, tag_hash};
 use crate::store::entry::Entry;
-use crate::store::request::Parts;
+use crate::store::request::IdentityParts;
 use crate::telemetry::{About, KeyHash, key_hash};
 
 /// Whether an entry would be served.
@@ -72,7 +72,7 @@ impl Inner {
 
     pub(crate) fn facts(&self, entry: &Entry) -> Facts {
         let (latest, record) = (self.clock.latest(), &entry.record);
-        let parts = Parts::of(&entry.identity);
+        let parts = IdentityParts::of(&entry.identity);
         let key = parts.map_or(&[][..], |parts| parts.key);
         let named = parts.map_or(&[][..], |parts| parts.named);
         let namespace = parts.map_or(&[][..], |parts| parts.namespace);
@@ -111,16 +111,16 @@ impl Inner {
 impl Entry {
     /// Its key in words, which may be private.
     pub(crate) fn key_text(&self) -> String {
-        Parts::of(&self.identity).map_or_else(|| "?".to_owned(), |parts| crate::key::readable(parts.named))
+        IdentityParts::of(&self.identity).map_or_else(|| "?".to_owned(), |parts| crate::key::readable(parts.named))
     }
 
     pub(crate) fn key_hash(&self) -> KeyHash {
-        key_hash(Parts::of(&self.identity).map_or(&[][..], |parts| parts.named))
+        key_hash(IdentityParts::of(&self.identity).map_or(&[][..], |parts| parts.named))
     }
 
     /// Whether it is in the namespace of this path, or in one inside it.
     pub(crate) fn is_inside(&self, namespace: &str) -> bool {
-        Parts::of(&self.identity).is_some_and(|parts| parts.namespace.starts_with(namespace.as_bytes()))
+        IdentityParts::of(&self.identity).is_some_and(|parts| parts.namespace.starts_with(namespace.as_bytes()))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::invalidation::stack;
 use crate::store::caller::Asker;
 use crate::store::entry::{Entry, Found};
 use crate::store::request::Wanted;
-use crate::store::tier::{Fetched, Place};
+use crate::store::tier::{Fetched, WriteTarget};
 use crate::telemetry::stats::Counter;
 use crate::telemetry::{MissReason, Outcome, Rare, Subject};
 use crate::util::clock::{FAR, Nanos};
@@ -276,7 +276,7 @@ impl Inner {
         wanted: &Wanted<'_>,
         origin: &Origin,
         lead: Option<Lead<Arc<Entry>>>,
-        place: Option<Place>,
+        place: Option<WriteTarget>,
     ) -> Work {
         let mut work = Work::new(self, wanted, origin, lead, place);
         work.because(origin.reason.clone());

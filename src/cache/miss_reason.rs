@@ -3,7 +3,7 @@
 use crate::cache::Inner;
 use crate::invalidation::dependencies::Record;
 use crate::invalidation::floors::TagHash;
-use crate::store::request::{Parts, Wanted};
+use crate::store::request::{IdentityParts, Wanted};
 use crate::telemetry::{Fate, MissReason, Subject};
 
 impl Inner {
@@ -48,7 +48,7 @@ impl Inner {
         if subject.label.template.is_none() || !past.knows_key(subject.family()) {
             return MissReason::Cold;
         }
-        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
+        let site = IdentityParts::of(wanted.identity.bytes).and_then(|parts| parts.site);
         let changed = site.and_then(|site| self.observers.labels.changed(site));
         changed.map_or(MissReason::Cold, MissReason::TemplateChanged)
     }
@@ -74,7 +74,7 @@ impl Inner {
             let raised = declared.find(|tag| !self.admits_begin(record.begin, tag.hash))?;
             return raised.name.map(MissReason::TagInvalidated);
         };
-        let environment = Parts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
+        let environment = IdentityParts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
         Some(match std::iter::once(first).chain(raised).find_map(|tag| tag.name.clone()) {
             Some(name) => MissReason::TagInvalidated(name),
             None if namespaces.iter().any(|tag| outdated(*tag)) => MissReason::NamespaceCleared,

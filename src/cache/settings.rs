@@ -6,7 +6,7 @@ use std::time::Duration;
 use minijinja::syntax::SyntaxConfig;
 
 use super::invalidate::OnInvalidate;
-use crate::store::tier::SharedTier;
+use crate::store::tier::{NodeSettings, SharedTier};
 use crate::telemetry::report::OnError;
 use crate::util::attachments::Attachments;
 use crate::util::clock::{Clock, Nanos};
@@ -41,5 +41,15 @@ impl Settings {
     /// callers do not wait for one another says nothing of these.
     pub(crate) fn patience(&self) -> Duration {
         if self.wait_timeout.is_zero() { WAIT_TIMEOUT } else { self.wait_timeout }
+    }
+
+    /// What the shared tier takes from the cache of this id.
+    pub(super) fn node(&self, cache: u64) -> NodeSettings {
+        NodeSettings {
+            cache,
+            clock: self.clock.clone(),
+            wait_timeout: self.wait_timeout,
+            floor_slots: self.floor_slots,
+        }
     }
 }

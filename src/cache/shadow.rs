@@ -6,7 +6,7 @@ use crate::cache::computation::Work;
 use crate::cache::{FragmentCache, Inner};
 use crate::invalidation::stack;
 use crate::store::caller::Asker;
-use crate::store::request::{Parts, Wanted};
+use crate::store::request::{IdentityParts, Wanted};
 use crate::telemetry::{Difference, Rare, VerifiedHit};
 use crate::util::clock::Nanos;
 
@@ -37,7 +37,7 @@ impl FragmentCache {
     fn verifying(&self, wanted: &Wanted<'_>, asker: &mut impl Asker, began: Nanos) -> Box<Verifying> {
         let inner = &self.inner;
         let work = self.apart(wanted, asker);
-        let site = Parts::of(wanted.identity.bytes).and_then(|parts| parts.site);
+        let site = IdentityParts::of(wanted.identity.bytes).and_then(|parts| parts.site);
         let place = site.and_then(|site| inner.observers.labels.place(site));
         let age = Duration::from_nanos(inner.clock.now().saturating_sub(began));
         Box::new(Verifying { hit: VerifiedHit { about: work.about(), place, age }, work: Some(work) })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cache::{FragmentCache, Inner};
 #[cfg(feature = "metrics")]
-use crate::telemetry::export::{self, SharedHealth, Snapshot};
+use crate::telemetry::export::{self, MetricsSnapshot, SharedHealth};
 use crate::telemetry::stats::Stats;
 use crate::telemetry::{FragmentStats, Interest, Miss, Subscription};
 
@@ -91,8 +91,8 @@ impl Inner {
     }
 
     #[cfg(feature = "metrics")]
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    fn snapshot(&self) -> MetricsSnapshot {
+        MetricsSnapshot {
             name: Arc::clone(&self.observers.name),
             stats: self.stats(),
             fragments: self.observers.labels.read(),

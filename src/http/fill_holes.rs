@@ -12,7 +12,7 @@ use http::request::Parts;
 use super::hole_request::{BoxError, HoleFuture, HoleRequest};
 use super::policy::Policy;
 use super::timeout::{in_time, wait_timeout};
-use crate::cache::hole::{self, Call, Holes};
+use crate::cache::hole::{self, HoleCall, Holes};
 use crate::error::{Error, ErrorKind};
 use crate::http::page::BodySegment;
 
@@ -96,7 +96,7 @@ pub(super) async fn assemble(policy: &Policy, segments: &[BodySegment], request:
     policy.cache.scope().run_async(poll_all(policy, body, &names)).await
 }
 
-fn fill(policy: &Policy, call: &Call, request: &Parts) -> HoleFuture {
+fn fill(policy: &Policy, call: &HoleCall, request: &Parts) -> HoleFuture {
     let request = HoleRequest::new(request, &call.arguments);
     match policy.holes.get(&call.name).cloned() {
         Some(fill) => Box::pin(async move { fill(request).await }),

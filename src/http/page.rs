@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::hole::Call;
+use crate::cache::hole::HoleCall;
 use crate::store::entry::Body;
 use crate::store::payload::Payload;
 use crate::util::clock::Nanos;
@@ -90,7 +90,7 @@ impl Grace {
 pub(crate) enum BodySegment {
     Text(Bytes),
     /// Filled for each request.
-    Hole(Call),
+    Hole(HoleCall),
 }
 
 impl Page {

@@ -32,12 +32,12 @@ const NEVER_ALONE: u64 = 0;
 
 /// A load under way, until MiniJinja was seen to hold its template or let go of it.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct LoadGuard {
     template: Arc<Template>,
     settled: AtomicBool,
 }
 
-impl Load {
+impl LoadGuard {
     pub(crate) fn settle(&self) {
         // Read first: once settled, every look-up comes through here.
         if !self.settled.load(Ordering::Relaxed) && !self.settled.swap(true, Ordering::AcqRel) {
@@ -50,7 +50,7 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for LoadGuard {
     fn drop(&mut self) {
         self.settle();
     }
@@ -136,13 +136,13 @@ impl Template {
     /// can be handed another one's older text: (1) A begins a load at generation 1 and reads; (2) the file is
     /// saved, generation 2; (3) B begins a load and reads the new text; (4) A installs; (5) B is handed A's. B may
     /// therefore trust its load only when no other was under way: none begun since, and all before it settled.
-    pub(crate) fn begin_load(self: &Arc<Self>) -> (Load, Seen) {
+    pub(crate) fn begin_load(self: &Arc<Self>) -> (LoadGuard, Seen) {
         let generation = self.generation();
         let before = self.loads.fetch_add(1, Ordering::AcqRel);
         let alone = self.settled.load(Ordering::Acquire) == before;
         let load = if alone { before + 1 } else { NEVER_ALONE };
         let seen = Seen { generation, load: Some(load) };
-        (Load { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
+        (LoadGuard { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
     }
 
     /// The digest of the state that was seen, if it is the current one and its text is known; that of a name looked
@@ -289,13 +289,13 @@ fn digest_of(text: Option<&str>) -> u128 {
 /// All templates something refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Templates {
-    by_name: Mutex<Known>,
+    by_name: Mutex<KnownTemplates>,
     /// Those added in memory, by the id they name themselves with; they stay.
     added: Mutex<HashMap<u64, Arc<Template>, ahash::RandomState>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownTemplates {
     names: HashMap<Box<str>, Vec<Weak<Template>>, ahash::RandomState>,
     /// Names at which to look for dead ones next.
     sweep_at: usize,
@@ -354,7 +354,6 @@ impl Templates {
     }
 
     /// The templates added in memory under a name, in whichever environment.
-    #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn added_as(&self, name: &str) -> Vec<Arc<Template>> {
         lock(&self.added).values().filter(|template| template.name() == name).cloned().collect()
     }
@@ -363,12 +362,12 @@ impl Templates {
         lock(&self.added).get(&id).cloned()
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KnownTemplates> {
         lock(&self.by_name)
     }
 }
 
-impl Known {
+impl KnownTemplates {
     fn live(&self, name: &str) -> impl Iterator<Item = Arc<Template>> + '_ {
         self.names.get(name).into_iter().flatten().filter_map(Weak::upgrade)
     }

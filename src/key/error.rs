@@ -7,17 +7,17 @@ use super::format::{MAX_DEPTH, NONE, TEXT};
 
 /// Why a value is no key. It names the part by its place, because what a key holds may be private.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyError(Box<Refusal>);
+pub(crate) struct KeyError(Box<KeyRefusal>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Refusal {
-    reason: Reason,
+struct KeyRefusal {
+    reason: RefusalReason,
     /// From the part to the whole; empty where the whole is to blame.
-    place: Vec<Place>,
+    place: Vec<KeyPlace>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Reason {
+enum RefusalReason {
     Undefined,
     /// `none` alone.
     None,
@@ -33,7 +33,7 @@ enum Reason {
 
 /// Where a part stands in what holds it, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum KeyPlace {
     /// Of a `~`.
     Operand(usize),
     /// Of a list.
@@ -44,44 +44,44 @@ pub(crate) enum Place {
 
 impl KeyError {
     pub(crate) fn undefined() -> KeyError {
-        KeyError::of(Reason::Undefined)
+        KeyError::of(RefusalReason::Undefined)
     }
 
     pub(crate) fn none() -> KeyError {
-        KeyError::of(Reason::None)
+        KeyError::of(RefusalReason::None)
     }
 
     pub(crate) fn empty() -> KeyError {
-        KeyError::of(Reason::Empty)
+        KeyError::of(RefusalReason::Empty)
     }
 
     pub(crate) fn kind(kind: impl Into<String>) -> KeyError {
-        KeyError::of(Reason::Kind(kind.into()))
+        KeyError::of(RefusalReason::Kind(kind.into()))
     }
 
     pub(crate) fn failed(error: &minijinja::Error) -> KeyError {
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        KeyError::of(Reason::Failed(why))
+        KeyError::of(RefusalReason::Failed(why))
     }
 
     pub(crate) fn depth() -> KeyError {
-        KeyError::of(Reason::Depth)
+        KeyError::of(RefusalReason::Depth)
     }
 
     #[cold]
-    fn of(reason: Reason) -> KeyError {
-        KeyError(Box::new(Refusal { reason, place: Vec::new() }))
+    fn of(reason: RefusalReason) -> KeyError {
+        KeyError(Box::new(KeyRefusal { reason, place: Vec::new() }))
     }
 
     /// The same of what holds the part.
-    pub(crate) fn within(mut self, place: Place) -> KeyError {
+    pub(crate) fn within(mut self, place: KeyPlace) -> KeyError {
         self.0.place.push(place);
         self
     }
 
     /// Whether an undefined value is the reason.
     pub(crate) fn is_undefined(&self) -> bool {
-        self.0.reason == Reason::Undefined
+        self.0.reason == RefusalReason::Undefined
     }
 }
 
@@ -96,41 +96,41 @@ pub(crate) fn refuse_nothing(encoded: &[u8]) -> Result<(), KeyError> {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refusal { reason, place } = &*self.0;
+        let KeyRefusal { reason, place } = &*self.0;
         let verb = match place.last() {
             None => "is",
-            Some(Place::Operand(_)) => "joins",
+            Some(KeyPlace::Operand(_)) => "joins",
             Some(_) => "holds",
         };
         match reason {
-            Reason::Undefined if place.is_empty() => f.write_str("is undefined")?,
-            Reason::Undefined => write!(f, "{verb} something undefined")?,
-            Reason::None => f.write_str("is none")?,
-            Reason::Empty => f.write_str("is empty")?,
-            Reason::Kind(kind) => write!(f, "{verb} {kind}")?,
-            Reason::Failed(_) => write!(f, "{verb} a lazy value that failed")?,
-            Reason::Depth => write!(f, "nests deeper than {MAX_DEPTH} levels")?,
+            RefusalReason::Undefined if place.is_empty() => f.write_str("is undefined")?,
+            RefusalReason::Undefined => write!(f, "{verb} something undefined")?,
+            RefusalReason::None => f.write_str("is none")?,
+            RefusalReason::Empty => f.write_str("is empty")?,
+            RefusalReason::Kind(kind) => write!(f, "{verb} {kind}")?,
+            RefusalReason::Failed(_) => write!(f, "{verb} a lazy value that failed")?,
+            RefusalReason::Depth => write!(f, "nests deeper than {MAX_DEPTH} levels")?,
         }
-        let named = !place.is_empty() && *reason != Reason::Depth;
+        let named = !place.is_empty() && *reason != RefusalReason::Depth;
         for (at, place) in place.iter().enumerate().filter(|_| named) {
             f.write_str(if at == 0 { " (" } else { " of " })?;
             place.fmt(f)?;
         }
         f.write_str(if named { ")" } else { "" })?;
         match reason {
-            Reason::Kind(_) => f.write_str("; a key is a string, number, boolean, or a list or map of these"),
-            Reason::Failed(why) => write!(f, ": {why}"),
+            RefusalReason::Kind(_) => f.write_str("; a key is a string, number, boolean, or a list or map of these"),
+            RefusalReason::Failed(why) => write!(f, ": {why}"),
             _ => Ok(()),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeyPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Operand(at) => write!(f, "operand {at} of `~`"),
-            Place::Item(at) => write!(f, "item {at}"),
-            Place::Entry(at) => write!(f, "entry {at} of the map"),
+            KeyPlace::Operand(at) => write!(f, "operand {at} of `~`"),
+            KeyPlace::Item(at) => write!(f, "item {at}"),
+            KeyPlace::Entry(at) => write!(f, "entry {at} of the map"),
         }
     }
 }

@@ -9,6 +9,6 @@ mod handler;
 pub(crate) mod identity;
 mod readable;
 
-pub(crate) use self::error::{KeyError, Place, refuse_nothing};
+pub(crate) use self::error::{KeyError, KeyPlace, refuse_nothing};
 pub(crate) use self::handler::{encode_handler, encode_handler_qualifier};
 pub(crate) use self::readable::{extent, readable};

@@ -8,7 +8,7 @@ use super::format::{BYTES, FALSE, FLOAT, LIST, MAP, MAX_DEPTH, NEGATIVE, NONE, P
 /// be private.
 pub(crate) fn readable(named: &[u8]) -> String {
     let mut text = String::new();
-    let mut reader = Reader { rest: named };
+    let mut reader = KeyReader { rest: named };
     if reader.item(&mut text, 0).is_none() {
         text.push('?');
     } else if !reader.rest.is_empty() {
@@ -26,16 +26,16 @@ pub(crate) fn extent(bytes: &[u8]) -> Option<usize> {
             Ok(())
         }
     }
-    let mut reader = Reader { rest: bytes };
+    let mut reader = KeyReader { rest: bytes };
     reader.item(&mut Nowhere, 0)?;
     Some(bytes.len() - reader.rest.len())
 }
 
-struct Reader<'a> {
+struct KeyReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> KeyReader<'a> {
     fn item(&mut self, out: &mut impl Write, depth: usize) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;

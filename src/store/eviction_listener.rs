@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::store::entry::Entry;
 use crate::store::memory::Departure;
-use crate::store::request::Parts;
+use crate::store::request::IdentityParts;
 use crate::telemetry::trace;
 use crate::telemetry::{About, Fate, Happened, Interest, Observers, Past, Rare, Subscribers, key_hash};
 use crate::util::clock::Nanos;
@@ -45,7 +45,7 @@ impl Departures {
                     label.count(Rare::EvictedUnused);
                 }
                 if self.subscribers.any() || trace::of_hits() {
-                    let key = Parts::of(&entry.identity).map_or(&[][..], |parts| parts.named);
+                    let key = IdentityParts::of(&entry.identity).map_or(&[][..], |parts| parts.named);
                     let about = About::new(label, key_hash(key));
                     let age = Duration::from_nanos(age);
                     trace::evicted(&self.name, &about, age, entry.weight(), used);

@@ -265,7 +265,7 @@ impl Wanted<'_> {
 
 /// What an identity tells of the place it was asked at, and of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct IdentityParts<'a> {
     /// The path of the namespace.
     pub(crate) namespace: &'a [u8],
     pub(crate) environment: Option<u64>,
@@ -275,9 +275,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) named: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> IdentityParts<'a> {
     /// Reads what [`Question`] wrote.
-    pub(crate) fn of(identity: &'a [u8]) -> Option<Parts<'a>> {
+    pub(crate) fn of(identity: &'a [u8]) -> Option<IdentityParts<'a>> {
         let mut rest = identity;
         rest.split_off_first()?;
         let namespace = u64::from_le_bytes(array(&mut rest)?);
@@ -294,7 +294,7 @@ impl<'a> Parts<'a> {
         }
         let key = rest.get(..key::extent(rest)?)?;
         let query = if is_of(Kind::Page, identity) { qualifier(&rest[key.len()..]).map_or(0, <[u8]>::len) } else { 0 };
-        Some(Parts { namespace, environment, site, key, named: &rest[..key.len() + query] })
+        Some(IdentityParts { namespace, environment, site, key, named: &rest[..key.len() + query] })
     }
 }
 

@@ -32,11 +32,11 @@ thread_local! {
 
 struct Front {
     cache: u64,
-    slots: Box<[Option<Slot>]>,
+    slots: Box<[Option<CacheSlot>]>,
 }
 
 /// An entry in front, and the sequence at which its floors last admitted it.
-struct Slot {
+struct CacheSlot {
     hash: u128,
     entry: Held,
     admitted_at: Stamp,
@@ -99,7 +99,7 @@ pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stam
         });
         let small = entry.weight() <= LARGEST;
         let entry = if small { Held::Here(Arc::clone(entry)) } else { Held::InStore(Arc::downgrade(entry)) };
-        let slot = Slot { hash, entry, admitted_at, hits: 0 };
+        let slot = CacheSlot { hash, entry, admitted_at, hits: 0 };
         fronts[at].slots[hash as usize % SLOTS] = Some(slot);
     });
 }

@@ -10,6 +10,7 @@ mod backplane;
 mod convert;
 mod core;
 mod fetch;
+mod io;
 mod jobs;
 mod notifier;
 mod read_ahead;
@@ -23,7 +24,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use self::core::Core;
-pub(crate) use self::core::{NodeSettings, Place};
+pub(crate) use self::core::{NodeSettings, WriteTarget};
 pub(crate) use self::fetch::Fetched;
 use self::jobs::Job;
 pub(crate) use self::replica::Ticket;
@@ -54,18 +55,13 @@ pub struct SharedStatus {
 }
 
 /// The tier at work; stops when dropped.
-pub(crate) struct Shared {
+pub(crate) struct Tier {
     core: Arc<Core>,
 }
 
-impl Shared {
-    pub(crate) fn new(
-        tier: &SharedTier,
-        node: NodeSettings,
-        events: &Arc<Counters>,
-        reporter: &Arc<Reporter>,
-    ) -> Shared {
-        Shared { core: Arc::new(Core::new(tier, node, events, reporter)) }
+impl Tier {
+    pub(crate) fn new(tier: &SharedTier, node: NodeSettings, events: &Arc<Counters>, reporter: &Arc<Reporter>) -> Tier {
+        Tier { core: Arc::new(Core::new(tier, node, events, reporter)) }
     }
 
     /// Starts the threads that ask, listen and write.
@@ -123,12 +119,12 @@ impl Shared {
     }
 
     /// Where a result goes of which the store was not asked.
-    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Option<Place> {
-        wanted.shareable.then(|| Place { name: self.core.name(wanted.identity.hash), holding: None })
+    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Option<WriteTarget> {
+        wanted.shareable.then(|| WriteTarget { name: self.core.name(wanted.identity.hash), holding: None })
     }
 
     /// Has a result written, some time soon.
-    pub(crate) fn put(&self, place: Place, entry: &Arc<Entry>) {
+    pub(crate) fn put(&self, place: WriteTarget, entry: &Arc<Entry>) {
         let lease = place.holding.and_then(|mut holding| holding.lease.take());
         self.core.writer.push(Job::Store { name: place.name, entry: Arc::clone(entry), lease });
     }
@@ -167,7 +163,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Tier {
     fn drop(&mut self) {
         self.core.bell.stop();
         self.core.writer.stop();

@@ -20,7 +20,7 @@ use crate::telemetry::{FragmentKind, FragmentStats, Label};
 static METADATA: Metadata<'static> = Metadata::new("minijinja_cache", Level::INFO, Some("minijinja_cache"));
 
 /// What is published.
-pub(crate) struct Snapshot {
+pub(crate) struct MetricsSnapshot {
     pub(crate) name: Arc<str>,
     pub(crate) stats: Stats,
     pub(crate) fragments: Vec<FragmentStats>,
@@ -54,17 +54,17 @@ pub(crate) fn computed(cache: &Arc<str>, counters: &Counters, label: &Label, nan
 }
 
 /// Publishes, unless the recorder panics.
-pub(crate) fn publish_quietly(snapshot: impl FnOnce() -> Snapshot) -> Result<(), Error> {
+pub(crate) fn publish_quietly(snapshot: impl FnOnce() -> MetricsSnapshot) -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(|| publish(snapshot())))
         .map_err(|_| Error::new(ErrorKind::Callback, "publishing metrics: the recorder panicked"))
 }
 
-pub(crate) fn publish(snapshot: Snapshot) {
+pub(crate) fn publish(snapshot: MetricsSnapshot) {
     with_recorder(|recorder| {
         // Each time: the facade does not say when another recorder takes over, and some name a metric by its unit.
         table::ALL.iter().for_each(|metric| metric.describe(recorder));
         let to = To { recorder, cache: shared(&snapshot.name) };
-        let Snapshot { stats, fragments, miss_reasons, max_bytes, shared, .. } = snapshot;
+        let MetricsSnapshot { stats, fragments, miss_reasons, max_bytes, shared, .. } = snapshot;
         fragments.into_iter().for_each(|stats| to.stats(stats));
         for (reason, count) in miss_reasons {
             to.set(&table::MISSES, vec![to.cache(), Pair::from_static_parts("reason", reason)], count);

@@ -195,7 +195,7 @@ fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = Rare> {
 
 /// Where a cache block stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct SourceLocation {
     pub(crate) template: Arc<str>,
     pub(crate) line: usize,
     /// What its author called it.
@@ -207,17 +207,17 @@ pub(crate) struct Place {
 /// The labels of a cache, and the places that cache blocks were read at.
 #[derive(Debug)]
 pub(crate) struct Labels {
-    known: RwLock<Known>,
+    known: RwLock<KnownLabels>,
     others: [Arc<Label>; KINDS.len()],
     sites: RwLock<Sites>,
 }
 
-type Known = HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>;
+type KnownLabels = HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>;
 
 /// By the digest of a block's text.
 #[derive(Debug, Default)]
 struct Sites {
-    places: HashMap<u128, Place, BuildHasherDefault<Passthrough>>,
+    places: HashMap<u128, SourceLocation, BuildHasherDefault<Passthrough>>,
     /// The templates with blocks that were read, each by its name and who provides it.
     templates: HashSet<(u64, Arc<str>), RandomState>,
 }
@@ -271,7 +271,7 @@ impl Labels {
             let known = sites.places.get(&site).is_some_and(|place| !place.changed);
             let changed = !known && again;
             let name = name.map(|name| shortened(name).into());
-            sites.places.insert(site, Place { template: Arc::clone(&template), line, name, changed });
+            sites.places.insert(site, SourceLocation { template: Arc::clone(&template), line, name, changed });
         }
     }
 

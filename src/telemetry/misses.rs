@@ -54,12 +54,12 @@ impl Miss {
 /// A ring of places, each with a lock of its own, so that two misses seldom wait for one another.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    places: Box<[Slot]>,
+    places: Box<[MissSlot]>,
     next: AtomicU64,
 }
 
 /// A place in the ring: the number of its miss, and the miss.
-type Slot = Mutex<Option<(u64, Miss)>>;
+type MissSlot = Mutex<Option<(u64, Miss)>>;
 
 impl Recent {
     pub(crate) fn new() -> Recent {

@@ -16,7 +16,9 @@ use super::event::{By, Happened, Target};
 use super::explain::{Collectors, EntryReport, Noted, collector, explained};
 use super::fragment_ref::{About, KeyHash, key_hash};
 use super::label::{Label, Labels, Rare};
-use super::mark::{self, MARKS, unmarked, without_marks};
+#[cfg(feature = "http")]
+use super::mark::MARKS;
+use super::mark::{self, unmarked, without_marks};
 use super::misses::Recent;
 use super::outcome::Outcome;
 use super::past::{Fate, Past};

@@ -93,14 +93,14 @@ counters! {
 
 #[repr(align(128))]
 #[derive(Debug)]
-struct Shard {
+struct CounterShard {
     /// One count for each counter, then nanoseconds saved.
     counts: [AtomicU64; COUNTERS + 1],
 }
 
 #[derive(Debug)]
 pub(crate) struct Counters {
-    shards: Box<[Shard]>,
+    shards: Box<[CounterShard]>,
 }
 
 thread_local! {
@@ -109,7 +109,7 @@ thread_local! {
 
 impl Counters {
     pub(crate) fn new() -> Counters {
-        let shard = || Shard { counts: std::array::from_fn(|_| AtomicU64::new(0)) };
+        let shard = || CounterShard { counts: std::array::from_fn(|_| AtomicU64::new(0)) };
         Counters { shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
@@ -129,7 +129,7 @@ impl Counters {
         self.shard().counts[COUNTERS].fetch_add(cost, Ordering::Relaxed);
     }
 
-    fn shard(&self) -> &Shard {
+    fn shard(&self) -> &CounterShard {
         &self.shards[shard()]
     }
 }

@@ -30,14 +30,14 @@ pub(crate) enum Interest {
 /// The subscriptions of a cache.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
-    queues: RwLock<Vec<(Interest, Weak<Queue>)>>,
+    queues: RwLock<Vec<(Interest, Weak<EventQueue>)>>,
     any: AtomicUsize,
     lookups: AtomicUsize,
 }
 
 impl Subscribers {
     pub(crate) fn subscribe(self: &Arc<Self>, interest: Interest) -> Subscription {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(EventQueue::default());
         let mut queues = write_lock(&self.queues);
         queues.push((interest, Arc::downgrade(&queue)));
         self.any.fetch_add(1, Ordering::Relaxed);
@@ -69,13 +69,13 @@ impl Subscribers {
 
     /// The queues that receive an event. Nothing is locked while their subscribers are woken, because a waker may
     /// subscribe, or drop a subscription.
-    fn concerned(&self, interest: Interest) -> Vec<Arc<Queue>> {
+    fn concerned(&self, interest: Interest) -> Vec<Arc<EventQueue>> {
         let queues = read_lock(&self.queues);
         let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);
         concerned.filter_map(|(_, queue)| queue.upgrade()).collect()
     }
 
-    fn leave(&self, queue: &Arc<Queue>) {
+    fn leave(&self, queue: &Arc<EventQueue>) {
         let mut queues = write_lock(&self.queues);
         queues.retain(|(_, known)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(queue)));
         let lookups = queues.iter().filter(|(wants, _)| *wants == Interest::Lookups).count();
@@ -85,7 +85,7 @@ impl Subscribers {
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct EventQueue {
     waiting: Mutex<Waiting>,
     came: Condvar,
 }
@@ -98,7 +98,7 @@ struct Waiting {
     closed: bool,
 }
 
-impl Queue {
+impl EventQueue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.waiting)
     }
@@ -138,7 +138,7 @@ impl Queue {
 #[derive(Debug)]
 #[must_use = "it ends when this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct Subscription {
-    queue: Arc<Queue>,
+    queue: Arc<EventQueue>,
     subscribers: Arc<Subscribers>,
 }
 

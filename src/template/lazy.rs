@@ -100,11 +100,11 @@ pub(crate) fn load(value: &Value) -> Option<Result<Value, Error>> {
     Some(value.downcast_object_ref::<Lazy>()?.get().map_err(Error::from))
 }
 
-type Load = Box<dyn FnOnce() -> Result<Value, Failure> + Send + Sync>;
+type LazyLoad = Box<dyn FnOnce() -> Result<Value, Failure> + Send + Sync>;
 
 struct Lazy {
     value: OnceLock<(Result<Value, Failure>, Evaluated)>,
-    load: Mutex<Option<Load>>,
+    load: Mutex<Option<LazyLoad>>,
 }
 
 /// The closure's error, kept for every touch.

@@ -24,10 +24,10 @@ const RELOADS_PER_SWAP: u64 = 16;
 /// [`FragmentCache::environment`].
 #[derive(Clone)]
 pub struct LiveEnvironment {
-    shared: Arc<Shared>,
+    shared: Arc<LiveState>,
 }
 
-struct Shared {
+struct LiveState {
     cache: FragmentCache,
     current: RwLock<Current>,
 }
@@ -57,7 +57,7 @@ impl FragmentCache {
     pub fn environment(&self, environment: Environment<'static>) -> LiveEnvironment {
         let current =
             Current { environment: Arc::new(environment), reloads: self.inner.reloads.load(Ordering::Relaxed) };
-        LiveEnvironment { shared: Arc::new(Shared { cache: self.clone(), current: RwLock::new(current) }) }
+        LiveEnvironment { shared: Arc::new(LiveState { cache: self.clone(), current: RwLock::new(current) }) }
     }
 }
 

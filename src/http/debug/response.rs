@@ -31,7 +31,7 @@ pub(super) struct DebuggedRequest {
 
 /// How a body is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyKind {
+enum DebuggedBody {
     /// HTML gets comments.
     Page,
     /// Other text may contain marks.
@@ -40,20 +40,20 @@ enum BodyKind {
     Other,
 }
 
-impl BodyKind {
-    fn of(headers: &HeaderMap) -> BodyKind {
+impl DebuggedBody {
+    fn of(headers: &HeaderMap) -> DebuggedBody {
         let encoded =
             headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
         if encoded {
-            return BodyKind::Other;
+            return DebuggedBody::Other;
         }
-        let Some(kind) = headers.get(CONTENT_TYPE) else { return BodyKind::Text };
+        let Some(kind) = headers.get(CONTENT_TYPE) else { return DebuggedBody::Text };
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         if essence.eq_ignore_ascii_case(b"text/html") {
-            return BodyKind::Page;
+            return DebuggedBody::Page;
         }
         let texts: [&[u8]; 5] = [b"text/", b"json", b"xml", b"javascript", b"x-www-form-urlencoded"];
-        if texts.iter().any(|text| contains(essence, text)) { BodyKind::Text } else { BodyKind::Other }
+        if texts.iter().any(|text| contains(essence, text)) { DebuggedBody::Text } else { DebuggedBody::Other }
     }
 }
 
@@ -69,12 +69,12 @@ pub(super) async fn debug_response<R: Body<Data = Bytes>>(
     response: Response<R>,
 ) -> Response<DebugBody<R>> {
     let (mut head, body) = response.into_parts();
-    let kind = BodyKind::of(&head.headers);
+    let kind = DebuggedBody::of(&head.headers);
     let has_no_body = request.is_head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-    if has_no_body || head.status.is_informational() || kind == BodyKind::Other {
+    if has_no_body || head.status.is_informational() || kind == DebuggedBody::Other {
         timing::append_to(&mut head.headers, &collecting.end());
         let body = LayerBody::through(body);
-        if request.is_head && kind == BodyKind::Page {
+        if request.is_head && kind == DebuggedBody::Page {
             // GET would have a body of another length.
             replace_content_headers(&mut head.headers, None);
             return Response::from_parts(head, DebugBody::filtered(body));
@@ -82,7 +82,7 @@ pub(super) async fn debug_response<R: Body<Data = Bytes>>(
         return Response::from_parts(head, DebugBody::new(body));
     }
     let inner = &options.cache.inner;
-    let waits = kind == BodyKind::Page || body.size_hint().exact().is_some();
+    let waits = kind == DebuggedBody::Page || body.size_hint().exact().is_some();
     let collected = match waits && !is_event_stream(&head.headers) {
         true => {
             let reading = collect(body, options.max_body_bytes, inner.sleep_until(inner.end_of_patience()));
@@ -95,14 +95,14 @@ pub(super) async fn debug_response<R: Body<Data = Bytes>>(
         CollectedBody::Whole(bytes) => {
             let changed = match kind {
                 // Before `Server-Timing` is added: the overlay shows the handler's headers.
-                BodyKind::Page => Some(annotated_page(options, request, &head.headers, &explanation, &bytes)),
+                DebuggedBody::Page => Some(annotated_page(options, request, &head.headers, &explanation, &bytes)),
                 _ => MARKS.strip(&bytes),
             };
             timing::append_to(&mut head.headers, &explanation);
             whole(head, bytes, changed)
         }
         CollectedBody::Streaming(body) => {
-            if kind == BodyKind::Page {
+            if kind == DebuggedBody::Page {
                 replace_content_headers(&mut head.headers, None);
             }
             timing::append_to(&mut head.headers, &explanation);

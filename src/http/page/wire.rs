@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{BodySegment, Grace, Page, StoredResponse};
-use crate::cache::hole::Call;
+use crate::cache::hole::HoleCall;
 use crate::store::payload::Payload;
 use crate::util::clock::Nanos;
 
@@ -33,7 +33,7 @@ struct WireResponse<'a> {
 #[derive(Serialize, Deserialize)]
 enum WireSegment<'a> {
     Text(#[serde(borrow)] &'a serde_bytes::Bytes),
-    Hole(Call),
+    Hole(HoleCall),
 }
 
 impl Page {
@@ -114,7 +114,7 @@ mod tests {
             headers,
             body: vec![
                 BodySegment::Text(Bytes::from_static(b"a\0\xffb")),
-                BodySegment::Hole(Call { name: "cart".into(), arguments: vec!["7".into()] }),
+                BodySegment::Hole(HoleCall { name: "cart".into(), arguments: vec!["7".into()] }),
             ],
             age: 3,
             grace: Grace { while_revalidating: 5, if_error: 7 },

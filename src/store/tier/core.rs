@@ -53,7 +53,7 @@ pub(super) struct Core {
 }
 
 /// Where a result goes: its name in the store, and the lease that ends with it.
-pub(crate) struct Place {
+pub(crate) struct WriteTarget {
     pub(super) name: StoreKey,
     pub(super) holding: Option<Holding>,
 }

@@ -29,18 +29,18 @@ pub(crate) struct NodeSettings {
 pub(crate) enum SharedTier {}
 
 #[derive(Debug)]
-pub(crate) enum Place {}
+pub(crate) enum WriteTarget {}
 
 #[derive(Debug)]
 pub(crate) enum Confirmation {}
 
-pub(crate) enum Shared {}
+pub(crate) enum Tier {}
 
 #[expect(dead_code, reason = "there is no tier")]
 pub(crate) enum Fetched {
     Found(Arc<Entry>),
-    Nothing(Option<Place>),
-    Failed(Option<Place>),
+    Nothing(Option<WriteTarget>),
+    Failed(Option<WriteTarget>),
 }
 
 impl SharedTier {
@@ -63,8 +63,8 @@ impl Confirmation {
     }
 }
 
-impl Shared {
-    pub(crate) fn new(tier: &SharedTier, _: NodeSettings, _: &Arc<Counters>, _: &Arc<Reporter>) -> Shared {
+impl Tier {
+    pub(crate) fn new(tier: &SharedTier, _: NodeSettings, _: &Arc<Counters>, _: &Arc<Reporter>) -> Tier {
         match *tier {}
     }
 
@@ -112,11 +112,11 @@ impl Shared {
         match *self {}
     }
 
-    pub(crate) fn place(&self, _: &Wanted<'_>) -> Option<Place> {
+    pub(crate) fn place(&self, _: &Wanted<'_>) -> Option<WriteTarget> {
         match *self {}
     }
 
-    pub(crate) fn put(&self, _: Place, _: &Arc<Entry>) {
+    pub(crate) fn put(&self, _: WriteTarget, _: &Arc<Entry>) {
         match *self {}
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A look-up comes here once per flight, when memory holds nothing of use. Whatever goes wrong is a miss.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::Unfit;
-use super::core::{Core, Holding, Place};
+use super::core::{Core, Holding, WriteTarget};
+use super::io::{BlockingIo, Io, OffloadedIo};
 use super::read_ahead;
-use super::{Shared, replica};
+use super::{Tier, replica};
 use crate::invalidation::dependencies::Dependency;
 use crate::invalidation::floors::Stamp;
 use crate::invalidation::stack;
@@ -37,9 +38,9 @@ const READ_AT_ONCE: usize = 256;
 pub(crate) enum Fetched {
     Found(Arc<Entry>),
     /// Nothing of use; where the result is to be put once it is computed, if anywhere.
-    Nothing(Option<Place>),
+    Nothing(Option<WriteTarget>),
     /// Nothing was heard; where the result is to be put all the same.
-    Failed(Option<Place>),
+    Failed(Option<WriteTarget>),
 }
 
 /// What a value from the store is worth.
@@ -61,63 +62,6 @@ struct Trip<'a, 'w, H> {
     failed: AtomicBool,
 }
 
-/// Where the store is asked from: this thread, or one that may block.
-trait Io {
-    /// `None` if it took longer than the budget.
-    fn run<T: Send + 'static>(
-        &self,
-        host: &impl Host,
-        core: &Arc<Core>,
-        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
-    ) -> impl Future<Output = Option<T>>;
-
-    fn pause(&self, host: &impl Host, span: Duration) -> impl Future<Output = ()>;
-}
-
-/// Blocks; its futures are ready at once.
-struct Here;
-
-impl Io for Here {
-    async fn run<T: Send + 'static>(
-        &self,
-        _: &impl Host,
-        core: &Arc<Core>,
-        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
-    ) -> Option<T> {
-        call(core)
-    }
-
-    async fn pause(&self, _: &impl Host, span: Duration) {
-        std::thread::sleep(span);
-    }
-}
-
-/// Leaves the thread to others meanwhile.
-struct Aside;
-
-impl Io for Aside {
-    async fn run<T: Send + 'static>(
-        &self,
-        host: &impl Host,
-        core: &Arc<Core>,
-        call: impl FnOnce(&Arc<Core>) -> Option<T> + Send + 'static,
-    ) -> Option<T> {
-        let asked = Arc::clone(core);
-        let mut answer = pin!(blocking::unblock(move || call(&asked)));
-        // The threads that may block may all be busy; dropped, the question is not asked, or its answer is let go.
-        let mut late = pin!(host.sleep(core.budget));
-        poll_fn(|context| match answer.as_mut().poll(context) {
-            Poll::Ready(answer) => Poll::Ready(answer),
-            Poll::Pending => late.as_mut().poll(context).map(|()| None),
-        })
-        .await
-    }
-
-    async fn pause(&self, host: &impl Host, span: Duration) {
-        host.sleep(span).await;
-    }
-}
-
 /// What came of asking for an entry or the lease to compute it.
 enum Turn {
     Found(Vec<u8>),
@@ -135,10 +79,10 @@ impl Turn {
     }
 }
 
-impl Shared {
+impl Tier {
     /// Asks on this thread, at most for what is left of the render's budget.
     pub(crate) fn fetch(&self, host: &Arc<impl Host>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
-        let asked = pin!(self.fetch_by(&Here, host, wanted, asker));
+        let asked = pin!(self.fetch_by(&BlockingIo, host, wanted, asker));
         match asked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(fetched) => fetched,
             // Not reached: nothing in there waits for anything but this thread.
@@ -153,7 +97,7 @@ impl Shared {
         wanted: &Wanted<'_>,
         asker: &mut impl Asker,
     ) -> Fetched {
-        self.fetch_by(&Aside, host, wanted, asker).await
+        self.fetch_by(&OffloadedIo, host, wanted, asker).await
     }
 
     /// Reads what these requests would ask for, in as few round trips as may be: the entries found, by request.
@@ -174,7 +118,8 @@ impl Shared {
             let local = host.stamp();
             let names: Vec<StoreKey> =
                 requests.iter().map(|(_, wanted)| self.core.name(wanted.identity.hash)).collect();
-            let Some(values) = Aside.run(&**host, &self.core, move |core| core.read(&names, core.budget)).await else {
+            let Some(values) = OffloadedIo.run(&**host, &self.core, move |core| core.read(&names, core.budget)).await
+            else {
                 break;
             };
             for ((at, wanted), value) in requests.iter().zip(values) {
@@ -263,7 +208,7 @@ impl<H: Host> Trip<'_, '_, H> {
             match turn {
                 Some(Turn::Mine(holding)) => {
                     self.missed();
-                    return Fetched::Nothing(Some(Place { name, holding: Some(holding) }));
+                    return Fetched::Nothing(Some(WriteTarget { name, holding: Some(holding) }));
                 }
                 Some(Turn::Theirs) if Instant::now() < until => io.pause(&**self.host, pause).await,
                 _ => return self.concluded(Judged::Nothing, name),
@@ -347,7 +292,7 @@ impl<H: Host> Trip<'_, '_, H> {
             }
             Judged::Nothing => {
                 self.missed();
-                let place = Some(Place { name, holding: None });
+                let place = Some(WriteTarget { name, holding: None });
                 match self.failed.load(Ordering::Relaxed) {
                     true => Fetched::Failed(place),
                     false => Fetched::Nothing(place),

@@ -19,11 +19,11 @@ const INSTEAD: &str = " (`Builder::on_error`, or the feature `tracing` and a sub
 pub(super) struct Console {
     name: Arc<str>,
     clock: Clock,
-    printed: Mutex<Vec<Printed>>,
+    printed: Mutex<Vec<PrintedLine>>,
 }
 
 /// A kind of failure that was printed, the one printed last at the end.
-struct Printed {
+struct PrintedLine {
     kind: ErrorKind,
     message: String,
     at: Nanos,
@@ -31,7 +31,7 @@ struct Printed {
     unsaid: u64,
 }
 
-impl Printed {
+impl PrintedLine {
     /// A fault of the configuration is reported once, so that each message is a kind of its own. Other failures come
     /// again, and the messages of one kind differ in details.
     fn is_like(&self, error: &Error, message: &str) -> bool {
@@ -75,7 +75,7 @@ impl Console {
             if unsaid > 0 { format!(" ({unsaid} more since the last line)") } else { String::new() },
             if first { INSTEAD } else { "" },
         );
-        printed.push(Printed { kind: error.kind(), message, at: now, unsaid: 0 });
+        printed.push(PrintedLine { kind: error.kind(), message, at: now, unsaid: 0 });
         Some(line)
     }
 }

@@ -17,7 +17,7 @@ use super::arguments::{
 use super::asker::{InTemplate, Named};
 use super::binding::Binding;
 use super::body::{MARKED, NO_TICKET, NextBody, OpenBody, VerifiedBody};
-use super::captured::{Printed, is_captured};
+use super::captured::{PrintedFragment, is_captured};
 use super::lazy_key::LazyKey;
 use super::look_ups;
 use super::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
@@ -126,7 +126,7 @@ impl Binding {
             rendering.next = None;
         }
         let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
-        let printed = Printed::Block(site);
+        let printed = PrintedFragment::Block(site);
         let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
             NextBody::Bypass(self.mark(state, printed))
         } else {

@@ -20,7 +20,7 @@ static READ: LazyLock<Mutex<HashMap<u128, Arc<OutputCaptures>>>> = LazyLock::new
 
 /// Something that prints a fragment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Printed {
+pub(crate) enum PrintedFragment {
     /// A block, by the digest of its text.
     Block(u128),
     /// What `cache_partial` gives to the template that runs.
@@ -40,7 +40,7 @@ struct Captured {
 
 /// Whether a template can read what is printed here. A text that no loaded template holds may be anywhere.
 #[cold]
-pub(crate) fn is_captured(state: &mut State<'_, '_>, printed: Printed) -> bool {
+pub(crate) fn is_captured(state: &mut State<'_, '_>, printed: PrintedFragment) -> bool {
     let env = state.env();
     let loaded = env.templates().count();
     let name = state.name().to_owned();
@@ -49,8 +49,8 @@ pub(crate) fn is_captured(state: &mut State<'_, '_>, printed: Printed) -> bool {
         *captured = Captured::of(env, loaded);
     }
     match printed {
-        Printed::Block(site) => !captured.known.contains(&site) || captured.captured.contains(&site),
-        Printed::Partial => !captured.printing.contains(&name),
+        PrintedFragment::Block(site) => !captured.known.contains(&site) || captured.captured.contains(&site),
+        PrintedFragment::Partial => !captured.printing.contains(&name),
     }
 }
 

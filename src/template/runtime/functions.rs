@@ -9,7 +9,7 @@ use super::binding::Binding;
 use super::lazy_key::LazyKey;
 use crate::cache::Inner;
 use crate::cache::get_or_set::verify_text;
-use crate::cache::hole::Call;
+use crate::cache::hole::HoleCall;
 use crate::cache::hole::{self, NoHole};
 use crate::cache::lookup::Lookup;
 use crate::cache::options::Options;
@@ -62,7 +62,7 @@ impl Binding {
             let message = format!("{name:?} is given {}, but takes strings, numbers and booleans", value.kind());
             return Err(in_call("cache_hole", message));
         }
-        let call = Call { name: name.to_owned(), arguments: arguments.iter().map(Value::to_string).collect() };
+        let call = HoleCall { name: name.to_owned(), arguments: arguments.iter().map(Value::to_string).collect() };
         match hole::holes() {
             Ok(holes) => Ok(Value::from_safe_string(holes.add(call))),
             Err(NoHole::InFragment) => refuse(

@@ -13,7 +13,7 @@ use crate::key::format::{
     MARKUP, MAX_DEPTH, NONE, boolean, bytes, close_list, close_text, float, integer, open_list, open_map, open_text,
     sorted, text,
 };
-use crate::key::{KeyError, Place, refuse_nothing};
+use crate::key::{KeyError, KeyPlace, refuse_nothing};
 use crate::store::request::Question;
 use crate::template::lazy;
 use crate::template::profile::is_measured;
@@ -43,7 +43,7 @@ impl Question {
 /// Appends the encoding of a template's key, and what else tells it apart. Returns where the key ends.
 pub(crate) fn encode_value(value: &Value, out: &mut Vec<u8>) -> Result<usize, KeyError> {
     let start = out.len();
-    let mut encoder = Encoder { out, safe: Vec::new() };
+    let mut encoder = ValueEncoder { out, safe: Vec::new() };
     encoder.value(value, 0)?;
     refuse_nothing(&encoder.out[start..])?;
     Ok(encoder.finish())
@@ -51,7 +51,7 @@ pub(crate) fn encode_value(value: &Value, out: &mut Vec<u8>) -> Result<usize, Ke
 
 /// Appends the encoding of a value that qualifies a key (`vary`, `version`): `none` and `""` are values there.
 pub(crate) fn encode_qualifier(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
-    let mut encoder = Encoder { out, safe: Vec::new() };
+    let mut encoder = ValueEncoder { out, safe: Vec::new() };
     encoder.value(value, 0)?;
     encoder.finish();
     Ok(())
@@ -63,7 +63,7 @@ pub(crate) fn encode_joined(first: &Value, rest: &[Value], escape: bool, out: &m
     // Joining markup with text escapes the text, as the template's own `~` does.
     let escape = escape && (first.is_safe() || rest.iter().any(Value::is_safe));
     let start = open_text(out);
-    let mut encoder = Encoder { out, safe: Vec::new() };
+    let mut encoder = ValueEncoder { out, safe: Vec::new() };
     encoder.operand(0, first, escape)?;
     for (at, operand) in rest.iter().enumerate() {
         encoder.operand(at + 1, operand, escape)?;
@@ -133,7 +133,7 @@ fn loaded(value: &Value) -> Result<Value, KeyError> {
 }
 
 /// Writes one key, or what qualifies one.
-struct Encoder<'a> {
+struct ValueEncoder<'a> {
     out: &'a mut Vec<u8>,
     /// Which texts are safe: where they start, or which operands they are.
     safe: Vec<usize>,
@@ -146,7 +146,7 @@ struct Encoded {
     safe: Vec<usize>,
 }
 
-impl Encoder<'_> {
+impl ValueEncoder<'_> {
     /// Appends which texts are safe, if any is. Returns where the encoding ends without that.
     #[inline]
     fn finish(mut self) -> usize {
@@ -220,7 +220,7 @@ impl Encoder<'_> {
         let mut count = 0;
         for item in items {
             count += 1;
-            self.value(&item, depth + 1).map_err(|error| error.within(Place::Item(count)))?;
+            self.value(&item, depth + 1).map_err(|error| error.within(KeyPlace::Item(count)))?;
         }
         close_list(start, count as u64, self.out);
         Ok(count == 0)
@@ -233,7 +233,7 @@ impl Encoder<'_> {
         for (key, value) in pairs {
             let at = entries.len() + 1;
             let entry = encoded(&key, depth + 1).and_then(|key| Ok((key, encoded(&value, depth + 1)?)));
-            entries.push(entry.map_err(|error| error.within(Place::Entry(at)))?);
+            entries.push(entry.map_err(|error| error.within(KeyPlace::Entry(at)))?);
         }
         sorted(&mut entries, |(key, _)| &key.bytes);
         open_map(entries.len() as u64, self.out);
@@ -260,7 +260,7 @@ impl Encoder<'_> {
                 Some(integer) => decimal(integer, self.out),
                 None => {
                     let written = self.other_operand(operand, at, escape);
-                    return written.map_err(|error| error.within(Place::Operand(at + 1)));
+                    return written.map_err(|error| error.within(KeyPlace::Operand(at + 1)));
                 }
             },
         }
@@ -283,7 +283,7 @@ impl Encoder<'_> {
 
 fn encoded(value: &Value, depth: usize) -> Result<Encoded, KeyError> {
     let mut encoded = Encoded::default();
-    let mut encoder = Encoder { out: &mut encoded.bytes, safe: Vec::new() };
+    let mut encoder = ValueEncoder { out: &mut encoded.bytes, safe: Vec::new() };
     encoder.value(value, depth)?;
     encoded.safe = encoder.safe;
     Ok(encoded)

@@ -3,13 +3,13 @@
 use minijinja::{State, Value};
 
 use super::binding::Binding;
-use super::captured::{Printed, is_captured};
+use super::captured::{PrintedFragment, is_captured};
 use crate::telemetry::{marked, unmarked};
 
 impl Binding {
     /// The number to mark by what was just looked up, unless the template can read what is printed here.
     #[inline]
-    pub(super) fn mark(&self, state: &mut State<'_, '_>, printed: Printed) -> Option<u64> {
+    pub(super) fn mark(&self, state: &mut State<'_, '_>, printed: PrintedFragment) -> Option<u64> {
         self.cache.inner.observers.take_mark().filter(|_| !is_captured(state, printed))
     }
 
@@ -18,6 +18,6 @@ impl Binding {
         if !self.cache.inner.observers.collectors.have_marked() {
             return text;
         }
-        if is_captured(state, Printed::Partial) { unmarked(&text) } else { marked(text, mark) }
+        if is_captured(state, PrintedFragment::Partial) { unmarked(&text) } else { marked(text, mark) }
     }
 }

@@ -86,14 +86,14 @@ pub(super) struct Refusals {
     count: usize,
     /// The number of all folders, including refused ones.
     folders: usize,
-    first: Option<(PathBuf, Refusal)>,
+    first: Option<(PathBuf, WatchRefusal)>,
     temporary: bool,
 }
 
 impl Refusals {
-    pub(super) fn add(&mut self, folder: &Path, refusal: Refusal) {
+    pub(super) fn add(&mut self, folder: &Path, refusal: WatchRefusal) {
         self.count += 1;
-        self.temporary |= !matches!(refusal, Refusal::NoPermission);
+        self.temporary |= !matches!(refusal, WatchRefusal::NoPermission);
         self.first.get_or_insert_with(|| (folder.to_owned(), refusal));
     }
 
@@ -114,7 +114,7 @@ impl Refusals {
 
 /// Why the operating system refused to watch a folder.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum WatchRefusal {
     /// The folder vanished in the meantime.
     Gone,
     TooManyWatches,
@@ -123,7 +123,7 @@ pub(super) enum Refusal {
     Other(String),
 }
 
-impl From<notify::Error> for Refusal {
+impl From<notify::Error> for WatchRefusal {
     fn from(error: notify::Error) -> Self {
         match &error.kind {
             notify::ErrorKind::PathNotFound => Self::Gone,
@@ -140,7 +140,7 @@ impl From<notify::Error> for Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for WatchRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("it vanished"),

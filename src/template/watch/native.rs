@@ -9,7 +9,7 @@ use std::sync::Arc;
 use notify::event::{AccessKind, AccessMode, Event, EventKind};
 use notify::{Config, EventHandler, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::error::Refusal;
+use super::error::WatchRefusal;
 use super::inbox::Inbox;
 
 /// Whether each folder is watched separately. `notify` could add watches for new folders itself. Then the time at which
@@ -37,7 +37,7 @@ impl NativeWatcher {
         self.inbox.stopping()
     }
 
-    pub(super) fn add(&mut self, folder: &Path) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, folder: &Path) -> Result<(), WatchRefusal> {
         let os = match &mut self.os {
             Some(os) => os,
             none => {
@@ -52,7 +52,7 @@ impl NativeWatcher {
         // `notify` panics if its thread has ended. The next call starts another one.
         let Ok(added) = catch_unwind(AssertUnwindSafe(|| os.watch(folder, mode))) else {
             self.os = None;
-            return Err(Refusal::Other("watching broke off".to_owned()));
+            return Err(WatchRefusal::Other("watching broke off".to_owned()));
         };
         Ok(added?)
     }

@@ -15,7 +15,7 @@ use notify::event::{Event, EventKind};
 use tempfile::TempDir;
 
 use super::batch::EventBatch;
-use super::error::{Refusal, Refusals};
+use super::error::{Refusals, WatchRefusal};
 use super::inbox::Inbox;
 use super::native::NativeWatcher;
 use super::tree::WatchTree;
@@ -675,7 +675,7 @@ fn errors_explain_why_a_root_cannot_be_watched() {
 fn a_refusal_names_the_number_the_first_folder_and_a_remedy() {
     let mut refusals = Refusals::default();
     for folder in ["t/a", "t/b", "t/c"] {
-        let refusal = Refusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        let refusal = WatchRefusal::from(notify::Error::new(notify::ErrorKind::MaxFilesWatch));
         refusals.add(Path::new(folder), refusal);
     }
     refusals.set_folders(8);

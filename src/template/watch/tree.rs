@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch::{EventBatch, MAX_PATHS};
 use super::change::Change;
-use super::error::{Refusal, Refusals, WatchError};
+use super::error::{Refusals, WatchError, WatchRefusal};
 use super::links::{Links, ResolvedPath, below};
 use super::native::{EACH_FOLDER, NativeWatcher};
 use super::resolve::Resolver;
@@ -266,7 +266,7 @@ impl WatchTree {
         let above = || folder.ancestors().skip(1).any(|above| self.folders.get(above).is_some_and(|f| f.watched));
         let added = if !EACH_FOLDER && above() { Ok(()) } else { self.native.add(folder) };
         // Its removal is reported by the watch above it, or found when links are resolved again.
-        if matches!(added, Err(Refusal::Gone)) {
+        if matches!(added, Err(WatchRefusal::Gone)) {
             self.has_gap = true;
             return;
         }

@@ -50,13 +50,13 @@ macro_rules! not_nil {
 impl Serializer for Finder {
     type Ok = bool;
     type Error = Stop;
-    type SerializeSeq = Parts;
-    type SerializeTuple = Parts;
-    type SerializeTupleStruct = Parts;
-    type SerializeTupleVariant = Parts;
-    type SerializeMap = Parts;
-    type SerializeStruct = Parts;
-    type SerializeStructVariant = Parts;
+    type SerializeSeq = OptionParts;
+    type SerializeTuple = OptionParts;
+    type SerializeTupleStruct = OptionParts;
+    type SerializeTupleVariant = OptionParts;
+    type SerializeMap = OptionParts;
+    type SerializeStruct = OptionParts;
+    type SerializeStructVariant = OptionParts;
 
     not_nil!(
         serialize_bool(bool),
@@ -111,41 +111,41 @@ impl Serializer for Finder {
         Ok(false)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_seq(self, _: Option<usize>) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_tuple(self, _: usize) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_map(self, _: Option<usize>) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Parts, Stop> {
-        Ok(Parts)
+    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<OptionParts, Stop> {
+        Ok(OptionParts)
     }
 }
 
 /// The items, entries or fields of a value, one after another.
-struct Parts;
+struct OptionParts;
 
 macro_rules! parts {
     ($($of:ident::$method:ident($($name:ty)?)),* $(,)?) => {
-        $(impl ser::$of for Parts {
+        $(impl ser::$of for OptionParts {
             type Ok = bool;
             type Error = Stop;
 
@@ -169,7 +169,7 @@ parts!(
     SerializeStructVariant::serialize_field(&'static str),
 );
 
-impl ser::SerializeMap for Parts {
+impl ser::SerializeMap for OptionParts {
     type Ok = bool;
     type Error = Stop;
 
