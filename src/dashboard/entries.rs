@@ -7,8 +7,9 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, format, view};
+use super::{format, view};
 use crate::cache::inspect::Facts;
 use crate::store::entry::Entry;
 

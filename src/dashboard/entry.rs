@@ -6,8 +6,9 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, entries, preview, view};
+use super::{entries, preview, view};
 use crate::store::entry::Entry;
 
 pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {

@@ -7,9 +7,10 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::recorder::EVENTS;
-use super::{Mounted, format, view};
+use super::recorder::{EVENTS, kind_of};
+use super::{format, view};
 use crate::telemetry::{About, By, Difference, Event, Happened};
 
 /// What can be chosen, by the word in the link, and its heading.
@@ -26,12 +27,12 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let kind = params.get("kind");
     let now = SystemTime::now();
     let kinds = KINDS.into_iter().map(|(name, heading)| {
-        let count = events.iter().filter(|event| word(event) == name).count();
+        let count = events.iter().filter(|event| kind_of(event) == name).count();
         context! { name, heading, count => format::count(count as u64) }
     });
     let rows = events
         .iter()
-        .filter(|event| kind.is_empty() || word(event) == kind)
+        .filter(|event| kind.is_empty() || kind_of(event) == kind)
         .map(|event| row(event, now, mounted.shows.contents));
     let context = context! {
         kinds => kinds.collect::<Value>(),
@@ -45,21 +46,8 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
 pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
     let now = SystemTime::now();
     let (events, _) = mounted.recorder.events();
-    let invalidations = events.iter().filter(|event| word(event) == "invalidated").take(most);
+    let invalidations = events.iter().filter(|event| kind_of(event) == "invalidated").take(most);
     invalidations.map(|event| row(event, now, mounted.shows.contents)).collect()
-}
-
-/// The word of an event's kind.
-pub(super) fn word(event: &Event) -> &'static str {
-    match event.what {
-        Happened::Invalidated { .. } => "invalidated",
-        Happened::Evicted { .. } => "evicted",
-        Happened::Refreshed { .. } => "refreshed",
-        Happened::Differed(_) => "differed",
-        Happened::Error { .. } => "error",
-        // Not told to those who asked for changes.
-        _ => "other",
-    }
 }
 
 fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
@@ -77,7 +65,7 @@ fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
         Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
         other => (format!("{other:?}"), String::new()),
     };
-    context! { at => view::moment(event.at, now), kind => word(event), subject, about }
+    context! { at => view::moment(event.at, now), kind => kind_of(event), subject, about }
 }
 
 /// Where it stands, and the texts themselves only where contents are shown.

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::Mounted;
 use super::chart::{self, Series};
 use super::format;
+use super::mounted::Mounted;
 use super::recorder::Sample;
 use crate::cache::FragmentCache;
 use crate::telemetry::FragmentStats;

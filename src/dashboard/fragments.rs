@@ -8,8 +8,10 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::format;
+use super::hints::{self, mean_cost};
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, format, hints};
 use crate::telemetry::FragmentStats;
 use crate::template::profile::Potential;
 
@@ -37,7 +39,7 @@ const COLUMNS: [Column; 22] = [
     Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
     column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
     column("spent", "Time spent", "Spent computing", By::Span(|it| Some(it.render_time))),
-    column("cost", "Per render", "Mean time of a computation", By::Span(cost)),
+    column("cost", "Per render", "Mean time of a computation", By::Span(mean_cost)),
     column("lookups", "Look-ups", "How often it was asked for", By::Count(FragmentStats::lookups)),
     column("ratio", "Hit ratio", "The share that was spared the work", By::Share(FragmentStats::hit_ratio)),
     column("misses", "Misses", "Computed, because nothing else answered", By::Count(|it| it.misses)),
@@ -134,12 +136,6 @@ impl By {
     }
 }
 
-/// Mean time of a computation.
-pub(super) fn cost(stats: &FragmentStats) -> Option<Duration> {
-    let nanos = stats.render_time.as_nanos().checked_div(u128::from(stats.renders))?;
-    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-}
-
 /// A row, for a template.
 pub(super) fn row(stats: &FragmentStats) -> Value {
     let hint = hints::of(stats);
@@ -149,7 +145,7 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
         kind => stats.kind.name(),
         saved => format::span(stats.render_time_saved),
         spent => format::span(stats.render_time),
-        cost => cost(stats).map(format::span).unwrap_or_default(),
+        cost => mean_cost(stats).map(format::span).unwrap_or_default(),
         lookups => format::count(stats.lookups()),
         ratio => if stats.lookups() > 0 { format::percent(ratio) } else { String::new() },
         ratio_width => format!("{:.1}%", ratio * 100.0),

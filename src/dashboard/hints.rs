@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::format;
-use super::fragments::cost;
 use crate::telemetry::FragmentStats;
 
 /// How good the news is.
@@ -85,7 +84,7 @@ fn worth(stats: &FragmentStats) -> Option<Hint> {
     let again = stats.lookups() - stats.first_misses.min(stats.lookups());
     let ratio = stats.answered() as f64 / again.max(1) as f64;
     // Nothing is known of the cost of what came from elsewhere, but what it saved.
-    let cheap = cost(stats).is_some_and(|cost| cost < CHEAP);
+    let cheap = mean_cost(stats).is_some_and(|cost| cost < CHEAP);
     match (again >= ENOUGH && ratio < 0.2, cheap) {
         _ if stats.renders == 0 && ratio < 0.2 => None,
         (true, true) => hint(Tone::Idle, "Rarely hit and cheap to compute: not worth caching"),
@@ -99,6 +98,12 @@ fn worth(stats: &FragmentStats) -> Option<Hint> {
         }
         (false, false) => None,
     }
+}
+
+/// Mean time of a computation.
+pub(super) fn mean_cost(stats: &FragmentStats) -> Option<Duration> {
+    let nanos = stats.render_time.as_nanos().checked_div(u128::from(stats.renders))?;
+    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
 fn hint(tone: Tone, words: impl Into<String>) -> Option<Hint> {

@@ -10,10 +10,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::order::{KINDS, Order};
 use super::params::Params;
 use super::token::{Refused, Signer};
-use super::{Mounted, access, entry, events, format, origin};
+use super::{access, entry, events, format, origin};
 
 /// The longest form, in bytes.
 const LONGEST: usize = 64 << 10;

@@ -16,7 +16,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame;
 
-use super::{Mounted, access, figures};
+use super::mounted::Mounted;
+use super::{access, figures};
 use crate::util::timer::Sleep;
 
 /// Streams at once. Pages that come too late show the figures of when they were loaded, and ask again.

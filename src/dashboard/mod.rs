@@ -17,6 +17,7 @@ mod hints;
 mod invalidate;
 mod live;
 mod misses;
+mod mounted;
 mod order;
 mod origin;
 mod overview;
@@ -29,7 +30,6 @@ mod view;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::body::Body;
@@ -40,6 +40,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use self::access::{Access, Path};
+use self::mounted::{Mounted, Shows};
 use self::params::Params;
 use self::recorder::Recorder;
 use self::token::Signer;
@@ -78,26 +79,6 @@ pub struct Dashboard {
     invalidates: bool,
     secret: Option<Vec<u8>>,
     access: Access,
-}
-
-/// What may be private and is shown nevertheless.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shows {
-    keys: bool,
-    contents: bool,
-}
-
-/// A mounted dashboard.
-struct Mounted {
-    cache: FragmentCache,
-    title: String,
-    shows: Shows,
-    access: Access,
-    recorder: Arc<Recorder>,
-    view: View,
-    /// `None` where nothing can be invalidated.
-    signer: Option<Signer>,
-    streams: Arc<AtomicUsize>,
 }
 
 impl Dashboard {

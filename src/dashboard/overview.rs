@@ -7,7 +7,8 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
-use super::{Mounted, figures, format, fragments, misses};
+use super::mounted::Mounted;
+use super::{figures, format, fragments, misses};
 use crate::invalidation::dependencies::FOREVER;
 use crate::util::clock::Nanos;
 

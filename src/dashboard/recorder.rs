@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::events;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::telemetry::{Event, Subscription};
+use crate::telemetry::{Event, Happened, Subscription};
 use crate::util::sync::lock;
 
 /// Seconds that charts show.
@@ -118,7 +117,7 @@ impl Recorder {
 impl Kept {
     fn take_events(&mut self) {
         while let Some(event) = self.subscription.try_next() {
-            let known = self.events.entry(events::word(&event)).or_default();
+            let known = self.events.entry(kind_of(&event)).or_default();
             if known.len() == EVENTS {
                 known.pop_front();
             }
@@ -152,6 +151,19 @@ impl Sample {
     /// Look-ups so far.
     pub(super) fn lookups(&self) -> u64 {
         self.answered + self.computed
+    }
+}
+
+/// The kind of an event, as links and templates name it.
+pub(super) fn kind_of(event: &Event) -> &'static str {
+    match event.what {
+        Happened::Invalidated { .. } => "invalidated",
+        Happened::Evicted { .. } => "evicted",
+        Happened::Refreshed { .. } => "refreshed",
+        Happened::Differed(_) => "differed",
+        Happened::Error { .. } => "error",
+        // Subscriptions to changes do not deliver the other kinds.
+        _ => "other",
     }
 }
 
