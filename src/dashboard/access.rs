@@ -78,16 +78,16 @@ pub(super) fn protect(headers: &mut HeaderMap) {
 }
 
 /// Where a request goes.
-pub(super) enum Path {
+pub(super) enum PageAddress {
     /// A page, without slashes around it.
-    At(String),
+    Page(String),
     /// The page has another address, relative to this one: all pages are in one folder, so that what they link to is
     /// right wherever that is mounted, behind proxies too.
-    Elsewhere(String),
+    Redirect(String),
 }
 
-impl Path {
-    pub(super) fn of(parts: &Parts) -> Path {
+impl PageAddress {
+    pub(super) fn of(parts: &Parts) -> PageAddress {
         let path = parts.uri.path();
         let inner = path.trim_matches('/');
         let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -96,12 +96,12 @@ impl Path {
             let folder = original.rsplit('/').next().unwrap_or_default();
             // The dot keeps a colon from making it an address with a scheme.
             let folder = if folder.is_empty() { String::new() } else { format!("./{folder}/") };
-            return Path::Elsewhere(format!("{folder}overview{query}"));
+            return PageAddress::Redirect(format!("{folder}overview{query}"));
         }
         if path.ends_with('/') && !inner.contains('/') {
-            return Path::Elsewhere(format!("../{inner}{query}"));
+            return PageAddress::Redirect(format!("../{inner}{query}"));
         }
-        Path::At(inner.to_owned())
+        PageAddress::Page(inner.to_owned())
     }
 }
 
@@ -140,9 +140,9 @@ mod tests {
     fn of(inner: &str, original: &str) -> String {
         let mut request = http::Request::builder().uri(inner).body(()).unwrap();
         request.extensions_mut().insert(OriginalUri(original.parse().unwrap()));
-        match Path::of(&request.into_parts().0) {
-            Path::At(page) => page,
-            Path::Elsewhere(address) => format!("-> {address}"),
+        match PageAddress::of(&request.into_parts().0) {
+            PageAddress::Page(page) => page,
+            PageAddress::Redirect(address) => format!("-> {address}"),
         }
     }
 

@@ -56,7 +56,7 @@ const FIRSTS: [(&str, &str, First); 5] = [
 ];
 
 /// Entries that were found, of which one page is shown.
-struct Found {
+struct EntrySearch {
     page: Vec<(u128, Arc<Entry>)>,
     all: usize,
     looked_at: usize,
@@ -93,7 +93,7 @@ fn show(mounted: &Mounted, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "entries.html", context)
 }
 
-fn find(mounted: &Mounted, params: &Params) -> Found {
+fn find(mounted: &Mounted, params: &Params) -> EntrySearch {
     let wanted = params.get("q").to_lowercase();
     let field = chosen(FIELDS, params.get("by"));
     let namespace = &mounted.cache.namespace.path;
@@ -108,7 +108,7 @@ fn find(mounted: &Mounted, params: &Params) -> Found {
     let number = params.page().min(pages);
     let all = matching.len();
     let page = matching.into_iter().skip((number - 1) * PER_PAGE).take(PER_PAGE).collect();
-    Found { page, all, looked_at, number, pages }
+    EntrySearch { page, all, looked_at, number, pages }
 }
 
 impl Field {
@@ -174,7 +174,7 @@ mod tests {
         Dashboard::new(cache).mount()
     }
 
-    fn found(mounted: &Mounted, query: &str) -> Found {
+    fn found(mounted: &Mounted, query: &str) -> EntrySearch {
         find(mounted, &Params::read(query))
     }
 

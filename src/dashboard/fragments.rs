@@ -20,11 +20,11 @@ struct Column {
     name: &'static str,
     heading: &'static str,
     says: &'static str,
-    by: By,
+    value: ColumnValue,
 }
 
 /// What rows are compared by.
-enum By {
+enum ColumnValue {
     Text(fn(&FragmentStats) -> &str),
     Count(fn(&FragmentStats) -> u64),
     Span(fn(&FragmentStats) -> Option<Duration>),
@@ -35,32 +35,37 @@ enum By {
 const UNCACHED: usize = 20;
 
 const COLUMNS: [Column; 22] = [
-    Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
-    Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
-    column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
-    column("spent", "Time spent", "Spent computing", By::Span(|it| Some(it.render_time))),
-    column("cost", "Per render", "Mean time of a computation", By::Span(mean_cost)),
-    column("lookups", "Look-ups", "How often it was asked for", By::Count(FragmentStats::lookups)),
-    column("ratio", "Hit ratio", "The share that was spared the work", By::Share(FragmentStats::hit_ratio)),
-    column("misses", "Misses", "Computed, because nothing else answered", By::Count(|it| it.misses)),
-    column("first", "First", "Misses of keys that were not asked for before", By::Count(|it| it.first_misses)),
-    column("stale", "Stale", "Answered with an expired entry within its grace", By::Count(|it| it.stale_hits)),
-    column("joined", "Joined", "Answered by somebody else's computation", By::Count(|it| it.joined)),
-    column("shared", "Shared", "Answered by the shared tier", By::Count(|it| it.shared_hits)),
-    column("bypasses", "Bypasses", "Computed without asking the cache", By::Count(|it| it.bypasses)),
-    column("errors", "Errors", "Computations that failed", By::Count(|it| it.errors)),
-    column("rejected", "Rejected", "Computed and not stored", By::Count(|it| it.rejected)),
-    column("verified", "Verified", "Hits that were computed again and compared", By::Count(|it| it.verified)),
-    column("differing", "Differing", "Verified hits that were something else", By::Count(|it| it.differing)),
-    column("evicted", "Evicted", "Left memory because there was no room", By::Count(|it| it.evicted)),
-    column("unused", "Unused", "Evicted without ever being hit", By::Count(|it| it.evicted_unused)),
-    column("evicted_age", "Age then", "Mean age at eviction", By::Span(|it| it.age_at_eviction)),
-    column("entries", "Entries", "In memory now", By::Count(|it| it.entries)),
-    column("bytes", "Bytes", "In memory now", By::Count(|it| it.bytes)),
+    Column {
+        name: "label",
+        heading: "Fragment",
+        says: "Where it comes from",
+        value: ColumnValue::Text(|it| &it.label),
+    },
+    Column { name: "kind", heading: "Kind", says: "What it is", value: ColumnValue::Text(|it| it.kind.name()) },
+    column("saved", "Time saved", "Not spent computing", ColumnValue::Span(|it| Some(it.render_time_saved))),
+    column("spent", "Time spent", "Spent computing", ColumnValue::Span(|it| Some(it.render_time))),
+    column("cost", "Per render", "Mean time of a computation", ColumnValue::Span(mean_cost)),
+    column("lookups", "Look-ups", "How often it was asked for", ColumnValue::Count(FragmentStats::lookups)),
+    column("ratio", "Hit ratio", "The share that was spared the work", ColumnValue::Share(FragmentStats::hit_ratio)),
+    column("misses", "Misses", "Computed, because nothing else answered", ColumnValue::Count(|it| it.misses)),
+    column("first", "First", "Misses of keys that were not asked for before", ColumnValue::Count(|it| it.first_misses)),
+    column("stale", "Stale", "Answered with an expired entry within its grace", ColumnValue::Count(|it| it.stale_hits)),
+    column("joined", "Joined", "Answered by somebody else's computation", ColumnValue::Count(|it| it.joined)),
+    column("shared", "Shared", "Answered by the shared tier", ColumnValue::Count(|it| it.shared_hits)),
+    column("bypasses", "Bypasses", "Computed without asking the cache", ColumnValue::Count(|it| it.bypasses)),
+    column("errors", "Errors", "Computations that failed", ColumnValue::Count(|it| it.errors)),
+    column("rejected", "Rejected", "Computed and not stored", ColumnValue::Count(|it| it.rejected)),
+    column("verified", "Verified", "Hits that were computed again and compared", ColumnValue::Count(|it| it.verified)),
+    column("differing", "Differing", "Verified hits that were something else", ColumnValue::Count(|it| it.differing)),
+    column("evicted", "Evicted", "Left memory because there was no room", ColumnValue::Count(|it| it.evicted)),
+    column("unused", "Unused", "Evicted without ever being hit", ColumnValue::Count(|it| it.evicted_unused)),
+    column("evicted_age", "Age then", "Mean age at eviction", ColumnValue::Span(|it| it.age_at_eviction)),
+    column("entries", "Entries", "In memory now", ColumnValue::Count(|it| it.entries)),
+    column("bytes", "Bytes", "In memory now", ColumnValue::Count(|it| it.bytes)),
 ];
 
-const fn column(name: &'static str, heading: &'static str, says: &'static str, by: By) -> Column {
-    Column { name, heading, says, by }
+const fn column(name: &'static str, heading: &'static str, says: &'static str, value: ColumnValue) -> Column {
+    Column { name, heading, says, value }
 }
 
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
@@ -73,12 +78,12 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let headings = COLUMNS.iter().map(|it| {
         let chosen = it.name == column.name;
         // Figures are wanted large first, names from A.
-        let turned = if chosen { !ascending } else { matches!(it.by, By::Text(_)) };
+        let turned = if chosen { !ascending } else { matches!(it.value, ColumnValue::Text(_)) };
         let link = params.link(&[("sort", it.name), ("order", if turned { "up" } else { "down" })]);
         let sorted = if ascending { "ascending" } else { "descending" };
         context! {
             name => it.name, heading => it.heading, says => it.says, link, sorted => chosen.then_some(sorted),
-            text => matches!(it.by, By::Text(_)),
+            text => matches!(it.value, ColumnValue::Text(_)),
         }
     });
     let context = context! {
@@ -112,26 +117,26 @@ fn order(params: &Params) -> (&'static Column, bool) {
     let ascending = match params.get("order") {
         "up" => true,
         "down" => false,
-        _ => matches!(column.by, By::Text(_)),
+        _ => matches!(column.value, ColumnValue::Text(_)),
     };
     (column, ascending)
 }
 
 fn sort(stats: &mut [FragmentStats], column: &Column, ascending: bool) {
     stats.sort_by(|a, b| {
-        let order = column.by.compare(a, b);
+        let order = column.value.compare(a, b);
         let order = if ascending { order } else { order.reverse() };
         order.then_with(|| a.label.cmp(&b.label)).then(a.kind.cmp(&b.kind))
     });
 }
 
-impl By {
+impl ColumnValue {
     fn compare(&self, a: &FragmentStats, b: &FragmentStats) -> Ordering {
         match self {
-            By::Text(text) => text(a).cmp(text(b)),
-            By::Count(count) => count(a).cmp(&count(b)),
-            By::Span(span) => span(a).cmp(&span(b)),
-            By::Share(share) => share(a).total_cmp(&share(b)),
+            ColumnValue::Text(text) => text(a).cmp(text(b)),
+            ColumnValue::Count(count) => count(a).cmp(&count(b)),
+            ColumnValue::Span(span) => span(a).cmp(&span(b)),
+            ColumnValue::Share(share) => share(a).total_cmp(&share(b)),
         }
     }
 }

@@ -13,7 +13,7 @@ use minijinja::{Value, context};
 use super::mounted::Mounted;
 use super::order::{KINDS, Order};
 use super::params::Params;
-use super::token::{Refused, Signer};
+use super::token::{Signer, TokenRefusal};
 use super::{access, entry, events, format, origin};
 
 /// The longest form, in bytes.
@@ -111,11 +111,11 @@ async fn carry_out(mounted: &Arc<Mounted>, signer: &Signer, token: &str, form: &
     };
     match signer.check(token, &order, SystemTime::now()) {
         Ok(()) => {}
-        Err(Refused::Expired) => {
+        Err(TokenRefusal::Expired) => {
             let message = "That took longer than ten minutes, so nothing was done. Please begin again.";
             return mounted.problem(StatusCode::FORBIDDEN, message);
         }
-        Err(Refused::Wrong) => {
+        Err(TokenRefusal::Wrong) => {
             let message = "This form was not made by this dashboard, or by an earlier run of it. Nothing was done.";
             return mounted.problem(StatusCode::FORBIDDEN, message);
         }

@@ -37,21 +37,21 @@ struct Stream {
     sent: Option<u64>,
     turns: u32,
     sleep: Option<Sleep>,
-    _open: Open,
+    _permit: StreamPermit,
 }
 
 /// One of the streams there may be.
-struct Open(Arc<AtomicUsize>);
+struct StreamPermit(Arc<AtomicUsize>);
 
-impl Open {
-    fn one_of(streams: &Arc<AtomicUsize>) -> Option<Open> {
-        let open =
+impl StreamPermit {
+    fn acquire(streams: &Arc<AtomicUsize>) -> Option<StreamPermit> {
+        let acquired =
             streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
-        open.ok().map(|_| Open(Arc::clone(streams)))
+        acquired.ok().map(|_| StreamPermit(Arc::clone(streams)))
     }
 }
 
-impl Drop for Open {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -61,13 +61,13 @@ pub(super) fn stream(mounted: &Arc<Mounted>, method: &Method) -> Response {
     let mut response = if *method == Method::HEAD {
         Response::new(Body::empty())
     } else {
-        let Some(open) = Open::one_of(&mounted.streams) else {
+        let Some(permit) = StreamPermit::acquire(&mounted.streams) else {
             let mut response = access::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are live already.\n");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
             return response;
         };
         let mounted = Arc::downgrade(mounted);
-        Response::new(Body::new(Stream { mounted, sent: None, turns: 0, sleep: None, _open: open }))
+        Response::new(Body::new(Stream { mounted, sent: None, turns: 0, sleep: None, _permit: permit }))
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

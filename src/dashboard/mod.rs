@@ -39,7 +39,7 @@ use axum::routing::any;
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use self::access::{Access, Path};
+use self::access::{Access, PageAddress};
 use self::mounted::{Mounted, Shows};
 use self::params::Params;
 use self::recorder::Recorder;
@@ -221,9 +221,9 @@ async fn answer(mounted: Arc<Mounted>, request: Request) -> Response {
 }
 
 async fn route(mounted: &Arc<Mounted>, parts: &Parts, body: Body) -> Response {
-    let path = match Path::of(parts) {
-        Path::At(path) => path,
-        Path::Elsewhere(address) => return access::redirect(&address),
+    let path = match PageAddress::of(parts) {
+        PageAddress::Page(path) => path,
+        PageAddress::Redirect(address) => return access::redirect(&address),
     };
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     let params = Params::read(parts.uri.query().unwrap_or_default());

@@ -25,7 +25,7 @@ pub(super) struct Signer {
 
 /// Why a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum TokenRefusal {
     Expired,
     Wrong,
 }
@@ -55,14 +55,14 @@ impl Signer {
         format!("{until:x}.{digest}")
     }
 
-    pub(super) fn check(&self, token: &str, order: &Order, now: SystemTime) -> Result<(), Refused> {
-        let (until, digest) = token.split_once('.').ok_or(Refused::Wrong)?;
-        let until = u64::from_str_radix(until, 16).map_err(|_| Refused::Wrong)?;
-        let digest = unhex(digest).ok_or(Refused::Wrong)?;
+    pub(super) fn check(&self, token: &str, order: &Order, now: SystemTime) -> Result<(), TokenRefusal> {
+        let (until, digest) = token.split_once('.').ok_or(TokenRefusal::Wrong)?;
+        let until = u64::from_str_radix(until, 16).map_err(|_| TokenRefusal::Wrong)?;
+        let digest = unhex(digest).ok_or(TokenRefusal::Wrong)?;
         // In constant time.
-        self.digest(order, until).verify_slice(&digest).map_err(|_| Refused::Wrong)?;
+        self.digest(order, until).verify_slice(&digest).map_err(|_| TokenRefusal::Wrong)?;
         let now = seconds(now);
-        if (now..=now + LIFE.as_secs()).contains(&until) { Ok(()) } else { Err(Refused::Expired) }
+        if (now..=now + LIFE.as_secs()).contains(&until) { Ok(()) } else { Err(TokenRefusal::Expired) }
     }
 
     fn digest(&self, order: &Order, until: u64) -> Hmac<Sha256> {
@@ -108,12 +108,12 @@ mod tests {
         let token = signer.token(&films, now);
         assert_eq!(signer.check(&token, &films, now), Ok(()));
         assert_eq!(signer.check(&token, &films, now + LIFE), Ok(()));
-        assert_eq!(signer.check(&token, &films, now + LIFE + Duration::from_secs(1)), Err(Refused::Expired));
+        assert_eq!(signer.check(&token, &films, now + LIFE + Duration::from_secs(1)), Err(TokenRefusal::Expired));
         // From the future: the clock was set back by more than its life.
-        assert_eq!(signer.check(&token, &films, now - LIFE), Err(Refused::Expired));
-        assert_eq!(signer.check(&token, &users, now), Err(Refused::Wrong));
+        assert_eq!(signer.check(&token, &films, now - LIFE), Err(TokenRefusal::Expired));
+        assert_eq!(signer.check(&token, &users, now), Err(TokenRefusal::Wrong));
         for form in ["kind=template&value=films", "kind=tag&value=films&namespace=a", "kind=everything"] {
-            assert_eq!(signer.check(&token, &order(&cache, form), now), Err(Refused::Wrong), "{form}");
+            assert_eq!(signer.check(&token, &order(&cache, form), now), Err(TokenRefusal::Wrong), "{form}");
         }
     }
 
@@ -124,15 +124,15 @@ mod tests {
         let now = SystemTime::now();
         let signer = |secret: Option<&[u8]>, cache: &FragmentCache| Signer::new(secret, cache).unwrap();
         let token = signer(None, &cache).token(&order, now);
-        assert_eq!(signer(None, &cache).check(&token, &order, now), Err(Refused::Wrong));
+        assert_eq!(signer(None, &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
         // An empty secret is none.
         let token = signer(Some(b""), &cache).token(&order, now);
-        assert_eq!(signer(Some(b""), &cache).check(&token, &order, now), Err(Refused::Wrong));
+        assert_eq!(signer(Some(b""), &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
         // Two processes of one application.
         let token = signer(Some(b"secret"), &cache).token(&order, now);
         assert_eq!(signer(Some(b"secret"), &cache).check(&token, &order, now), Ok(()));
-        assert_eq!(signer(Some(b"secret"), &cache.namespace("a")).check(&token, &order, now), Err(Refused::Wrong));
-        assert_eq!(signer(Some(&[7; 500]), &cache).check(&token, &order, now), Err(Refused::Wrong));
+        assert_eq!(signer(Some(b"secret"), &cache.namespace("a")).check(&token, &order, now), Err(TokenRefusal::Wrong));
+        assert_eq!(signer(Some(&[7; 500]), &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
             format!("-{until}.{digest}"),
         ];
         for token in wrong {
-            assert_eq!(signer.check(&token, &order, now), Err(Refused::Wrong), "{token}");
+            assert_eq!(signer.check(&token, &order, now), Err(TokenRefusal::Wrong), "{token}");
         }
     }
 }
