@@ -1,4 +1,4 @@
-//! What happened to the cache lately: invalidations, evictions, refreshes, failures.
+//! The page of the last events: invalidations, evictions, refreshes, differences, failures.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use super::recorder::{EVENTS, kind_of};
 use super::{format, view};
 use crate::telemetry::{About, By, Difference, Event, Happened};
 
-/// What can be chosen, by the word in the link, and its heading.
+/// The kinds of events that the page can filter by, with their headings.
 const KINDS: [(&str, &str); 5] = [
     ("invalidated", "Invalidations"),
     ("evicted", "Evictions"),
@@ -42,7 +42,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "events.html", context)
 }
 
-/// The last invalidations, for a template.
+/// The last invalidations as a template value, `most` at most.
 pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
     let now = SystemTime::now();
     let (events, _) = mounted.recorder.events();
@@ -52,7 +52,7 @@ pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
 
 fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
     let (subject, about) = match &event.what {
-        Happened::Invalidated { what, by } => (what.to_string(), by_whom(by)),
+        Happened::Invalidated { what, by } => (what.to_string(), source_of(by)),
         Happened::Evicted { about, age, bytes, used } => {
             let used = if *used { "" } else { ", never used" };
             let facts = format!("{} at the age of {}{used}", format::bytes(u64::from(*bytes)), format::span(*age));
@@ -61,22 +61,22 @@ fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
         Happened::Refreshed { about, reason, took } => {
             (name(about), format!("computed in {}: {reason}", format::span(*took)))
         }
-        Happened::Differed(difference) => (name(&difference.about), how(difference, contents)),
+        Happened::Differed(difference) => (name(&difference.about), describe_difference(difference, contents)),
         Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
         other => (format!("{other:?}"), String::new()),
     };
     context! { at => view::moment(event.at, now), kind => kind_of(event), subject, about }
 }
 
-/// Where it stands, and the texts themselves only where contents are shown.
-fn how(difference: &Difference, contents: bool) -> String {
+/// Describes a difference. Includes the two texts only if contents may be shown.
+fn describe_difference(difference: &Difference, contents: bool) -> String {
     let Difference { place, age, offset, cached, computed, .. } = difference;
     let place = place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
     let texts = if contents { format!(": {cached:?} instead of {computed:?}") } else { String::new() };
     format!("{place}hit at the age of {}, differs from byte {offset} on{texts}", format::span(*age))
 }
 
-fn by_whom(by: &By) -> String {
+fn source_of(by: &By) -> String {
     match by {
         By::Call => "by the application's code".into(),
         By::Signal(name) => format!("by the signal {name:?}"),

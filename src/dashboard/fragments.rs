@@ -1,4 +1,5 @@
-//! What each fragment did: a table, sorted by any column.
+//! The page of fragments: a table of their statistics, sorted by any column, and the uncached includes and macros that
+//! would be worth caching.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -15,15 +16,17 @@ use super::params::Params;
 use crate::telemetry::FragmentStats;
 use crate::template::profile::Potential;
 
-/// A column: its name in links, its heading, what it says, and what it is sorted by.
+/// A column of the table.
 struct Column {
+    /// Its name in links and templates.
     name: &'static str,
     heading: &'static str,
-    says: &'static str,
+    /// The explanation of the heading.
+    explanation: &'static str,
     value: ColumnValue,
 }
 
-/// What rows are compared by.
+/// The value that rows are sorted by.
 enum ColumnValue {
     Text(fn(&FragmentStats) -> &str),
     Count(fn(&FragmentStats) -> u64),
@@ -31,17 +34,17 @@ enum ColumnValue {
     Share(fn(&FragmentStats) -> f64),
 }
 
-/// Places shown that are not cached and could be.
+/// The number of uncached includes and macros that are shown.
 const UNCACHED: usize = 20;
 
 const COLUMNS: [Column; 22] = [
     Column {
         name: "label",
         heading: "Fragment",
-        says: "Where it comes from",
+        explanation: "Where it comes from",
         value: ColumnValue::Text(|it| &it.label),
     },
-    Column { name: "kind", heading: "Kind", says: "What it is", value: ColumnValue::Text(|it| it.kind.name()) },
+    Column { name: "kind", heading: "Kind", explanation: "What it is", value: ColumnValue::Text(|it| it.kind.name()) },
     column("saved", "Time saved", "Not spent computing", ColumnValue::Span(|it| Some(it.render_time_saved))),
     column("spent", "Time spent", "Spent computing", ColumnValue::Span(|it| Some(it.render_time))),
     column("cost", "Per render", "Mean time of a computation", ColumnValue::Span(mean_cost)),
@@ -64,8 +67,8 @@ const COLUMNS: [Column; 22] = [
     column("bytes", "Bytes", "In memory now", ColumnValue::Count(|it| it.bytes)),
 ];
 
-const fn column(name: &'static str, heading: &'static str, says: &'static str, value: ColumnValue) -> Column {
-    Column { name, heading, says, value }
+const fn column(name: &'static str, heading: &'static str, explanation: &'static str, value: ColumnValue) -> Column {
+    Column { name, heading, explanation, value }
 }
 
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
@@ -77,12 +80,12 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     sort(&mut stats, column, ascending);
     let headings = COLUMNS.iter().map(|it| {
         let chosen = it.name == column.name;
-        // Figures are wanted large first, names from A.
+        // Numbers are sorted from the largest on by default, names from A.
         let turned = if chosen { !ascending } else { matches!(it.value, ColumnValue::Text(_)) };
         let link = params.link(&[("sort", it.name), ("order", if turned { "up" } else { "down" })]);
         let sorted = if ascending { "ascending" } else { "descending" };
         context! {
-            name => it.name, heading => it.heading, says => it.says, link, sorted => chosen.then_some(sorted),
+            name => it.name, heading => it.heading, says => it.explanation, link, sorted => chosen.then_some(sorted),
             text => matches!(it.value, ColumnValue::Text(_)),
         }
     });
@@ -97,7 +100,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "fragments.html", context)
 }
 
-/// What is not cached and could be, where that is measured.
+/// A measured uncached include or macro as a template value.
 fn potential(measured: &Potential) -> Value {
     context! {
         label => measured.label.as_str(),
@@ -141,7 +144,7 @@ impl ColumnValue {
     }
 }
 
-/// A row, for a template.
+/// A row as a template value.
 pub(super) fn row(stats: &FragmentStats) -> Value {
     let hint = hints::of(stats);
     let ratio = stats.hit_ratio();
@@ -173,7 +176,7 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
     }
 }
 
-/// Zeros are left out, so that what is there shows.
+/// A count, or nothing for zero, so that other counts stand out.
 fn figure(count: u64) -> String {
     if count > 0 { format::count(count) } else { String::new() }
 }
@@ -185,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{FragmentCache, Options};
 
-    /// Of fragments that were asked for once, twice and three times.
+    /// Statistics of fragments that were looked up once, twice and three times.
     fn stats() -> Vec<FragmentStats> {
         let cache = FragmentCache::builder().build().unwrap();
         for (label, times) in [("b", 1), ("c", 3), ("a", 2)] {
@@ -210,14 +213,14 @@ mod tests {
         assert_eq!(sorted("sort=lookups&order=up"), "bac");
         assert_eq!(sorted("sort=label"), "abc");
         assert_eq!(sorted("sort=label&order=down"), "cba");
-        // Equal ones are in the order of their labels, whichever way.
+        // Equal rows are sorted by label in both directions.
         assert_eq!(sorted("sort=errors&order=up"), "abc");
         assert_eq!(sorted("sort=errors&order=down"), "abc");
         assert_eq!(sorted("sort=ratio"), "cab");
     }
 
     #[test]
-    fn what_is_no_column_is_time_saved() {
+    fn an_unknown_column_sorts_by_time_saved() {
         for query in ["", "sort=", "sort=nothing&order=sideways", "sort=%3Cscript%3E"] {
             let (column, ascending) = order(&Params::read(query));
             assert_eq!((column.name, ascending), ("saved", false), "{query}");
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_has_a_name_of_its_own_and_a_cell() {
+    fn every_column_has_a_unique_name_and_a_cell() {
         let row = row(&stats()[0]);
         for (at, column) in COLUMNS.iter().enumerate() {
             assert!(COLUMNS[at + 1..].iter().all(|other| other.name != column.name));

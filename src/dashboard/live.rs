@@ -1,8 +1,8 @@
-//! The event stream of an open page: the figures of the overview, once a second.
+//! The event stream of an open page: the numbers of the overview, once a second.
 //!
-//! Nothing is queued for a client: figures are read when it can take them, so one that is slow gets fewer of them. The
-//! stream knows the dashboard only weakly and ends with it, and it ends by itself soon, since a server that shuts down
-//! in order waits for open answers; the page then asks for another one.
+//! Messages are not queued. The numbers are read when the client can receive them, so a slow client receives fewer
+//! messages. A stream holds only a weak reference to the dashboard, and ends with it. A stream also ends after a few
+//! messages, because a graceful shutdown of the server waits for open responses. The page then opens another one.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,15 +20,15 @@ use super::mounted::Mounted;
 use super::{access, figures};
 use crate::util::timer::Sleep;
 
-/// Streams at once. Pages that come too late show the figures of when they were loaded, and ask again.
+/// The largest number of open streams. A page without a stream shows the numbers of when it was loaded, and retries.
 const STREAMS: usize = 32;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Figures that are sent before a stream ends.
+/// The number of messages after which a stream ends.
 const TURNS: u32 = 10;
 
-/// When a page asks for another stream, in milliseconds.
+/// The time after which a page opens another stream, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 
 struct Stream {
@@ -40,7 +40,7 @@ struct Stream {
     _permit: StreamPermit,
 }
 
-/// One of the streams there may be.
+/// Counts an open stream. Dropping it lets another stream open.
 struct StreamPermit(Arc<AtomicUsize>);
 
 impl StreamPermit {
@@ -71,7 +71,7 @@ pub(super) fn stream(mounted: &Arc<Mounted>, method: &Method) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // nginx would collect it.
+    // nginx would buffer the response.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
@@ -103,7 +103,7 @@ impl HttpBody for Stream {
 }
 
 impl Stream {
-    /// The figures, or a sign of life if they are those from before.
+    /// The next message: the numbers, or a comment that keeps the connection open if there is no new sample.
     fn message(&mut self, mounted: &Mounted) -> String {
         let newest = mounted.recorder.samples().last().map(|sample| sample.number);
         if self.turns > 0 && newest == self.sent {

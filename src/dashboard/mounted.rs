@@ -17,14 +17,14 @@ use super::token::Signer;
 use super::view::View;
 use crate::cache::FragmentCache;
 
-/// What may be private and is shown nevertheless.
+/// Data that may be private, and whether it is shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shows {
     pub(super) keys: bool,
     pub(super) contents: bool,
 }
 
-/// A mounted dashboard.
+/// The state of a mounted dashboard, shared by all requests.
 pub(super) struct Mounted {
     pub(super) cache: FragmentCache,
     pub(super) title: String,
@@ -32,13 +32,14 @@ pub(super) struct Mounted {
     pub(super) access: Access,
     pub(super) recorder: Arc<Recorder>,
     pub(super) view: View,
-    /// `None` where nothing can be invalidated.
+    /// `None` if the dashboard may not invalidate.
     pub(super) signer: Option<Signer>,
+    /// The number of open event streams.
     pub(super) streams: Arc<AtomicUsize>,
 }
 
 impl Mounted {
-    /// A page, with what all of them show.
+    /// Renders a page. Adds the variables that the layout of all pages needs.
     pub(super) fn page(&self, status: StatusCode, template: &str, context: Value) -> Response {
         let context = context! {
             title => self.title.as_str(),
@@ -61,6 +62,7 @@ impl Mounted {
         response
     }
 
+    /// A page that says why a request failed.
     pub(super) fn problem(&self, status: StatusCode, message: &str) -> Response {
         let context = context! { status => status.as_u16(), reason => status.canonical_reason(), message };
         self.page(status, "problem.html", context)

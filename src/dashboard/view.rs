@@ -1,4 +1,4 @@
-//! Templates, and the answers made of them. All is in the binary, so that nothing is read from elsewhere.
+//! Templates and other assets, which are compiled into the binary, and values for templates.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -52,18 +52,19 @@ impl View {
     }
 }
 
+/// A response with a static asset.
 pub(super) fn asset(kind: &'static str, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// A list of texts, for a template.
+/// A list of strings as a template value.
 pub(super) fn texts(texts: &[Arc<str>]) -> Value {
     texts.iter().map(|text| Value::from(&**text)).collect()
 }
 
-/// A moment, for a template.
+/// A time as a template value: as ISO 8601, as a clock time, and relative to `now`.
 pub(super) fn moment(at: SystemTime, now: SystemTime) -> Value {
     context! { iso => format::iso(at), clock => format::clock(at), ago => format::ago(at, now) }
 }

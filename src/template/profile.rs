@@ -1,9 +1,9 @@
 //! Measures what caching would be worth: which includes and macros give the same output for the same inputs repeatedly.
 //!
-//! `compile/measure/probe.rs` lowers includes and macros so that `runtime/probes.rs` is called around them. This file is
-//! the public API. `measurements.rs` holds the results of a cache, `site.rs` those of one include or macro, and
+//! `compile/measure/probe.rs` lowers includes and macros so that `runtime/probes.rs` is called around them. This file
+//! is the public API. `measurements.rs` holds the results of a cache, `site.rs` those of one include or macro, and
 //! `site_stats.rs` recognises repeated calls. `call_stack.rs` times running calls, `plan.rs` names their inputs, and
-//! `inputs.rs` encodes the inputs' values. A cache that does not measure runs none of this code.
+//! `inputs.rs` encodes the inputs' values. Templates of a cache that does not measure are lowered without these calls.
 
 mod call_stack;
 mod input_kind;
@@ -34,26 +34,30 @@ use crate::cache::builder::Builder;
 use crate::cache::{FragmentCache, Inner};
 
 impl Builder {
-    /// Measures what caching includes and macros would be worth, for [`FragmentCache::potential`]; off by default. What
-    /// templates show does not change, and nothing is run that would not run without: lazy values and iterators are left
-    /// alone. Names are looked up in the context before it is known whether they are needed, as for macros.
+    /// Measures what caching includes and macros would be worth, for [`FragmentCache::potential`]. Off by default.
     ///
-    /// A call takes about a microsecond more, and 0.1 µs for each value in its inputs, which are read once more to be
-    /// compared: for a list of fifty rows with more fields than are shown, one and a half times what rendering it takes. A
-    /// place takes up to 64 KiB of memory, and the first 256 that are called are measured.
+    /// The output of templates does not change. Measuring does not compute lazy values and does not advance iterators.
+    /// An include looks up its names in the context before it runs, as macros do, even those that it then does not
+    /// need.
     ///
-    /// Measured are templates that this cache loads: through its loaders or
-    /// [`add_template`](FragmentCache::add_template). Where a custom formatter changes plain text, includes are not
-    /// measured, as it would see their text twice. Where fuel is limited, a call takes more of it.
+    /// A measured call takes about one microsecond more, and 0.1 µs for each value in its inputs, because the inputs
+    /// are read once more to be compared. For a list of fifty rows with more fields than are shown, this is one and a
+    /// half times the time of rendering it. Each include or macro takes up to 64 KiB of memory. The first 256 that are
+    /// called are measured.
+    ///
+    /// Only templates that this cache loads are measured: those of its loaders and of
+    /// [`add_template`](FragmentCache::add_template). Includes are not measured if a custom formatter changes plain
+    /// text, because the formatter would be applied to their text twice. If fuel is limited, a measured call uses more
+    /// of it.
     pub fn measure_potential(mut self, yes: bool) -> Builder {
         let readable = self.readable();
         self.extensions.set(Arc::new(Measurements::new(yes, readable)));
         self
     }
 
-    /// Lets [`measure_potential`](Builder::measure_potential) read objects of this type as it reads maps and lists. Other
-    /// objects of the application are left alone, since what they do when they are asked for an attribute is theirs;
-    /// reading these must have no effect.
+    /// Lets [`measure_potential`](Builder::measure_potential) read objects of this type as it reads maps and lists.
+    /// Reading them must have no side effects. Other objects of the application are not read, because reading an
+    /// attribute runs the application's code.
     pub fn measure_object<T: Object + 'static>(mut self) -> Builder {
         let mut readable = self.readable();
         readable.push(|object| object.downcast_ref::<T>().is_some());
@@ -75,9 +79,9 @@ impl Inner {
 }
 
 impl FragmentCache {
-    /// What caching the includes and macros of this cache's templates would be worth, measured since the cache was built
-    /// or since [`reset_potential`](FragmentCache::reset_potential); what would save most time first. Empty unless
-    /// [`Builder::measure_potential`](crate::Builder::measure_potential) is on.
+    /// Reports what caching each include and macro of this cache's templates would be worth, the largest saving first.
+    /// It covers the time since the cache was built, or since [`reset_potential`](FragmentCache::reset_potential).
+    /// Empty unless [`Builder::measure_potential`](crate::Builder::measure_potential) is on.
     ///
     /// ```
     /// use minijinja::{Environment, context};
@@ -102,7 +106,7 @@ impl FragmentCache {
         self.inner.measurements().map_or_else(Vec::new, |measurements| measurements.report())
     }
 
-    /// Forgets what was measured, and measures anew.
+    /// Discards all measurements, and starts again.
     pub fn reset_potential(&self) {
         self.inner.measurements().into_iter().for_each(|measurements| measurements.reset());
     }

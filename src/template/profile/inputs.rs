@@ -1,9 +1,9 @@
-//! Encodes inputs as bytes, so that equal inputs are found by their hash. Runs no code of the application.
+//! Encodes inputs as bytes, so that equal inputs are found by their hash.
 //!
 //! Values that MiniJinja makes itself (from serde, `context!`, literals) and collections of the standard library are
-//! read. Other objects are not, because reading them may be slow, fail or have an effect; `Builder::measure_object`
-//! allows it for a type. A lazy value is encoded as its computed value. If it was not computed, the output does not
-//! depend on it.
+//! read. Objects of the application are not, because reading them runs code that may be slow, fail or have an effect;
+//! `Builder::measure_object` allows it for a type. A lazy value is encoded as its computed value. If it was not
+//! computed, the output does not depend on it.
 //!
 //! Values that print differently have different bytes: `1`, `"1"` and `1.0`, markup and text, maps in another order.
 
@@ -34,7 +34,7 @@ const MARKUP: u8 = 6;
 const BYTES: u8 = 7;
 const LIST: u8 = 8;
 const MAP: u8 = 9;
-/// A function, macro or module. Its name is a part of the plan, so nothing else is encoded.
+/// A function, macro or module. Only its path identifies it, which is the same in all calls.
 const CODE: u8 = 10;
 /// A lazy value that was not computed.
 const NOT_COMPUTED: u8 = 11;
@@ -62,7 +62,8 @@ impl InputReader<'_> {
         if self.readable.is_empty() {
             return self.read(path, values);
         }
-        // Objects of types that were declared readable run code of the application. A panic there must not fail the page.
+        // Objects of types that were declared readable run code of the application. A panic there must not fail the
+        // page.
         catch_unwind(AssertUnwindSafe(|| self.read(path, values)))
             .unwrap_or(Err(UnreadableReason::Kind("an object that panics")))
     }
@@ -99,6 +100,7 @@ impl InputReader<'_> {
         }
     }
 
+    /// Follows a path from its root, without computing lazy values.
     fn follow(&self, path: &InputPath, values: &[Value]) -> Result<PathEnd, UnreadableReason> {
         let mut value = values.get(path.root).cloned().unwrap_or_default();
         for attribute in &path.attributes {
@@ -137,24 +139,24 @@ impl InputReader<'_> {
         }
         // `Value::kind` of an object would run the object's code.
         if let Some(object) = value.as_object() {
-            return self.object(value, object, depth);
+            return self.append_object(value, object, depth);
         }
         match value.kind() {
             ValueKind::Undefined => out.push(UNDEFINED),
             ValueKind::None => out.push(NONE),
             ValueKind::Bool => out.extend([BOOL, u8::from(value.is_true())]),
-            ValueKind::Number => number(value, out)?,
+            ValueKind::Number => append_number(value, out)?,
             ValueKind::String => {
                 let kind = if value.is_safe() { MARKUP } else { TEXT };
-                sized(kind, value.as_str().unwrap_or_default().as_bytes(), out)?;
+                append_sized(kind, value.as_str().unwrap_or_default().as_bytes(), out)?;
             }
-            ValueKind::Bytes => sized(BYTES, value.as_bytes().unwrap_or_default(), out)?,
+            ValueKind::Bytes => append_sized(BYTES, value.as_bytes().unwrap_or_default(), out)?,
             _ => return Err(UnreadableReason::Kind("an invalid value")),
         }
         Ok(())
     }
 
-    fn object(&mut self, value: &Value, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
+    fn append_object(&mut self, value: &Value, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
         match lazy::peek(value) {
             Some(Some(computed)) => return self.append(&computed, depth + 1),
             Some(None) => {
@@ -177,7 +179,7 @@ impl InputReader<'_> {
                 self.append(item, depth + 1)?;
             }
         } else if object.type_name() == STRUCT {
-            self.fields(object, depth)?;
+            self.append_fields(object, depth)?;
         } else if !self.may_read(object) {
             return Err(unreadable(object));
         } else if let Some(pairs) = object.try_iter_pairs() {
@@ -199,19 +201,19 @@ impl InputReader<'_> {
     }
 
     /// Appends the fields of a struct that came through serde. Iterating over pairs would look up each name as a value.
-    fn fields(&mut self, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
+    fn append_fields(&mut self, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
         self.bytes.push(MAP);
         let Enumerator::Values(names) = object.enumerate() else { return Err(unreadable(object)) };
         for name in &names {
             let Some(name) = name.as_str() else { return Err(unreadable(object)) };
-            sized(TEXT, name.as_bytes(), &mut self.bytes)?;
+            append_sized(TEXT, name.as_bytes(), &mut self.bytes)?;
             self.append(&object.get_value_by_str(name).unwrap_or_default(), depth + 1)?;
         }
         Ok(())
     }
 }
 
-fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
+fn append_number(value: &Value, out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
     if !value.is_integer() {
         let float = f64::try_from(value.clone()).map_err(|_| UnreadableReason::Kind("an unreadable number"))?;
         // All NaNs print the same.
@@ -233,7 +235,8 @@ fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
     Ok(())
 }
 
-fn sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
+/// Appends bytes after their kind and length.
+fn append_sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
     if out.len() + bytes.len() > MAX_BYTES {
         return Err(TOO_LARGE);
     }
@@ -243,6 +246,7 @@ fn sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), UnreadableReas
     Ok(())
 }
 
+/// The reason why an object is not read.
 fn unreadable(object: &DynObject) -> UnreadableReason {
     let name = object.type_name();
     let of_minijinja = name.starts_with("minijinja::");
@@ -260,6 +264,7 @@ fn unreadable(object: &DynObject) -> UnreadableReason {
 /// Attributes of a loop that can be read without its items.
 const COUNTERS: [&str; 9] = ["index", "index0", "length", "revindex", "revindex0", "first", "last", "depth", "depth0"];
 
+/// Whether an object is a function or a macro.
 fn is_code(object: &DynObject) -> bool {
     is_measured(object)
         || matches!(object.type_name(), "minijinja::vm::macro_object::Macro" | "minijinja::functions::BoxedFunction")

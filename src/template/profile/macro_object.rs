@@ -1,5 +1,5 @@
-//! A measured macro as an object of templates: it prints, iterates and compares as the macro that it wraps, and each call
-//! is a frame of the render's call stack.
+//! A measured macro as an object of templates: it prints, iterates and compares as the macro that it wraps, and each
+//! call is a frame of the render's call stack.
 
 use std::fmt;
 use std::sync::Arc;

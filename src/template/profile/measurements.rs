@@ -95,7 +95,8 @@ impl Measurements {
         }
     }
 
-    /// Whether an environment prints captured text unchanged in a mode of escaping. `probe` finds out, once for each mode.
+    /// Whether an environment prints captured text unchanged in a mode of escaping. `probe` finds out, once for each
+    /// mode.
     pub(crate) fn shows_as_is(&self, environment: u64, escape: &AutoEscape, probe: impl FnOnce() -> bool) -> bool {
         let formatters = read_lock(&self.formatters);
         let known = formatters.iter().find(|(of, mode, _)| *of == environment && mode == escape);

@@ -1,4 +1,5 @@
-//! Input plans: the names that an include or a macro reads, known before a call. `inputs.rs` reads their values at a call.
+//! Input plans: the names that an include or a macro reads, known before a call. `inputs.rs` reads their values at a
+//! call.
 
 use std::sync::Arc;
 

@@ -3,46 +3,49 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What caching an include or a macro would be worth; see [`FragmentCache::potential`].
+/// The report on an include or a macro that is not cached: what caching it would be worth. See
+/// [`FragmentCache::potential`](crate::FragmentCache::potential).
 ///
-/// `distinct + repeats + conflicts + unreadable` are the `calls`. A call that failed is none.
+/// `calls` is the sum of `distinct`, `repeats`, `conflicts` and `unreadable`. Calls that failed are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Potential {
-    /// Where and what it is: `index.html:12 include "_cards.html"`, or `film.html:3 macro stars`.
+    /// The place, the kind and the name: `index.html:12 include "_cards.html"`, or `film.html:3 macro stars`.
     pub label: String,
-    /// Calls that ended.
+    /// Calls that ended without an error.
     pub calls: u64,
-    /// Calls with inputs that were not seen before. Of each place the last 4,096 inputs are remembered or a little
-    /// less; one that was forgotten counts again, as a cache of that size would have rendered it again.
+    /// Calls with new inputs. About 4,096 inputs of each include or macro are remembered. Forgotten inputs count as
+    /// new, because a cache of that size would have evicted their entry.
     pub distinct: u64,
-    /// Calls with the same inputs as an earlier one, and the same output: what a cache would have answered.
+    /// Calls with the same inputs and the same output as an earlier call: hits, if it were cached.
     pub repeats: u64,
-    /// Calls with the same inputs as an earlier one, and another output. If there is any, it shows something that is not
-    /// among its inputs (a function that reads the database, the time, a random number), and caching it by them would
-    /// be wrong.
+    /// Calls with the same inputs as an earlier call, but another output. If there are any, the output depends on
+    /// something else (a function that reads the database, the time, a random number), so these inputs are not a
+    /// correct key.
     pub conflicts: u64,
-    /// Calls with inputs that cannot be compared: an iterator that can be read once, an object of the application's (but
-    /// see [`Builder::measure_object`](crate::Builder::measure_object)), more than 256 KiB of data.
+    /// Calls with inputs that cannot be compared: iterators that can be read only once, objects of the application
+    /// (unless [`Builder::measure_object`](crate::Builder::measure_object) allows their type), more than 256 KiB of
+    /// data.
     pub unreadable: u64,
-    /// The time of all calls, with what is inside of them. Places that stand in one another share it.
+    /// The time of all calls, including nested calls. Nested includes and macros report the same time again.
     pub total_time: Duration,
-    /// The time of all calls without that of measured includes and macros inside of them.
+    /// The time of all calls, without measured calls inside of them.
     pub own_time: Duration,
-    /// The time of the repeats, with what is inside of them. A hit costs about a microsecond, which is not taken off; nor
-    /// is it known whether a cache would have kept them, or for how long they were right.
+    /// The time of the repeats, including nested calls. This is an upper bound: the cost of a hit, about a microsecond,
+    /// is not subtracted, and a cache may evict or expire some of these entries.
     pub saved_time: Duration,
-    /// The length of all output.
+    /// The total length of the output.
     pub bytes: u64,
-    /// What it depends on, by the names it has there: `film.title`, `here`. Functions and macros are left out.
+    /// The inputs, as the template names them: `film.title`, `here`. Without functions and macros.
     pub inputs: Vec<String>,
-    /// The first input that could not be compared, and why.
+    /// The first input that could not be compared, and the reason.
     pub unreadable_input: Option<String>,
-    /// The tag to put around the include, or around what stands in the macro. `None` if there were conflicts, if nothing
-    /// repeated, or if it shows what no key can hold (`caller()`, a template that it extends). Its key holds whole values;
-    /// what identifies them (`film.id`) makes a better one, with a tag by which to invalidate it. In place of a lazy value,
-    /// which a key would compute on hits too, stands a name that is undefined until you put there what the value is loaded
-    /// by: `key_of_films`.
+    /// The `cache` tag to put around the include, or around the body of the macro. `None` if there were conflicts, if
+    /// no call repeated, or if an input cannot be a part of a key (`caller()`, the inputs of an extended template).
+    ///
+    /// The key contains whole values. A better key contains only their identifiers (`film.id`), with a tag to
+    /// invalidate by. A lazy value would be computed for the key even on hits, so the key contains a placeholder
+    /// instead (`key_of_films`). Replace it by the identifier that the value is loaded by.
     pub suggestion: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Statistics of one include or macro: counters, the names of its inputs, and a bounded memory of inputs and outputs, by
-//! which repeated calls are recognised.
+//! Statistics of one include or macro: counters, the names of its inputs, and a bounded memory of inputs and outputs,
+//! by which repeated calls are recognised.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl SiteStats {
         self.incomplete = true;
     }
 
-    /// The names of the inputs and their worst kinds. Inputs that were undefined in every call are included, because the
-    /// next call may define them.
+    /// The names of the inputs and their worst kinds. Inputs that were undefined in every call are included, because
+    /// the next call may define them.
     pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, InputKind)> {
         self.inputs.iter().map(|(name, kind)| (&**name, *kind))
     }

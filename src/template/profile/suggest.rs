@@ -5,8 +5,8 @@ use super::input_kind::InputKind;
 /// A key lists up to this many attributes of one value. If there are more, it holds the whole value.
 const ATTRIBUTES: usize = 3;
 
-/// The opening tag of a cache block around an include, or around the body of a macro. `subject` is the first part of its
-/// key. The inputs are sorted.
+/// The opening tag of a cache block around an include, or around the body of a macro. `subject` is the first part of
+/// its key. The inputs are sorted.
 pub(super) fn tag(subject: String, inputs: &[(&str, InputKind)]) -> String {
     let mut key = vec![subject];
     for &(input, kind) in inputs {
