@@ -1,4 +1,4 @@
-//! Who may see the pages, where they are, and what every answer forbids browsers.
+//! The access rule, the addresses of the pages, and the security headers of every response.
 
 use std::fmt;
 use std::future::Future;
@@ -16,14 +16,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 type Decision = Pin<Box<dyn Future<Output = Result<(), Response>> + Send>>;
 
-/// Who may see the pages.
+/// The rule that decides which requests may see the dashboard.
 pub(super) enum Access {
     Everybody,
     Rule(Box<dyn Fn(&Parts) -> bool + Send + Sync>),
     Decision(Box<dyn Fn(Parts) -> Decision + Send + Sync>),
 }
 
-/// What every answer says.
+/// The security headers of every response.
 const PROTECTION: [(HeaderName, &str); 7] = [
     (CACHE_CONTROL, "no-store"),
     (
@@ -70,38 +70,38 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Says in an answer's headers what browsers may not do with it, unless it says something of its own.
+/// Adds the security headers that a response does not have.
 pub(super) fn protect(headers: &mut HeaderMap) {
     for (name, value) in PROTECTION {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 
-/// Where a request goes.
-pub(super) enum Path {
+/// The target of a request.
+pub(super) enum PageAddress {
     /// A page, without slashes around it.
-    At(String),
-    /// The page has another address, relative to this one: all pages are in one folder, so that what they link to is
-    /// right wherever that is mounted, behind proxies too.
-    Elsewhere(String),
+    Page(String),
+    /// The page has another address, relative to this one. All pages are in one folder, so that their relative links
+    /// work wherever the dashboard is mounted, behind proxies too.
+    Redirect(String),
 }
 
-impl Path {
-    pub(super) fn of(parts: &Parts) -> Path {
+impl PageAddress {
+    pub(super) fn of(parts: &Parts) -> PageAddress {
         let path = parts.uri.path();
         let inner = path.trim_matches('/');
         let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
         if inner.is_empty() {
             let original = parts.extensions.get::<OriginalUri>().map_or(path, |uri| uri.0.path());
             let folder = original.rsplit('/').next().unwrap_or_default();
-            // The dot keeps a colon from making it an address with a scheme.
+            // Without the dot, a colon in the folder's name would make it a URL with a scheme.
             let folder = if folder.is_empty() { String::new() } else { format!("./{folder}/") };
-            return Path::Elsewhere(format!("{folder}overview{query}"));
+            return PageAddress::Redirect(format!("{folder}overview{query}"));
         }
         if path.ends_with('/') && !inner.contains('/') {
-            return Path::Elsewhere(format!("../{inner}{query}"));
+            return PageAddress::Redirect(format!("../{inner}{query}"));
         }
-        Path::At(inner.to_owned())
+        PageAddress::Page(inner.to_owned())
     }
 }
 
@@ -140,14 +140,14 @@ mod tests {
     fn of(inner: &str, original: &str) -> String {
         let mut request = http::Request::builder().uri(inner).body(()).unwrap();
         request.extensions_mut().insert(OriginalUri(original.parse().unwrap()));
-        match Path::of(&request.into_parts().0) {
-            Path::At(page) => page,
-            Path::Elsewhere(address) => format!("-> {address}"),
+        match PageAddress::of(&request.into_parts().0) {
+            PageAddress::Page(page) => page,
+            PageAddress::Redirect(address) => format!("-> {address}"),
         }
     }
 
     #[test]
-    fn every_page_is_in_one_folder_wherever_that_is() {
+    fn all_pages_are_in_one_folder_wherever_it_is_mounted() {
         assert_eq!(of("/", "/cache"), "-> ./cache/overview");
         assert_eq!(of("/", "/admin/cache/"), "-> overview");
         assert_eq!(of("/?a=1", "/a:b?a=1"), "-> ./a:b/overview?a=1");

@@ -1,4 +1,4 @@
-//! Lines of a chart, as the path of an SVG that is [`WIDTH`] by [`HEIGHT`] units large: a second is a unit.
+//! Chart lines as SVG paths, in a view box of [`WIDTH`] by [`HEIGHT`] units. One unit of the width is a second.
 
 use std::fmt::Write as _;
 
@@ -7,24 +7,24 @@ use super::recorder::{SHOWN, Sample};
 pub(super) const WIDTH: usize = SHOWN;
 pub(super) const HEIGHT: usize = 100;
 
-/// Seconds that a point is the mean of: single ones jump about where little happens.
+/// A point is the mean over this many seconds. Single seconds would make a jagged line where there is little traffic.
 const WINDOW: usize = 5;
 
-/// A value for each second up to now, the newest last; `None` where there was nothing to be measured.
+/// A value for each second, the newest last; `None` where there was nothing to measure.
 pub(super) type Series = Vec<Option<f64>>;
 
-/// What is measured between two samples; `None` where there was nothing to measure.
+/// Applies `measure` to each sample and the one [`WINDOW`] seconds earlier, or the oldest one.
 pub(super) fn series(samples: &[Sample], measure: impl Fn(&Sample, &Sample) -> Option<f64>) -> Series {
     (1..samples.len()).map(|at| measure(&samples[at.saturating_sub(WINDOW)], &samples[at])).collect()
 }
 
-/// How often a second something was counted between two samples.
+/// The increase of a counter between two samples, per second.
 pub(super) fn per_second(from: &Sample, to: &Sample, count: fn(&Sample) -> u64) -> f64 {
     let seconds = to.at.saturating_duration_since(from.at).as_secs_f64().max(1e-3);
     count(to).saturating_sub(count(from)) as f64 / seconds
 }
 
-/// The top of an axis on which all of this has room: 1, 2 or 5 and zeros.
+/// The upper end of an axis that fits all values: 1, 2 or 5 times a power of ten.
 pub(super) fn top<'a>(values: impl IntoIterator<Item = &'a Option<f64>>) -> f64 {
     let most = values.into_iter().flatten().copied().fold(0.0, f64::max);
     if most <= 0.0 || !most.is_finite() {
@@ -35,7 +35,7 @@ pub(super) fn top<'a>(values: impl IntoIterator<Item = &'a Option<f64>>) -> f64 
     steps.into_iter().find(|top| *top >= most * 0.999).unwrap_or(most)
 }
 
-/// The line.
+/// The path of the line. Missing values leave gaps.
 pub(super) fn line(series: &[Option<f64>], top: f64) -> String {
     let mut path = String::new();
     let mut pen_down = false;
@@ -51,7 +51,7 @@ pub(super) fn line(series: &[Option<f64>], top: f64) -> String {
     path
 }
 
-/// What is under the line.
+/// The path of the area below the line.
 pub(super) fn area(series: &[Option<f64>], top: f64) -> String {
     let mut path = String::new();
     let mut last = None;
@@ -76,7 +76,7 @@ pub(super) fn area(series: &[Option<f64>], top: f64) -> String {
     path
 }
 
-/// The newest at the right.
+/// The values with their x coordinates. The newest is at the right.
 fn placed(series: &[Option<f64>]) -> impl Iterator<Item = (usize, Option<f64>)> {
     let from = series.len().saturating_sub(WIDTH);
     let shown = &series[from..];
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_value_is_at_the_right_and_gaps_stay_open() {
+    fn the_newest_value_is_at_the_right_and_missing_values_leave_gaps() {
         let series = [Some(0.0), Some(50.0), None, Some(100.0)];
         assert_eq!(line(&series, 100.0), "M297 100.0L298 50.0M300 0.0");
         assert_eq!(area(&series, 100.0), "M297 100L297 100.0L298 50.0L298 100ZM300 100L300 0.0L300 100Z");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_fits_is_cut_at_the_left() {
+    fn values_that_do_not_fit_are_cut_at_the_left() {
         let series = vec![Some(1.0); 2 * WIDTH];
         let path = line(&series, 1.0);
         assert!(path.starts_with("M1 0.0L2") && path.ends_with("L300 0.0"), "{path}");

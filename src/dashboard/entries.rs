@@ -1,4 +1,4 @@
-//! What is in memory: searched, in pages.
+//! The page of the entries in memory: search, order, and pages.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -7,18 +7,19 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, format, view};
+use super::{format, view};
 use crate::cache::inspect::Facts;
 use crate::store::entry::Entry;
 
-/// Entries of a page.
+/// The number of entries on a page.
 const PER_PAGE: usize = 50;
 
-/// Entries looked at; with more in memory a search does not see all.
+/// The number of entries that a search visits. With more entries in memory it misses some.
 const LOOKED_AT: usize = 100_000;
 
-/// By what entries are searched.
+/// The field that a search compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Any,
@@ -28,7 +29,7 @@ enum Field {
     Key,
 }
 
-/// What comes first.
+/// The order of the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     Newest,
@@ -54,18 +55,20 @@ const FIRSTS: [(&str, &str, First); 5] = [
     ("label", "By label", First::Label),
 ];
 
-/// Entries that were found, of which one page is shown.
-struct Found {
+/// The result of a search: one page of the entries that match.
+struct EntrySearch {
     page: Vec<(u128, Arc<Entry>)>,
+    /// The number of entries that match.
     all: usize,
     looked_at: usize,
+    /// The number of this page, from 1.
     number: usize,
     pages: usize,
 }
 
 pub(super) async fn page(mounted: &Arc<Mounted>, params: Params) -> Response {
     let searching = Arc::clone(mounted);
-    // Many entries take a while, and the thread of the server has others to serve.
+    // A search over many entries takes long, and would block the thread of the async runtime.
     let page = tokio::task::spawn_blocking(move || show(&searching, &params)).await;
     page.unwrap_or_else(|_| mounted.problem(StatusCode::INTERNAL_SERVER_ERROR, "The search ended unexpectedly."))
 }
@@ -92,7 +95,7 @@ fn show(mounted: &Mounted, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "entries.html", context)
 }
 
-fn find(mounted: &Mounted, params: &Params) -> Found {
+fn find(mounted: &Mounted, params: &Params) -> EntrySearch {
     let wanted = params.get("q").to_lowercase();
     let field = chosen(FIELDS, params.get("by"));
     let namespace = &mounted.cache.namespace.path;
@@ -107,11 +110,12 @@ fn find(mounted: &Mounted, params: &Params) -> Found {
     let number = params.page().min(pages);
     let all = matching.len();
     let page = matching.into_iter().skip((number - 1) * PER_PAGE).take(PER_PAGE).collect();
-    Found { page, all, looked_at, number, pages }
+    EntrySearch { page, all, looked_at, number, pages }
 }
 
 impl Field {
-    /// Whether this has `wanted`, which is in lower case, in it. Keys that are not shown are not searched either.
+    /// Whether the field of an entry contains `wanted`, which is in lower case. Keys are searched only if they are
+    /// shown, because a search would reveal them.
     fn matches(self, entry: &Entry, wanted: &str, keys: bool) -> bool {
         let has = |text: &str| text.to_lowercase().contains(wanted);
         let (any, record) = (self == Field::Any, &entry.record);
@@ -125,7 +129,7 @@ impl Field {
 }
 
 fn sort(entries: &mut [(u128, Arc<Entry>)], first: First) {
-    // The hash last, so that two pages never show one entry.
+    // The hash makes the order total, so that an entry is never on two pages.
     match first {
         First::Newest => entries.sort_by_key(|(hash, entry)| (Reverse(entry.record.begin.at), *hash)),
         First::Oldest => entries.sort_by_key(|(hash, entry)| (entry.record.begin.at, *hash)),
@@ -143,7 +147,7 @@ fn choices<const N: usize>(choices: [(&str, &str); N], name: &str) -> Value {
     choices.into_iter().map(|(value, words)| context! { value, words, chosen => value == name }).collect()
 }
 
-/// An entry, for a template.
+/// An entry as a template value.
 pub(super) fn row(mounted: &Mounted, hash: u128, entry: &Entry, facts: &Facts) -> Value {
     context! {
         id => format!("{hash:032x}"),
@@ -173,7 +177,7 @@ mod tests {
         Dashboard::new(cache).mount()
     }
 
-    fn found(mounted: &Mounted, query: &str) -> Found {
+    fn found(mounted: &Mounted, query: &str) -> EntrySearch {
         find(mounted, &Params::read(query))
     }
 
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dashboard_of_a_namespace_shows_what_is_in_it() {
+    fn a_dashboard_of_a_namespace_shows_the_entries_in_it() {
         let cache = FragmentCache::builder().build().unwrap();
         put(&cache, 1, "outside", "t");
         put(&cache.namespace("blog"), 1, "inside", "t");

@@ -1,4 +1,4 @@
-//! One entry: its facts, and what it holds where that may be shown.
+//! The page of one entry: its metadata, and its content if contents are shown.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, entries, preview, view};
+use super::{entries, preview, view};
 use crate::store::entry::Entry;
 
 pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
@@ -24,7 +25,7 @@ pub(super) async fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "entry.html", context)
 }
 
-/// An entry of this dashboard's namespace. Looking at it counts as a use of it, so that it is evicted later.
+/// Finds an entry in the dashboard's namespace. The look-up counts as a use, so the entry is evicted later.
 pub(super) fn find(mounted: &Mounted, id: &str) -> Option<(u128, Arc<Entry>)> {
     let hash = u128::from_str_radix(id, 16).ok()?;
     let entry = mounted.cache.inner.memory.get(hash)?;

@@ -1,4 +1,4 @@
-//! What happened to the cache lately: invalidations, evictions, refreshes, failures.
+//! The page of the last events: invalidations, evictions, refreshes, differences, failures.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,12 +7,13 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::recorder::EVENTS;
-use super::{Mounted, format, view};
+use super::recorder::{EVENTS, kind_of};
+use super::{format, view};
 use crate::telemetry::{About, By, Difference, Event, Happened};
 
-/// What can be chosen, by the word in the link, and its heading.
+/// The kinds of events that the page can filter by, with their headings.
 const KINDS: [(&str, &str); 5] = [
     ("invalidated", "Invalidations"),
     ("evicted", "Evictions"),
@@ -26,12 +27,12 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     let kind = params.get("kind");
     let now = SystemTime::now();
     let kinds = KINDS.into_iter().map(|(name, heading)| {
-        let count = events.iter().filter(|event| word(event) == name).count();
+        let count = events.iter().filter(|event| kind_of(event) == name).count();
         context! { name, heading, count => format::count(count as u64) }
     });
     let rows = events
         .iter()
-        .filter(|event| kind.is_empty() || word(event) == kind)
+        .filter(|event| kind.is_empty() || kind_of(event) == kind)
         .map(|event| row(event, now, mounted.shows.contents));
     let context = context! {
         kinds => kinds.collect::<Value>(),
@@ -41,30 +42,17 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "events.html", context)
 }
 
-/// The last invalidations, for a template.
+/// The last invalidations as a template value, `most` at most.
 pub(super) fn invalidations(mounted: &Mounted, most: usize) -> Value {
     let now = SystemTime::now();
     let (events, _) = mounted.recorder.events();
-    let invalidations = events.iter().filter(|event| word(event) == "invalidated").take(most);
+    let invalidations = events.iter().filter(|event| kind_of(event) == "invalidated").take(most);
     invalidations.map(|event| row(event, now, mounted.shows.contents)).collect()
-}
-
-/// The word of an event's kind.
-pub(super) fn word(event: &Event) -> &'static str {
-    match event.what {
-        Happened::Invalidated { .. } => "invalidated",
-        Happened::Evicted { .. } => "evicted",
-        Happened::Refreshed { .. } => "refreshed",
-        Happened::Differed(_) => "differed",
-        Happened::Error { .. } => "error",
-        // Not told to those who asked for changes.
-        _ => "other",
-    }
 }
 
 fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
     let (subject, about) = match &event.what {
-        Happened::Invalidated { what, by } => (what.to_string(), by_whom(by)),
+        Happened::Invalidated { what, by } => (what.to_string(), source_of(by)),
         Happened::Evicted { about, age, bytes, used } => {
             let used = if *used { "" } else { ", never used" };
             let facts = format!("{} at the age of {}{used}", format::bytes(u64::from(*bytes)), format::span(*age));
@@ -73,22 +61,22 @@ fn row(event: &Event, now: SystemTime, contents: bool) -> Value {
         Happened::Refreshed { about, reason, took } => {
             (name(about), format!("computed in {}: {reason}", format::span(*took)))
         }
-        Happened::Differed(difference) => (name(&difference.about), how(difference, contents)),
+        Happened::Differed(difference) => (name(&difference.about), describe_difference(difference, contents)),
         Happened::Error { kind, message } => (format!("{kind:?}").to_lowercase(), message.clone()),
         other => (format!("{other:?}"), String::new()),
     };
-    context! { at => view::moment(event.at, now), kind => word(event), subject, about }
+    context! { at => view::moment(event.at, now), kind => kind_of(event), subject, about }
 }
 
-/// Where it stands, and the texts themselves only where contents are shown.
-fn how(difference: &Difference, contents: bool) -> String {
+/// Describes a difference. Includes the two texts only if contents may be shown.
+fn describe_difference(difference: &Difference, contents: bool) -> String {
     let Difference { place, age, offset, cached, computed, .. } = difference;
     let place = place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
     let texts = if contents { format!(": {cached:?} instead of {computed:?}") } else { String::new() };
     format!("{place}hit at the age of {}, differs from byte {offset} on{texts}", format::span(*age))
 }
 
-fn by_whom(by: &By) -> String {
+fn source_of(by: &By) -> String {
     match by {
         By::Call => "by the application's code".into(),
         By::Signal(name) => format!("by the signal {name:?}"),

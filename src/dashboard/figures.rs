@@ -1,12 +1,12 @@
-//! The figures of the overview: as words and as lines of charts, by name. The page shows them once, and the event
-//! stream sends them again each second, so that both say the same.
+//! The numbers of the overview by name, as formatted text and as lines of charts. The page and the event stream both
+//! read them here, so that they show the same.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::Mounted;
 use super::chart::{self, Series};
 use super::format;
+use super::mounted::Mounted;
 use super::recorder::Sample;
 use crate::cache::FragmentCache;
 use crate::telemetry::FragmentStats;
@@ -14,7 +14,7 @@ use crate::telemetry::stats::Stats;
 
 pub(super) type Figures = BTreeMap<&'static str, String>;
 
-/// The figures as of now.
+/// Reads all numbers.
 pub(super) fn read(mounted: &Mounted) -> Figures {
     let cache = &mounted.cache;
     let samples = mounted.recorder.samples();
@@ -96,7 +96,7 @@ fn throughput(samples: &[Sample], figures: &mut Figures) {
     figures.insert("computed_line", chart::line(&computed, top));
 }
 
-/// How long computations took, and what hits saved.
+/// The time that computations took and that hits saved.
 fn work(samples: &[Sample], figures: &mut Figures) {
     let cost =
         chart::series(samples, |from, to| share(more(from, to, |it| it.render_nanos), more(from, to, |it| it.renders)));
@@ -109,7 +109,7 @@ fn work(samples: &[Sample], figures: &mut Figures) {
     figures.insert("saved_now", newest(&saved).map_or_else(none, nanos));
 }
 
-/// How the shared tier is doing, where there is one.
+/// The state of the shared tier, if there is one.
 #[cfg(feature = "shared")]
 fn tier(cache: &FragmentCache, figures: &mut Figures) {
     let Some(status) = cache.shared_status() else { return };
@@ -135,7 +135,7 @@ fn newest(series: &Series) -> Option<f64> {
     series.last().copied().flatten()
 }
 
-/// How much was counted in between. A count can go back by what turned out to be something else.
+/// The increase of a counter between two samples; zero if it decreased, since some counts are corrected afterwards.
 fn more(from: &Sample, to: &Sample, count: fn(&Sample) -> u64) -> u64 {
     count(to).saturating_sub(count(from))
 }

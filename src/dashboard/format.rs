@@ -1,4 +1,4 @@
-//! Figures in words: counts, sizes, spans and times.
+//! Formats numbers for people: counts, sizes, rates, durations and times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ pub(super) fn bytes(number: u64) -> String {
 /// `0.9731` → `97.3 %`
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    // 100 means all of them, and 0 none.
+    // Rounding must not give 100 % unless it is all, or 0 % unless it is none.
     match percent {
         p if p >= 99.95 && share < 1.0 => "99.9 %".into(),
         p if p < 0.05 && share > 0.0 => "0.1 %".into(),
@@ -65,12 +65,12 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// The same in whole seconds.
+/// Formats a duration in whole seconds.
 pub(super) fn seconds(time: Duration) -> String {
     span(Duration::from_secs(time.as_secs()))
 }
 
-/// How long ago, in words.
+/// Formats a time relative to `now`.
 pub(super) fn ago(at: SystemTime, now: SystemTime) -> String {
     let past = now.duration_since(at).unwrap_or_default();
     if past.as_secs() == 0 { "just now".into() } else { format!("{} ago", seconds(past)) }
@@ -104,7 +104,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// Three digits that say something, and no zeros behind the point.
+/// Rounds to three significant digits, without zeros at the end of the fraction.
 fn three(number: f64) -> String {
     let text = match number {
         n if n < 9.995 => format!("{n:.2}"),
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_read_as_people_write_them() {
+    fn numbers_are_rounded_and_have_units() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [0, 1023, 1024, 4710, 67_108_864, u64::MAX].map(bytes),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_have_the_unit_that_suits_them() {
+    fn durations_have_a_unit_that_fits_their_size() {
         let spans = [0, 1, 999, 1000, 35_200, 1_500_000, 59_000_000_000, 60_000_000_000, 7_500_000_000_000];
         assert_eq!(
             spans.map(|nanos| span(Duration::from_nanos(nanos))),
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(clock(at(50_602)), "14:03:22");
         assert_eq!(ago(at(10), at(10)), "just now");
         assert_eq!(ago(at(10), at(100)), "1 min 30 s ago");
-        // A clock that was set back.
+        // The clock was set back.
         assert_eq!(ago(at(100), at(10)), "just now");
     }
 }

@@ -1,4 +1,5 @@
-//! What each fragment did: a table, sorted by any column.
+//! The page of fragments: a table of their statistics, sorted by any column, and the uncached includes and macros that
+//! would be worth caching.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,57 +9,66 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::format;
+use super::hints::{self, mean_cost};
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, format, hints};
 use crate::telemetry::FragmentStats;
 use crate::template::profile::Potential;
 
-/// A column: its name in links, its heading, what it says, and what it is sorted by.
+/// A column of the table.
 struct Column {
+    /// Its name in links and templates.
     name: &'static str,
     heading: &'static str,
-    says: &'static str,
-    by: By,
+    /// The explanation of the heading.
+    explanation: &'static str,
+    value: ColumnValue,
 }
 
-/// What rows are compared by.
-enum By {
+/// The value that rows are sorted by.
+enum ColumnValue {
     Text(fn(&FragmentStats) -> &str),
     Count(fn(&FragmentStats) -> u64),
     Span(fn(&FragmentStats) -> Option<Duration>),
     Share(fn(&FragmentStats) -> f64),
 }
 
-/// Places shown that are not cached and could be.
+/// The number of uncached includes and macros that are shown.
 const UNCACHED: usize = 20;
 
 const COLUMNS: [Column; 22] = [
-    Column { name: "label", heading: "Fragment", says: "Where it comes from", by: By::Text(|it| &it.label) },
-    Column { name: "kind", heading: "Kind", says: "What it is", by: By::Text(|it| it.kind.name()) },
-    column("saved", "Time saved", "Not spent computing", By::Span(|it| Some(it.render_time_saved))),
-    column("spent", "Time spent", "Spent computing", By::Span(|it| Some(it.render_time))),
-    column("cost", "Per render", "Mean time of a computation", By::Span(cost)),
-    column("lookups", "Look-ups", "How often it was asked for", By::Count(FragmentStats::lookups)),
-    column("ratio", "Hit ratio", "The share that was spared the work", By::Share(FragmentStats::hit_ratio)),
-    column("misses", "Misses", "Computed, because nothing else answered", By::Count(|it| it.misses)),
-    column("first", "First", "Misses of keys that were not asked for before", By::Count(|it| it.first_misses)),
-    column("stale", "Stale", "Answered with an expired entry within its grace", By::Count(|it| it.stale_hits)),
-    column("joined", "Joined", "Answered by somebody else's computation", By::Count(|it| it.joined)),
-    column("shared", "Shared", "Answered by the shared tier", By::Count(|it| it.shared_hits)),
-    column("bypasses", "Bypasses", "Computed without asking the cache", By::Count(|it| it.bypasses)),
-    column("errors", "Errors", "Computations that failed", By::Count(|it| it.errors)),
-    column("rejected", "Rejected", "Computed and not stored", By::Count(|it| it.rejected)),
-    column("verified", "Verified", "Hits that were computed again and compared", By::Count(|it| it.verified)),
-    column("differing", "Differing", "Verified hits that were something else", By::Count(|it| it.differing)),
-    column("evicted", "Evicted", "Left memory because there was no room", By::Count(|it| it.evicted)),
-    column("unused", "Unused", "Evicted without ever being hit", By::Count(|it| it.evicted_unused)),
-    column("evicted_age", "Age then", "Mean age at eviction", By::Span(|it| it.age_at_eviction)),
-    column("entries", "Entries", "In memory now", By::Count(|it| it.entries)),
-    column("bytes", "Bytes", "In memory now", By::Count(|it| it.bytes)),
+    Column {
+        name: "label",
+        heading: "Fragment",
+        explanation: "Where it comes from",
+        value: ColumnValue::Text(|it| &it.label),
+    },
+    Column { name: "kind", heading: "Kind", explanation: "What it is", value: ColumnValue::Text(|it| it.kind.name()) },
+    column("saved", "Time saved", "Not spent computing", ColumnValue::Span(|it| Some(it.render_time_saved))),
+    column("spent", "Time spent", "Spent computing", ColumnValue::Span(|it| Some(it.render_time))),
+    column("cost", "Per render", "Mean time of a computation", ColumnValue::Span(mean_cost)),
+    column("lookups", "Look-ups", "How often it was asked for", ColumnValue::Count(FragmentStats::lookups)),
+    column("ratio", "Hit ratio", "The share that was spared the work", ColumnValue::Share(FragmentStats::hit_ratio)),
+    column("misses", "Misses", "Computed, because nothing else answered", ColumnValue::Count(|it| it.misses)),
+    column("first", "First", "Misses of keys that were not asked for before", ColumnValue::Count(|it| it.first_misses)),
+    column("stale", "Stale", "Answered with an expired entry within its grace", ColumnValue::Count(|it| it.stale_hits)),
+    column("joined", "Joined", "Answered by somebody else's computation", ColumnValue::Count(|it| it.joined)),
+    column("shared", "Shared", "Answered by the shared tier", ColumnValue::Count(|it| it.shared_hits)),
+    column("bypasses", "Bypasses", "Computed without asking the cache", ColumnValue::Count(|it| it.bypasses)),
+    column("errors", "Errors", "Computations that failed", ColumnValue::Count(|it| it.errors)),
+    column("rejected", "Rejected", "Computed and not stored", ColumnValue::Count(|it| it.rejected)),
+    column("verified", "Verified", "Hits that were computed again and compared", ColumnValue::Count(|it| it.verified)),
+    column("differing", "Differing", "Verified hits that were something else", ColumnValue::Count(|it| it.differing)),
+    column("evicted", "Evicted", "Left memory because there was no room", ColumnValue::Count(|it| it.evicted)),
+    column("unused", "Unused", "Evicted without ever being hit", ColumnValue::Count(|it| it.evicted_unused)),
+    column("evicted_age", "Age then", "Mean age at eviction", ColumnValue::Span(|it| it.age_at_eviction)),
+    column("entries", "Entries", "In memory now", ColumnValue::Count(|it| it.entries)),
+    column("bytes", "Bytes", "In memory now", ColumnValue::Count(|it| it.bytes)),
 ];
 
-const fn column(name: &'static str, heading: &'static str, says: &'static str, by: By) -> Column {
-    Column { name, heading, says, by }
+const fn column(name: &'static str, heading: &'static str, explanation: &'static str, value: ColumnValue) -> Column {
+    Column { name, heading, explanation, value }
 }
 
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
@@ -70,13 +80,13 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     sort(&mut stats, column, ascending);
     let headings = COLUMNS.iter().map(|it| {
         let chosen = it.name == column.name;
-        // Figures are wanted large first, names from A.
-        let turned = if chosen { !ascending } else { matches!(it.by, By::Text(_)) };
+        // Numbers are sorted from the largest on by default, names from A.
+        let turned = if chosen { !ascending } else { matches!(it.value, ColumnValue::Text(_)) };
         let link = params.link(&[("sort", it.name), ("order", if turned { "up" } else { "down" })]);
         let sorted = if ascending { "ascending" } else { "descending" };
         context! {
-            name => it.name, heading => it.heading, says => it.says, link, sorted => chosen.then_some(sorted),
-            text => matches!(it.by, By::Text(_)),
+            name => it.name, heading => it.heading, says => it.explanation, link, sorted => chosen.then_some(sorted),
+            text => matches!(it.value, ColumnValue::Text(_)),
         }
     });
     let context = context! {
@@ -90,7 +100,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "fragments.html", context)
 }
 
-/// What is not cached and could be, where that is measured.
+/// A measured uncached include or macro as a template value.
 fn potential(measured: &Potential) -> Value {
     context! {
         label => measured.label.as_str(),
@@ -110,37 +120,31 @@ fn order(params: &Params) -> (&'static Column, bool) {
     let ascending = match params.get("order") {
         "up" => true,
         "down" => false,
-        _ => matches!(column.by, By::Text(_)),
+        _ => matches!(column.value, ColumnValue::Text(_)),
     };
     (column, ascending)
 }
 
 fn sort(stats: &mut [FragmentStats], column: &Column, ascending: bool) {
     stats.sort_by(|a, b| {
-        let order = column.by.compare(a, b);
+        let order = column.value.compare(a, b);
         let order = if ascending { order } else { order.reverse() };
         order.then_with(|| a.label.cmp(&b.label)).then(a.kind.cmp(&b.kind))
     });
 }
 
-impl By {
+impl ColumnValue {
     fn compare(&self, a: &FragmentStats, b: &FragmentStats) -> Ordering {
         match self {
-            By::Text(text) => text(a).cmp(text(b)),
-            By::Count(count) => count(a).cmp(&count(b)),
-            By::Span(span) => span(a).cmp(&span(b)),
-            By::Share(share) => share(a).total_cmp(&share(b)),
+            ColumnValue::Text(text) => text(a).cmp(text(b)),
+            ColumnValue::Count(count) => count(a).cmp(&count(b)),
+            ColumnValue::Span(span) => span(a).cmp(&span(b)),
+            ColumnValue::Share(share) => share(a).total_cmp(&share(b)),
         }
     }
 }
 
-/// Mean time of a computation.
-pub(super) fn cost(stats: &FragmentStats) -> Option<Duration> {
-    let nanos = stats.render_time.as_nanos().checked_div(u128::from(stats.renders))?;
-    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-}
-
-/// A row, for a template.
+/// A row as a template value.
 pub(super) fn row(stats: &FragmentStats) -> Value {
     let hint = hints::of(stats);
     let ratio = stats.hit_ratio();
@@ -149,7 +153,7 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
         kind => stats.kind.name(),
         saved => format::span(stats.render_time_saved),
         spent => format::span(stats.render_time),
-        cost => cost(stats).map(format::span).unwrap_or_default(),
+        cost => mean_cost(stats).map(format::span).unwrap_or_default(),
         lookups => format::count(stats.lookups()),
         ratio => if stats.lookups() > 0 { format::percent(ratio) } else { String::new() },
         ratio_width => format!("{:.1}%", ratio * 100.0),
@@ -172,7 +176,7 @@ pub(super) fn row(stats: &FragmentStats) -> Value {
     }
 }
 
-/// Zeros are left out, so that what is there shows.
+/// A count, or nothing for zero, so that other counts stand out.
 fn figure(count: u64) -> String {
     if count > 0 { format::count(count) } else { String::new() }
 }
@@ -184,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{FragmentCache, Options};
 
-    /// Of fragments that were asked for once, twice and three times.
+    /// Statistics of fragments that were looked up once, twice and three times.
     fn stats() -> Vec<FragmentStats> {
         let cache = FragmentCache::builder().build().unwrap();
         for (label, times) in [("b", 1), ("c", 3), ("a", 2)] {
@@ -209,14 +213,14 @@ mod tests {
         assert_eq!(sorted("sort=lookups&order=up"), "bac");
         assert_eq!(sorted("sort=label"), "abc");
         assert_eq!(sorted("sort=label&order=down"), "cba");
-        // Equal ones are in the order of their labels, whichever way.
+        // Equal rows are sorted by label in both directions.
         assert_eq!(sorted("sort=errors&order=up"), "abc");
         assert_eq!(sorted("sort=errors&order=down"), "abc");
         assert_eq!(sorted("sort=ratio"), "cab");
     }
 
     #[test]
-    fn what_is_no_column_is_time_saved() {
+    fn an_unknown_column_sorts_by_time_saved() {
         for query in ["", "sort=", "sort=nothing&order=sideways", "sort=%3Cscript%3E"] {
             let (column, ascending) = order(&Params::read(query));
             assert_eq!((column.name, ascending), ("saved", false), "{query}");
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_has_a_name_of_its_own_and_a_cell() {
+    fn every_column_has_a_unique_name_and_a_cell() {
         let row = row(&stats()[0]);
         for (at, column) in COLUMNS.iter().enumerate() {
             assert!(COLUMNS[at + 1..].iter().all(|other| other.name != column.name));

@@ -1,12 +1,11 @@
-//! What a fragment's counts say about whether caching it pays, in plain words.
+//! Hints for operators: whether caching a fragment pays, judged by its statistics.
 
 use std::time::Duration;
 
 use super::format;
-use super::fragments::cost;
 use crate::telemetry::FragmentStats;
 
-/// How good the news is.
+/// How a hint is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -30,16 +29,17 @@ pub(super) struct Hint {
     pub(super) words: String,
 }
 
-/// Look-ups before anything is said.
+/// A fragment with fewer look-ups gets no hint.
 const ENOUGH: u64 = 20;
 
-/// Keys that came once before anything is said of that: a catalogue that is read for the first time has many.
+/// Keys that are looked up only once get a hint from this number on. A catalogue that is read for the first time has
+/// many of them.
 const MANY: u64 = 10_000;
 
-/// What costs less is hardly worth a look-up.
+/// A computation that takes less time is hardly worth a look-up.
 const CHEAP: Duration = Duration::from_micros(20);
 
-/// The first that applies: what is wrong comes before what is well.
+/// The first hint that applies. Problems come before praise.
 pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
     if stats.differing > 0 {
         return hint(Tone::Bad, "Hits are not what computing them again gives: is something missing in its key?");
@@ -50,7 +50,7 @@ pub(super) fn of(stats: &FragmentStats) -> Option<Hint> {
     unstored(stats).or_else(|| evicted(stats)).or_else(|| worth(stats))
 }
 
-/// Why it is hardly ever in the cache at all.
+/// A hint if results are rarely stored.
 fn unstored(stats: &FragmentStats) -> Option<Hint> {
     let computed = stats.renders + stats.errors;
     if stats.errors * 10 > computed {
@@ -67,7 +67,7 @@ fn unstored(stats: &FragmentStats) -> Option<Hint> {
     None
 }
 
-/// Whether it does not stay in memory for long enough.
+/// A hint if entries are evicted too early.
 fn evicted(stats: &FragmentStats) -> Option<Hint> {
     let stored = stats.renders.saturating_sub(stats.rejected);
     if stats.evicted < ENOUGH / 2 || stats.hit_ratio() >= 0.9 || !most(stats.evicted, stored) {
@@ -80,12 +80,13 @@ fn evicted(stats: &FragmentStats) -> Option<Hint> {
     hint(Tone::Bad, format!("Evicted at the age of {age}: more memory would keep it longer"))
 }
 
+/// A hint by the hit ratio and the cost of a computation.
 fn worth(stats: &FragmentStats) -> Option<Hint> {
-    // No cache answers the first look-up of a key, so that it says nothing of this one.
+    // No cache can answer the first look-up of a key, so first look-ups are not counted.
     let again = stats.lookups() - stats.first_misses.min(stats.lookups());
     let ratio = stats.answered() as f64 / again.max(1) as f64;
-    // Nothing is known of the cost of what came from elsewhere, but what it saved.
-    let cheap = cost(stats).is_some_and(|cost| cost < CHEAP);
+    // The cost is unknown if all results came from the shared tier.
+    let cheap = mean_cost(stats).is_some_and(|cost| cost < CHEAP);
     match (again >= ENOUGH && ratio < 0.2, cheap) {
         _ if stats.renders == 0 && ratio < 0.2 => None,
         (true, true) => hint(Tone::Idle, "Rarely hit and cheap to compute: not worth caching"),
@@ -99,6 +100,12 @@ fn worth(stats: &FragmentStats) -> Option<Hint> {
         }
         (false, false) => None,
     }
+}
+
+/// The mean time of a computation.
+pub(super) fn mean_cost(stats: &FragmentStats) -> Option<Duration> {
+    let nanos = stats.render_time.as_nanos().checked_div(u128::from(stats.renders))?;
+    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
 fn hint(tone: Tone, words: impl Into<String>) -> Option<Hint> {
@@ -120,7 +127,7 @@ mod tests {
     use super::*;
     use crate::{FragmentCache, Options};
 
-    /// A fragment that did nothing wrong and nothing right.
+    /// The hint for a fragment that would get none, after a change of its statistics.
     fn stats(change: impl FnOnce(&mut FragmentStats)) -> Option<Hint> {
         let cache = FragmentCache::builder().build().unwrap();
         cache.get_or_set("k", Options::default(), || Ok::<_, Infallible>("x")).unwrap();
@@ -156,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_look_up_of_a_key_is_not_judged() {
-        // A cold start: nothing was asked for twice, or too little to judge by.
+    fn the_first_look_up_of_a_key_does_not_count() {
+        // A cold start: no key was looked up twice, or too few to judge.
         assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (0, 100, 100)), None);
         assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (1, 118, 100)), None);
         says(Tone::Bad, "Rarely hit", |it| (it.hits, it.misses, it.first_misses) = (1, 119, 100));
@@ -165,13 +172,13 @@ mod tests {
             (it.hits, it.misses, it.first_misses) = (40, 500, 500);
             it.render_time_saved = Duration::from_secs(1);
         });
-        // Thousands of keys, none of which came again.
+        // Thousands of keys, and hardly one was looked up again.
         says(Tone::Idle, "hardly come twice", |it| (it.hits, it.misses, it.first_misses) = (9, 12_000, 12_000));
         assert_eq!(stats(|it| (it.hits, it.misses, it.first_misses) = (9, 5_000, 5_000)), None);
     }
 
     #[test]
-    fn what_another_node_computed_is_judged_by_what_it_saved() {
+    fn results_of_other_nodes_are_judged_by_the_time_they_saved() {
         assert_eq!(stats(|it| (it.hits, it.misses, it.renders) = (0, 100, 0)), None);
         says(Tone::Good, "Worth caching", |it| {
             (it.shared_hits, it.misses, it.renders) = (100, 0, 0);
@@ -180,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_comes_first() {
+    fn problems_come_first() {
         says(Tone::Bad, "Evicted before anybody used it", |it| (it.evicted, it.evicted_unused) = (60, 50));
         says(Tone::Bad, "at the age of 5 s", |it| {
-            // What is hit as a rule is worth its memory, however much of it is not.
+            // A high hit ratio is worth the memory, even if many entries are never used.
             (it.evicted, it.evicted_unused, it.hits) = (60, 50, 80);
             it.age_at_eviction = Some(Duration::from_secs(5));
         });

@@ -1,4 +1,4 @@
-//! Invalidating: a form, a page that asks whether that is meant, and the deed.
+//! The pages that invalidate: the forms, the confirmation, and the request that carries an order out.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,21 +10,22 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::order::{KINDS, Order};
 use super::params::Params;
-use super::token::{Refused, Signer};
-use super::{Mounted, access, entry, events, format, origin};
+use super::token::{Signer, TokenRefusal};
+use super::{access, entry, events, format, origin};
 
-/// The longest form, in bytes.
+/// The largest accepted form, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// Entries looked at to say how many are concerned.
+/// The number of entries that are searched to count those that an order would invalidate.
 const LOOKED_AT: usize = 100_000;
 
-/// Invalidations shown below the forms.
+/// The number of invalidations shown below the forms.
 const SHOWN: usize = 8;
 
-/// The forms.
+/// The page with the forms.
 pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     if mounted.signer.is_none() {
         return mounted.problem(StatusCode::NOT_FOUND, READ_ONLY);
@@ -41,7 +42,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
 
 const READ_ONLY: &str = "This dashboard shows, and invalidates nothing.";
 
-/// A form was sent: asks whether it is meant, or does it if that was asked before.
+/// Handles a form. Without a token it answers with the confirmation page, with one it carries the order out.
 pub(super) async fn order(mounted: &Arc<Mounted>, parts: &Parts, body: Body) -> Response {
     let Some(signer) = &mounted.signer else { return mounted.problem(StatusCode::NOT_FOUND, READ_ONLY) };
     if let Err(reason) = origin::check(parts) {
@@ -55,7 +56,7 @@ pub(super) async fn order(mounted: &Arc<Mounted>, parts: &Parts, body: Body) -> 
     };
     let form = Params::read(&String::from_utf8_lossy(&bytes));
     match form.get("token") {
-        "" => ask(mounted, signer, &form).await,
+        "" => confirmation(mounted, signer, &form).await,
         token => carry_out(mounted, signer, token, &form).await,
     }
 }
@@ -66,7 +67,7 @@ fn is_form(parts: &Parts) -> bool {
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-async fn ask(mounted: &Arc<Mounted>, signer: &Signer, form: &Params) -> Response {
+async fn confirmation(mounted: &Arc<Mounted>, signer: &Signer, form: &Params) -> Response {
     let id = form.get("entry");
     let asked = match (id.is_empty(), entry::find(mounted, id)) {
         (true, _) => Order::asked(&mounted.cache, form),
@@ -82,7 +83,7 @@ async fn ask(mounted: &Arc<Mounted>, signer: &Signer, form: &Params) -> Response
     let fields = order.fields().into_iter().map(|(name, value)| context! { name, value });
     let context = context! {
         words => order.words(),
-        // What was typed, for who typed it: it is not in any form.
+        // The key as it was typed, for display only. No form field holds it.
         typed => (order.kind() == "key" && id.is_empty()).then(|| form.raw("value")),
         how => form.get("as"),
         namespaces => order.levels().into_iter().map(Value::from).collect::<Value>(),
@@ -93,7 +94,7 @@ async fn ask(mounted: &Arc<Mounted>, signer: &Signer, form: &Params) -> Response
     mounted.page(StatusCode::OK, "confirm.html", context)
 }
 
-/// How many entries in memory go, and whether all were looked at.
+/// The number of entries that an order would invalidate, and whether all entries were searched.
 fn concerned(mounted: &Mounted, order: &Order) -> Option<(u64, bool)> {
     let (mut concerned, mut known) = (0, true);
     let looked_at = mounted.cache.inner.see_entries(LOOKED_AT, |_, entry| match order.concerns(entry) {
@@ -110,11 +111,11 @@ async fn carry_out(mounted: &Arc<Mounted>, signer: &Signer, token: &str, form: &
     };
     match signer.check(token, &order, SystemTime::now()) {
         Ok(()) => {}
-        Err(Refused::Expired) => {
+        Err(TokenRefusal::Expired) => {
             let message = "That took longer than ten minutes, so nothing was done. Please begin again.";
             return mounted.problem(StatusCode::FORBIDDEN, message);
         }
-        Err(Refused::Wrong) => {
+        Err(TokenRefusal::Wrong) => {
             let message = "This form was not made by this dashboard, or by an earlier run of it. Nothing was done.";
             return mounted.problem(StatusCode::FORBIDDEN, message);
         }

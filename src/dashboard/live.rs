@@ -1,8 +1,8 @@
-//! The event stream of an open page: the figures of the overview, once a second.
+//! The event stream of an open page: the numbers of the overview, once a second.
 //!
-//! Nothing is queued for a client: figures are read when it can take them, so one that is slow gets fewer of them. The
-//! stream knows the dashboard only weakly and ends with it, and it ends by itself soon, since a server that shuts down
-//! in order waits for open answers; the page then asks for another one.
+//! Messages are not queued. The numbers are read when the client can receive them, so a slow client receives fewer
+//! messages. A stream holds only a weak reference to the dashboard, and ends with it. A stream also ends after a few
+//! messages, because a graceful shutdown of the server waits for open responses. The page then opens another one.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,18 +16,19 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame;
 
-use super::{Mounted, access, figures};
+use super::mounted::Mounted;
+use super::{access, figures};
 use crate::util::timer::Sleep;
 
-/// Streams at once. Pages that come too late show the figures of when they were loaded, and ask again.
+/// The largest number of open streams. A page without a stream shows the numbers of when it was loaded, and retries.
 const STREAMS: usize = 32;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Figures that are sent before a stream ends.
+/// The number of messages after which a stream ends.
 const TURNS: u32 = 10;
 
-/// When a page asks for another stream, in milliseconds.
+/// The time after which a page opens another stream, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 
 struct Stream {
@@ -36,21 +37,21 @@ struct Stream {
     sent: Option<u64>,
     turns: u32,
     sleep: Option<Sleep>,
-    _open: Open,
+    _permit: StreamPermit,
 }
 
-/// One of the streams there may be.
-struct Open(Arc<AtomicUsize>);
+/// Counts an open stream. Dropping it lets another stream open.
+struct StreamPermit(Arc<AtomicUsize>);
 
-impl Open {
-    fn one_of(streams: &Arc<AtomicUsize>) -> Option<Open> {
-        let open =
+impl StreamPermit {
+    fn acquire(streams: &Arc<AtomicUsize>) -> Option<StreamPermit> {
+        let acquired =
             streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
-        open.ok().map(|_| Open(Arc::clone(streams)))
+        acquired.ok().map(|_| StreamPermit(Arc::clone(streams)))
     }
 }
 
-impl Drop for Open {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -60,17 +61,17 @@ pub(super) fn stream(mounted: &Arc<Mounted>, method: &Method) -> Response {
     let mut response = if *method == Method::HEAD {
         Response::new(Body::empty())
     } else {
-        let Some(open) = Open::one_of(&mounted.streams) else {
+        let Some(permit) = StreamPermit::acquire(&mounted.streams) else {
             let mut response = access::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are live already.\n");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
             return response;
         };
         let mounted = Arc::downgrade(mounted);
-        Response::new(Body::new(Stream { mounted, sent: None, turns: 0, sleep: None, _open: open }))
+        Response::new(Body::new(Stream { mounted, sent: None, turns: 0, sleep: None, _permit: permit }))
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // nginx would collect it.
+    // nginx would buffer the response.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
@@ -102,7 +103,7 @@ impl HttpBody for Stream {
 }
 
 impl Stream {
-    /// The figures, or a sign of life if they are those from before.
+    /// The next message: the numbers, or a comment that keeps the connection open if there is no new sample.
     fn message(&mut self, mounted: &Mounted) -> String {
         let newest = mounted.recorder.samples().last().map(|sample| sample.number);
         if self.turns > 0 && newest == self.sent {

@@ -1,4 +1,4 @@
-//! Why results had to be computed: how often for each reason, and the last times.
+//! The page of misses: the number for each reason, and the last ones.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,8 +7,9 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
+use super::mounted::Mounted;
 use super::params::Params;
-use super::{Mounted, format, view};
+use super::{format, view};
 use crate::cache::FragmentCache;
 use crate::telemetry::Miss;
 
@@ -39,7 +40,7 @@ pub(super) fn page(mounted: &Arc<Mounted>, params: &Params) -> Response {
     mounted.page(StatusCode::OK, "misses.html", context)
 }
 
-/// The reasons, the commonest first, for a template.
+/// The reasons as template values, the most frequent first.
 pub(super) fn bars(cache: &FragmentCache) -> Vec<Value> {
     let mut reasons: Vec<(&str, u64)> = cache.miss_reasons().into_iter().collect();
     reasons.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -47,7 +48,7 @@ pub(super) fn bars(cache: &FragmentCache) -> Vec<Value> {
     let most = reasons.first().map_or(1, |(_, count)| *count).max(1);
     let bar = |(name, count): (&str, u64)| {
         context! {
-            name, says => says(name),
+            name, says => explanation(name),
             count => format::count(count),
             share => format::percent(count as f64 / all.max(1) as f64),
             width => format!("{:.1}%", count as f64 / most as f64 * 100.0),
@@ -56,8 +57,8 @@ pub(super) fn bars(cache: &FragmentCache) -> Vec<Value> {
     reasons.into_iter().map(bar).collect()
 }
 
-/// What the word of a reason means.
-fn says(name: &str) -> &'static str {
+/// Explains a reason.
+fn explanation(name: &str) -> &'static str {
     match name {
         "cold" => "It was never stored here.",
         "expired" => "What was stored is older than its lifetime.",
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn every_reason_is_explained() {
         for name in REASONS {
-            assert!(!says(name).is_empty(), "{name}");
+            assert!(!explanation(name).is_empty(), "{name}");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Pages that show how the cache is doing, and let operators invalidate: an edge that nothing else imports.
+//! The dashboard: pages that show the state of the cache to operators, and let them invalidate entries.
 //!
-//! Owns who may see what, and which address leads where. Each page is a file (`overview.rs`, `fragments.rs` …) that
-//! turns what the cache knows into a template's context; `recorder.rs` keeps what charts and lists show, `live.rs`
-//! sends it to open pages. `order.rs` is what is to be invalidated, `token.rs` and `origin.rs` say whether somebody
-//! meant it.
+//! This file owns the configuration and the routing. `mounted.rs` holds the state that all requests share. Each page is
+//! a file (`overview.rs`, `fragments.rs` …) that turns statistics into the context of a template. `recorder.rs` keeps
+//! the samples and events that charts and lists show, and `live.rs` streams them to open pages. `order.rs` parses and
+//! carries out invalidations; `token.rs` and `origin.rs` protect them against forged requests. No other room imports
+//! this one.
 
 mod access;
 mod chart;
@@ -17,6 +18,7 @@ mod hints;
 mod invalidate;
 mod live;
 mod misses;
+mod mounted;
 mod order;
 mod origin;
 mod overview;
@@ -29,7 +31,6 @@ mod view;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::body::Body;
@@ -39,16 +40,17 @@ use axum::routing::any;
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use self::access::{Access, Path};
+use self::access::{Access, PageAddress};
+use self::mounted::{Mounted, Shows};
 use self::params::Params;
 use self::recorder::Recorder;
 use self::token::Signer;
 use self::view::View;
 use crate::cache::FragmentCache;
 
-/// Pages that show how a cache is doing, to be mounted in an axum application: hit ratio, throughput and the time of
-/// computations as they change, what each fragment saves, why there were misses, what was invalidated and evicted, and
-/// what is in memory.
+/// Pages that show the state of a cache, to be mounted in an axum application: live charts of the hit ratio, the
+/// throughput and the time of computations; the time that each fragment saves; the reasons of misses; the last
+/// invalidations and evictions; and the entries in memory.
 ///
 /// ```
 /// use axum::Router;
@@ -61,15 +63,18 @@ use crate::cache::FragmentCache;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **It shows to everybody who can reach it**, unless [`authorize`](Dashboard::authorize) says otherwise: labels,
-/// tags, names of templates, and figures. Keys and contents may be private and are shown only when asked for, and
-/// nothing can be invalidated unless that is allowed. Every answer says `no-store`, and forbids frames, foreign
-/// scripts and everything else from other origins. The pages need no script; with one they are live.
+/// **Everyone who can reach the dashboard sees it**, unless [`authorize`](Dashboard::authorize) restricts access. It
+/// shows labels, tags, names of templates, and statistics. Keys and contents may be private, so
+/// [`show_keys`](Dashboard::show_keys) and [`show_contents`](Dashboard::show_contents) have to be turned on to show
+/// them. Operators can invalidate only after [`allow_invalidation`](Dashboard::allow_invalidation). Every response has
+/// `Cache-Control: no-store` and a content security policy that forbids frames and resources of other origins. The
+/// pages work without JavaScript; with it they update themselves.
 ///
-/// Figures are this process's own, over all namespaces. Entries are those of the namespace of the handle it was made
-/// with, and so is what can be invalidated; templates belong to all of them.
+/// Statistics are those of this process, over all namespaces. Entries are listed and invalidated in the namespace of
+/// the handle that the dashboard was made with. Templates belong to all namespaces.
 ///
-/// It costs one thread, which reads the counters once a second, and a [subscription](FragmentCache::subscribe).
+/// A mounted dashboard costs one thread, which reads the counters once a second, and a
+/// [subscription](FragmentCache::subscribe).
 #[must_use = "it does nothing until its router is mounted"]
 pub struct Dashboard {
     cache: FragmentCache,
@@ -80,28 +85,8 @@ pub struct Dashboard {
     access: Access,
 }
 
-/// What may be private and is shown nevertheless.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shows {
-    keys: bool,
-    contents: bool,
-}
-
-/// A mounted dashboard.
-struct Mounted {
-    cache: FragmentCache,
-    title: String,
-    shows: Shows,
-    access: Access,
-    recorder: Arc<Recorder>,
-    view: View,
-    /// `None` where nothing can be invalidated.
-    signer: Option<Signer>,
-    streams: Arc<AtomicUsize>,
-}
-
 impl Dashboard {
-    /// A dashboard for a cache, or for one of its namespaces. It keeps the cache alive.
+    /// Creates a dashboard for a cache, or for one of its namespaces. The dashboard keeps the cache alive.
     pub fn new(cache: &FragmentCache) -> Dashboard {
         Dashboard {
             cache: cache.clone(),
@@ -113,23 +98,24 @@ impl Dashboard {
         }
     }
 
-    /// What the pages call themselves: of several applications or processes, which one. `Fragment cache` unless given.
+    /// Sets the title of the pages, to tell several applications or processes apart. Default: `Fragment cache`.
     pub fn title(mut self, title: impl Into<String>) -> Dashboard {
         self.title = title.into();
         self
     }
 
-    /// Asks this of every request, for pages, styles and the event stream alike. Where it says no the answer is 404:
-    /// nobody learns that there is a dashboard. `parts.uri` is without the path it is mounted at.
+    /// Sets the access rule, which is called for every request: for pages, styles and the event stream. If it returns
+    /// `false`, the response is 404, so that it does not reveal the dashboard. `parts.uri` is relative to the path
+    /// where the dashboard is mounted.
     ///
-    /// A dashboard that listens on the loopback interface only is still within reach of web pages that the machine's
-    /// own browser shows: have it look at `Host` too.
+    /// Web pages in a browser on the same machine can reach a dashboard that listens on the loopback interface only.
+    /// There the rule should check `Host` too.
     pub fn authorize(mut self, allow: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Dashboard {
         self.access = Access::rule(allow);
         self
     }
 
-    /// The same as a future, which may also say what is answered instead: a redirect to a sign-in page, say.
+    /// Sets an asynchronous access rule. Its error is the response, for example a redirect to a sign-in page.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Redirect};
@@ -154,38 +140,41 @@ impl Dashboard {
         self
     }
 
-    /// Shows the keys of entries and misses, and the queries of pages. Off unless asked for: they may hold e-mail addresses
-    /// and tokens.
+    /// Shows the keys of entries and misses, and the queries of pages. Off by default, because they may contain e-mail
+    /// addresses and tokens.
     pub fn show_keys(mut self, yes: bool) -> Dashboard {
         self.shows.keys = yes;
         self
     }
 
-    /// Shows what entries hold, as text. Off unless asked for: it may be one visitor's own.
+    /// Shows the contents of entries as text. Off by default, because they may be private to one visitor.
     pub fn show_contents(mut self, yes: bool) -> Dashboard {
         self.shows.contents = yes;
         self
     }
 
-    /// Lets who may see it invalidate: a key, a tag, the pages of a path, a template, a namespace, everything. Each
-    /// takes two steps, and the second one a token that is good for this one order and ten minutes. What comes from
-    /// another site is refused: the browser says so in `Sec-Fetch-Site`, or else in `Origin`, which must then name the
-    /// `Host`; a proxy in front that is not on HTTPS has to pass `Host` on.
+    /// Lets everyone who may see the dashboard invalidate a key, a tag, the pages of a path, a template, a namespace,
+    /// or everything. Off by default.
+    ///
+    /// An invalidation takes two requests. The second one needs a token, which is valid for this invalidation and for
+    /// ten minutes. Requests from pages of other sites are refused: by the header `Sec-Fetch-Site`, or if it is absent,
+    /// by `Origin`, which must match `Host`. Browsers do not send `Sec-Fetch-Site` over plain HTTP, so a proxy that they
+    /// reach over plain HTTP must pass on `Host`.
     pub fn allow_invalidation(mut self) -> Dashboard {
         self.invalidates = true;
         self
     }
 
-    /// Makes the tokens of [`allow_invalidation`](Dashboard::allow_invalidation) with this secret (32 random bytes,
-    /// say). For several processes behind one address, where one process may be asked for what another one's page
-    /// showed. Each has a random one unless given.
+    /// Sets the secret that signs the tokens of [`allow_invalidation`](Dashboard::allow_invalidation), for example 32
+    /// random bytes. Several processes behind one address need the same secret, because the two requests of an
+    /// invalidation may reach different processes. Default: random for each dashboard.
     pub fn sign_with(mut self, secret: impl AsRef<[u8]>) -> Dashboard {
         self.secret = Some(secret.as_ref().to_vec());
         self
     }
 
-    /// The router, to be mounted with `nest_service`, or with `nest`, which does not answer at the path with a slash at
-    /// its end.
+    /// Returns the router, to be mounted with `nest_service`. `nest` works too, but does not route the path with a
+    /// slash at its end.
     pub fn router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let mounted = self.mount();
         let handler = any(move |request: Request| {
@@ -240,9 +229,9 @@ async fn answer(mounted: Arc<Mounted>, request: Request) -> Response {
 }
 
 async fn route(mounted: &Arc<Mounted>, parts: &Parts, body: Body) -> Response {
-    let path = match Path::of(parts) {
-        Path::At(path) => path,
-        Path::Elsewhere(address) => return access::redirect(&address),
+    let path = match PageAddress::of(parts) {
+        PageAddress::Page(path) => path,
+        PageAddress::Redirect(address) => return access::redirect(&address),
     };
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     let params = Params::read(parts.uri.query().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What somebody wants invalidated: read from a form, shown to be confirmed, and done.
+//! An invalidation that an operator orders: parsed from a form, described for confirmation, and carried out.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,25 @@ use crate::key;
 use crate::store::entry::Entry;
 use crate::telemetry::{By, KeyHash, key_hash};
 
-/// Between the names of nested namespaces, as they are typed.
+/// Separates the names of nested namespaces in a form.
 const INSIDE: &str = " / ";
 
-/// Numbers from here on are not exact once they are read from JSON.
+/// Floats from this size on may be rounded integers, because `serde_json` reads integers beyond 64 bits as floats.
 const INEXACT: f64 = (1u64 << 63) as f64;
 
+/// An invalidation, parsed but not yet carried out.
 #[derive(Debug)]
 pub(super) struct Order {
     what: What,
-    /// The handle it is done with.
+    /// The handle of the namespace in which it invalidates.
     cache: FragmentCache,
-    /// Its namespace inside that of the dashboard, as it was typed.
+    /// The namespace inside that of the dashboard, as it was typed.
     namespace: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum What {
-    /// The key itself is not kept: it may be private, and its hashes are enough.
+    /// The key itself is not kept, because it may be private. Its hashes are enough.
     Key {
         hash: KeyHash,
         floor: TagHash,
@@ -41,15 +42,15 @@ enum What {
     Everything,
 }
 
-/// What can be invalidated, by the word in forms.
+/// The kinds of orders, as forms name them.
 pub(super) const KINDS: [&str; 6] = ["key", "tag", "page", "template", "namespace", "everything"];
 
 impl Order {
-    /// What a form asks for that somebody filled in.
+    /// Parses a form that an operator filled in.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words for them.
+    /// A message for the operator.
     pub(super) fn asked(cache: &FragmentCache, form: &Params) -> Result<Order, String> {
         let namespace = form.raw("namespace").to_owned();
         let inside = within(cache, &namespace);
@@ -74,14 +75,15 @@ impl Order {
         Ok(Order::new(what, cache, namespace))
     }
 
-    /// The key of an entry.
+    /// Orders to invalidate the key of an entry.
     pub(super) fn of_entry(cache: &FragmentCache, entry: &Entry) -> Order {
         let facts = cache.inner.facts(entry);
         let what = What::Key { hash: facts.key, floor: facts.key_floor };
         Order::new(what, cache, String::new())
     }
 
-    /// What a form of ours asks for, to be believed once its token was checked.
+    /// Parses the form of the confirmation page, which holds hashes instead of the key. The caller must check its token
+    /// before the order is carried out.
     pub(super) fn confirmed(cache: &FragmentCache, form: &Params) -> Result<Order, String> {
         if form.get("kind") != "key" {
             return Order::asked(cache, form);
@@ -93,7 +95,7 @@ impl Order {
     }
 
     fn new(what: What, cache: &FragmentCache, namespace: String) -> Order {
-        // Templates belong to all namespaces, and everything is everything of this dashboard.
+        // Templates belong to all namespaces, and `everything` is everything in the namespace of the dashboard.
         let namespace = if matches!(what, What::Template(_) | What::Everything) { String::new() } else { namespace };
         Order { what, cache: within(cache, &namespace), namespace }
     }
@@ -109,7 +111,7 @@ impl Order {
         }
     }
 
-    /// What a form has to say for [`Order::confirmed`] to read the same; what a token is made for.
+    /// The form fields from which [`Order::confirmed`] parses an equal order. The token is a digest of them.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = vec![("kind", self.kind().to_owned()), ("namespace", self.namespace.clone())];
         match &self.what {
@@ -122,7 +124,7 @@ impl Order {
         fields
     }
 
-    /// In words, for who is to confirm it.
+    /// A description for the operator who confirms it.
     pub(super) fn words(&self) -> String {
         match &self.what {
             What::Key { hash, .. } => format!("the key with the hash {hash}"),
@@ -135,12 +137,12 @@ impl Order {
         }
     }
 
-    /// The names of the namespaces it is in, inside that of the dashboard.
+    /// The names of the nested namespaces, inside that of the dashboard.
     pub(super) fn levels(&self) -> Vec<&str> {
         self.namespace.split(INSIDE).filter(|_| !self.namespace.is_empty()).collect()
     }
 
-    /// Whether it concerns an entry; `None` where that cannot be told from the entry.
+    /// Whether it would invalidate an entry; `None` if the entry does not tell.
     pub(super) fn concerns(&self, entry: &Entry) -> Option<bool> {
         let tagged = |hash: TagHash| entry.record.tags().iter().any(|tag| tag.hash == hash);
         Some(match &self.what {
@@ -165,13 +167,13 @@ impl Order {
     }
 }
 
-/// A namespace inside another one.
+/// The handle of a nested namespace.
 fn within(cache: &FragmentCache, namespace: &str) -> FragmentCache {
     let levels = namespace.split(INSIDE).filter(|_| !namespace.is_empty());
     levels.fold(cache.clone(), |cache, name| cache.namespace(name))
 }
 
-/// A key as it was typed, as the application's own would be encoded.
+/// Encodes a typed key in the same way as keys of the application.
 fn encoded(typed: &str, form: &str) -> Result<Vec<u8>, String> {
     let key = match form {
         "json" => {
@@ -185,7 +187,8 @@ fn encoded(typed: &str, form: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A key in JSON. An application may have features of `serde_json` on that make its numbers serialize as something else.
+/// A key in JSON. `serde_json::Value` is not used for encoding, because features of `serde_json` that the application
+/// turns on change how its numbers serialize.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum TypedKey {
@@ -239,7 +242,7 @@ mod tests {
         Params::read(&form.extend_pairs(fields).finish())
     }
 
-    /// Whether what is typed invalidates what the application stored under a key.
+    /// Whether a typed key invalidates the entry that the application stored under `key`.
     fn means(typed: &str, how: &str, key: impl Serialize + Clone) -> bool {
         let cache = cache();
         let get = |count: u32| {
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_key_is_refused_in_words() {
+    fn an_invalid_key_is_refused_with_a_message() {
         let cache = cache();
         let deep = "[".repeat(70) + "1" + &"]".repeat(70);
         for (typed, how, words) in [
@@ -313,13 +316,13 @@ mod tests {
         assert_eq!(order.levels(), ["de", "at"]);
         let order = Order::asked(&blog, &Params::read("kind=everything&namespace=de")).unwrap();
         assert_eq!(order.words(), "everything in the namespace \"blog\"");
-        // A slash without blanks belongs to the name.
+        // A slash without spaces is a part of the name.
         let order = Order::asked(&cache, &Params::read("kind=namespace&namespace=a/b")).unwrap();
         assert_eq!(order.levels(), ["a/b"]);
     }
 
     #[test]
-    fn an_entry_is_invalidated_by_its_key_without_anybody_knowing_it() {
+    fn an_entry_is_invalidated_by_the_hashes_of_its_key() {
         let cache = cache();
         let shop = cache.namespace("shop");
         let compute = |text: &'static str| shop.get_or_set(u128::MAX, Options::default(), || Ok::<_, Infallible>(text));

@@ -1,17 +1,17 @@
-//! Whether a form comes from our own page, by what the browser says of it. Pages of other sites cannot make a browser
-//! say anything else.
+//! Checks that a form was sent by a page of the dashboard, by the headers `Sec-Fetch-Site` and `Origin`. Browsers set
+//! them; pages of other sites cannot change them.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Where a form came from (Fetch Metadata Request Headers, W3C).
+/// The relation between the sender of a form and its target (Fetch Metadata Request Headers, W3C).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request may change something, or why it may not.
+/// Allows a request that changes state, or says why it is refused.
 ///
-/// Without both headers it comes from no browser of these years, so that nobody is there to be misled; it still needs
-/// a token.
+/// A request without both headers does not come from a current browser, so no page can have forged it. It still needs a
+/// token.
 pub(super) fn check(parts: &Parts) -> Result<(), &'static str> {
     if let Some(site) = only(&parts.headers, &SEC_FETCH_SITE)? {
         return match site.as_bytes() {
@@ -31,13 +31,14 @@ pub(super) fn check(parts: &Parts) -> Result<(), &'static str> {
     }
 }
 
+/// The value of a header; an error if there are several.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, &'static str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() { Err("This request says two things of where it comes from.") } else { Ok(first) }
 }
 
-/// Without the port that the scheme implies.
+/// An authority without the default port of the scheme.
 fn bare<'a>(scheme: &str, authority: &'a str) -> &'a str {
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     authority.strip_suffix(port).unwrap_or(authority)
@@ -56,10 +57,10 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_ours_may_change_something() {
+    fn a_form_of_the_dashboard_is_accepted() {
         for headers in [
             &[("sec-fetch-site", "same-origin")][..],
-            // A proxy that changes the host: the browser knows better.
+            // A proxy changes `Host`; `Sec-Fetch-Site` has precedence.
             &[("sec-fetch-site", "same-origin"), ("origin", "https://a.example"), ("host", "127.0.0.1:3000")],
             &[("origin", "http://a.example"), ("host", "a.example")],
             &[("origin", "http://A.example:8080"), ("host", "a.Example:8080")],
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_site_may_not() {
+    fn a_form_of_another_site_is_refused() {
         for headers in [
             &[("sec-fetch-site", "cross-site")][..],
             &[("sec-fetch-site", "same-site"), ("origin", "http://a.example"), ("host", "a.example")],

@@ -1,4 +1,4 @@
-//! The first page: how the cache is doing now, and did in the last minutes.
+//! The first page: the state of the cache, charts of the last minutes, and the first fragments and miss reasons.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use axum::response::Response;
 use http::StatusCode;
 use minijinja::{Value, context};
 
-use super::{Mounted, figures, format, fragments, misses};
+use super::mounted::Mounted;
+use super::{figures, format, fragments, misses};
 use crate::invalidation::dependencies::FOREVER;
 use crate::util::clock::Nanos;
 
-/// Fragments and reasons shown; there are pages with all of them.
+/// The number of fragments and of reasons shown. Other pages show all of them.
 const SHOWN: usize = 5;
 
 pub(super) fn page(mounted: &Arc<Mounted>) -> Response {
@@ -32,6 +33,7 @@ pub(super) fn page(mounted: &Arc<Mounted>) -> Response {
     mounted.page(StatusCode::OK, "overview.html", context)
 }
 
+/// The default lifetime as text.
 fn lifetime(ttl: Nanos) -> String {
     if ttl == FOREVER { "no end".into() } else { format::span(Duration::from_nanos(ttl)) }
 }

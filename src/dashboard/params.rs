@@ -1,8 +1,8 @@
-//! Forms and queries: what they say, and the links that say it again with a difference.
+//! Parameters of forms and queries, and links with changed parameters.
 
 use form_urlencoded::{Serializer, parse};
 
-/// Names and values, in the order they came.
+/// Names and values, in their order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Params(Vec<(String, String)>);
 
@@ -11,22 +11,22 @@ impl Params {
         Params(parse(text.as_bytes()).into_owned().collect())
     }
 
-    /// What was given first under a name, white space around it aside; empty if nothing was.
+    /// The first value of a name, trimmed; empty if there is none.
     pub(super) fn get(&self, name: &str) -> &str {
         self.raw(name).trim()
     }
 
-    /// The same as it was typed.
+    /// The first value of a name, as it was typed; empty if there is none.
     pub(super) fn raw(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// A number from 1; 1 if there is none.
+    /// The page number, from 1. Default: 1.
     pub(super) fn page(&self) -> usize {
         self.get("page").parse().ok().filter(|page| *page > 0).unwrap_or(1)
     }
 
-    /// A relative address with these parameters, some of them changed; what is empty is left out.
+    /// A relative URL with these parameters, some of them changed. Empty values are left out.
     pub(super) fn link(&self, changes: &[(&str, &str)]) -> String {
         let mut query = Serializer::new(String::new());
         let kept = self.0.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_the_first_one() {
+    fn an_invalid_page_number_is_the_first_page() {
         for text in ["", "page=0", "page=-1", "page=x", "page=99999999999999999999999"] {
             assert_eq!(Params::read(text).page(), 1, "{text}");
         }

@@ -1,17 +1,19 @@
-//! What an entry holds, as text: never as what it would be to a browser.
+//! The content of an entry as plain text, which the browser never interprets as markup.
 
 use std::fmt::Write as _;
 
 use crate::http::page::{BodySegment, Page, StoredResponse};
 use crate::store::entry::Body;
 
-/// The most that is shown of one, in bytes.
+/// The largest preview, in bytes.
 const SHOWN: usize = 64 << 10;
 
-/// The beginning of what an entry holds, and how it is to be read.
+/// The beginning of the content of an entry.
 pub(super) struct Preview {
+    /// The kind of content: markup, text, value or response.
     pub(super) kind: &'static str,
     pub(super) text: String,
+    /// Whether the content is longer.
     pub(super) cut: bool,
 }
 
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_shown_as_json_if_it_is_any() {
+    fn a_value_is_shown_as_json_if_it_has_a_json_form() {
         let shown = |bytes: Vec<u8>| of(&Body::Data(bytes.into())).text;
         assert_eq!(shown(rmp_serde::to_vec(&[1, 2]).unwrap()), "[\n  1,\n  2\n]");
         assert_eq!(shown(rmp_serde::to_vec(&f64::NAN).unwrap()), "null");

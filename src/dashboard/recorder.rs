@@ -1,4 +1,5 @@
-//! What was counted in the last minutes, second by second, and the last events: kept while a dashboard is mounted.
+//! Records samples of the counters, one a second, and the last events, while a dashboard is mounted. Charts and the
+//! pages of events read from here.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -6,37 +7,37 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::events;
 use crate::cache::{FragmentCache, Inner};
 use crate::error::{Error, ErrorKind};
-use crate::telemetry::{Event, Subscription};
+use crate::telemetry::{Event, Happened, Subscription};
 use crate::util::sync::lock;
 
-/// Seconds that charts show.
+/// The number of seconds that charts show.
 pub(super) const SHOWN: usize = 300;
 
-/// Events kept of each kind: a thousand evictions push out no invalidation.
+/// The number of events kept of each kind. Each kind has its own limit, so that evictions do not displace
+/// invalidations.
 pub(super) const EVENTS: usize = 200;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was counted by a moment.
+/// The counters of the cache at one time, summed over all fragments.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    /// How many came before it.
+    /// The number of earlier samples.
     pub(super) number: u64,
     pub(super) at: Instant,
-    /// Look-ups that were spared the work.
+    /// Look-ups that were answered without a computation.
     pub(super) answered: u64,
-    /// Look-ups that were not.
+    /// Look-ups that needed a computation.
     pub(super) computed: u64,
-    /// Results computed, and how long that took.
+    /// Successful computations.
     pub(super) renders: u64,
     pub(super) render_nanos: u64,
     pub(super) saved_nanos: u64,
 }
 
-/// Ends its thread, within a second, when it is dropped.
+/// Takes the samples on a thread of its own. The thread ends within a second after the recorder is dropped.
 pub(super) struct Recorder {
     cache: Weak<Inner>,
     kept: Mutex<Kept>,
@@ -45,9 +46,9 @@ pub(super) struct Recorder {
 struct Kept {
     samples: VecDeque<Sample>,
     taken: u64,
-    /// By their kind.
+    /// By kind, each with its number in the order of arrival.
     events: BTreeMap<&'static str, VecDeque<(u64, Event)>>,
-    heard: u64,
+    received: u64,
     subscription: Subscription,
 }
 
@@ -64,7 +65,7 @@ impl Recorder {
             }
         });
         if let Err(error) = spawned {
-            // Without it the charts stay empty.
+            // The dashboard works without the thread, but its charts stay empty.
             let error = Error::new(ErrorKind::Config, "cannot start the dashboard's thread").with_source(error);
             cache.inner.report(&error);
         }
@@ -76,13 +77,13 @@ impl Recorder {
             samples: VecDeque::with_capacity(SHOWN + 1),
             taken: 0,
             events: BTreeMap::new(),
-            heard: 0,
+            received: 0,
             subscription: cache.subscribe(),
         };
         Recorder { cache: Arc::downgrade(&cache.inner), kept: Mutex::new(kept) }
     }
 
-    /// Takes a sample, and the events that came.
+    /// Takes a sample, and fetches the events since the last one.
     fn take(&self) {
         let Some(cache) = self.cache.upgrade() else { return };
         let mut sample = Sample::of(&cache);
@@ -101,7 +102,7 @@ impl Recorder {
         self.lock().samples.iter().copied().collect()
     }
 
-    /// The last events, the newest first, and how many were lost.
+    /// The last events, the newest first, and the number of events that were lost.
     pub(super) fn events(&self) -> (Vec<Event>, u64) {
         let mut kept = self.lock();
         kept.take_events();
@@ -118,12 +119,12 @@ impl Recorder {
 impl Kept {
     fn take_events(&mut self) {
         while let Some(event) = self.subscription.try_next() {
-            let known = self.events.entry(events::word(&event)).or_default();
+            let known = self.events.entry(kind_of(&event)).or_default();
             if known.len() == EVENTS {
                 known.pop_front();
             }
-            known.push_back((self.heard, event));
-            self.heard += 1;
+            known.push_back((self.received, event));
+            self.received += 1;
         }
     }
 }
@@ -149,9 +150,22 @@ impl Sample {
         sample
     }
 
-    /// Look-ups so far.
+    /// All look-ups.
     pub(super) fn lookups(&self) -> u64 {
         self.answered + self.computed
+    }
+}
+
+/// The kind of an event, as links and templates name it.
+pub(super) fn kind_of(event: &Event) -> &'static str {
+    match event.what {
+        Happened::Invalidated { .. } => "invalidated",
+        Happened::Evicted { .. } => "evicted",
+        Happened::Refreshed { .. } => "refreshed",
+        Happened::Differed(_) => "differed",
+        Happened::Error { .. } => "error",
+        // Subscriptions to changes do not deliver the other kinds.
+        _ => "other",
     }
 }
 
@@ -166,7 +180,7 @@ mod tests {
     use super::*;
     use crate::Options;
 
-    fn ask(cache: &FragmentCache, key: u32) {
+    fn look_up(cache: &FragmentCache, key: u32) {
         cache.get_or_set(key, Options::default(), || Ok::<_, Infallible>("x")).unwrap();
     }
 
@@ -176,7 +190,7 @@ mod tests {
         let recorder = Recorder::new(&cache);
         recorder.take();
         for key in [1, 1, 1, 2] {
-            ask(&cache, key);
+            look_up(&cache, key);
         }
         recorder.take();
         let samples = recorder.samples();
@@ -198,8 +212,8 @@ mod tests {
         }
         let (events, missed) = recorder.events();
         assert_eq!((events.len(), missed), (EVENTS, 0));
-        let said = |at: usize| format!("{:?}", events[at].what);
-        assert!(said(0).contains("\"399\"") && said(EVENTS - 1).contains("\"200\""), "{}", said(0));
+        let text = |at: usize| format!("{:?}", events[at].what);
+        assert!(text(0).contains("\"399\"") && text(EVENTS - 1).contains("\"200\""), "{}", text(0));
         for tag in 0..30 * EVENTS {
             cache.invalidate_tag(&tag.to_string());
         }

@@ -1,7 +1,8 @@
-//! Tokens that prove a form was ours: of one order, one dashboard and the next ten minutes.
+//! Tokens that protect invalidations against forged requests. A token is valid for one order on one dashboard, for ten
+//! minutes.
 //!
-//! There is no session to bind one to, so it is a keyed digest of what is to be done and until when. Who cannot read
-//! our pages cannot have one, and one that leaks is good for what it was made for.
+//! The dashboard has no sessions, so a token is an HMAC of the order and of its expiry. Pages of other sites cannot
+//! read the confirmation page, so they have no token. A leaked token allows only the order that it was made for.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,26 +13,27 @@ use super::order::Order;
 use crate::cache::FragmentCache;
 use crate::error::{Error, ErrorKind};
 
-/// How long a token is good for.
+/// The lifetime of a token.
 const LIFE: Duration = Duration::from_secs(600);
 
-/// Keeps digests of ours apart from any that others make with the same secret.
+/// Separates these digests from those that other software makes with the same secret.
 const DOMAIN: &[u8] = b"minijinja-cache dashboard 1";
 
+/// Makes and checks tokens.
 pub(super) struct Signer {
     secret: Vec<u8>,
     namespace: String,
 }
 
-/// Why a token is not good.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum TokenRefusal {
     Expired,
     Wrong,
 }
 
 impl Signer {
-    /// `None`, and the cache is told, when there is nothing random to be had.
+    /// `None` if the system has no random bytes for a secret. The error is reported to the cache.
     pub(super) fn new(secret: Option<&[u8]>, cache: &FragmentCache) -> Option<Signer> {
         let secret = match secret {
             Some(secret) if !secret.is_empty() => secret.to_vec(),
@@ -55,18 +57,18 @@ impl Signer {
         format!("{until:x}.{digest}")
     }
 
-    pub(super) fn check(&self, token: &str, order: &Order, now: SystemTime) -> Result<(), Refused> {
-        let (until, digest) = token.split_once('.').ok_or(Refused::Wrong)?;
-        let until = u64::from_str_radix(until, 16).map_err(|_| Refused::Wrong)?;
-        let digest = unhex(digest).ok_or(Refused::Wrong)?;
-        // In constant time.
-        self.digest(order, until).verify_slice(&digest).map_err(|_| Refused::Wrong)?;
+    pub(super) fn check(&self, token: &str, order: &Order, now: SystemTime) -> Result<(), TokenRefusal> {
+        let (until, digest) = token.split_once('.').ok_or(TokenRefusal::Wrong)?;
+        let until = u64::from_str_radix(until, 16).map_err(|_| TokenRefusal::Wrong)?;
+        let digest = unhex(digest).ok_or(TokenRefusal::Wrong)?;
+        // Compares in constant time.
+        self.digest(order, until).verify_slice(&digest).map_err(|_| TokenRefusal::Wrong)?;
         let now = seconds(now);
-        if (now..=now + LIFE.as_secs()).contains(&until) { Ok(()) } else { Err(Refused::Expired) }
+        if (now..=now + LIFE.as_secs()).contains(&until) { Ok(()) } else { Err(TokenRefusal::Expired) }
     }
 
     fn digest(&self, order: &Order, until: u64) -> Hmac<Sha256> {
-        // A key of any length will do.
+        // HMAC accepts keys of any length, so this never falls back.
         let mut digest =
             Hmac::<Sha256>::new_from_slice(&self.secret).unwrap_or_else(|_| Hmac::new(&Default::default()));
         digest.update(DOMAIN);
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_its_order_and_ten_minutes() {
+    fn a_token_is_valid_for_its_order_and_ten_minutes() {
         let cache = FragmentCache::builder().build().unwrap();
         let signer = Signer::new(None, &cache).unwrap();
         let (films, users) = (order(&cache, "kind=tag&value=films"), order(&cache, "kind=tag&value=users"));
@@ -108,35 +110,35 @@ mod tests {
         let token = signer.token(&films, now);
         assert_eq!(signer.check(&token, &films, now), Ok(()));
         assert_eq!(signer.check(&token, &films, now + LIFE), Ok(()));
-        assert_eq!(signer.check(&token, &films, now + LIFE + Duration::from_secs(1)), Err(Refused::Expired));
-        // From the future: the clock was set back by more than its life.
-        assert_eq!(signer.check(&token, &films, now - LIFE), Err(Refused::Expired));
-        assert_eq!(signer.check(&token, &users, now), Err(Refused::Wrong));
+        assert_eq!(signer.check(&token, &films, now + LIFE + Duration::from_secs(1)), Err(TokenRefusal::Expired));
+        // The clock was set back by more than the lifetime of the token.
+        assert_eq!(signer.check(&token, &films, now - LIFE), Err(TokenRefusal::Expired));
+        assert_eq!(signer.check(&token, &users, now), Err(TokenRefusal::Wrong));
         for form in ["kind=template&value=films", "kind=tag&value=films&namespace=a", "kind=everything"] {
-            assert_eq!(signer.check(&token, &order(&cache, form), now), Err(Refused::Wrong), "{form}");
+            assert_eq!(signer.check(&token, &order(&cache, form), now), Err(TokenRefusal::Wrong), "{form}");
         }
     }
 
     #[test]
-    fn a_token_of_another_dashboard_is_none() {
+    fn a_token_of_another_dashboard_is_refused() {
         let cache = FragmentCache::builder().build().unwrap();
         let order = order(&cache, "kind=everything");
         let now = SystemTime::now();
         let signer = |secret: Option<&[u8]>, cache: &FragmentCache| Signer::new(secret, cache).unwrap();
         let token = signer(None, &cache).token(&order, now);
-        assert_eq!(signer(None, &cache).check(&token, &order, now), Err(Refused::Wrong));
-        // An empty secret is none.
+        assert_eq!(signer(None, &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
+        // An empty secret counts as none: each dashboard gets a random one.
         let token = signer(Some(b""), &cache).token(&order, now);
-        assert_eq!(signer(Some(b""), &cache).check(&token, &order, now), Err(Refused::Wrong));
-        // Two processes of one application.
+        assert_eq!(signer(Some(b""), &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
+        // Two processes of one application share a secret.
         let token = signer(Some(b"secret"), &cache).token(&order, now);
         assert_eq!(signer(Some(b"secret"), &cache).check(&token, &order, now), Ok(()));
-        assert_eq!(signer(Some(b"secret"), &cache.namespace("a")).check(&token, &order, now), Err(Refused::Wrong));
-        assert_eq!(signer(Some(&[7; 500]), &cache).check(&token, &order, now), Err(Refused::Wrong));
+        assert_eq!(signer(Some(b"secret"), &cache.namespace("a")).check(&token, &order, now), Err(TokenRefusal::Wrong));
+        assert_eq!(signer(Some(&[7; 500]), &cache).check(&token, &order, now), Err(TokenRefusal::Wrong));
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn a_malformed_token_is_refused() {
         let cache = FragmentCache::builder().build().unwrap();
         let signer = Signer::new(None, &cache).unwrap();
         let order = order(&cache, "kind=everything");
@@ -157,7 +159,7 @@ mod tests {
             format!("-{until}.{digest}"),
         ];
         for token in wrong {
-            assert_eq!(signer.check(&token, &order, now), Err(Refused::Wrong), "{token}");
+            assert_eq!(signer.check(&token, &order, now), Err(TokenRefusal::Wrong), "{token}");
         }
     }
 }

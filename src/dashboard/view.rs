@@ -1,4 +1,4 @@
-//! Templates, and the answers made of them. All is in the binary, so that nothing is read from elsewhere.
+//! Templates and other assets, which are compiled into the binary, and values for templates.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use axum::body::Body;
 use axum::response::Response;
 use form_urlencoded::byte_serialize;
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
 use minijinja::{Environment, Value, context};
 
-use super::{Mounted, format};
+use super::format;
 
 macro_rules! templates {
     ($($name:literal),* $(,)?) => {
@@ -46,50 +46,25 @@ impl View {
         }
         View { env }
     }
-}
 
-impl Mounted {
-    /// A page, with what all of them show.
-    pub(super) fn page(&self, status: StatusCode, template: &str, context: Value) -> Response {
-        let context = context! {
-            title => self.title.as_str(),
-            page => template.trim_end_matches(".html"),
-            invalidates => self.signer.is_some(),
-            asof => format::clock(SystemTime::now()),
-            ..context
-        };
-        let rendered = self.view.env.get_template(template).and_then(|template| template.render(context));
-        let (status, text) = match rendered {
-            Ok(text) => (status, text),
-            Err(error) => {
-                debug_assert!(false, "{error:#}");
-                (StatusCode::INTERNAL_SERVER_ERROR, "<!doctype html><title>500</title>This page is broken.".into())
-            }
-        };
-        let mut response = Response::new(Body::from(text));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        response
-    }
-
-    pub(super) fn problem(&self, status: StatusCode, message: &str) -> Response {
-        let context = context! { status => status.as_u16(), reason => status.canonical_reason(), message };
-        self.page(status, "problem.html", context)
+    pub(super) fn render(&self, template: &str, context: Value) -> Result<String, minijinja::Error> {
+        self.env.get_template(template)?.render(context)
     }
 }
 
+/// A response with a static asset.
 pub(super) fn asset(kind: &'static str, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// A list of texts, for a template.
+/// A list of strings as a template value.
 pub(super) fn texts(texts: &[Arc<str>]) -> Value {
     texts.iter().map(|text| Value::from(&**text)).collect()
 }
 
-/// A moment, for a template.
+/// A time as a template value: as ISO 8601, as a clock time, and relative to `now`.
 pub(super) fn moment(at: SystemTime, now: SystemTime) -> Value {
     context! { iso => format::iso(at), clock => format::clock(at), ago => format::ago(at, now) }
 }

@@ -1,11 +1,10 @@
-// Keeps the figures of the overview up to date, in the words and lines that the server sends. Nothing here is needed to
-// read the pages.
+// Updates the numbers and charts of the overview from the event stream. The pages work without this script.
 "use strict";
 (() => {
   const badge = document.querySelector("#live");
   if (!badge) return;
 
-  // What an element shows of which figure: "text:hits", or the name of an attribute.
+  // The target of each number: "text:hits" sets the text of the element, another word before the colon sets an attribute.
   const shown = [];
   for (const element of document.querySelectorAll("[data-live]")) {
     for (const pair of element.dataset.live.split(" ")) {
@@ -24,8 +23,8 @@
   };
 
   let source = null;
-  let asked = 0;
-  let heard = 0;
+  let opened = 0;
+  let received = 0;
 
   const say = (live) => {
     const words = live ? "Live" : "Not live";
@@ -34,10 +33,10 @@
   };
 
   const listen = () => {
-    asked = Date.now();
+    opened = Date.now();
     source = new EventSource("live");
     source.addEventListener("figures", (event) => {
-      heard = Date.now();
+      received = Date.now();
       say(true);
       show(JSON.parse(event.data));
     });
@@ -48,14 +47,14 @@
     source = null;
   };
 
-  // A stream that was refused is not asked for again by the browser itself.
+  // The browser does not reopen a stream that the server refused.
   setInterval(() => {
     const now = Date.now();
-    if (now - heard > 5000) say(false);
-    if (!document.hidden && source && source.readyState === EventSource.CLOSED && now - asked > 10000) listen();
+    if (now - received > 5000) say(false);
+    if (!document.hidden && source && source.readyState === EventSource.CLOSED && now - opened > 10000) listen();
   }, 2000);
 
-  // Nobody looks, so nobody asks; a page that is left for another one lets go at once.
+  // A hidden page closes its stream, and so does a page that the user leaves.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) leave();
     else if (!source) listen();

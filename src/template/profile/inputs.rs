@@ -1,44 +1,28 @@
-//! Inputs as bytes, so that equal ones are found: of any value, without running anything of the application's.
+//! Encodes inputs as bytes, so that equal inputs are found by their hash.
 //!
-//! Read are the values that MiniJinja makes itself (from serde, `context!`, literals) and collections of the standard
-//! library. What another object would answer may cost, fail or have an effect, so it is not asked. A lazy value is
-//! what it was computed to, and where nothing has touched it nothing depends on it.
+//! Values that MiniJinja makes itself (from serde, `context!`, literals) and collections of the standard library are
+//! read. Objects of the application are not, because reading them runs code that may be slow, fail or have an effect;
+//! `Builder::measure_object` allows it for a type. A lazy value is encoded as its computed value. If it was not
+//! computed, the output does not depend on it.
 //!
-//! The bytes tell apart what prints differently: `1`, `"1"` and `1.0`, markup and text, maps in another order.
+//! Values that print differently have different bytes: `1`, `"1"` and `1.0`, markup and text, maps in another order.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use minijinja::value::{DynObject, Enumerator, ObjectRepr, Value, ValueKind};
+use minijinja::value::{DynObject, Enumerator, Value, ValueKind};
 
-use super::declared::{self, CALLER};
-use super::plan::Path;
+use super::input_kind::{InputKind, UnreadableReason};
+use super::macros::is_measured;
+use super::objects::{Readable, STRUCT, is_loop, is_module, is_plain};
+use super::plan::{CALLER, InputPath};
 use crate::template::lazy;
 
-/// The longest inputs that are compared, in bytes; what is longer costs more to compare than it may be worth.
+/// The largest encoding of a call's inputs that is compared. Comparing larger ones may cost more than caching saves.
 const MAX_BYTES: usize = 256 << 10;
-const TOO_LARGE: Why = Why::Kind("too large to compare");
-/// How deep a value may nest.
+const TOO_LARGE: UnreadableReason = UnreadableReason::Kind("too large to compare");
+/// The deepest nesting of a value that is compared.
 const MAX_DEPTH: usize = 64;
-
-/// Why an input cannot be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// What it holds can be read once, or changes.
-    Kind(&'static str),
-    /// Of a type that is not asked.
-    Object(&'static str),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Kind(kind) => f.write_str(kind),
-            Why::Object(name) => write!(f, "an object of type {name}"),
-        }
-    }
-}
 
 const UNDEFINED: u8 = 0;
 const NONE: u8 = 1;
@@ -50,67 +34,51 @@ const MARKUP: u8 = 6;
 const BYTES: u8 = 7;
 const LIST: u8 = 8;
 const MAP: u8 = 9;
-/// A function, macro or module: what it is, its name says.
+/// A function, macro or module. Only its path identifies it, which is the same in all calls.
 const CODE: u8 = 10;
-/// A lazy value that nothing has touched.
-const UNTOUCHED: u8 = 11;
+/// A lazy value that was not computed.
+const NOT_COMPUTED: u8 = 11;
 const END: u8 = 12;
 
-/// A type of the application's whose objects may be read.
-pub(crate) type Readable = fn(&DynObject) -> bool;
-
-/// Reads inputs into bytes.
-pub(crate) struct Reader<'r> {
-    pub(crate) readable: &'r [Readable],
-    pub(crate) bytes: Vec<u8>,
+/// Encodes inputs as bytes.
+pub(super) struct InputReader<'r> {
+    /// The types of the application whose objects may be read.
+    pub(super) readable: &'r [Readable],
+    pub(super) bytes: Vec<u8>,
 }
 
-/// What an input is, seen as a part of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum InputKind {
-    /// A function or a macro.
-    Code,
-    Data,
-    /// Undefined, and must not be in a key as it is.
-    MissingAttribute,
-    /// The same, and what it would be an attribute of as well.
-    Missing,
-    /// What would be computed for the key.
-    Lazy,
-    /// What shows there is not to be had as a value: a caller's text, a loop or a block that is not there.
-    NoValue,
-}
-
-/// Where a path leads.
-enum End {
+/// The end of a path.
+enum PathEnd {
     Value(Value),
     /// A function, macro or module.
     Code,
-    /// A lazy value on the way is not computed.
-    Untouched,
+    /// The path passes a lazy value that was not computed.
+    NotComputed,
 }
 
-impl Reader<'_> {
-    /// Appends what a path leads to, given the values of its plan's roots.
-    pub(crate) fn path(&mut self, path: &Path, values: &[Value]) -> Result<(), Why> {
+impl InputReader<'_> {
+    /// Appends the value at the end of a path. `values` are those of the plan's roots.
+    pub(super) fn append_path(&mut self, path: &InputPath, values: &[Value]) -> Result<(), UnreadableReason> {
         if self.readable.is_empty() {
             return self.read(path, values);
         }
-        // What is declared to be readable is still the application's code, and must not fail a page from here.
-        catch_unwind(AssertUnwindSafe(|| self.read(path, values))).unwrap_or(Err(Why::Kind("an object that panics")))
+        // Objects of types that were declared readable run code of the application. A panic there must not fail the
+        // page.
+        catch_unwind(AssertUnwindSafe(|| self.read(path, values)))
+            .unwrap_or(Err(UnreadableReason::Kind("an object that panics")))
     }
 
-    fn read(&mut self, path: &Path, values: &[Value]) -> Result<(), Why> {
+    fn read(&mut self, path: &InputPath, values: &[Value]) -> Result<(), UnreadableReason> {
         match self.follow(path, values)? {
-            End::Value(value) => return self.append(&value, 0),
-            End::Code => self.bytes.push(CODE),
-            End::Untouched => self.bytes.push(UNTOUCHED),
+            PathEnd::Value(value) => return self.append(&value, 0),
+            PathEnd::Code => self.bytes.push(CODE),
+            PathEnd::NotComputed => self.bytes.push(NOT_COMPUTED),
         }
         Ok(())
     }
 
-    /// What a key could be made of at the end of a path.
-    pub(crate) fn kind(&self, path: &Path, values: &[Value]) -> InputKind {
+    /// How the value at the end of a path fits into a cache key.
+    pub(super) fn kind(&self, path: &InputPath, values: &[Value]) -> InputKind {
         let root = values.get(path.root);
         if root.is_some_and(|root| lazy::peek(root).is_some()) {
             return InputKind::Lazy;
@@ -119,12 +87,12 @@ impl Reader<'_> {
             return InputKind::NoValue;
         }
         match catch_unwind(AssertUnwindSafe(|| self.follow(path, values))) {
-            Ok(Ok(End::Code)) => InputKind::Code,
-            Ok(Ok(End::Untouched)) => InputKind::Lazy,
-            Ok(Ok(End::Value(value))) => match value.as_object() {
+            Ok(Ok(PathEnd::Code)) => InputKind::Code,
+            Ok(Ok(PathEnd::NotComputed)) => InputKind::Lazy,
+            Ok(Ok(PathEnd::Value(value))) => match value.as_object() {
                 Some(object) if is_code(object) => InputKind::Code,
                 Some(_) if lazy::peek(&value).is_some() => InputKind::Lazy,
-                None if value.is_undefined() && root.is_none_or(Value::is_undefined) => path.missing(),
+                None if value.is_undefined() && root.is_none_or(Value::is_undefined) => path.kind_if_missing(),
                 None if value.is_undefined() => InputKind::MissingAttribute,
                 _ => InputKind::Data,
             },
@@ -132,72 +100,73 @@ impl Reader<'_> {
         }
     }
 
-    fn follow(&self, path: &Path, values: &[Value]) -> Result<End, Why> {
+    /// Follows a path from its root, without computing lazy values.
+    fn follow(&self, path: &InputPath, values: &[Value]) -> Result<PathEnd, UnreadableReason> {
         let mut value = values.get(path.root).cloned().unwrap_or_default();
         for attribute in &path.attributes {
             match lazy::peek(&value) {
                 Some(Some(computed)) => value = computed,
-                Some(None) => return Ok(End::Untouched),
+                Some(None) => return Ok(PathEnd::NotComputed),
                 None => {}
             }
-            let Some(object) = value.as_object().map(lazy::behind) else { return Ok(End::Value(Value::UNDEFINED)) };
+            let Some(object) = value.as_object().map(lazy::behind) else { return Ok(PathEnd::Value(Value::UNDEFINED)) };
             let counter = is_loop(object) && COUNTERS.contains(&&**attribute);
             if !(counter || is_module(object) || self.may_read(object)) {
-                return Err(refused(object));
+                return Err(unreadable(object));
             }
             value = object.get_value_by_str(attribute).unwrap_or_default();
         }
         let Some(object) = value.as_object().filter(|_| lazy::peek(&value).is_none()) else {
-            return Ok(End::Value(value));
+            return Ok(PathEnd::Value(value));
         };
         let object = lazy::behind(object);
-        // `caller` is another one at each call, whatever it is named.
+        // `caller` is another macro at each call, so its name does not identify it.
         let code = is_code(object) || is_module(object) || path.called && !self.may_read(object);
-        Ok(if code && &*path.name != CALLER { End::Code } else { End::Value(value) })
+        Ok(if code && &*path.name != CALLER { PathEnd::Code } else { PathEnd::Value(value) })
     }
 
     fn may_read(&self, object: &DynObject) -> bool {
         is_plain(object) || self.readable.iter().any(|of_type| of_type(object))
     }
 
-    fn append(&mut self, value: &Value, depth: usize) -> Result<(), Why> {
+    fn append(&mut self, value: &Value, depth: usize) -> Result<(), UnreadableReason> {
         if depth > MAX_DEPTH {
-            return Err(Why::Kind("nested too deep"));
+            return Err(UnreadableReason::Kind("nested too deep"));
         }
         let out = &mut self.bytes;
         if out.len() > MAX_BYTES {
             return Err(TOO_LARGE);
         }
-        // Asking an object for its kind asks the object.
+        // `Value::kind` of an object would run the object's code.
         if let Some(object) = value.as_object() {
-            return self.object(value, object, depth);
+            return self.append_object(value, object, depth);
         }
         match value.kind() {
             ValueKind::Undefined => out.push(UNDEFINED),
             ValueKind::None => out.push(NONE),
             ValueKind::Bool => out.extend([BOOL, u8::from(value.is_true())]),
-            ValueKind::Number => number(value, out)?,
+            ValueKind::Number => append_number(value, out)?,
             ValueKind::String => {
                 let kind = if value.is_safe() { MARKUP } else { TEXT };
-                sized(kind, value.as_str().unwrap_or_default().as_bytes(), out)?;
+                append_sized(kind, value.as_str().unwrap_or_default().as_bytes(), out)?;
             }
-            ValueKind::Bytes => sized(BYTES, value.as_bytes().unwrap_or_default(), out)?,
-            _ => return Err(Why::Kind("an invalid value")),
+            ValueKind::Bytes => append_sized(BYTES, value.as_bytes().unwrap_or_default(), out)?,
+            _ => return Err(UnreadableReason::Kind("an invalid value")),
         }
         Ok(())
     }
 
-    fn object(&mut self, value: &Value, object: &DynObject, depth: usize) -> Result<(), Why> {
+    fn append_object(&mut self, value: &Value, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
         match lazy::peek(value) {
             Some(Some(computed)) => return self.append(&computed, depth + 1),
             Some(None) => {
-                self.bytes.push(UNTOUCHED);
+                self.bytes.push(NOT_COMPUTED);
                 return Ok(());
             }
             None => {}
         }
         let object = lazy::behind(object);
-        // The two that nearly all data consists of, without a copy of each item.
+        // Lists and maps are the most frequent objects. Downcasting them avoids a clone of each item.
         if let Some(list) = object.downcast_ref::<Vec<Value>>() {
             self.bytes.push(LIST);
             for item in list {
@@ -210,9 +179,9 @@ impl Reader<'_> {
                 self.append(item, depth + 1)?;
             }
         } else if object.type_name() == STRUCT {
-            self.fields(object, depth)?;
+            self.append_fields(object, depth)?;
         } else if !self.may_read(object) {
-            return Err(refused(object));
+            return Err(unreadable(object));
         } else if let Some(pairs) = object.try_iter_pairs() {
             self.bytes.push(MAP);
             for (key, item) in pairs {
@@ -225,28 +194,28 @@ impl Reader<'_> {
                 self.append(&item, depth + 1)?;
             }
         } else {
-            return Err(refused(object));
+            return Err(unreadable(object));
         }
         self.bytes.push(END);
         Ok(())
     }
 
-    /// The fields of a struct that came through serde. Pairs would look each name up as a value.
-    fn fields(&mut self, object: &DynObject, depth: usize) -> Result<(), Why> {
+    /// Appends the fields of a struct that came through serde. Iterating over pairs would look up each name as a value.
+    fn append_fields(&mut self, object: &DynObject, depth: usize) -> Result<(), UnreadableReason> {
         self.bytes.push(MAP);
-        let Enumerator::Values(names) = object.enumerate() else { return Err(refused(object)) };
+        let Enumerator::Values(names) = object.enumerate() else { return Err(unreadable(object)) };
         for name in &names {
-            let Some(name) = name.as_str() else { return Err(refused(object)) };
-            sized(TEXT, name.as_bytes(), &mut self.bytes)?;
+            let Some(name) = name.as_str() else { return Err(unreadable(object)) };
+            append_sized(TEXT, name.as_bytes(), &mut self.bytes)?;
             self.append(&object.get_value_by_str(name).unwrap_or_default(), depth + 1)?;
         }
         Ok(())
     }
 }
 
-fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), Why> {
+fn append_number(value: &Value, out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
     if !value.is_integer() {
-        let float = f64::try_from(value.clone()).map_err(|_| Why::Kind("an unreadable number"))?;
+        let float = f64::try_from(value.clone()).map_err(|_| UnreadableReason::Kind("an unreadable number"))?;
         // All NaNs print the same.
         let float = if float.is_nan() { f64::NAN } else { float };
         out.push(FLOAT);
@@ -259,14 +228,15 @@ fn number(value: &Value, out: &mut Vec<u8>) -> Result<(), Why> {
     } else if let Ok(wide) = i128::try_from(value.clone()) {
         out.extend_from_slice(&wide.to_le_bytes());
     } else {
-        let wide = u128::try_from(value.clone()).map_err(|_| Why::Kind("an unreadable number"))?;
+        let wide = u128::try_from(value.clone()).map_err(|_| UnreadableReason::Kind("an unreadable number"))?;
         out.push(INTEGER);
         out.extend_from_slice(&wide.to_le_bytes());
     }
     Ok(())
 }
 
-fn sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
+/// Appends bytes after their kind and length.
+fn append_sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), UnreadableReason> {
     if out.len() + bytes.len() > MAX_BYTES {
         return Err(TOO_LARGE);
     }
@@ -276,60 +246,26 @@ fn sized(kind: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
     Ok(())
 }
 
-fn refused(object: &DynObject) -> Why {
+/// The reason why an object is not read.
+fn unreadable(object: &DynObject) -> UnreadableReason {
     let name = object.type_name();
     let of_minijinja = name.starts_with("minijinja::");
     match name {
-        _ if is_code(object) => Why::Kind("a function or macro"),
-        _ if is_module(object) => Why::Kind("an imported module"),
-        _ if is_loop(object) => Why::Kind("a loop's items"),
-        _ if of_minijinja && name.contains("amespace") => Why::Kind("a namespace, which changes"),
-        _ if of_minijinja && name.contains("merge") => Why::Kind("joined lists or maps"),
-        _ if of_minijinja => Why::Kind("an iterator"),
-        _ => Why::Object(name),
+        _ if is_code(object) => UnreadableReason::Kind("a function or macro"),
+        _ if is_module(object) => UnreadableReason::Kind("an imported module"),
+        _ if is_loop(object) => UnreadableReason::Kind("a loop's items"),
+        _ if of_minijinja && name.contains("amespace") => UnreadableReason::Kind("a namespace, which changes"),
+        _ if of_minijinja && name.contains("merge") => UnreadableReason::Kind("joined lists or maps"),
+        _ if of_minijinja => UnreadableReason::Kind("an iterator"),
+        _ => UnreadableReason::Object(name),
     }
 }
 
-/// What MiniJinja makes of a struct, and of `context!`.
-const STRUCT: &str = "minijinja::value::StaticKeyMap";
-
+/// Attributes of a loop that can be read without its items.
 const COUNTERS: [&str; 9] = ["index", "index0", "length", "revindex", "revindex0", "first", "last", "depth", "depth0"];
 
-fn is_loop(object: &DynObject) -> bool {
-    object.type_name() == "minijinja::vm::loop_object::Loop"
-}
-
-fn is_module(object: &DynObject) -> bool {
-    object.type_name() == "minijinja::vm::module_object::Module"
-}
-
+/// Whether an object is a function or a macro.
 fn is_code(object: &DynObject) -> bool {
-    declared::is_measured(object)
+    is_measured(object)
         || matches!(object.type_name(), "minijinja::vm::macro_object::Macro" | "minijinja::functions::BoxedFunction")
-}
-
-/// Whether an object is a list that can be read again and again.
-pub(crate) fn is_plain_list(object: &DynObject) -> bool {
-    is_plain(object) && object.repr() == ObjectRepr::Seq
-}
-
-/// Whether everything that reading an object runs is MiniJinja's or the standard library's.
-pub(crate) fn is_plain(object: &DynObject) -> bool {
-    match object.type_name() {
-        STRUCT | "minijinja::value::tuple::Tuple" | "minijinja::value::argtypes::KwargsValues" => true,
-        name => is_collection(name),
-    }
-}
-
-/// Whether a type's name is that of a collection of the standard library, of nothing but values and the library's own.
-/// A name that is not understood is none.
-fn is_collection(name: &str) -> bool {
-    let outer = ["alloc::", "std::collections::", "indexmap::", "["].iter().any(|own| name.starts_with(own));
-    let parts = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':' | '{' | '}'));
-    outer
-        && name.split(parts).filter(|part| part.contains([':', '{'])).all(|part| {
-            part == "minijinja::value::Value"
-                || ["alloc::", "std::", "core::", "indexmap::"].iter().any(|own| part.starts_with(own))
-                    && !part.contains('{')
-        })
 }

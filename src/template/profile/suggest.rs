@@ -1,18 +1,14 @@
-//! The cache tag that would fit.
+//! The cache tag that the report suggests.
 
-use super::Kind;
-use super::inputs::InputKind;
+use super::input_kind::InputKind;
 
-/// How many attributes of one value stand in a key by themselves; of more, the value does.
+/// A key lists up to this many attributes of one value. If there are more, it holds the whole value.
 const ATTRIBUTES: usize = 3;
 
-/// The opening tag of a cache block around an include, or around the body of a macro. The inputs are sorted.
-pub(crate) fn tag(kind: Kind, what: &str, inputs: &[(&str, InputKind)]) -> String {
-    let name = match kind {
-        Kind::Include => what.to_owned(),
-        Kind::Macro => format!("'{what}'"),
-    };
-    let mut key = vec![name];
+/// The opening tag of a cache block around an include, or around the body of a macro. `subject` is the first part of
+/// its key. The inputs are sorted.
+pub(super) fn tag(subject: String, inputs: &[(&str, InputKind)]) -> String {
+    let mut key = vec![subject];
     for &(input, kind) in inputs {
         let part = part(input, kind, inputs);
         if key.last() != Some(&part) {
@@ -22,7 +18,7 @@ pub(crate) fn tag(kind: Kind, what: &str, inputs: &[(&str, InputKind)]) -> Strin
     format!("{{% cache [{}] %}}", key.join(", "))
 }
 
-/// An input as a part of a key, or as two: nothing in it may be undefined.
+/// An input as one or two parts of a key. No part of a key may be undefined.
 fn part(input: &str, kind: InputKind, inputs: &[(&str, InputKind)]) -> String {
     let root = root_of(input);
     let of_root = || inputs.iter().filter(|(other, _)| root_of(other) == root);
@@ -36,7 +32,7 @@ fn part(input: &str, kind: InputKind, inputs: &[(&str, InputKind)]) -> String {
     }
 }
 
-/// Undefined is told from `none`, as a template tells them.
+/// Two parts of a key that tell undefined from `none`, because templates can tell them apart.
 fn optional(input: &str) -> String {
     format!("{input} is defined, {input}|default(none)")
 }

@@ -15,7 +15,9 @@ use super::binding::Binding;
 use crate::compile::names;
 use crate::compile::{extends_another, free_paths};
 use crate::template::lazy;
-use crate::template::profile::{CALLER, Declared, Given, Kind, Plan, Running, escaping, is_plain_list};
+use crate::template::profile::{
+    CALLER, CallInputs, CallStack, MeasuredMacro, Plan, ProfileSiteKind, escaping, is_plain_list,
+};
 
 pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     let (measured, rendered, declared) = (binding.clone(), binding.clone(), binding.clone());
@@ -24,12 +26,12 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     });
     env.add_filter(names::TAKE_TEMPLATE_NAME, |state: &mut State<'_, '_>, args: &[Value]| {
         let [target] = args else { return Err(foreign_call(names::TAKE_TEMPLATE_NAME)) };
-        Running::of(state).target = Some(target.clone());
+        CallStack::of(state).target = Some(target.clone());
         // An include of nothing.
         Ok(Value::from(Vec::<Value>::new()))
     });
     env.add_filter(names::TEMPLATE_NAME, |state: &mut State<'_, '_>, _: &Value| {
-        Running::of(state).target.take().ok_or_else(|| foreign_call(names::TEMPLATE_NAME))
+        CallStack::of(state).target.take().ok_or_else(|| foreign_call(names::TEMPLATE_NAME))
     });
     env.add_filter(names::MEASURED_OUTPUT, move |state: &mut State<'_, '_>, args: &[Value]| {
         rendered.rendered(state, args)
@@ -38,7 +40,7 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
         declared.declared(state, args)
     });
     env.add_test(names::DISCARD_OUTPUT, |state: &mut State<'_, '_>, _: &Value, begins: bool| {
-        let discarding = &mut Running::of(state).discarding;
+        let discarding = &mut CallStack::of(state).discarding;
         *discarding = if begins { *discarding + 1 } else { discarding.saturating_sub(1) };
         false
     });
@@ -53,7 +55,7 @@ impl Binding {
     fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let since = Instant::now();
         let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
-        let running = Running::of(state);
+        let running = CallStack::of(state);
         if !literal.is_none() {
             running.target = Some(literal.clone());
         }
@@ -66,14 +68,14 @@ impl Binding {
             return Err(foreign_call(names::MEASURE_INCLUDE));
         };
         let Some(all) = self.cache.inner.measurements() else { return Ok(false) };
-        let site = self.shows_as_is(state).then(|| all.site(id, Kind::Include, place, text)).flatten();
+        let site = self.shows_as_is(state).then(|| all.site(id, ProfileSiteKind::Include, place, text)).flatten();
         let Some((site, plan)) = site.and_then(|site| Some((site, self.plan_of_include(state, &target)?))) else {
-            Running::of(state).overlook();
+            CallStack::of(state).mark_incomplete();
             return Ok(false);
         };
         let values = plan.roots.iter().map(|root| untouched(state, root)).collect();
         let escaping = escaping(state);
-        Running::of(state).begin(site, Given { plan, values, escaping }, since);
+        CallStack::of(state).begin(site, CallInputs { plan, values, escaping }, since);
         Ok(true)
     }
 
@@ -81,7 +83,7 @@ impl Binding {
     fn rendered(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [body, id] = args else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
         let Some(id) = number(id) else { return Err(foreign_call(names::MEASURED_OUTPUT)) };
-        let running = Running::of(state);
+        let running = CallStack::of(state);
         if let Some(depth) = running.innermost(id) {
             self.cache.inner.measurements().iter().for_each(|all| running.end(depth, body, all));
         }
@@ -98,23 +100,23 @@ impl Binding {
         let (Some(id), Some(version)) = (number(id), number(version)) else {
             return Err(foreign_call(names::MEASURED_MACRO));
         };
-        let Some(all) = self.cache.inner.measurements() else { return Ok(inner.clone()) };
-        let Some(site) = all.site(id, Kind::Macro, place, name) else {
-            Running::of(state).overlook();
+        let Some(measurements) = self.cache.inner.measurements() else { return Ok(inner.clone()) };
+        let Some(site) = measurements.site(id, ProfileSiteKind::Macro, place, name) else {
+            CallStack::of(state).mark_incomplete();
             return Ok(inner.clone());
         };
         let given: Vec<&str> = parameters.split(' ').chain([CALLER]).collect();
         let of = hash(&[&version.to_le_bytes(), parameters.as_bytes(), paths.as_bytes()]);
         let read = paths.split(' ').filter(|path| !path.is_empty());
-        let plan = all.plan(of, || Some(Plan::of_macro(read, &given, version)));
+        let plan = measurements.plan(of, || Some(Plan::of_macro(read, &given, version)));
         let Some(plan) = plan else { return Ok(inner.clone()) };
-        let outside = |root: &str| match given.contains(&root) {
+        let captured = |root: &str| match given.contains(&root) {
             true => Value::UNDEFINED,
             false => untouched(state, root),
         };
-        let outside = plan.roots.iter().map(|root| outside(root)).collect();
+        let captured = plan.roots.iter().map(|root| captured(root)).collect();
         let parameters = parameters.split(' ').map(Into::into).collect();
-        Ok(Value::from_object(Declared { inner: inner.clone(), all, site, plan, outside, parameters }))
+        Ok(Value::from_object(MeasuredMacro { inner: inner.clone(), measurements, site, plan, captured, parameters }))
     }
 
     /// What the template reads that an include will show. `None` if that is not known without asking what may answer
