@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 
-use super::engine::Inner;
+use super::engine::Engine;
 use super::fragment_cache::FragmentCache;
 use super::settings::{Settings, WAIT_TIMEOUT};
 use crate::cache::invalidate::{Invalidated, OnInvalidate};
@@ -197,7 +197,7 @@ impl Builder {
         self
     }
 
-    /// Called with each failure of the cache itself, none of which fails a page: an empty key, a value that does
+    /// CallSite with each failure of the cache itself, none of which fails a page: an empty key, a value that does
     /// not encode, a lost watch, a shared store that does not answer. It runs on the thread that met the failure, so it
     /// must not wait for the cache; panics in it are caught.
     ///
@@ -208,7 +208,7 @@ impl Builder {
         self
     }
 
-    /// Called with what this node invalidates, after it took effect: for a content delivery network that is to let go
+    /// CallSite with what this node invalidates, after it took effect: for a content delivery network that is to let go
     /// of it as well. It runs on the thread that invalidates, so hand it on to one that may wait; panics in it are
     /// caught.
     ///
@@ -303,7 +303,7 @@ impl Builder {
                 "memory is off and there is no shared tier; to switch caching off, use enabled(false)".into(),
             );
         }
-        let inner = Inner::start(Settings {
+        let inner = Engine::start(Settings {
             name: self.name,
             max_bytes: self.max_bytes,
             max_entry_bytes: self.max_entry_bytes.unwrap_or(self.max_bytes.div_ceil(4)),

@@ -1,35 +1,35 @@
-//! Work under way: what is being computed, and what becomes of it when it is done.
+//! Computation under way: what is being computed, and what becomes of it when it is done.
 //!
 //! Which work there is to do is `lookup.rs`; how its body runs differs from caller to caller.
 
 #[cfg(feature = "http")]
-mod page;
+mod reuse;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use minijinja::Value;
 
-use crate::cache::Inner;
+use crate::cache::Engine;
 use crate::cache::flight::Lead;
 use crate::cache::hole;
 use crate::cache::lookup::Origin;
 use crate::error::{Error, ErrorKind};
-use crate::invalidation::dependencies::{Begin, FOREVER, Record, Tag};
+use crate::invalidation::dependencies::{Dependencies, FOREVER, StartStamp, Tag};
 use crate::invalidation::stack::{self, Frame, FrameId, Role};
 use crate::key::identity::{Kind, is_of};
-use crate::store::entry::{Body, Entry, Fragment, Terms};
-use crate::store::request::Wanted;
+use crate::store::entry::{Body, Entry, EntryParts, Fragment};
+use crate::store::request::Request;
 use crate::store::tier::WriteTarget;
 use crate::telemetry::stats::Counter;
 use crate::telemetry::trace::Span;
-use crate::telemetry::{About, Label, MissReason, Noted, Rejection, Subject};
+use crate::telemetry::{About, FragmentCounters, LookupHandle, LookupSubject, MissReason, Rejection};
 use crate::util::clock::{Nanos, nanos};
 
 /// A computation under way. While it runs its frame gathers what the result depends on; dropped unfinished, it
 /// leaves nothing behind and wakes those who wait.
-pub(crate) struct Work {
-    inner: Arc<Inner>,
+pub(crate) struct Computation {
+    inner: Arc<Engine>,
     frame: FrameId,
     /// The frame, while it stands on no thread: between polls of a future.
     parked: Option<Frame>,
@@ -43,45 +43,45 @@ pub(crate) struct Work {
     lead: Option<Lead<Arc<Entry>>>,
     /// Where the shared tier keeps the result.
     place: Option<WriteTarget>,
-    subject: Subject,
+    subject: LookupSubject,
     /// Why there is work to do; unknown, if nobody had looked for its result.
     reason: Option<MissReason>,
     /// Whether it is counted as a miss.
     missed: bool,
-    noted: Option<Noted>,
-    /// Opened when its body first runs.
+    noted: Option<LookupHandle>,
+    /// OpenedBody when its body first runs.
     span: Option<Span>,
     /// Whether it is a future's, which was polled and is not ready.
     suspended: bool,
     finished: bool,
 }
 
-impl Work {
+impl Computation {
     pub(crate) fn new(
-        inner: &Arc<Inner>,
-        wanted: &Wanted<'_>,
+        inner: &Arc<Engine>,
+        request: &Request<'_>,
         origin: &Origin,
         lead: Option<Lead<Arc<Entry>>>,
         place: Option<WriteTarget>,
-    ) -> Work {
+    ) -> Computation {
         if let Some(lead) = lead.as_ref().filter(|_| inner.shared.is_some()) {
             lead.computes();
         }
-        let mut record = Record::new(inner.id, origin.begin);
+        let mut record = Dependencies::new(inner.id, origin.begin);
         origin.tags.iter().for_each(|tag| record.tag(Tag { hash: *tag, name: None }));
-        wanted.declared.tags().for_each(|tag| record.tag(tag));
+        request.declared.tags().for_each(|tag| record.tag(tag));
         let leads = lead.is_some();
-        let text = !is_of(Kind::Value, wanted.identity.bytes);
-        let role = if wanted.is_page() { Role::Page { leads } } else { Role::Fragment { leads, text } };
+        let text = !is_of(Kind::Value, request.identity.bytes);
+        let role = if request.is_page() { Role::Page { leads } } else { Role::Fragment { leads, text } };
         let frame = Frame::new(record, role);
-        Work {
+        Computation {
             inner: Arc::clone(inner),
             frame: frame.id(),
             parked: Some(frame),
-            identity: lead.as_ref().map_or_else(|| wanted.identity.bytes.into(), Lead::identity),
-            hash: wanted.identity.hash,
-            version: wanted.version,
-            ttl: wanted.ttl,
+            identity: lead.as_ref().map_or_else(|| request.identity.bytes.into(), Lead::identity),
+            hash: request.identity.hash,
+            version: request.version,
+            ttl: request.ttl,
             stale: 0,
             kept: 0,
             started: Instant::now(),
@@ -106,14 +106,14 @@ impl Work {
     pub(crate) fn miss(&mut self, key: &[u8]) {
         let Some(reason) = self.reason.as_ref().filter(|_| !self.missed) else { return };
         self.missed = true;
-        self.noted = self.inner.observers.tell_miss(&self.subject, reason, key);
-        let at = self.noted.as_ref().map(Noted::at);
+        self.noted = self.inner.telemetry.record_miss(&self.subject, reason, key);
+        let at = self.noted.as_ref().map(LookupHandle::at);
         self.parked.iter_mut().for_each(|frame| frame.explain_as(at));
     }
 
     /// Counts it under the name its author computed for it.
     pub(crate) fn call(&mut self, name: &str) {
-        let label = self.inner.observers.labels.get(self.subject.label.kind, name);
+        let label = self.inner.telemetry.labels.get(self.subject.label.kind, name);
         if !Arc::ptr_eq(&label, &self.subject.label) {
             if let Some(reason) = self.reason.as_ref().filter(|_| self.missed) {
                 self.subject.label.uncount_miss(reason);
@@ -131,12 +131,12 @@ impl Work {
         self.subject.about()
     }
 
-    pub(crate) fn label(&self) -> Arc<Label> {
+    pub(crate) fn label(&self) -> Arc<FragmentCounters> {
         Arc::clone(&self.subject.label)
     }
 
     /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing. Gives what it gathered.
-    pub(crate) fn discard(mut self) -> (Arc<Inner>, Record) {
+    pub(crate) fn discard(mut self) -> (Arc<Engine>, Dependencies) {
         self.finished = true;
         let record = self.take_record();
         self.told(|span| span.ended("verified"));
@@ -145,12 +145,12 @@ impl Work {
 
     /// The number that its text is to be marked by, if any.
     pub(crate) fn mark(&self) -> Option<u64> {
-        self.noted.as_ref().and_then(Noted::mark)
+        self.noted.as_ref().and_then(LookupHandle::mark)
     }
 
     /// Has its text printed without marks.
     pub(crate) fn unmark(&mut self) {
-        self.noted.iter_mut().for_each(Noted::unmark);
+        self.noted.iter_mut().for_each(LookupHandle::unmark);
     }
 
     /// How long after its expiry the result may be served while somebody computes it anew, and how long it is kept.
@@ -169,7 +169,7 @@ impl Work {
 
     /// The span it is computed in.
     pub(crate) fn span(&mut self) -> &Span {
-        let (name, subject) = (&self.inner.observers.name, &self.subject);
+        let (name, subject) = (&self.inner.telemetry.name, &self.subject);
         self.span.get_or_insert_with(|| Span::open(name, &subject.label, subject.key, self.reason.as_ref()))
     }
 
@@ -192,7 +192,7 @@ impl Work {
     }
 
     /// Adds to what the result depends on, entered or not.
-    pub(crate) fn note(&mut self, f: impl FnOnce(&mut Record)) {
+    pub(crate) fn note(&mut self, f: impl FnOnce(&mut Dependencies)) {
         match &mut self.parked {
             Some(frame) => frame.with(f),
             None => stack::gather(f),
@@ -234,27 +234,27 @@ impl Work {
             self.inner.report(&Error::new(ErrorKind::Config, refused));
         }
         let body = match body {
-            Body::Text(text) => Body::Text(self.inner.observers.unmarked_text(text)),
+            Body::Text(text) => Body::Text(self.inner.telemetry.unmarked_text(text)),
             body => body,
         };
         let entry = self.entry(body, record);
-        stack::gather(|enclosing| enclosing.enclose(&entry.record));
+        stack::gather(|enclosing| enclosing.merge_nested(&entry.record));
         self.publish(&entry, |work, rejected| work.computed(&entry, rejected))
     }
 
     /// Counts that it was computed, and tells of it.
     fn computed(&self, entry: &Entry, rejected: Option<Rejection>) {
-        self.inner.observers.tell_computed(&self.subject, self.reason.as_ref(), &entry.report(), rejected);
+        self.inner.telemetry.record_computed(&self.subject, self.reason.as_ref(), &entry.report(), rejected);
         self.told(|span| span.computed(entry.body.len(), rejected));
         if let Some(noted) = &self.noted {
             noted.computed(&entry.report(), rejected, self.inner.clock.now());
         }
     }
 
-    fn entry(&self, body: Body, mut record: Record) -> Arc<Entry> {
+    fn entry(&self, body: Body, mut record: Dependencies) -> Arc<Entry> {
         record.expires = record.expires.min(self.expiry(record.begin));
         record.grace_ends = record.grace_ends.min(record.expires.saturating_add(self.kept));
-        let terms = Terms {
+        let terms = EntryParts {
             identity: Arc::clone(&self.identity),
             version: self.version,
             stale: self.stale,
@@ -267,7 +267,7 @@ impl Work {
 
     /// Stores, unless it must not be, and has it told before anybody gets the result. What is expired when it is done (its scope began long ago) is as good as
     /// uncacheable: those who wait would find it expired, and must not queue up to find so one after another.
-    fn publish(&mut self, entry: &Arc<Entry>, tell: impl FnOnce(&Work, Option<Rejection>)) -> bool {
+    fn publish(&mut self, entry: &Arc<Entry>, tell: impl FnOnce(&Computation, Option<Rejection>)) -> bool {
         let inner = &self.inner;
         let fresh = entry.fresh(inner.clock.latest(), self.ttl);
         let valid = entry.record.templates_current() && entry.record.admitted(&inner.floors);
@@ -275,7 +275,7 @@ impl Work {
         let graced = entry.fresh_within(inner.clock.latest(), self.ttl, entry.kept);
         let rejected = if entry.record.uncacheable {
             Some(Rejection::Uncacheable)
-        } else if entry.record.begin == Begin::UNSEEN {
+        } else if entry.record.begin == StartStamp::UNSEEN {
             self.report_unseen_start();
             Some(Rejection::StartUnseen)
         } else if !valid {
@@ -294,13 +294,13 @@ impl Work {
         if keeps {
             inner.keep(self.hash, entry);
         }
-        inner.observers.note_fate(&self.subject, self.hash, rejected);
+        inner.telemetry.record_outcome(&self.subject, self.hash, rejected);
         tell(self, rejected);
         let Some(lead) = self.lead.take() else { return false };
         if entry.record.uncacheable || !fresh {
             lead.release();
         } else if valid {
-            lead.land(Arc::clone(entry));
+            lead.publish(Arc::clone(entry));
         } else {
             // The next one may try: this result began before an invalidation.
             drop(lead);
@@ -325,30 +325,30 @@ impl Work {
         }
     }
 
-    /// Counts that it ended without a result, unless nobody wanted that any more.
+    /// Counts that it ended without a result, unless nobody request that any more.
     fn failed(&self) {
         if self.suspended {
             return self.told(|span| span.ended("cancelled"));
         }
         self.told(Span::failed);
-        self.inner.observers.tell_failed(&self.subject);
+        self.inner.telemetry.record_failed(&self.subject);
         if let Some(noted) = &self.noted {
             noted.failed();
         }
     }
 
-    fn take_record(&mut self) -> Record {
+    fn take_record(&mut self) -> Dependencies {
         self.leave();
         let record = self.parked.take().and_then(Frame::into_record);
         record.unwrap_or_else(|| {
             // The frame is gone: something below it was taken off first, so what was inside is unknown.
-            let mut lost = Record::new(self.inner.id, self.inner.begin());
+            let mut lost = Dependencies::new(self.inner.id, self.inner.begin());
             lost.uncacheable = true;
             lost
         })
     }
 
-    fn expiry(&self, begin: Begin) -> Nanos {
+    fn expiry(&self, begin: StartStamp) -> Nanos {
         if self.ttl == FOREVER {
             return FOREVER;
         }
@@ -357,7 +357,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for Computation {
     fn drop(&mut self) {
         if self.finished {
             return;
@@ -366,7 +366,7 @@ impl Drop for Work {
         // outage must not be served for a lifetime.
         let mut record = self.take_record();
         record.uncacheable = true;
-        stack::gather(|enclosing| enclosing.enclose(&record));
+        stack::gather(|enclosing| enclosing.merge_nested(&record));
         self.failed();
     }
 }

@@ -59,7 +59,7 @@ impl Collecting {
     pub(crate) fn begin(cache: &FragmentCache, marks: bool) -> Collecting {
         Collecting {
             cache: cache.clone(),
-            collector: cache.inner.observers.collectors.begin(marks),
+            collector: cache.inner.telemetry.collectors.begin(marks),
             outer: collector(cache.inner.id),
             inside: explained(cache.inner.id),
         }
@@ -80,6 +80,6 @@ impl Collecting {
 
 impl Drop for Collecting {
     fn drop(&mut self) {
-        self.cache.inner.observers.collectors.end(&self.collector);
+        self.cache.inner.telemetry.collectors.end(&self.collector);
     }
 }

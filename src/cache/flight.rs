@@ -3,9 +3,9 @@
 //! Owns who leads, who follows and how waiting ends. Leaves to the cache what is computed, whether the result is
 //! still valid, and what to do when there is none.
 //!
-//! A flight is a guard one holds: dropping a [`Lead`] without landing it (an error, a panic, a cancelled future) wakes
+//! A flight is a guard one holds: dropping a [`Lead`] without outcome it (an error, a panic, a cancelled future) wakes
 //! the followers to try for themselves, so no key can stay wedged. Waits that could deadlock are refused at boarding
-//! (the caller goes [`Boarding::Apart`]): one who leads a flight does not wait on another of its kind, since A waiting
+//! (the caller goes [`Join::Alone`]): one who leads a flight does not wait on another of its kind, since A waiting
 //! for B inside A's flight while B waits for A inside B's would never end (`context::in_flight` says who may wait); a
 //! synchronous caller never waits for an asynchronous leader, since it may be standing on the thread that should poll
 //! it.
@@ -17,7 +17,7 @@
 //! 2. *Invalidated flight.* (1) A leads with stamp 5; (2) the key is invalidated; (3) B arrives: A's stamp is under
 //!    the floor, so B starts a flight of its own in A's place; (4) A lands: it removes only its own entry of the
 //!    map, and its followers see the floor when they wake.
-//! 3. *Lost wake-up.* A follower registers its waker under the lock under which landing is decided.
+//! 3. *Lost wake-up.* A follower registers its waker under the lock under which outcome is decided.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::invalidation::dependencies::Begin;
+use crate::invalidation::dependencies::StartStamp;
 use crate::key::identity::{Identity, Passthrough};
 use crate::util::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock, unpoisoned};
 
@@ -45,7 +45,7 @@ pub(crate) struct Flights<T> {
 
 /// How a follower's wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Landing<T> {
+pub(crate) enum FlightOutcome<T> {
     /// The leader's result. Whether it is still valid is the follower's to check.
     Shared(T),
     /// The result is the leader's alone (it may not be stored): everybody computes, and nobody waits again.
@@ -58,12 +58,12 @@ pub(crate) enum Landing<T> {
     StillAsking,
 }
 
-/// What is wanted, by whom.
-pub(crate) struct Passenger<'a> {
+/// What is request, by whom.
+pub(crate) struct JoinRequest<'a> {
     pub(crate) identity: Identity<'a>,
     pub(crate) version: Option<u128>,
     /// When the caller's work began.
-    pub(crate) begin: Begin,
+    pub(crate) begin: StartStamp,
     pub(crate) asynchronous: bool,
     /// Whether the caller may wait: one who leads a flight already may not.
     pub(crate) waits: bool,
@@ -71,25 +71,25 @@ pub(crate) struct Passenger<'a> {
     pub(crate) asks: bool,
 }
 
-pub(crate) enum Boarding<T: Clone> {
+pub(crate) enum Join<T: Clone> {
     Lead(Lead<T>),
     Follow(Follower<T>),
     /// Compute without storing, and without anybody waiting.
-    Apart,
+    Alone,
 }
 
 struct Flight<T> {
     hash: u128,
     identity: Arc<[u8]>,
     version: Option<u128>,
-    begin: Begin,
+    begin: StartStamp,
     asynchronous: bool,
     progress: Mutex<Progress<T>>,
     ended: Condvar,
 }
 
 struct Progress<T> {
-    landing: Option<Landing<T>>,
+    outcome: Option<FlightOutcome<T>>,
     /// Whether the leader asks elsewhere before it computes.
     asking: bool,
     /// Of the futures that wait, by follower.
@@ -112,22 +112,22 @@ impl<T: Clone> Flights<T> {
 
     /// Joins the flight of an identity or starts one. `admits` tells whether work that began then could
     /// still be valid for this caller.
-    pub(crate) fn board(self: &Arc<Self>, caller: &Passenger<'_>, admits: impl Fn(Begin) -> bool) -> Boarding<T> {
+    pub(crate) fn join(self: &Arc<Self>, caller: &JoinRequest<'_>, admits: impl Fn(StartStamp) -> bool) -> Join<T> {
         let shard = self.shard(caller.identity.hash);
         let mut flights = lock(&shard.flights);
         match flights.get(&caller.identity.hash) {
             // Two identities with one hash: neither may wait for the other.
-            Some(flight) if *flight.identity != *caller.identity.bytes => return Boarding::Apart,
+            Some(flight) if *flight.identity != *caller.identity.bytes => return Join::Alone,
             Some(flight) if flight.version == caller.version && admits(flight.begin) => {
                 if !caller.waits || (flight.asynchronous && !caller.asynchronous) {
-                    return Boarding::Apart;
+                    return Join::Alone;
                 }
-                return Boarding::Follow(Follower { flight: Arc::clone(flight), id: None });
+                return Join::Follow(Follower { flight: Arc::clone(flight), id: None });
             }
             _ => {}
         }
         if !admits(caller.begin) {
-            return Boarding::Apart;
+            return Join::Alone;
         }
         let flight = Arc::new(Flight {
             hash: caller.identity.hash,
@@ -135,11 +135,11 @@ impl<T: Clone> Flights<T> {
             version: caller.version,
             begin: caller.begin,
             asynchronous: caller.asynchronous,
-            progress: Mutex::new(Progress { landing: None, asking: caller.asks, wakers: Vec::new(), followers: 0 }),
+            progress: Mutex::new(Progress { outcome: None, asking: caller.asks, wakers: Vec::new(), followers: 0 }),
             ended: Condvar::new(),
         });
         flights.insert(flight.hash, Arc::clone(&flight));
-        Boarding::Lead(Lead { flights: Arc::clone(self), flight })
+        Join::Lead(Lead { flights: Arc::clone(self), flight })
     }
 
     fn shard(&self, hash: u128) -> &FlightShard<T> {
@@ -164,8 +164,8 @@ pub(crate) struct Lead<T: Clone> {
 
 impl<T: Clone> Lead<T> {
     /// Hands the result to all who wait. Store it first, or a newcomer in between computes again.
-    pub(crate) fn land(self, result: T) {
-        self.end(Landing::Shared(result));
+    pub(crate) fn publish(self, result: T) {
+        self.end(FlightOutcome::Shared(result));
     }
 
     /// Says that the leader has asked, and computes.
@@ -182,17 +182,17 @@ impl<T: Clone> Lead<T> {
 
     /// Releases all who wait, each to compute for himself.
     pub(crate) fn release(self) {
-        self.end(Landing::Private);
+        self.end(FlightOutcome::Private);
     }
 
-    fn end(&self, landing: Landing<T>) {
+    fn end(&self, outcome: FlightOutcome<T>) {
         self.flights.remove(&self.flight);
         let wakers = {
             let mut progress = lock(&self.flight.progress);
-            if progress.landing.is_some() {
+            if progress.outcome.is_some() {
                 return;
             }
-            progress.landing = Some(landing);
+            progress.outcome = Some(outcome);
             std::mem::take(&mut progress.wakers)
         };
         self.flight.ended.notify_all();
@@ -202,7 +202,7 @@ impl<T: Clone> Lead<T> {
 
 impl<T: Clone> Drop for Lead<T> {
     fn drop(&mut self) {
-        self.end(Landing::Aborted);
+        self.end(FlightOutcome::Aborted);
     }
 }
 
@@ -216,7 +216,7 @@ pub(crate) struct Follower<T> {
 impl<T: Clone> Follower<T> {
     /// Blocks until the flight ends, or until the deadline; while the leader only asks elsewhere, for no longer than
     /// `patience`, of which what is left remains.
-    pub(crate) fn wait(self, deadline: Instant, patience: &mut Duration) -> Landing<T> {
+    pub(crate) fn wait(self, deadline: Instant, patience: &mut Duration) -> FlightOutcome<T> {
         let impatient = Instant::now() + *patience;
         let mut asking = true;
         let mut progress = lock(&self.flight.progress);
@@ -226,14 +226,14 @@ impl<T: Clone> Follower<T> {
                 *patience = impatient.saturating_duration_since(now);
                 asking = progress.asking;
             }
-            if let Some(landing) = &progress.landing {
-                return landing.clone();
+            if let Some(outcome) = &progress.outcome {
+                return outcome.clone();
             }
             if now >= deadline {
-                return Landing::TimedOut;
+                return FlightOutcome::TimedOut;
             }
             if asking && patience.is_zero() {
-                return Landing::StillAsking;
+                return FlightOutcome::StillAsking;
             }
             let until = if asking { deadline.min(impatient) } else { deadline };
             let left = until.saturating_duration_since(now);
@@ -243,13 +243,13 @@ impl<T: Clone> Follower<T> {
 }
 
 impl<T: Clone> Future for Follower<T> {
-    type Output = Landing<T>;
+    type Output = FlightOutcome<T>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing<T>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<FlightOutcome<T>> {
         let flight = Arc::clone(&self.flight);
         let mut progress = lock(&flight.progress);
-        if let Some(landing) = &progress.landing {
-            return Poll::Ready(landing.clone());
+        if let Some(outcome) = &progress.outcome {
+            return Poll::Ready(outcome.clone());
         }
         let id = *self.id.get_or_insert_with(|| {
             progress.followers += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::engine::Inner;
+use super::engine::Engine;
 use crate::cache::invalidate::Invalidated;
 use crate::cache::invalidation::Invalidation;
 use crate::error::{Error, ErrorKind};
@@ -45,7 +45,7 @@ use crate::telemetry::{By, key_hash};
 /// ```
 #[derive(Clone)]
 pub struct FragmentCache {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<Engine>,
     pub(crate) namespace: Arc<Namespace>,
 }
 
@@ -81,7 +81,7 @@ impl FragmentCache {
 
     pub(crate) fn invalidate_tag_by(&self, tag: &str, by: By) -> Invalidation {
         let invalidation = self.inner.raise(self.declared_tag(tag));
-        self.inner.tell_invalidated(Invalidated::Tag(tag), by);
+        self.inner.notify_invalidated(Invalidated::Tag(tag), by);
         invalidation
     }
 
@@ -98,7 +98,7 @@ impl FragmentCache {
         let invalidation = self.inner.invalidate(template_tag(name), |inner| {
             inner.templates.named(name).iter().for_each(|template| template.invalidate(&inner.floors));
         });
-        self.inner.tell_invalidated(Invalidated::Template(name), by);
+        self.inner.notify_invalidated(Invalidated::Template(name), by);
         invalidation
     }
 
@@ -110,14 +110,14 @@ impl FragmentCache {
     pub(crate) fn clear_by(&self, by: By) -> Invalidation {
         let (invalidation, what) = match self.namespace.tags.last() {
             Some(own) => (self.inner.raise(*own), Invalidated::Namespace(&self.namespace.name)),
-            None => (self.inner.invalidate(EVERYTHING, Inner::drop_everything), Invalidated::Everything),
+            None => (self.inner.invalidate(EVERYTHING, Engine::drop_everything), Invalidated::Everything),
         };
-        self.inner.tell_invalidated(what, by);
+        self.inner.notify_invalidated(what, by);
         invalidation
     }
 
     /// Frees at once what has expired or been invalidated by [`clear`](FragmentCache::clear), and brings
-    /// [`Stats::entries`] and [`Stats::bytes`] up to date; otherwise this happens every second.
+    /// [`Stats::entries`](crate::Stats::entries) and [`Stats::bytes`](crate::Stats::bytes) up to date; otherwise this happens every second.
     pub fn run_maintenance(&self) {
         self.inner.maintain();
     }
@@ -129,7 +129,7 @@ impl FragmentCache {
     }
 
     /// Blocks until all results and invalidations of this process were told to the shared tier, at most for `patience`;
-    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`]. For the
+    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`](crate::Stats::shared_drops). For the
     /// end of a process: what is not written is computed again somewhere, but an invalidation that was not told is lost
     /// with the process. `true` at once without a shared tier.
     pub fn flush(&self, patience: Duration) -> bool {

@@ -1,6 +1,6 @@
 //! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `handler/value.rs`.
 //!
-//! All of them ask the same question of `work.rs` and differ only in how the body runs and what it gives. How a hit is
+//! All of them ask the same builder of `work.rs` and differ only in how the body runs and what it gives. How a hit is
 //! computed again to be compared is in `handler/verify.rs`.
 
 mod caller;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use serde::Serialize;
 
-pub(crate) use self::caller::{Called, Handler};
+pub(crate) use self::caller::{CallSite, HandlerCaller};
 pub(crate) use self::inside::Inside;
 pub(crate) use self::verify::verify_text;
 use self::verify::verify_text_async;
@@ -32,13 +32,13 @@ use crate::key::KeyError;
 use crate::key::identity::Kind;
 #[cfg(feature = "shared")]
 use crate::key::identity::is_of;
-use crate::store::caller::Asker;
+use crate::store::caller::Caller;
 use crate::store::entry::{Body, Fragment};
-use crate::store::request::Question;
 #[cfg(feature = "shared")]
-use crate::store::request::Wanted;
+use crate::store::request::Request;
+use crate::store::request::RequestBuilder;
 #[cfg(feature = "shared")]
-use crate::telemetry::Subject;
+use crate::telemetry::LookupSubject;
 use crate::telemetry::stats::Counter;
 use crate::telemetry::{Bypass, FragmentKind};
 
@@ -72,12 +72,12 @@ impl FragmentCache {
     {
         let markup = options.markup;
         let mut handler = self.handler(FragmentKind::Text, &options, Location::caller());
-        let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
+        let Some(builder) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
             return Ok(Fragment::new(text_value(load()?.into(), markup)));
         };
-        let wanted = question.wanted_with(self.declared(&options.tags));
-        match self.lookup(&wanted, &mut handler) {
-            Lookup::Hit(found) => Ok(match self.verify(&wanted, &mut handler, found.began) {
+        let request = builder.request_with(self.declared(&options.tags));
+        match self.lookup(&request, &mut handler) {
+            Lookup::Hit(found) => Ok(match self.verify(&request, &mut handler, found.began) {
                 None => text_of(found.body),
                 Some(verifying) => {
                     let load = || load().map(|text| text_value(text.into(), markup));
@@ -114,14 +114,14 @@ impl FragmentCache {
         let (here, markup) = (Location::caller(), options.markup);
         async move {
             let mut handler = self.handler(FragmentKind::Text, &options, here);
-            let Some(question) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
+            let Some(builder) = self.question_or_bypass(&key, &options, text_kind(markup), &mut handler) else {
                 return Ok(Fragment::new(text_value(load.await?.into(), markup)));
             };
-            let wanted = question.wanted_with(self.declared(&options.tags));
-            match self.lookup_async(&wanted, &mut handler).await {
+            let request = builder.request_with(self.declared(&options.tags));
+            match self.lookup_async(&request, &mut handler).await {
                 Lookup::Hit(found) => {
                     let cached = text_of(found.body);
-                    let Some(verifying) = self.verify(&wanted, &mut handler, found.began) else { return Ok(cached) };
+                    let Some(verifying) = self.verify(&request, &mut handler, found.began) else { return Ok(cached) };
                     let load = async { load.await.map(|text| text_value(text.into(), markup)) };
                     Ok(Fragment::new(verify_text_async(cached.into_value(), verifying, load).await))
                 }
@@ -150,47 +150,47 @@ impl FragmentCache {
     #[cfg(feature = "shared")]
     pub async fn prefetch<K: Serialize>(&self, keys: impl IntoIterator<Item = K>) -> usize {
         let Some(shared) = self.inner.shared.as_ref().filter(|_| self.inner.settings.enabled) else { return 0 };
-        let mut questions = Vec::new();
+        let mut builders = Vec::new();
         for key in keys {
             for kind in [Kind::Text, Kind::Markup, Kind::Value] {
-                let mut question = Question::new(kind, &self.namespace);
+                let mut builder = RequestBuilder::new(kind, &self.namespace);
                 // A key that is none is reported by the call that caches under it.
-                if question.handler_key(&key, &Options::default()).is_ok() {
-                    question.lifetime(Some(FOREVER), self.inner.settings.default_ttl);
-                    questions.push(question);
+                if builder.handler_key(&key, &Options::default()).is_ok() {
+                    builder.lifetime(Some(FOREVER), self.inner.settings.default_ttl);
+                    builders.push(builder);
                 }
             }
         }
-        let wanted: Vec<Wanted<'_>> = questions.iter().map(Question::wanted).collect();
-        let handler = |wanted: &Wanted<'_>| Handler {
+        let request: Vec<Request<'_>> = builders.iter().map(RequestBuilder::request).collect();
+        let handler = |request: &Request<'_>| HandlerCaller {
             cache: &self.inner,
-            kind: if is_of(Kind::Value, wanted.identity.bytes) { FragmentKind::Value } else { FragmentKind::Text },
-            called: Called::Name("(prefetched)"),
+            kind: if is_of(Kind::Value, request.identity.bytes) { FragmentKind::Value } else { FragmentKind::Text },
+            called: CallSite::Name("(prefetched)"),
         };
-        let found = shared.prefetch(&self.inner, &wanted, handler).await;
+        let found = shared.prefetch(&self.inner, &request, handler).await;
         for (at, entry) in &found {
             // No hit yet: it is one of memory's when a caller looks it up.
-            let wanted = &wanted[*at];
-            let subject = Subject::new(handler(wanted).label(), wanted.named, wanted.base());
-            self.inner.keep_shared(&subject, wanted.identity.hash, entry);
+            let request = &request[*at];
+            let subject = LookupSubject::new(handler(request).label(), request.named, request.base());
+            self.inner.keep_shared(&subject, request.identity.hash, entry);
         }
         found.len()
     }
 
     /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
     #[inline]
-    pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], asker: &mut impl Asker) -> bool {
+    pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], caller: &mut impl Caller) -> bool {
         let bypass = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off));
-        bypass.inspect(|bypass| self.bypass(*bypass, refused.is_some(), key, asker)).is_some()
+        bypass.inspect(|bypass| self.bypass(*bypass, refused.is_some(), key, caller)).is_some()
     }
 
     #[cold]
-    fn bypass(&self, bypass: Bypass, refused: bool, key: &[u8], asker: &mut impl Asker) {
+    fn bypass(&self, bypass: Bypass, refused: bool, key: &[u8], caller: &mut impl Caller) {
         self.inner.counters.count(Counter::bypasses);
         if refused {
             stack::gather(|record| record.uncacheable = true);
         }
-        self.inner.observers.tell_bypass(asker.label(), bypass, key);
+        self.inner.telemetry.record_bypass(caller.label(), bypass, key);
     }
 
     /// Tags of this namespace, as a caller declares them.
@@ -204,29 +204,29 @@ impl FragmentCache {
         kind: FragmentKind,
         options: &'a Options,
         here: &'static Location<'static>,
-    ) -> Handler<'a> {
-        Handler { cache: &self.inner, kind, called: Called::new(options.label.as_deref(), here) }
+    ) -> HandlerCaller<'a> {
+        HandlerCaller { cache: &self.inner, kind, called: CallSite::new(options.label.as_deref(), here) }
     }
 
-    /// The question a handler asks; `None` if it is not to be asked.
+    /// The builder a handler asks; `None` if it is not to be asked.
     fn question_or_bypass<K: Serialize>(
         &self,
         key: &K,
         options: &Options,
         kind: Kind,
-        handler: &mut Handler<'_>,
-    ) -> Option<Question> {
-        let mut question = Question::new(kind, &self.namespace);
-        if let Err(reason) = question.handler_key(key, options) {
+        handler: &mut HandlerCaller<'_>,
+    ) -> Option<RequestBuilder> {
+        let mut builder = RequestBuilder::new(kind, &self.namespace);
+        if let Err(reason) = builder.handler_key(key, options) {
             self.report_key(&reason, options);
             self.bypassed(Some(Bypass::Key), &[], handler);
             return None;
         }
-        if self.bypassed(options.bypass(), question.key(), handler) {
+        if self.bypassed(options.bypass(), builder.key(), handler) {
             return None;
         }
-        question.lifetime(options.ttl, self.inner.settings.default_ttl);
-        Some(question)
+        builder.lifetime(options.ttl, self.inner.settings.default_ttl);
+        Some(builder)
     }
 
     fn report_key(&self, reason: &KeyError, options: &Options) {

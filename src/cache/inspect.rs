@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::Inner;
+use crate::cache::Engine;
 use crate::invalidation::dependencies::FOREVER;
 use crate::invalidation::floors::TagHash;
 use crate::key::identity::{TagClass, tag_hash};
@@ -63,7 +63,7 @@ pub(crate) struct Facts {
     pub(crate) key_floor: TagHash,
 }
 
-impl Inner {
+impl Engine {
     /// Shows the entries in memory to `see`, at most so many; how many that were.
     pub(crate) fn see_entries(&self, most: usize, mut see: impl FnMut(u128, &Arc<Entry>)) -> usize {
         let entries = self.memory.iter().take(most);

@@ -1,4 +1,4 @@
-//! Telling the application what was invalidated, so that caches in front can be told.
+//! PendingConfirmation the application what was invalidated, so that caches in front can be told.
 
 use std::sync::Arc;
 

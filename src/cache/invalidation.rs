@@ -15,11 +15,11 @@ use crate::util::timer::Sleep;
 /// where that matters: what cannot be told yet is kept and told as soon as the store is back, unless this process ends
 /// before. Without a shared tier it is ready at once.
 #[derive(Debug)]
-pub struct Invalidation(pub(crate) Option<Telling>);
+pub struct Invalidation(pub(crate) Option<PendingConfirmation>);
 
 /// An invalidation on its way.
 #[derive(Debug)]
-pub(crate) struct Telling {
+pub(crate) struct PendingConfirmation {
     pub(crate) confirmation: Confirmation,
     pub(crate) patience: Duration,
     pub(crate) deadline: Instant,
@@ -54,7 +54,7 @@ impl IntoFuture for Invalidation {
 /// An [`Invalidation`] awaited; ends as [`Invalidation::wait`] does.
 #[derive(Debug)]
 #[must_use = "it is awaited, or it says nothing"]
-pub struct Confirmed(Option<Telling>);
+pub struct Confirmed(Option<PendingConfirmation>);
 
 impl Future for Confirmed {
     type Output = Result<(), Error>;
@@ -72,7 +72,7 @@ impl Future for Confirmed {
     }
 }
 
-impl Telling {
+impl PendingConfirmation {
     fn late(&self) -> Error {
         let message = format!(
             "shared store, {}: the invalidation was not confirmed within {:?}; it is in force here, and kept to be told",

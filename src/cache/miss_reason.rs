@@ -1,60 +1,61 @@
 //! Finding the reason of a miss: from the entry that is of no use, or from what became of it.
 
-use crate::cache::Inner;
-use crate::invalidation::dependencies::Record;
+use crate::cache::Engine;
+use crate::invalidation::dependencies::Dependencies;
 use crate::invalidation::floors::TagHash;
-use crate::store::request::{IdentityParts, Wanted};
-use crate::telemetry::{Fate, MissReason, Subject};
+use crate::store::request::{IdentityParts, Request};
+use crate::telemetry::{LastOutcome, LookupSubject, MissReason};
 
-impl Inner {
+impl Engine {
     /// Why memory has no answer.
-    pub(crate) fn why(&self, wanted: &Wanted<'_>, subject: &Subject, tags: &[TagHash]) -> MissReason {
+    pub(crate) fn why(&self, request: &Request<'_>, subject: &LookupSubject, tags: &[TagHash]) -> MissReason {
         let latest = self.clock.latest();
-        let fate = self.observers.past.fate(wanted.identity.hash);
-        if let Some(Fate::Rejected(rejection)) = fate {
+        let fate = self.telemetry.past.fate(request.identity.hash);
+        if let Some(LastOutcome::Rejected(rejection)) = fate {
             return MissReason::Rejected(rejection);
         }
-        if let Some(entry) = self.memory.get(wanted.identity.hash).filter(|it| *it.identity == *wanted.identity.bytes) {
-            if entry.version != wanted.version {
+        if let Some(entry) = self.memory.get(request.identity.hash).filter(|it| *it.identity == *request.identity.bytes)
+        {
+            if entry.version != request.version {
                 return MissReason::Version;
             }
-            if !entry.fresh(latest, wanted.ttl) {
+            if !entry.fresh(latest, request.ttl) {
                 return MissReason::Expired;
             }
-            if let Some(reason) = self.invalidated(&entry.record, wanted, tags) {
+            if let Some(reason) = self.invalidated(&entry.record, request, tags) {
                 return reason;
             }
-            return if wanted.refuses(&entry) { MissReason::Refused } else { MissReason::Unconfirmed };
+            return if request.refuses(&entry) { MissReason::Refused } else { MissReason::Unconfirmed };
         }
         match fate {
-            Some(Fate::Rejected(rejection)) => MissReason::Rejected(rejection),
-            Some(Fate::Evicted) => MissReason::Evicted,
+            Some(LastOutcome::Rejected(rejection)) => MissReason::Rejected(rejection),
+            Some(LastOutcome::Evicted) => MissReason::Evicted,
             // Memory hides what has expired, and says so when it frees it.
-            Some(Fate::Stored) if self.settings.memory => MissReason::Expired,
-            Some(Fate::Stored) => MissReason::Cold,
-            Some(Fate::Expired) => MissReason::Expired,
-            Some(Fate::Cleared) => MissReason::Cleared,
-            Some(Fate::Unreadable) => MissReason::Unreadable,
-            None => self.why_unknown(wanted, subject),
+            Some(LastOutcome::Stored) if self.settings.memory => MissReason::Expired,
+            Some(LastOutcome::Stored) => MissReason::Cold,
+            Some(LastOutcome::Expired) => MissReason::Expired,
+            Some(LastOutcome::Cleared) => MissReason::Cleared,
+            Some(LastOutcome::Unreadable) => MissReason::Unreadable,
+            None => self.why_unknown(request, subject),
         }
     }
 
     /// Why there was never anything under an identity.
-    fn why_unknown(&self, wanted: &Wanted<'_>, subject: &Subject) -> MissReason {
-        let past = &self.observers.past;
-        if wanted.base().len() < wanted.identity.bytes.len() && past.knows_key(subject.variants()) {
+    fn why_unknown(&self, request: &Request<'_>, subject: &LookupSubject) -> MissReason {
+        let past = &self.telemetry.past;
+        if request.base().len() < request.identity.bytes.len() && past.knows_key(subject.variants()) {
             return MissReason::OtherVariant;
         }
         if subject.label.template.is_none() || !past.knows_key(subject.family()) {
             return MissReason::Cold;
         }
-        let site = IdentityParts::of(wanted.identity.bytes).and_then(|parts| parts.site);
-        let changed = site.and_then(|site| self.observers.labels.changed(site));
+        let site = IdentityParts::of(request.identity.bytes).and_then(|parts| parts.site);
+        let changed = site.and_then(|site| self.telemetry.labels.changed(site));
         changed.map_or(MissReason::Cold, MissReason::TemplateChanged)
     }
 
     /// What invalidated something.
-    fn invalidated(&self, record: &Record, wanted: &Wanted<'_>, tags: &[TagHash]) -> Option<MissReason> {
+    fn invalidated(&self, record: &Dependencies, request: &Request<'_>, tags: &[TagHash]) -> Option<MissReason> {
         let stamp = record.begin.stamp;
         if !self.floors.admit(stamp, []) {
             return Some(MissReason::Cleared);
@@ -70,11 +71,11 @@ impl Inner {
         }
         let mut raised = record.tags().iter().filter(|tag| outdated(tag.hash));
         let Some(first) = raised.next() else {
-            let mut declared = wanted.declared.tags().filter(|tag| !record.has(tag.hash));
+            let mut declared = request.declared.tags().filter(|tag| !record.has(tag.hash));
             let raised = declared.find(|tag| !self.admits_begin(record.begin, tag.hash))?;
             return raised.name.map(MissReason::TagInvalidated);
         };
-        let environment = IdentityParts::of(wanted.identity.bytes).and_then(|parts| parts.environment);
+        let environment = IdentityParts::of(request.identity.bytes).and_then(|parts| parts.environment);
         Some(match std::iter::once(first).chain(raised).find_map(|tag| tag.name.clone()) {
             Some(name) => MissReason::TagInvalidated(name),
             None if namespaces.iter().any(|tag| outdated(*tag)) => MissReason::NamespaceCleared,

@@ -29,5 +29,5 @@ pub(crate) mod shadow;
 pub(crate) mod signal;
 mod statistics;
 
-pub(crate) use self::engine::{Inner, Look};
+pub(crate) use self::engine::{Engine, Look};
 pub use self::fragment_cache::FragmentCache;

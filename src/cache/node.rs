@@ -3,23 +3,23 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use crate::cache::Inner;
+use crate::cache::Engine;
 use crate::invalidation::floors::{EVERYTHING, Stamp, TagHash};
 use crate::store::entry::Entry;
 use crate::store::host::{FloorSink, Host};
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::telemetry::{By, Target};
 use crate::util::clock::Nanos;
 
-impl Inner {
+impl Engine {
     /// How many of these another node invalidated. What this one told the store comes back as an echo.
     fn of_others(&self, tags: &[TagHash]) -> usize {
-        self.shared.as_ref().map_or(0, |shared| tags.iter().filter(|tag| !shared.is_telling(**tag)).count())
+        self.shared.as_ref().map_or(0, |shared| tags.iter().filter(|tag| !shared.is_publishing(**tag)).count())
     }
 }
 
 /// What another node's invalidation does here.
-impl FloorSink for Inner {
+impl FloorSink for Engine {
     fn raise(&self, tags: &[TagHash]) {
         self.floors.raise_all(tags);
         for template in self.templates.tagged(tags) {
@@ -27,7 +27,7 @@ impl FloorSink for Inner {
         }
         let others = self.of_others(tags);
         if others > 0 {
-            self.observers.tell_invalidation(|| Target::Hashes(others), By::Node);
+            self.telemetry.record_invalidation(|| Target::Hashes(others), By::Node);
         }
     }
 
@@ -38,22 +38,22 @@ impl FloorSink for Inner {
             template.invalidate(&self.floors);
         }
         if self.of_others(&[EVERYTHING]) > 0 {
-            self.observers.tell_invalidation(|| Target::Everything, By::Node);
+            self.telemetry.record_invalidation(|| Target::Everything, By::Node);
         }
     }
 }
 
-impl Host for Inner {
+impl Host for Engine {
     fn stamp(&self) -> Stamp {
         self.floors.stamp()
     }
 
     fn holds(&self, hash: u128) -> bool {
-        Inner::holds(self, hash)
+        Engine::holds(self, hash)
     }
 
-    fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool {
-        Inner::usable(self, entry, wanted, arrived)
+    fn usable(&self, entry: &Entry, request: &Request<'_>, arrived: Nanos) -> bool {
+        Engine::usable(self, entry, request, arrived)
     }
 
     fn sleep(&self, span: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::invalidation::dependencies::FOREVER;
 use crate::key::{self, KeyError};
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 use crate::telemetry::Bypass;
 use crate::util::clock::{Nanos, nanos};
 
@@ -132,7 +132,7 @@ impl fmt::Debug for Options {
     }
 }
 
-impl Question {
+impl RequestBuilder {
     /// The key of a handler, and what the options add to it.
     pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
         self.encode_key(|bytes| key::encode_handler(key, bytes).map(|()| bytes.len()))?;

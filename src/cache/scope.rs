@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::cache::FragmentCache;
-use crate::invalidation::dependencies::Record;
+use crate::invalidation::dependencies::Dependencies;
 use crate::invalidation::stack::{self, Frame, FrameId, SharedFrame};
 use crate::telemetry::{Collector, collector};
 use crate::util::clock::nanos;
 use crate::util::sync::lock;
 
-/// Work that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
+/// Computation that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
 #[must_use = "a scope does nothing until something runs in it"]
 pub struct Scope {
@@ -69,7 +69,7 @@ impl FragmentCache {
         match stack::innermost_scope(self.inner.id) {
             Some(mut shared) => {
                 // It may be attached to a frame further out.
-                let collects = self.inner.observers.collectors.any();
+                let collects = self.inner.telemetry.collectors.any();
                 let collector = collects.then(|| collector(self.inner.id)).flatten();
                 collector.into_iter().for_each(|collector| shared.attachments.set(collector));
                 Scope { cache: self.clone(), shared }
@@ -80,9 +80,9 @@ impl FragmentCache {
 
     /// A scope that begins here, with something attached for code inside to find.
     pub(crate) fn scope_with<T: Any + Send + Sync>(&self, attachment: Option<Arc<T>>) -> Scope {
-        let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.begin()));
+        let mut shared = SharedFrame::new(Dependencies::new(self.inner.id, self.inner.begin()));
         attachment.into_iter().for_each(|attachment| shared.attachments.set(attachment));
-        let collects = self.inner.observers.collectors.any();
+        let collects = self.inner.telemetry.collectors.any();
         let collector = collects.then(|| collector(self.inner.id)).flatten();
         collector.into_iter().for_each(|collector| shared.attachments.set(collector));
         Scope { cache: self.clone(), shared }
@@ -90,7 +90,7 @@ impl FragmentCache {
 
     /// A scope that began with what is around it, in which look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
-        let mut shared = SharedFrame::new(Record::new(self.inner.id, self.inner.scope_begin()));
+        let mut shared = SharedFrame::new(Dependencies::new(self.inner.id, self.inner.scope_begin()));
         shared.attachments.set(collector);
         Scope { cache: self.clone(), shared }
     }
@@ -102,7 +102,7 @@ impl Scope {
         let inside = self.attach();
         let result = f();
         drop(inside);
-        self.tell_enclosing();
+        self.add_to_enclosing();
         result
     }
 
@@ -110,7 +110,7 @@ impl Scope {
     pub async fn run_async<F: Future>(self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         let result = Polled { scope: &self, future: future.as_mut() }.await;
-        self.tell_enclosing();
+        self.add_to_enclosing();
         result
     }
 
@@ -157,16 +157,16 @@ impl Scope {
     }
 
     /// What was gathered so far.
-    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+    pub(crate) fn record(&self) -> MutexGuard<'_, Dependencies> {
         lock(&*self.shared.record)
     }
 
-    fn tell_enclosing(&self) {
+    fn add_to_enclosing(&self) {
         if !stack::is_enclosed() {
             return;
         }
         let inner = self.record().clone();
-        stack::gather(|record| record.enclose(&inner));
+        stack::gather(|record| record.merge_nested(&inner));
     }
 }
 

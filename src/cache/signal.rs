@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::By;
 use crate::util::sync::{read_lock, write_lock};
@@ -36,11 +36,11 @@ pub struct Signal<T: ?Sized + 'static> {
 
 /// A cache that is told, for as long as it lives.
 struct Listener<T: ?Sized> {
-    cache: Weak<Inner>,
+    cache: Weak<Engine>,
     tell: Box<Tell<T>>,
 }
 
-type Tell<T> = dyn Fn(Arc<Inner>, &T) + Send + Sync;
+type Tell<T> = dyn Fn(Arc<Engine>, &T) + Send + Sync;
 
 struct Listeners<T: ?Sized> {
     list: RwLock<Vec<Arc<Listener<T>>>>,
@@ -139,7 +139,7 @@ impl FragmentCache {
     {
         let (cache, namespace, name) = (Arc::downgrade(&self.inner), Arc::clone(&self.namespace), signal.name);
         let by = By::Signal(signal.name.into());
-        let tell = move |inner: Arc<Inner>, value: &T| {
+        let tell = move |inner: Arc<Engine>, value: &T| {
             let cache = FragmentCache { inner, namespace: Arc::clone(&namespace) };
             // All of them first: one that panics half-way has none of them invalidated.
             let told = catch_unwind(AssertUnwindSafe(|| tags(value).into_iter().collect::<Vec<_>>()));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 #[cfg(feature = "metrics")]
 use crate::telemetry::export::{self, MetricsSnapshot, SharedHealth};
 use crate::telemetry::stats::Stats;
@@ -33,19 +33,19 @@ impl FragmentCache {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn fragment_stats(&self) -> Vec<FragmentStats> {
-        let mut stats = self.inner.observers.labels.read();
+        let mut stats = self.inner.telemetry.labels.read();
         stats.sort_by(|a, b| b.render_time_saved.cmp(&a.render_time_saved).then_with(|| a.label.cmp(&b.label)));
         stats
     }
 
-    /// How many misses and bypasses there were for each reason, by [`MissReason::name`].
+    /// How many misses and bypasses there were for each reason, by [`MissReason::name`](crate::MissReason::name).
     pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
-        self.inner.observers.miss_reasons()
+        self.inner.telemetry.miss_reasons()
     }
 
     /// The last misses and bypasses, at most 256, each with its reason; the newest first.
     pub fn recent_misses(&self) -> Vec<Miss> {
-        self.inner.observers.recent.read()
+        self.inner.telemetry.recent.read()
     }
 
     /// Subscribes to what changes the cache: invalidations, evictions, refreshes, failures. Nobody waits for a
@@ -62,13 +62,13 @@ impl FragmentCache {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn subscribe(&self) -> Subscription {
-        self.inner.observers.subscribers.subscribe(Interest::Changes)
+        self.inner.telemetry.subscribers.subscribe(Interest::Changes)
     }
 
     /// The same, and every look-up, computation and first store as well. While there is such a subscription each hit
     /// makes an event, which takes longer than the hit.
     pub fn subscribe_to_lookups(&self) -> Subscription {
-        self.inner.observers.subscribers.subscribe(Interest::Lookups)
+        self.inner.telemetry.subscribers.subscribe(Interest::Lookups)
     }
 }
 
@@ -82,9 +82,9 @@ impl FragmentCache {
     }
 }
 
-impl Inner {
+impl Engine {
     pub(crate) fn stats(&self) -> Stats {
-        let (hits, saved) = self.observers.labels.hits();
+        let (hits, saved) = self.telemetry.labels.hits();
         let counted = self.counters.read();
         let render_time_saved = counted.render_time_saved + Duration::from_nanos(saved);
         Stats { hits, render_time_saved, entries: self.memory.len(), bytes: self.memory.bytes(), ..counted }
@@ -93,10 +93,10 @@ impl Inner {
     #[cfg(feature = "metrics")]
     fn snapshot(&self) -> MetricsSnapshot {
         MetricsSnapshot {
-            name: Arc::clone(&self.observers.name),
+            name: Arc::clone(&self.telemetry.name),
             stats: self.stats(),
-            fragments: self.observers.labels.read(),
-            miss_reasons: self.observers.miss_reasons(),
+            fragments: self.telemetry.labels.read(),
+            miss_reasons: self.telemetry.miss_reasons(),
             max_bytes: self.settings.max_bytes,
             shared: self.shared_health(),
         }

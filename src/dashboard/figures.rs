@@ -21,7 +21,7 @@ pub(super) fn read(mounted: &Mounted) -> Figures {
     let stats = cache.stats();
     let mut figures = Figures::new();
     figures.insert("time", format::clock(SystemTime::now()));
-    figures.insert("uptime", format::seconds(cache.inner.observers.since.elapsed()));
+    figures.insert("uptime", format::seconds(cache.inner.telemetry.since.elapsed()));
     totals(&stats, &mut figures);
     memory(cache, &stats, &mut figures);
     ratios(cache, &samples, &mut figures);
@@ -70,7 +70,7 @@ fn memory(cache: &FragmentCache, stats: &Stats, figures: &mut Figures) {
 }
 
 fn ratios(cache: &FragmentCache, samples: &[Sample], figures: &mut Figures) {
-    let fragments = cache.inner.observers.labels.read();
+    let fragments = cache.inner.telemetry.labels.read();
     let lookups: u64 = fragments.iter().map(FragmentStats::lookups).sum();
     let answered: u64 = fragments.iter().map(FragmentStats::answered).sum();
     let differing = fragments.iter().map(|fragment| fragment.differing).sum();

@@ -94,8 +94,8 @@ impl HttpBody for Stream {
         if self.turns == TURNS {
             return Poll::Ready(None);
         }
-        let Some(janitor) = mounted.cache.inner.janitor() else { return Poll::Ready(None) };
-        self.sleep = Some(janitor.sleep_until(Instant::now() + INTERVAL));
+        let Some(timer) = mounted.cache.inner.timer() else { return Poll::Ready(None) };
+        self.sleep = Some(timer.sleep_until(Instant::now() + INTERVAL));
         let text = self.message(&mounted);
         self.turns += 1;
         Poll::Ready(Some(Ok(Frame::data(text.into()))))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::{Event, Happened, Subscription};
 use crate::util::sync::lock;
@@ -39,7 +39,7 @@ pub(super) struct Sample {
 
 /// Takes the samples on a thread of its own. The thread ends within a second after the recorder is dropped.
 pub(super) struct Recorder {
-    cache: Weak<Inner>,
+    cache: Weak<Engine>,
     kept: Mutex<Kept>,
 }
 
@@ -130,7 +130,7 @@ impl Kept {
 }
 
 impl Sample {
-    fn of(cache: &Inner) -> Sample {
+    fn of(cache: &Engine) -> Sample {
         let mut sample = Sample {
             number: 0,
             at: Instant::now(),
@@ -140,7 +140,7 @@ impl Sample {
             render_nanos: 0,
             saved_nanos: 0,
         };
-        for label in cache.observers.labels.read() {
+        for label in cache.telemetry.labels.read() {
             sample.answered += label.answered();
             sample.computed += label.misses + label.bypasses;
             sample.renders += label.renders;

@@ -24,13 +24,13 @@ use super::storability::{Storability, report_unreadable};
 use crate::cache::hole::Holes;
 use crate::cache::scope::Scope;
 use crate::http::page::{BodySegment, StoredResponse};
-use crate::invalidation::dependencies::Record;
+use crate::invalidation::dependencies::Dependencies;
 use crate::util::clock::nanos;
 
 pub(super) struct EvaluatedResponse<'a> {
     policy: &'a Policy,
     pub(super) head: response::Parts,
-    pub(super) record: Record,
+    pub(super) record: Dependencies,
     pub(super) storability: Storability,
 }
 
@@ -92,7 +92,7 @@ impl EvaluatedResponse<'_> {
     /// The page without the marks of the debug layer, if it has any. Only the response to a debugged request keeps
     /// them.
     pub(super) fn page_without_marks(&self, bytes: &[u8], holes: Option<&Holes>) -> Option<StoredResponse> {
-        let bytes = Bytes::from(self.policy.cache.inner.observers.unmarked_page(bytes)?);
+        let bytes = Bytes::from(self.policy.cache.inner.telemetry.unmarked_page(bytes)?);
         let length = bytes.len();
         let (mut page, _) = self.page(bytes, holes);
         if let Some(known) = page.headers.get_mut(CONTENT_LENGTH) {
@@ -117,7 +117,7 @@ impl EvaluatedResponse<'_> {
 }
 
 /// Adds the tags of the layer and of the path, beside those of the fragments.
-fn add_page_tags(policy: &Policy, record: &mut Record, request: &Parts) {
+fn add_page_tags(policy: &Policy, record: &mut Dependencies, request: &Parts) {
     let cache = &policy.cache;
     policy.tags_of(request).into_iter().for_each(|tag| record.tag(cache.tag(tag)));
     path_tags(policy, request).for_each(|tag| record.tag(tag));

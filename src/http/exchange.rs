@@ -25,12 +25,12 @@ use super::serve::{self, PageResponse, Unusable};
 use super::shadow::ShadowCheck;
 use super::state::LayerState;
 use super::timeout::in_time;
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::hole::Holes;
 use crate::cache::lookup::Lookup;
 use crate::cache::scope::Scope;
 use crate::http::page::Grace;
-use crate::store::caller::Asker;
+use crate::store::caller::Caller;
 use crate::store::entry::Entry;
 use crate::telemetry::stats::Counter;
 use crate::telemetry::{Bypass, MissReason};
@@ -155,7 +155,7 @@ where
             }
             let mut handler = policy.handler(&self.parts);
             let takes = |entry: &Entry| serve::is_usable(policy, &pending.request, entry);
-            let mut wanted = pending.key.wanted();
+            let mut wanted = pending.key.request();
             if policy.honor_reload {
                 wanted.takes = Some(&takes);
             }
@@ -176,7 +176,7 @@ where
                 Err(Unusable::Age) if only_if_cached => return Ok(serve::gateway_timeout(policy)),
                 Err(Unusable::Age) => {
                     pending.reason = ForwardReason::Request;
-                    let wanted = pending.key.wanted();
+                    let wanted = pending.key.request();
                     let work = policy.cache.replace(&wanted, &mut handler, true, MissReason::Refused);
                     return self.generate(pending, Some(work)).await;
                 }
@@ -186,7 +186,11 @@ where
 
     /// Serves the stale page if its handler failed recently, or while a background refresh runs. Otherwise calls the
     /// handler.
-    async fn serve_stale_or_generate(self, mut pending: PendingPage, mut work: Work) -> LayerResult<R, S::Error> {
+    async fn serve_stale_or_generate(
+        self,
+        mut pending: PendingPage,
+        mut work: Computation,
+    ) -> LayerResult<R, S::Error> {
         let state = Arc::clone(&self.state);
         let policy = &state.policy;
         if pending.request.directives.only_if_cached {
@@ -218,7 +222,7 @@ where
         Ok(page.respond(policy, &original).await)
     }
 
-    fn refresh_in_background(self, runtime: &Runtime, mut pending: PendingPage, work: Work) {
+    fn refresh_in_background(self, runtime: &Runtime, mut pending: PendingPage, work: Computation) {
         let state = Arc::clone(&self.state);
         let key = pending.key_hash();
         pending.in_background = true;
@@ -236,7 +240,7 @@ where
     }
 
     /// Calls the handler, and stores its response if it is storable.
-    async fn generate(mut self, pending: PendingPage, mut work: Option<Work>) -> LayerResult<R, S::Error> {
+    async fn generate(mut self, pending: PendingPage, mut work: Option<Computation>) -> LayerResult<R, S::Error> {
         let state = Arc::clone(&self.state);
         let policy = &state.policy;
         let (original, holes) = (self.parts.clone(), self.holes());
@@ -253,8 +257,8 @@ where
             && let Some(page) = PageResponse::from_stale(policy, &pending, &entry)
         {
             state.handler_failed(pending.key_hash());
-            work.iter_mut().for_each(Work::take_back);
-            work.into_iter().for_each(Work::fail);
+            work.iter_mut().for_each(Computation::retract_miss_of);
+            work.into_iter().for_each(Computation::fail);
             return Ok(page.respond(policy, &original).await);
         }
         let response = HandlerResponse { response: response?, scope, holes };
@@ -262,13 +266,13 @@ where
         // The body is not read whole if the page cannot be stored: without the lead of the flight, or if the body was
         // too slow or too large before.
         let streamed = state.is_streamed(pending.key_hash());
-        if storable && !streamed && work.as_ref().is_none_or(Work::leads) {
+        if storable && !streamed && work.as_ref().is_none_or(Computation::leads) {
             return Ok(response.store_and_respond(&state, &pending, work, &original).await);
         }
         if failed {
-            work.into_iter().for_each(Work::fail);
+            work.into_iter().for_each(Computation::fail);
         } else if storable {
-            work.into_iter().for_each(Work::release);
+            work.into_iter().for_each(Computation::release);
         } else {
             state.not_stored(&pending, work);
         }
@@ -285,13 +289,13 @@ where
         policy.cache.inner.counters.count(Counter::bypasses);
         let label = policy.handler(&self.parts).label();
         let bypass = if reason == BypassReason::Off { Bypass::Off } else { Bypass::Request(reason.token()) };
-        policy.cache.inner.observers.tell_bypass(label, bypass, named);
+        policy.cache.inner.telemetry.record_bypass(label, bypass, named);
     }
 
     /// Calls the handler inside a new scope, so that the scope sees everything the handler reads.
     async fn call_handler(
         mut self,
-        mut work: Option<&mut Work>,
+        mut work: Option<&mut Computation>,
         holes: Option<Arc<Holes>>,
     ) -> (Scope, Result<Response<R>, S::Error>) {
         let mut scope = self.state.policy.cache.scope_with(holes);

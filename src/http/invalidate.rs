@@ -27,7 +27,7 @@ impl FragmentCache {
 
     pub(crate) fn invalidate_page_by(&self, path: &str, by: By) -> Invalidation {
         let invalidation = self.inner.raise(path_hash(self, "", path));
-        self.inner.tell_invalidated(Invalidated::Page(path), by);
+        self.inner.notify_invalidated(Invalidated::Page(path), by);
         invalidation
     }
 }
@@ -97,7 +97,7 @@ impl UnsafeRequest {
 
     fn invalidate(&self, path: &str) {
         self.cache.inner.raise(path_hash(&self.cache, &self.host, path));
-        self.cache.inner.tell_invalidated(Invalidated::Page(path), By::Request);
+        self.cache.inner.notify_invalidated(Invalidated::Page(path), By::Request);
     }
 
     /// The path of a URI reference. `None` for another host, whose pages the response must not invalidate.

@@ -4,13 +4,13 @@ use http::HeaderName;
 
 use super::cache_status::ForwardReason;
 use super::request::CacheableRequest;
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 
 /// A page that the handler generates for a cacheable request.
 pub(super) struct PendingPage {
     pub(super) request: CacheableRequest,
     /// The key of the look-up: the primary key, or a variant key.
-    pub(super) key: Question,
+    pub(super) key: RequestBuilder,
     /// The header names in the variant key; empty for the primary key.
     pub(super) vary: Vec<HeaderName>,
     pub(super) reason: ForwardReason,
@@ -25,13 +25,13 @@ impl PendingPage {
     }
 
     /// Moves the look-up from the primary key to a variant key.
-    pub(super) fn select_variant(&mut self, key: Question, names: Vec<HeaderName>) {
+    pub(super) fn select_variant(&mut self, key: RequestBuilder, names: Vec<HeaderName>) {
         self.key = key;
         self.vary = names;
         self.reason = ForwardReason::VaryMiss;
     }
 
     pub(super) fn key_hash(&self) -> u128 {
-        self.key.wanted().identity.hash
+        self.key.request().identity.hash
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderName, StatusCode};
 use super::hole_request::FillHole;
 use super::tag_header::TagHeader;
 use crate::cache::FragmentCache;
-use crate::cache::get_or_set::{Called, Handler};
+use crate::cache::get_or_set::{CallSite, HandlerCaller};
 use crate::http::page::Grace;
 use crate::telemetry::FragmentKind;
 use crate::util::clock::nanos;
@@ -119,9 +119,9 @@ impl Policy {
 
     /// The caller for look-ups of a request's page. Pages are counted by route, because URIs are many and may contain
     /// private data.
-    pub(super) fn handler<'a>(&'a self, request: &'a Parts) -> Handler<'a> {
+    pub(super) fn handler<'a>(&'a self, request: &'a Parts) -> HandlerCaller<'a> {
         let name = self.label.as_deref().or_else(|| route(request)).unwrap_or("(pages)");
-        Handler { cache: &self.cache.inner, kind: FragmentKind::Page, called: Called::Name(name) }
+        HandlerCaller { cache: &self.cache.inner, kind: FragmentKind::Page, called: CallSite::Name(name) }
     }
 
     /// The tags of a page beside those of its fragments.

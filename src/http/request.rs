@@ -25,7 +25,7 @@ use crate::cache::scope::Scope;
 use crate::http::page::Page;
 use crate::invalidation::dependencies::FOREVER;
 use crate::key::identity::Kind;
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 
 /// How the layer handles a request.
 pub(super) enum RequestClass {
@@ -40,7 +40,7 @@ pub(super) enum RequestClass {
 
 /// A request that a stored page may answer.
 pub(super) struct CacheableRequest {
-    pub(super) primary_key: Question,
+    pub(super) primary_key: RequestBuilder,
     pub(super) facts: RequestFacts,
     pub(super) directives: RequestDirectives,
 }
@@ -131,7 +131,7 @@ impl CacheableRequest {
     }
 
     /// The key of the response that is selected by the request's values of these headers (RFC 9111 §4.1).
-    pub(super) fn variant_key(&self, names: &[HeaderName], headers: &HeaderMap) -> Question {
+    pub(super) fn variant_key(&self, names: &[HeaderName], headers: &HeaderMap) -> RequestBuilder {
         let mut values = Vec::with_capacity(64);
         vary::encode_values(names, headers, &mut values);
         let mut key = self.primary_key.clone();
@@ -142,8 +142,8 @@ impl CacheableRequest {
 
 /// The primary key up to the cookies; `None` if the host is ambiguous. Host and path come first, because pages are
 /// invalidated by them.
-fn key_without_cookies(policy: &Policy, request: &Parts, headers: &RequestHeaders<'_>) -> Option<Question> {
-    let mut key = Question::new(Kind::Page, &policy.cache.namespace);
+fn key_without_cookies(policy: &Policy, request: &Parts, headers: &RequestHeaders<'_>) -> Option<RequestBuilder> {
+    let mut key = RequestBuilder::new(Kind::Page, &policy.cache.namespace);
     #[cfg(feature = "shared")]
     key.decode_by(Page::decode_payload);
     let uri = original_uri(request);
@@ -259,7 +259,7 @@ fn cookie_name(pair: &[u8]) -> &str {
 }
 
 /// Adds keyed cookies to the key. Returns whether all other cookies are ignored ones.
-fn add_cookies(cookies: &CookieRules, headers: &HeaderMap, key: &mut Question, facts: &mut RequestFacts) -> bool {
+fn add_cookies(cookies: &CookieRules, headers: &HeaderMap, key: &mut RequestBuilder, facts: &mut RequestFacts) -> bool {
     let mut keyed: Vec<&[u8]> = Vec::new();
     for pair in cookie_pairs(headers) {
         let name = cookie_name(pair);

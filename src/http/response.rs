@@ -25,7 +25,7 @@ use super::state::LayerState;
 use super::storability::{Storability, has_announced_length, is_event_stream};
 use super::store::{StoreResponse, unkeyed_vary};
 use super::timeout::wait_timeout;
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::get_or_set::Inside;
 use crate::cache::hole::Holes;
 use crate::cache::scope::Scope;
@@ -40,7 +40,7 @@ pub(super) struct HandlerResponse<R> {
 }
 
 /// Runs a future inside the computation, if there is one.
-pub(super) async fn within<F: Future>(work: Option<&mut Work>, future: F) -> F::Output {
+pub(super) async fn within<F: Future>(work: Option<&mut Computation>, future: F) -> F::Output {
     let future = pin!(future);
     match work {
         Some(work) => Inside { work, future }.await,
@@ -118,7 +118,7 @@ impl<R: Body<Data = Bytes>> HandlerResponse<R> {
         self,
         state: &LayerState,
         pending: &PendingPage,
-        mut work: Option<Work>,
+        mut work: Option<Computation>,
         request: &Parts,
     ) -> Response<LayerBody<R>> {
         let policy = &state.policy;

@@ -17,10 +17,15 @@ use super::body::LayerBody;
 use super::cache_control::CacheControl;
 use super::etag::EntityTag;
 use super::preconditions::{PreconditionResult, ResponseValidators, evaluate, not_modified_headers};
-use crate::invalidation::dependencies::{Dependency, Record};
+use crate::invalidation::dependencies::{Dependencies, Dependency};
 
 /// The entity tag of a body and of the templates in `record`.
-pub(super) fn compute_etag(body: &[Bytes], headers: &HeaderMap, record: Option<&Record>, weak: bool) -> EntityTag {
+pub(super) fn compute_etag(
+    body: &[Bytes],
+    headers: &HeaderMap,
+    record: Option<&Dependencies>,
+    weak: bool,
+) -> EntityTag {
     let mut hasher = Xxh3::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -30,7 +35,7 @@ pub(super) fn compute_etag(body: &[Bytes], headers: &HeaderMap, record: Option<&
         add(headers.get(name).map_or(&[], |value| value.as_bytes()));
     }
     let mut templates: Vec<(&str, u128)> =
-        record.map(Record::dependencies).unwrap_or_default().iter().filter_map(digest).collect();
+        record.map(Dependencies::dependencies).unwrap_or_default().iter().filter_map(digest).collect();
     templates.sort_unstable();
     templates.dedup();
     for (name, digest) in templates {
@@ -44,7 +49,13 @@ pub(super) fn compute_etag(body: &[Bytes], headers: &HeaderMap, record: Option<&
 
 /// Adds an entity tag to a response with status 200 that has none. An empty body and a response with `no-store` get no
 /// tag.
-pub(super) fn add_etag(status: StatusCode, headers: &mut HeaderMap, body: &Bytes, record: Option<&Record>, weak: bool) {
+pub(super) fn add_etag(
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    body: &Bytes,
+    record: Option<&Dependencies>,
+    weak: bool,
+) {
     let storable = !CacheControl::read(headers).is_no_store();
     if status == StatusCode::OK && storable && !body.is_empty() && !headers.contains_key(ETAG) {
         let tag = compute_etag(std::slice::from_ref(body), headers, record, weak);

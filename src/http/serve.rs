@@ -23,7 +23,7 @@ use super::request::CacheableRequest;
 use super::revalidate::{apply_preconditions, compute_etag, evaluate_after_handler, evaluate_before_handler};
 use crate::http::page::{BodySegment, Grace, Page, StoredResponse};
 use crate::store::entry::{Body as EntryBody, Entry, Found};
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 use crate::util::clock::Nanos;
 
 const SECOND: u64 = 1_000_000_000;
@@ -62,7 +62,7 @@ pub(super) enum MemoryLookup {
     /// The primary key has a vary index with these header names.
     VaryIndex(Vec<HeaderName>),
     /// The primary key has a vary index, but the variant is missing or too old. With its key and the header names.
-    VariantMissing(Question, Vec<HeaderName>),
+    VariantMissing(RequestBuilder, Vec<HeaderName>),
     Missing,
 }
 
@@ -82,9 +82,9 @@ pub(super) fn look_up(policy: &Policy, request: &CacheableRequest, headers: &Hea
     }
 }
 
-fn look_up_key(policy: &Policy, request: &CacheableRequest, key: &Question) -> MemoryLookup {
+fn look_up_key(policy: &Policy, request: &CacheableRequest, key: &RequestBuilder) -> MemoryLookup {
     let inner = &policy.cache.inner;
-    let wanted = key.wanted();
+    let wanted = key.request();
     let found = inner.seek(&wanted, |entry, latest| {
         if let Some(names) = vary_index(&entry.body) {
             return MemoryLookup::VaryIndex(names.to_vec());
@@ -109,7 +109,7 @@ pub(super) fn is_usable(policy: &Policy, request: &CacheableRequest, entry: &Ent
 pub(super) fn stale_entry(policy: &Policy, pending: &PendingPage, grace: fn(&Grace) -> Nanos) -> Option<Arc<Entry>> {
     let grace_of =
         |entry: &Entry| entry.body.page().and_then(Page::response).map_or(0, |response| grace(&response.grace));
-    let entry = policy.cache.inner.graced(&pending.key.wanted(), grace_of)?;
+    let entry = policy.cache.inner.graced(&pending.key.request(), grace_of)?;
     let usable = grace_of(&entry) > 0 && PageResponse::from_cache(policy, &pending.request, entry.found()).is_ok();
     usable.then_some(entry)
 }
@@ -162,7 +162,7 @@ impl PageResponse {
     /// The response from an expired entry. An enclosing fragment gets the dependencies of the entry, as on any hit.
     pub(super) fn from_stale(policy: &Policy, pending: &PendingPage, entry: &Entry) -> Option<PageResponse> {
         let inner = &policy.cache.inner;
-        inner.count_stale(&pending.key.wanted(), entry);
+        inner.count_stale(&pending.key.request(), entry);
         PageResponse::from_cache(policy, &pending.request, entry.found()).ok()
     }
 

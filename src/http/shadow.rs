@@ -15,20 +15,24 @@ use super::serve::PageResponse;
 use super::timeout::wait_timeout;
 use crate::cache::scope::Scope;
 use crate::http::page::{BodySegment, Page};
-use crate::telemetry::{About, Label, Rare, VerifiedHit, key_hash};
+use crate::telemetry::{About, FragmentCounter, FragmentCounters, VerifiedHit, key_hash};
 use crate::util::clock::Nanos;
 
 /// A page that was served from the cache and is to be compared with a new response.
 pub(super) struct ShadowCheck {
     page: Arc<Page>,
     about: About,
-    label: Arc<Label>,
+    label: Arc<FragmentCounters>,
     began: Nanos,
 }
 
 impl ShadowCheck {
     /// `None` for a page with holes, because every visitor gets another one.
-    pub(super) fn new(request: &CacheableRequest, served: &PageResponse, label: Arc<Label>) -> Option<ShadowCheck> {
+    pub(super) fn new(
+        request: &CacheableRequest,
+        served: &PageResponse,
+        label: Arc<FragmentCounters>,
+    ) -> Option<ShadowCheck> {
         let page = served.page();
         let without_holes =
             page.response().is_some_and(|response| matches!(response.body.as_slice(), [] | [BodySegment::Text(_)]));
@@ -52,13 +56,13 @@ impl ShadowCheck {
             return;
         };
         let Some(stored) = self.page.response() else { return };
-        self.label.count(Rare::Verified);
+        self.label.count(FragmentCounter::Verified);
         let cached = match stored.body.as_slice() {
             [BodySegment::Text(bytes)] => bytes.clone(),
             _ => Bytes::new(),
         };
         if (stored.status, &cached) != (head.status, &computed) {
-            self.label.count(Rare::Differing);
+            self.label.count(FragmentCounter::Differing);
             let text = |status: StatusCode, body: &[u8]| match stored.status == head.status {
                 true => String::from_utf8_lossy(body).into_owned(),
                 false => format!("{status} {}", String::from_utf8_lossy(body)),
@@ -66,7 +70,7 @@ impl ShadowCheck {
             let age = Duration::from_nanos(inner.clock.now().saturating_sub(self.began));
             let found = VerifiedHit { about: self.about, place: None, age };
             let (cached, computed) = (text(stored.status, &cached), text(head.status, &computed));
-            inner.observers.tell_difference(found, &cached, &computed, &inner.reporter);
+            inner.telemetry.record_difference(found, &cached, &computed, &inner.reporter);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::pending::PendingPage;
 use super::policy::Policy;
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::error::{Error, ErrorKind};
-use crate::telemetry::{Fate, Rejection};
+use crate::telemetry::{LastOutcome, Rejection};
 use crate::util::recent_set::RecentSet;
 
 #[derive(Debug, Clone)]
@@ -64,14 +64,14 @@ impl LayerState {
 
     /// Ends the computation of a page that may not be stored. The leader also drops the stored copy of the page,
     /// because the page is now private or gone.
-    pub(super) fn not_stored(&self, pending: &PendingPage, work: Option<Work>) {
+    pub(super) fn not_stored(&self, pending: &PendingPage, work: Option<Computation>) {
         let inner = &self.policy.cache.inner;
         if let Some(work) = work {
             if work.leads() {
                 let key = pending.key_hash();
                 self.unstorable.insert(key, inner.clock.now());
                 inner.memory.remove(key);
-                inner.observers.past.note(key, Fate::Rejected(Rejection::Uncacheable));
+                inner.telemetry.past.note(key, LastOutcome::Rejected(Rejection::Uncacheable));
             }
             work.release();
         }

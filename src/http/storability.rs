@@ -17,7 +17,7 @@ use super::request::RequestFacts;
 use super::vary::{self, Vary};
 use crate::error::{Error, ErrorKind};
 use crate::http::page::Grace;
-use crate::invalidation::dependencies::{FOREVER, Record};
+use crate::invalidation::dependencies::{Dependencies, FOREVER};
 use crate::util::clock::{Nanos, nanos};
 
 /// How long a response may be stored, and the cache headers that it is sent with.
@@ -44,7 +44,7 @@ impl Storability {
         request: &RequestFacts,
         status: StatusCode,
         headers: &HeaderMap,
-        record: &Record,
+        record: &Dependencies,
     ) -> Storability {
         let latest = policy.cache.inner.clock.latest();
         Storability::without_fragments(policy, request, status, headers).restricted_by(record, latest, headers)
@@ -85,7 +85,7 @@ impl Storability {
     }
 
     /// Applies the restrictions of the page's fragments. `headers` are those of the handler.
-    fn restricted_by(mut self, record: &Record, latest: Nanos, headers: &HeaderMap) -> Storability {
+    fn restricted_by(mut self, record: &Dependencies, latest: Nanos, headers: &HeaderMap) -> Storability {
         if record.uncacheable {
             let own = self.cache_control.take().unwrap_or_else(|| CacheControl::read(headers));
             self.forbid(own.tightened_by(&CacheControl::private().with_no_store()));
@@ -125,7 +125,7 @@ impl Storability {
     }
 
     /// Writes `Cache-Control`, `Vary` and the tag header.
-    pub(super) fn write_to(&self, headers: &mut HeaderMap, policy: &Policy, record: &Record) {
+    pub(super) fn write_to(&self, headers: &mut HeaderMap, policy: &Policy, record: &Dependencies) {
         if let Some(cache_control) = &self.cache_control {
             headers.insert(CACHE_CONTROL, cache_control.clone().into());
             if self.removes_expires {
@@ -160,7 +160,7 @@ pub(super) fn report_unreadable(policy: &Policy) {
 }
 
 /// The names of the page's tags, sorted, each once.
-fn tag_names(record: &Record) -> Vec<&str> {
+fn tag_names(record: &Dependencies) -> Vec<&str> {
     let mut names: Vec<&str> = record.tags().iter().filter_map(|tag| tag.name.as_deref()).collect();
     names.sort_unstable();
     names.dedup();

@@ -1,7 +1,7 @@
 //! The tags that a caller declares for what it asks for.
 //!
 //! An entry may have been stored without them: by a head or handler that has been edited since, or by another
-//! deployment. Their floors count for this caller all the same, see [`Inner::admits`](crate::cache::Inner::admits).
+//! deployment. Their floors count for this caller all the same, see [`Engine::admits`](crate::cache::Engine::admits).
 
 use std::sync::Arc;
 

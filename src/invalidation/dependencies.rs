@@ -1,13 +1,13 @@
 //! What a computation learns while it runs, and what its result therefore depends on: when it began, its tags,
 //! the templates it used, how long it may live, and whether it may be stored at all.
 //!
-//! One type serves an open fragment, a stored entry and a scope; [`Record::absorb`] and [`Record::enclose`] are how
+//! One type serves an open fragment, a stored entry and a scope; [`Dependencies::merge_cached`] and [`Dependencies::merge_nested`] are how
 //! everything inside reaches what encloses it, on hits as on misses.
 
 use std::sync::Arc;
 
 use crate::invalidation::floors::{Floor, Floors, Stamp, TagHash};
-use crate::invalidation::template_version::{PART, Seen, Used};
+use crate::invalidation::template_version::{PART, TemplateVersion, Used};
 use crate::invalidation::templates::Template;
 use crate::util::clock::Nanos;
 use crate::util::weight::{allocated, shared};
@@ -17,19 +17,23 @@ pub(crate) const FOREVER: Nanos = Nanos::MAX;
 
 /// When work began: in the order of invalidations on this node, in the order that nodes share, and on the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Begin {
+pub(crate) struct StartStamp {
     pub(crate) stamp: Stamp,
     /// The highest shared number received by then; 0 without a shared tier.
     pub(crate) shared: Stamp,
     pub(crate) at: Nanos,
 }
 
-impl Begin {
+impl StartStamp {
     /// Of a render whose start was not seen: before everything, so that no result of it is valid.
-    pub(crate) const UNSEEN: Begin = Begin { stamp: 0, shared: 0, at: 0 };
+    pub(crate) const UNSEEN: StartStamp = StartStamp { stamp: 0, shared: 0, at: 0 };
 
-    pub(crate) fn earliest(self, other: Begin) -> Begin {
-        Begin { stamp: self.stamp.min(other.stamp), shared: self.shared.min(other.shared), at: self.at.min(other.at) }
+    pub(crate) fn earliest(self, other: StartStamp) -> StartStamp {
+        StartStamp {
+            stamp: self.stamp.min(other.stamp),
+            shared: self.shared.min(other.shared),
+            at: self.at.min(other.at),
+        }
     }
 }
 
@@ -51,7 +55,7 @@ impl Tag {
 #[derive(Debug, Clone)]
 pub(crate) struct Dependency {
     pub(crate) template: Arc<Template>,
-    pub(crate) seen: Seen,
+    pub(crate) seen: TemplateVersion,
     pub(crate) used: Used,
 }
 
@@ -81,10 +85,10 @@ impl Dependency {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub(crate) struct Dependencies {
     /// The cache whose floors the stamp belongs to.
     pub(crate) cache: u64,
-    pub(crate) begin: Begin,
+    pub(crate) begin: StartStamp,
     pub(crate) expires: Nanos,
     /// When the graces of all that is inside have ended too: nothing that contains it is served from then on.
     pub(crate) grace_ends: Nanos,
@@ -98,9 +102,9 @@ pub(crate) struct Record {
     dependencies: Vec<Dependency>,
 }
 
-impl Record {
-    pub(crate) fn new(cache: u64, begin: Begin) -> Record {
-        Record {
+impl Dependencies {
+    pub(crate) fn new(cache: u64, begin: StartStamp) -> Dependencies {
+        Dependencies {
             cache,
             begin,
             expires: FOREVER,
@@ -115,7 +119,7 @@ impl Record {
     }
 
     /// Takes over what something inside depends on.
-    pub(crate) fn absorb(&mut self, inner: &Record) {
+    pub(crate) fn merge_cached(&mut self, inner: &Dependencies) {
         self.uncacheable |= inner.uncacheable;
         self.expires = self.expires.min(inner.expires);
         self.grace_ends = self.grace_ends.min(inner.grace_ends);
@@ -130,8 +134,8 @@ impl Record {
 
     /// Takes over what a computation inside depends on, and how far back its work reaches: a lazy value read in there
     /// may be older than what encloses it. (What was found in the cache was valid when it was taken.)
-    pub(crate) fn enclose(&mut self, inner: &Record) {
-        self.absorb(inner);
+    pub(crate) fn merge_nested(&mut self, inner: &Dependencies) {
+        self.merge_cached(inner);
         if self.cache == inner.cache {
             self.begin = self.begin.earliest(inner.begin);
             self.heard = self.heard.min(inner.heard);

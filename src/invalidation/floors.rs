@@ -2,8 +2,8 @@
 //!
 //! Owns the sequence, the floors and their protocol. Leaves to its callers what a slot stands for.
 //!
-//! Work samples the sequence when it begins: its *stamp*. Invalidating raises the floor of a slot above every
-//! stamp handed out so far. Work is valid while its stamp is below none of its floors, so whatever began before
+//! Computation samples the sequence when it begins: its *stamp*. Invalidating raises the floor of a slot above every
+//! stamp handed out so far. Computation is valid while its stamp is below none of its floors, so whatever began before
 //! an invalidation is invalid the moment it is stored, and no entry is ever searched for.
 //!
 //! The protocol is three steps under one mutex: read `seq`, raise the floor to `seq + 1`, publish `seq + 1`.

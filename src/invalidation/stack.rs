@@ -16,7 +16,7 @@ pub(crate) use self::aside::{Evaluated, evaluate, gather_apart};
 #[cfg(feature = "http")]
 pub(crate) use self::frame::WeakEntered;
 pub(crate) use self::frame::{Entered, Frame, FrameId, Role, SharedFrame};
-use crate::invalidation::dependencies::{Begin, Record};
+use crate::invalidation::dependencies::{Dependencies, StartStamp};
 
 thread_local! {
     static CONTEXT: RefCell<Context> = const { RefCell::new(Context::new()) };
@@ -31,7 +31,7 @@ impl Context {
         Context { frames: Vec::new() }
     }
 
-    fn scope_of(&mut self, cache: u64) -> Option<Begin> {
+    fn scope_of(&mut self, cache: u64) -> Option<StartStamp> {
         self.frames
             .iter_mut()
             .rev()
@@ -58,7 +58,7 @@ impl Context {
                 _ => {
                     let left_open = inner.with(|record| record.clone());
                     frame.with(|record| {
-                        record.enclose(&left_open);
+                        record.merge_nested(&left_open);
                         record.uncacheable = true;
                     });
                     closed.push(inner);
@@ -110,14 +110,14 @@ pub(crate) fn find_of<R>(cache: u64, mut of_frame: impl FnMut(&Frame) -> Option<
 }
 
 /// When the work here began, by cache, innermost first.
-pub(crate) fn began() -> Vec<(u64, Begin)> {
+pub(crate) fn began() -> Vec<(u64, StartStamp)> {
     let began = |frame: &Frame| frame.with_record(|record| (record.cache, record.begin));
     with(|context| context.frames.iter().rev().map(began).collect()).unwrap_or_default()
 }
 
 /// Adds to what the innermost frame gathers; nothing outside of any.
 #[inline]
-pub(crate) fn gather(f: impl FnOnce(&mut Record)) {
+pub(crate) fn gather(f: impl FnOnce(&mut Dependencies)) {
     with(|context| context.frames.last_mut().map(|frame| frame.with(f)));
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn in_flight(of_page: bool) -> bool {
 }
 
 /// When the innermost work of this cache on this thread began.
-pub(crate) fn scope_begin(cache: u64) -> Option<Begin> {
+pub(crate) fn scope_begin(cache: u64) -> Option<StartStamp> {
     with(|context| context.scope_of(cache)).flatten()
 }
 

@@ -2,7 +2,7 @@
 
 /// Which state of a template a look-up was answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct TemplateVersion {
     pub(crate) generation: u64,
     /// Set when the look-up itself loaded the template: MiniJinja may then have answered with what another thread
     /// loaded meanwhile, see [`Template::still`].

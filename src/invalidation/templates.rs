@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compile::Layout;
 use crate::invalidation::floors::{Floor, Floors, TagHash};
-use crate::invalidation::template_version::Seen;
+use crate::invalidation::template_version::TemplateVersion;
 use crate::key::identity::template_tag;
 
 use crate::util::sync::lock;
@@ -136,27 +136,27 @@ impl Template {
     /// can be handed another one's older text: (1) A begins a load at generation 1 and reads; (2) the file is
     /// saved, generation 2; (3) B begins a load and reads the new text; (4) A installs; (5) B is handed A's. B may
     /// therefore trust its load only when no other was under way: none begun since, and all before it settled.
-    pub(crate) fn begin_load(self: &Arc<Self>) -> (LoadGuard, Seen) {
+    pub(crate) fn begin_load(self: &Arc<Self>) -> (LoadGuard, TemplateVersion) {
         let generation = self.generation();
         let before = self.loads.fetch_add(1, Ordering::AcqRel);
         let alone = self.settled.load(Ordering::Acquire) == before;
         let load = if alone { before + 1 } else { NEVER_ALONE };
-        let seen = Seen { generation, load: Some(load) };
+        let seen = TemplateVersion { generation, load: Some(load) };
         (LoadGuard { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
     }
 
     /// The digest of the state that was seen, if it is the current one and its text is known; that of a name looked
     /// for in vain is a number no text has.
-    pub(crate) fn digest(&self, seen: Seen) -> Option<u128> {
+    pub(crate) fn digest(&self, seen: TemplateVersion) -> Option<u128> {
         let content = self.content();
         content.digest.filter(|_| seen.generation == self.generation())
     }
 
     /// The current state, if its text is known; else what `read` finds is noted as its text. For those who want to know
     /// what a template is without having it compiled.
-    pub(crate) fn look<E>(&self, read: impl FnOnce() -> Result<Option<String>, E>) -> Option<Seen> {
+    pub(crate) fn look<E>(&self, read: impl FnOnce() -> Result<Option<String>, E>) -> Option<TemplateVersion> {
         let generation = self.generation();
-        let seen = Seen { generation, load: None };
+        let seen = TemplateVersion { generation, load: None };
         if self.digest(seen).is_none() {
             let digest = digest_of(read().ok()?.as_deref());
             let mut content = self.content();
@@ -179,13 +179,19 @@ impl Template {
     }
 
     /// Whether the template is still in the state that was seen.
-    pub(crate) fn still(&self, seen: Seen) -> bool {
+    pub(crate) fn still(&self, seen: TemplateVersion) -> bool {
         seen.generation == self.generation() && seen.load.is_none_or(|load| load == self.loads.load(Ordering::Acquire))
     }
 
     /// Notes what a load found. When two loads of one generation find different texts, a change went unnoticed
     /// between them (no watcher, or its event is still on its way): that is a change.
-    pub(crate) fn note_content(&self, text: Option<&str>, layout: Layout, seen: Seen, floors: &Floors) -> Seen {
+    pub(crate) fn note_content(
+        &self,
+        text: Option<&str>,
+        layout: Layout,
+        seen: TemplateVersion,
+        floors: &Floors,
+    ) -> TemplateVersion {
         let digest = digest_of(text);
         let mut content = self.content();
         if seen.generation != self.generation() {
@@ -194,7 +200,7 @@ impl Template {
         }
         content.loaded = Some(Instant::now());
         let seen = match content.digest {
-            Some(known) if known != digest => Seen { generation: self.raise(floors), ..seen },
+            Some(known) if known != digest => TemplateVersion { generation: self.raise(floors), ..seen },
             _ => seen,
         };
         content.digest = Some(digest);
@@ -263,7 +269,7 @@ impl Template {
     }
 
     /// The same of the state that was seen, if that is the current one.
-    pub(crate) fn layout_seen(&self, seen: Seen) -> Option<Arc<Layout>> {
+    pub(crate) fn layout_seen(&self, seen: TemplateVersion) -> Option<Arc<Layout>> {
         let content = self.content();
         let (generation, layout) = content.layout.as_ref()?;
         (*generation == seen.generation && seen.generation == self.generation()).then(|| Arc::clone(layout))

@@ -71,7 +71,7 @@ impl<'a> KeyReader<'a> {
         .ok()
     }
 
-    /// A page's, as [`Question::query`](crate::store::request::Question) wrote it.
+    /// A page's, as [`RequestBuilder::query`](crate::store::request::RequestBuilder) wrote it.
     fn query(&mut self) -> Option<&'a str> {
         self.take(1)?;
         let length = self.length()?;

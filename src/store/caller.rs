@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::invalidation::dependencies::{Begin, Dependency};
-use crate::telemetry::Label;
+use crate::invalidation::dependencies::{Dependency, StartStamp};
+use crate::telemetry::FragmentCounters;
 
 /// Asked only on a miss.
-pub(crate) trait Asker {
+pub(crate) trait Caller {
     /// When the work here began.
-    fn begin(&mut self) -> Begin;
+    fn begin(&mut self) -> StartStamp;
 
     /// When it begins again, after a wait for what turned out to be of no use.
-    fn again(&mut self, first: Begin) -> Begin {
+    fn again(&mut self, first: StartStamp) -> StartStamp {
         first
     }
 
@@ -23,5 +23,5 @@ pub(crate) trait Asker {
     fn page(&mut self) -> Option<u64>;
 
     /// What the answer is counted under.
-    fn label(&mut self) -> Arc<Label>;
+    fn label(&mut self) -> Arc<FragmentCounters>;
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::Value;
 
-use crate::invalidation::dependencies::{FOREVER, Record};
+use crate::invalidation::dependencies::{Dependencies, FOREVER};
 use crate::store::payload::Payload;
-use crate::telemetry::{EntryReport, Label, marked, readable};
+use crate::telemetry::{EntryReport, FragmentCounters, marked, readable};
 use crate::util::clock::Nanos;
 use crate::util::weight::shared;
 
@@ -33,7 +33,7 @@ pub(crate) struct Entry {
     pub(crate) identity: Arc<[u8]>,
     pub(crate) version: Option<u128>,
     pub(crate) body: Body,
-    pub(crate) record: Record,
+    pub(crate) record: Dependencies,
     /// How long after its expiry it may still be served to those who would otherwise wait for somebody's work.
     pub(crate) stale: Nanos,
     /// How long after its expiry it is kept in memory, `stale` at the least.
@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     /// What it took to compute.
     pub(crate) cost: Nanos,
     /// What it is counted under.
-    pub(crate) label: Arc<Label>,
+    pub(crate) label: Arc<FragmentCounters>,
     weight: u32,
     /// Whether it was ever hit.
     used: AtomicBool,
@@ -90,18 +90,18 @@ impl Body {
 const INLINE: usize = 22;
 
 /// What [`Entry::new`] does not find out for itself.
-pub(crate) struct Terms {
+pub(crate) struct EntryParts {
     pub(crate) identity: Arc<[u8]>,
     pub(crate) version: Option<u128>,
     pub(crate) stale: Nanos,
     pub(crate) kept: Nanos,
     pub(crate) cost: Nanos,
-    pub(crate) label: Arc<Label>,
+    pub(crate) label: Arc<FragmentCounters>,
 }
 
 impl Entry {
-    pub(crate) fn new(terms: Terms, body: Body, record: Record) -> Entry {
-        let Terms { identity, version, stale, kept, cost, label } = terms;
+    pub(crate) fn new(terms: EntryParts, body: Body, record: Dependencies) -> Entry {
+        let EntryParts { identity, version, stale, kept, cost, label } = terms;
         let expires = if record.expires == FOREVER { 0 } else { TIMER };
         let own = shared(size_of::<Entry>()) + shared(identity.len()) + body.weight() + record.weight();
         let weight = u32::try_from(own + STORE + expires).unwrap_or(u32::MAX);

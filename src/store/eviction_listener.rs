@@ -4,45 +4,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::entry::Entry;
-use crate::store::memory::Departure;
+use crate::store::memory::Removal;
 use crate::store::request::IdentityParts;
 use crate::telemetry::trace;
-use crate::telemetry::{About, Fate, Happened, Interest, Observers, Past, Rare, Subscribers, key_hash};
+use crate::telemetry::{
+    About, FragmentCounter, Happened, Interest, LastOutcome, RemovalHistory, Subscribers, Telemetry, key_hash,
+};
 use crate::util::clock::Nanos;
 
 /// What is noted of entries that leave memory. Inserts wait for it, so it waits for nothing.
 #[derive(Debug)]
-pub(crate) struct Departures {
+pub(crate) struct EvictionListener {
     name: Arc<str>,
-    past: Arc<Past>,
+    past: Arc<RemovalHistory>,
     subscribers: Arc<Subscribers>,
 }
 
-impl Departures {
-    pub(crate) fn of(observers: &Observers) -> Departures {
-        Departures {
-            name: Arc::clone(&observers.name),
-            past: Arc::clone(&observers.past),
-            subscribers: Arc::clone(&observers.subscribers),
+impl EvictionListener {
+    pub(crate) fn of(telemetry: &Telemetry) -> EvictionListener {
+        EvictionListener {
+            name: Arc::clone(&telemetry.name),
+            past: Arc::clone(&telemetry.past),
+            subscribers: Arc::clone(&telemetry.subscribers),
         }
     }
 
-    pub(crate) fn note(&self, hash: u128, entry: &Entry, departure: Departure, now: Nanos) {
+    pub(crate) fn note(&self, hash: u128, entry: &Entry, departure: Removal, now: Nanos) {
         let label = &entry.label;
         label.left(entry.weight());
         match departure {
-            Departure::Replaced => {}
-            Departure::Expired => self.past.note(hash, Fate::Expired),
+            Removal::Replaced => {}
+            Removal::Expired => self.past.note(hash, LastOutcome::Expired),
             // Whoever removes a single entry says why afterwards.
-            Departure::Removed => self.past.note(hash, Fate::Cleared),
-            Departure::NoRoom => {
-                self.past.note(hash, Fate::Evicted);
+            Removal::Removed => self.past.note(hash, LastOutcome::Cleared),
+            Removal::NoRoom => {
+                self.past.note(hash, LastOutcome::Evicted);
                 let age = now.saturating_sub(entry.record.begin.at);
                 let used = entry.is_used();
-                label.count(Rare::Evicted);
-                label.add(Rare::AgeAtEviction, age);
+                label.count(FragmentCounter::Evicted);
+                label.add(FragmentCounter::AgeAtEviction, age);
                 if !used {
-                    label.count(Rare::EvictedUnused);
+                    label.count(FragmentCounter::EvictedUnused);
                 }
                 if self.subscribers.any() || trace::of_hits() {
                     let key = IdentityParts::of(&entry.identity).map_or(&[][..], |parts| parts.named);
@@ -50,7 +52,7 @@ impl Departures {
                     let age = Duration::from_nanos(age);
                     trace::evicted(&self.name, &about, age, entry.weight(), used);
                     let evicted = Happened::Evicted { about, age, bytes: entry.weight(), used };
-                    self.subscribers.tell(Interest::Changes, evicted);
+                    self.subscribers.publish(Interest::Changes, evicted);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::invalidation::floors::{Stamp, TagHash};
 use crate::store::entry::Entry;
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::util::clock::Nanos;
 
 /// Where invalidations that other nodes published take effect.
@@ -24,7 +24,7 @@ pub(crate) trait Host: FloorSink + Send + Sync + 'static {
     fn holds(&self, hash: u128) -> bool;
 
     /// Whether an entry answers a request of a caller who came at `arrived`.
-    fn usable(&self, entry: &Entry, wanted: &Wanted<'_>, arrived: Nanos) -> bool;
+    fn usable(&self, entry: &Entry, request: &Request<'_>, arrived: Nanos) -> bool;
 
     /// Waits without blocking the thread.
     fn sleep(&self, span: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

@@ -32,7 +32,7 @@ const MOST_PENDING_SHARE: u64 = 32;
 
 /// Why an entry left memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Departure {
+pub(crate) enum Removal {
     NoRoom,
     Expired,
     Replaced,
@@ -43,15 +43,15 @@ impl Memory {
     pub(crate) fn new(
         max_bytes: u64,
         clock: Clock,
-        departed: impl Fn(u128, &Entry, Departure) + Send + Sync + 'static,
+        departed: impl Fn(u128, &Entry, Removal) + Send + Sync + 'static,
     ) -> Memory {
         let entries = Cache::builder()
             .eviction_listener(move |hash: Arc<u128>, entry: Arc<Entry>, cause| {
                 let departure = match cause {
-                    RemovalCause::Size => Departure::NoRoom,
-                    RemovalCause::Expired => Departure::Expired,
-                    RemovalCause::Replaced => Departure::Replaced,
-                    RemovalCause::Explicit => Departure::Removed,
+                    RemovalCause::Size => Removal::NoRoom,
+                    RemovalCause::Expired => Removal::Expired,
+                    RemovalCause::Replaced => Removal::Replaced,
+                    RemovalCause::Explicit => Removal::Removed,
                 };
                 departed(*hash, &entry, departure);
             })

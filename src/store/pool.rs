@@ -121,7 +121,7 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Changes with each [renewal](Pool::renew).
-    #[cfg(feature = "memcached")]
+    #[cfg(feature = "redis")]
     pub(super) fn generation(&self) -> u64 {
         self.0.lock().generation
     }

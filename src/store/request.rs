@@ -1,7 +1,7 @@
 //! A look-up being put together: the canonical bytes of its identity, and where the key lies in them.
 //!
 //! The layout is fixed prefix, key, variants; each part knows its own end (see `key.rs`), so no two different
-//! questions have the same bytes.
+//! builders have the same bytes.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use crate::store::payload::DecodePayload;
 use crate::util::clock::Nanos;
 
 thread_local! {
-    /// The buffer of the last question, so that a hit allocates nothing.
+    /// The buffer of the last builder, so that a hit allocates nothing.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -28,7 +28,7 @@ thread_local! {
 const KEPT: usize = 16 << 10;
 
 #[cfg_attr(feature = "http", derive(Clone))]
-pub(crate) struct Question {
+pub(crate) struct RequestBuilder {
     bytes: Vec<u8>,
     key: Range<usize>,
     /// The end of the part that names the result in reports: of the key, or of the query of a page behind it.
@@ -47,7 +47,7 @@ pub(crate) struct Question {
 }
 
 /// What is asked for.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Request<'a> {
     pub(crate) identity: Identity<'a>,
     /// The key's encoding, which its floor is found by.
     pub(crate) key: &'a [u8],
@@ -75,15 +75,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
 
-impl Question {
-    pub(crate) fn new(kind: Kind, namespace: &Namespace) -> Question {
+impl RequestBuilder {
+    pub(crate) fn new(kind: Kind, namespace: &Namespace) -> RequestBuilder {
         let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
         bytes.clear();
         bytes.push(kind as u8);
         // The path, whose hash alone somebody could make another one's.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
-        Question {
+        RequestBuilder {
             bytes,
             key: 0..0,
             named: 0,
@@ -199,8 +199,8 @@ impl Question {
     }
 
     #[inline]
-    pub(crate) fn wanted(&self) -> Wanted<'_> {
-        Wanted {
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request {
             identity: Identity::new(&self.bytes),
             key: self.key(),
             named: self.named(),
@@ -218,10 +218,10 @@ impl Question {
 
     /// The same for a caller that declares tags.
     #[inline]
-    pub(crate) fn wanted_with<'a>(&'a self, declared: DeclaredTags<'a>) -> Wanted<'a> {
-        let mut wanted = self.wanted();
-        wanted.declared = declared;
-        wanted
+    pub(crate) fn request_with<'a>(&'a self, declared: DeclaredTags<'a>) -> Request<'a> {
+        let mut request = self.request();
+        request.declared = declared;
+        request
     }
 
     /// Notes where the key is: up to the end that `encode` returns.
@@ -236,7 +236,7 @@ impl Question {
     }
 }
 
-impl Wanted<'_> {
+impl Request<'_> {
     pub(crate) fn is_page(&self) -> bool {
         is_of(Kind::Page, self.identity.bytes)
     }
@@ -271,12 +271,12 @@ pub(crate) struct IdentityParts<'a> {
     pub(crate) environment: Option<u64>,
     pub(crate) site: Option<u128>,
     pub(crate) key: &'a [u8],
-    /// The key, and the query of a page behind it; see [`Question::named`].
+    /// The key, and the query of a page behind it; see [`RequestBuilder::named`].
     pub(crate) named: &'a [u8],
 }
 
 impl<'a> IdentityParts<'a> {
-    /// Reads what [`Question`] wrote.
+    /// Reads what [`RequestBuilder`] wrote.
     pub(crate) fn of(identity: &'a [u8]) -> Option<IdentityParts<'a>> {
         let mut rest = identity;
         rest.split_off_first()?;
@@ -298,7 +298,7 @@ impl<'a> IdentityParts<'a> {
     }
 }
 
-/// The bytes of the qualifier that these begin with, if it is not an empty one; see [`Question::qualify`].
+/// The bytes of the qualifier that these begin with, if it is not an empty one; see [`RequestBuilder::qualify`].
 fn qualifier(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(&[1])?;
     let length = usize::try_from(u64::from_le_bytes(array(&mut rest)?)).ok()?;
@@ -309,7 +309,7 @@ fn array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     bytes.split_off(..N)?.try_into().ok()
 }
 
-impl Drop for Question {
+impl Drop for RequestBuilder {
     #[inline]
     fn drop(&mut self) {
         if self.bytes.capacity() <= KEPT {

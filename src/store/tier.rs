@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::invalidation::floors::{Stamp, TagHash};
 use crate::store::entry::Entry;
 use crate::store::host::Host;
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::telemetry::report::Reporter;
 use crate::telemetry::stats::Counters;
 use crate::util::clock::{Clock, FAR, Nanos, nanos};
@@ -75,7 +75,7 @@ impl Tier {
     }
 
     /// Whether the store is being told of an invalidation made here.
-    pub(crate) fn is_telling(&self, tag: TagHash) -> bool {
+    pub(crate) fn is_publishing(&self, tag: TagHash) -> bool {
         self.core.replica.is_pending(tag)
     }
 
@@ -96,20 +96,20 @@ impl Tier {
     }
 
     /// Whether no invalidation that was to be heard by a caller who came at `arrived` can be unknown here.
-    pub(crate) fn believes(&self, arrived: Nanos, clock: &Clock) -> bool {
+    pub(crate) fn is_synced(&self, arrived: Nanos, clock: &Clock) -> bool {
         self.core.replica.believed(if clock.is_manual() { Clock::System.latest() } else { arrived })
     }
 
     /// Whether something valid as of a moment is younger than the bound, so that it may be served whatever was heard. A
     /// clock moved by hand says nothing about that.
-    pub(crate) fn is_young(&self, as_of: Nanos, arrived: Nanos, clock: &Clock) -> bool {
+    pub(crate) fn is_within_bound(&self, as_of: Nanos, arrived: Nanos, clock: &Clock) -> bool {
         !clock.is_manual() && arrived < as_of.saturating_add(nanos(self.core.bound))
     }
 
     /// Whether a look-up asks the store before it computes, for no longer than a budget: with a lease it may wait for
     /// another node's work, which is as good as computing.
-    pub(crate) fn asks(&self, wanted: &Wanted<'_>) -> bool {
-        wanted.shareable && self.core.lease_of(wanted).is_none()
+    pub(crate) fn asks(&self, request: &Request<'_>) -> bool {
+        request.shareable && self.core.lease_of(request).is_none()
     }
 
     /// As of when something is valid that is served to a caller who came at `arrived`.
@@ -119,8 +119,8 @@ impl Tier {
     }
 
     /// Where a result goes of which the store was not asked.
-    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Option<WriteTarget> {
-        wanted.shareable.then(|| WriteTarget { name: self.core.name(wanted.identity.hash), holding: None })
+    pub(crate) fn place(&self, request: &Request<'_>) -> Option<WriteTarget> {
+        request.shareable.then(|| WriteTarget { name: self.core.name(request.identity.hash), holding: None })
     }
 
     /// Has a result written, some time soon.

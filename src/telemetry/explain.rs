@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fragment_ref::About;
-use super::label::Label;
+use super::label::FragmentCounters;
 use super::outcome::Outcome;
 use super::reason::Rejection;
-use crate::invalidation::dependencies::{FOREVER, Record};
+use crate::invalidation::dependencies::{Dependencies, FOREVER};
 use crate::invalidation::stack::{self, Frame};
 use crate::util::clock::Nanos;
 use crate::util::sync::lock;
@@ -63,7 +63,7 @@ impl Explained {
     }
 }
 
-/// What the cache did for one piece of work; see [`FragmentCache::explain`].
+/// What the cache did for one piece of work; see [`FragmentCache::explain`](crate::FragmentCache::explain).
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
@@ -109,8 +109,8 @@ impl fmt::Display for Explanation {
 
 /// An entry, as far as it is reported.
 pub(crate) struct EntryReport<'a> {
-    pub(crate) label: &'a Arc<Label>,
-    pub(crate) record: &'a Record,
+    pub(crate) label: &'a Arc<FragmentCounters>,
+    pub(crate) record: &'a Dependencies,
     pub(crate) cost: Nanos,
     pub(crate) bytes: usize,
 }
@@ -162,13 +162,13 @@ impl Collectors {
 
 /// A look-up that a collector has, while its work is under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Noted {
+pub(crate) struct LookupHandle {
     collector: Arc<Collector>,
     at: usize,
     mark: Option<u64>,
 }
 
-impl Noted {
+impl LookupHandle {
     /// The place of it among all of its collector.
     pub(crate) fn at(&self) -> usize {
         self.at
@@ -248,7 +248,7 @@ impl Collector {
         key: &[u8],
         inside: Option<usize>,
         found: Option<(&EntryReport<'_>, Nanos)>,
-    ) -> Option<Noted> {
+    ) -> Option<LookupHandle> {
         static MARKS: AtomicU64 = AtomicU64::new(1);
         let mark = MARKS.fetch_add(1, Ordering::Relaxed);
         let mut fragment = Explained {
@@ -278,7 +278,7 @@ impl Collector {
         let mut fragments = self.lock();
         let fragments = fragments.as_mut()?;
         fragments.push(fragment);
-        Some(Noted { collector: Arc::clone(self), at: fragments.len() - 1, mark })
+        Some(LookupHandle { collector: Arc::clone(self), at: fragments.len() - 1, mark })
     }
 
     /// Notes that the last look-up under a label computed a lazy value.
@@ -296,7 +296,7 @@ impl Collector {
 }
 
 impl Explained {
-    fn depends_on(&mut self, record: &Record) {
+    fn depends_on(&mut self, record: &Dependencies) {
         self.tags = record.tags().iter().filter_map(|tag| tag.name.clone()).collect();
         let names = record.dependencies().iter().map(|dependency| Arc::from(dependency.template.name()));
         self.templates = names.collect();
@@ -305,7 +305,7 @@ impl Explained {
     }
 }
 
-fn left(record: &Record, latest: Nanos) -> Option<Duration> {
+fn left(record: &Dependencies, latest: Nanos) -> Option<Duration> {
     (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest)))
 }
 

@@ -15,7 +15,7 @@ use metrics::{Key, Label as Pair, Level, Metadata, Recorder, SharedString, with_
 use self::table::{Metric, Shape};
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::stats::{Counter, Counters, Stats};
-use crate::telemetry::{FragmentKind, FragmentStats, Label};
+use crate::telemetry::{FragmentCounters, FragmentKind, FragmentStats};
 
 static METADATA: Metadata<'static> = Metadata::new("minijinja_cache", Level::INFO, Some("minijinja_cache"));
 
@@ -39,7 +39,7 @@ pub(crate) struct SharedHealth {
 }
 
 /// Records how long a computation took.
-pub(crate) fn computed(cache: &Arc<str>, counters: &Counters, label: &Label, nanos: u64) {
+pub(crate) fn computed(cache: &Arc<str>, counters: &Counters, label: &FragmentCounters, nanos: u64) {
     let record = || {
         with_recorder(|recorder| {
             let to = To { recorder, cache: shared(cache) };

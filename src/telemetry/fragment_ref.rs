@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::fragment_stats::FragmentKind;
-use super::label::Label;
+use super::label::FragmentCounters;
 
 /// A key, hashed: tells results apart in reports without showing what the key says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +39,7 @@ pub struct About {
 }
 
 impl About {
-    pub(crate) fn new(label: &Label, key: KeyHash) -> About {
+    pub(crate) fn new(label: &FragmentCounters, key: KeyHash) -> About {
         About { label: Arc::clone(&label.name), kind: label.kind, key }
     }
 }

@@ -19,7 +19,7 @@ use crate::telemetry::stats::{SHARDS, shard};
 use crate::util::clock::Nanos;
 use crate::util::sync::{read_lock, write_lock};
 
-/// Labels of a cache: 2.3 KiB each once used.
+/// FragmentRegistry of a cache: 2.3 KiB each once used.
 const LABELS: usize = 512;
 
 /// Places known of cache blocks, and templates they stand in, before all are forgotten and learned again.
@@ -33,7 +33,7 @@ const OTHERS: &str = "(others)";
 
 /// What happens too rarely to keep threads apart for it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Rare {
+pub(crate) enum FragmentCounter {
     StaleHits,
     Joined,
     SharedHits,
@@ -53,20 +53,20 @@ pub(crate) enum Rare {
     Saved,
 }
 
-const RARE: usize = Rare::Saved as usize + 1;
+const RARE: usize = FragmentCounter::Saved as usize + 1;
 
 /// What every hit counts, for one thread among a few.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-struct Hot {
+struct HotCounters {
     hits: AtomicU64,
     saved: AtomicU64,
 }
 
 /// One fragment, and what it did.
 #[derive(Debug)]
-pub(crate) struct Label {
-    hot: [Hot; SHARDS],
+pub(crate) struct FragmentCounters {
+    hot: [HotCounters; SHARDS],
     rare: [AtomicU64; RARE],
     /// Whether it was reported that the start of a render around it was not seen.
     start_unseen: AtomicBool,
@@ -83,10 +83,10 @@ pub(crate) struct Label {
     lazy_key: AtomicBool,
 }
 
-impl Label {
-    fn new(kind: FragmentKind, name: Arc<str>, template: Option<Arc<str>>) -> Label {
+impl FragmentCounters {
+    fn new(kind: FragmentKind, name: Arc<str>, template: Option<Arc<str>>) -> FragmentCounters {
         let family = xxh3_64(template.as_ref().unwrap_or(&name).as_bytes());
-        Label {
+        FragmentCounters {
             hot: Default::default(),
             rare: Default::default(),
             start_unseen: AtomicBool::new(false),
@@ -112,11 +112,11 @@ impl Label {
         hot.saved.fetch_add(cost, Ordering::Relaxed);
     }
 
-    pub(crate) fn count(&self, what: Rare) {
+    pub(crate) fn count(&self, what: FragmentCounter) {
         self.add(what, 1);
     }
 
-    pub(crate) fn add(&self, what: Rare, count: u64) {
+    pub(crate) fn add(&self, what: FragmentCounter, count: u64) {
         self.rare[what as usize].fetch_add(count, Ordering::Relaxed);
     }
 
@@ -144,13 +144,13 @@ impl Label {
         self.bytes.fetch_sub(i64::from(bytes), Ordering::Relaxed);
     }
 
-    fn rare(&self, what: Rare) -> u64 {
+    fn rare(&self, what: FragmentCounter) -> u64 {
         self.rare[what as usize].load(Ordering::Relaxed)
     }
 
     /// Hits, and the nanoseconds they saved.
     fn hot(&self) -> (u64, u64) {
-        let sum = |(hits, saved), hot: &Hot| {
+        let sum = |(hits, saved), hot: &HotCounters| {
             (hits + hot.hits.load(Ordering::Relaxed), saved + hot.saved.load(Ordering::Relaxed))
         };
         self.hot.iter().fold((0, 0), sum)
@@ -159,38 +159,38 @@ impl Label {
     fn read(&self) -> FragmentStats {
         let (hits, saved) = self.hot();
         let gauge = |value: &AtomicI64| u64::try_from(value.load(Ordering::Relaxed)).unwrap_or(0);
-        let evicted = self.rare(Rare::Evicted);
+        let evicted = self.rare(FragmentCounter::Evicted);
         FragmentStats {
             label: self.name.to_string(),
             kind: self.kind,
             hits,
-            stale_hits: self.rare(Rare::StaleHits),
-            joined: self.rare(Rare::Joined),
-            shared_hits: self.rare(Rare::SharedHits),
-            misses: self.rare(Rare::Misses),
-            first_misses: self.rare(Rare::FirstMisses),
-            bypasses: self.rare(Rare::Bypasses),
-            errors: self.rare(Rare::Errors),
-            rejected: self.rare(Rare::Rejected),
+            stale_hits: self.rare(FragmentCounter::StaleHits),
+            joined: self.rare(FragmentCounter::Joined),
+            shared_hits: self.rare(FragmentCounter::SharedHits),
+            misses: self.rare(FragmentCounter::Misses),
+            first_misses: self.rare(FragmentCounter::FirstMisses),
+            bypasses: self.rare(FragmentCounter::Bypasses),
+            errors: self.rare(FragmentCounter::Errors),
+            rejected: self.rare(FragmentCounter::Rejected),
             evicted,
-            evicted_unused: self.rare(Rare::EvictedUnused),
-            age_at_eviction: self.rare(Rare::AgeAtEviction).checked_div(evicted).map(Duration::from_nanos),
+            evicted_unused: self.rare(FragmentCounter::EvictedUnused),
+            age_at_eviction: self.rare(FragmentCounter::AgeAtEviction).checked_div(evicted).map(Duration::from_nanos),
             entries: gauge(&self.entries),
             bytes: gauge(&self.bytes),
-            rendered_bytes: self.rare(Rare::RenderedBytes),
-            renders: self.rare(Rare::Renders),
-            verified: self.rare(Rare::Verified),
-            differing: self.rare(Rare::Differing),
-            render_time: Duration::from_nanos(self.rare(Rare::RenderTime)),
-            render_time_saved: Duration::from_nanos(saved.saturating_add(self.rare(Rare::Saved))),
+            rendered_bytes: self.rare(FragmentCounter::RenderedBytes),
+            renders: self.rare(FragmentCounter::Renders),
+            verified: self.rare(FragmentCounter::Verified),
+            differing: self.rare(FragmentCounter::Differing),
+            render_time: Duration::from_nanos(self.rare(FragmentCounter::RenderTime)),
+            render_time_saved: Duration::from_nanos(saved.saturating_add(self.rare(FragmentCounter::Saved))),
         }
     }
 }
 
 /// The counts that a miss is added to.
-fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = Rare> {
+fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = FragmentCounter> {
     let first = matches!(reason, MissReason::Cold | MissReason::OtherVariant);
-    std::iter::once(Rare::Misses).chain(first.then_some(Rare::FirstMisses))
+    std::iter::once(FragmentCounter::Misses).chain(first.then_some(FragmentCounter::FirstMisses))
 }
 
 /// Where a cache block stands.
@@ -206,13 +206,13 @@ pub(crate) struct SourceLocation {
 
 /// The labels of a cache, and the places that cache blocks were read at.
 #[derive(Debug)]
-pub(crate) struct Labels {
+pub(crate) struct FragmentRegistry {
     known: RwLock<KnownLabels>,
-    others: [Arc<Label>; KINDS.len()],
+    others: [Arc<FragmentCounters>; KINDS.len()],
     sites: RwLock<Sites>,
 }
 
-type KnownLabels = HashMap<(FragmentKind, Arc<str>), Arc<Label>, RandomState>;
+type KnownLabels = HashMap<(FragmentKind, Arc<str>), Arc<FragmentCounters>, RandomState>;
 
 /// By the digest of a block's text.
 #[derive(Debug, Default)]
@@ -222,19 +222,19 @@ struct Sites {
     templates: HashSet<(u64, Arc<str>), RandomState>,
 }
 
-impl Labels {
-    pub(crate) fn new() -> Labels {
-        let others = KINDS.map(|kind| Arc::new(Label::new(kind, OTHERS.into(), None)));
-        Labels { known: RwLock::default(), others, sites: RwLock::default() }
+impl FragmentRegistry {
+    pub(crate) fn new() -> FragmentRegistry {
+        let others = KINDS.map(|kind| Arc::new(FragmentCounters::new(kind, OTHERS.into(), None)));
+        FragmentRegistry { known: RwLock::default(), others, sites: RwLock::default() }
     }
 
     /// The label of a name, unless there are too many.
-    pub(crate) fn get(&self, kind: FragmentKind, name: &str) -> Arc<Label> {
+    pub(crate) fn get(&self, kind: FragmentKind, name: &str) -> Arc<FragmentCounters> {
         self.find(kind, shortened(name).into(), None)
     }
 
     /// The label of a cache block, by the digest of its text.
-    pub(crate) fn of_site(&self, site: u128) -> Arc<Label> {
+    pub(crate) fn of_site(&self, site: u128) -> Arc<FragmentCounters> {
         let sites = read_lock(&self.sites);
         match sites.places.get(&site) {
             Some(place) => {
@@ -294,19 +294,19 @@ impl Labels {
 
     /// Hits, and the nanoseconds they saved, of all labels.
     pub(crate) fn hits(&self) -> (u64, u64) {
-        let sum = |sum: (u64, u64), label: &Arc<Label>| {
+        let sum = |sum: (u64, u64), label: &Arc<FragmentCounters>| {
             let (hits, saved) = label.hot();
             (sum.0 + hits, sum.1 + saved)
         };
         self.all().iter().fold((0, 0), sum)
     }
 
-    fn all(&self) -> Vec<Arc<Label>> {
+    fn all(&self) -> Vec<Arc<FragmentCounters>> {
         let known = read_lock(&self.known);
         known.values().chain(&self.others).cloned().collect()
     }
 
-    fn find(&self, kind: FragmentKind, name: Arc<str>, template: Option<&Arc<str>>) -> Arc<Label> {
+    fn find(&self, kind: FragmentKind, name: Arc<str>, template: Option<&Arc<str>>) -> Arc<FragmentCounters> {
         let key = (kind, name);
         if let Some(label) = read_lock(&self.known).get(&key) {
             return Arc::clone(label);
@@ -316,7 +316,7 @@ impl Labels {
             return Arc::clone(&self.others[kind as usize]);
         }
         let (kind, name) = key.clone();
-        Arc::clone(known.entry(key).or_insert_with(|| Arc::new(Label::new(kind, name, template.cloned()))))
+        Arc::clone(known.entry(key).or_insert_with(|| Arc::new(FragmentCounters::new(kind, name, template.cloned()))))
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn labels_beyond_the_bound_are_counted_together_by_kind() {
-        let labels = Labels::new();
+        let labels = FragmentRegistry::new();
         for n in 0..2 * LABELS {
             labels.get(FragmentKind::Text, &format!("label {n}")).hit(5);
         }
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn one_name_of_two_kinds_is_two_labels() {
-        let labels = Labels::new();
+        let labels = FragmentRegistry::new();
         labels.get(FragmentKind::Text, "bio").hit(1);
         labels.get(FragmentKind::Value, "bio").hit(1);
         assert_eq!(labels.read().len(), 2);
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_block_is_called_what_its_author_calls_it_or_by_its_place() {
-        let labels = Labels::new();
+        let labels = FragmentRegistry::new();
         labels.note_blocks(1, "page.html", [(1, 7, None), (2, 9, Some("hero")), (1, 12, None)].into_iter());
         assert_eq!(&*labels.of_site(1).name, "page.html:7");
         assert_eq!(&*labels.of_site(2).name, "hero");
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn templates_that_are_read_once_each_do_not_grow_what_is_known_without_bound() {
-        let labels = Labels::new();
+        let labels = FragmentRegistry::new();
         for n in 0..3 * SITES {
             labels.note_blocks(1, &format!("made up {n}"), [(n as u128 % 7, 1, None)].into_iter());
             labels.note_blocks(1, &format!("plain {n}"), std::iter::empty());
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_long_name_is_cut_between_two_characters() {
-        let labels = Labels::new();
+        let labels = FragmentRegistry::new();
         let label = labels.get(FragmentKind::Text, &"ü".repeat(200));
         assert_eq!(&*label.name, "ü".repeat(LONGEST / 2));
     }

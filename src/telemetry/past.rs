@@ -15,7 +15,7 @@ const KEYS: usize = 1 << 14;
 
 /// What became of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum LastOutcome {
     Stored,
     Evicted,
     Expired,
@@ -25,22 +25,22 @@ pub(crate) enum Fate {
 }
 
 /// All there are; a slot holds the place of one in here.
-const FATES: [Fate; 11] = [
-    Fate::Stored,
-    Fate::Evicted,
-    Fate::Expired,
-    Fate::Cleared,
-    Fate::Unreadable,
-    Fate::Rejected(Rejection::Uncacheable),
-    Fate::Rejected(Rejection::Invalidated),
-    Fate::Rejected(Rejection::TooLarge),
-    Fate::Rejected(Rejection::Expired),
-    Fate::Rejected(Rejection::Apart),
-    Fate::Rejected(Rejection::StartUnseen),
+const FATES: [LastOutcome; 11] = [
+    LastOutcome::Stored,
+    LastOutcome::Evicted,
+    LastOutcome::Expired,
+    LastOutcome::Cleared,
+    LastOutcome::Unreadable,
+    LastOutcome::Rejected(Rejection::Uncacheable),
+    LastOutcome::Rejected(Rejection::Invalidated),
+    LastOutcome::Rejected(Rejection::TooLarge),
+    LastOutcome::Rejected(Rejection::Expired),
+    LastOutcome::Rejected(Rejection::Apart),
+    LastOutcome::Rejected(Rejection::StartUnseen),
 ];
 
 #[derive(Debug, Default)]
-pub(crate) struct Past {
+pub(crate) struct RemovalHistory {
     tables: OnceLock<Tables>,
     /// How often everything was cleared: what was stored before is gone, whoever noticed.
     clears: AtomicU64,
@@ -53,8 +53,8 @@ struct Tables {
     keys: Box<[AtomicU64]>,
 }
 
-impl Past {
-    pub(crate) fn note(&self, hash: u128, fate: Fate) {
+impl RemovalHistory {
+    pub(crate) fn note(&self, hash: u128, fate: LastOutcome) {
         let at = FATES.iter().position(|known| *known == fate).unwrap_or(0) as u64 + 1;
         self.tables().results[hash as usize % RESULTS].store(mark(hash) | self.age() | at, Ordering::Relaxed);
     }
@@ -64,12 +64,12 @@ impl Past {
         self.tables().keys[key as usize % KEYS].store(key, Ordering::Relaxed);
     }
 
-    pub(crate) fn fate(&self, hash: u128) -> Option<Fate> {
+    pub(crate) fn fate(&self, hash: u128) -> Option<LastOutcome> {
         let slot = self.tables.get()?.results[hash as usize % RESULTS].load(Ordering::Relaxed);
         let at = ((slot & 0xf) as usize).checked_sub(1)?;
         let fate = FATES.get(at).copied().filter(|_| slot & !0xff == mark(hash))?;
         let before = slot & 0xf0 != self.age();
-        Some(if before && fate == Fate::Stored { Fate::Cleared } else { fate })
+        Some(if before && fate == LastOutcome::Stored { LastOutcome::Cleared } else { fate })
     }
 
     pub(crate) fn knows_key(&self, key: u64) -> bool {
@@ -101,16 +101,16 @@ mod tests {
 
     #[test]
     fn the_last_fate_is_remembered_until_another_takes_its_slot() {
-        let past = Past::default();
+        let past = RemovalHistory::default();
         let (one, other) = ((7 << 80) | 5, (9 << 80) | 5);
         assert_eq!(past.fate(one), None);
-        past.note(one, Fate::Stored);
-        past.note(one, Fate::Evicted);
-        assert_eq!((past.fate(one), past.fate(other)), (Some(Fate::Evicted), None));
-        past.note(other, Fate::Stored);
-        assert_eq!((past.fate(one), past.fate(other)), (None, Some(Fate::Stored)));
+        past.note(one, LastOutcome::Stored);
+        past.note(one, LastOutcome::Evicted);
+        assert_eq!((past.fate(one), past.fate(other)), (Some(LastOutcome::Evicted), None));
+        past.note(other, LastOutcome::Stored);
+        assert_eq!((past.fate(one), past.fate(other)), (None, Some(LastOutcome::Stored)));
         past.note_clear();
-        assert_eq!((past.fate(one), past.fate(other)), (None, Some(Fate::Cleared)));
+        assert_eq!((past.fate(one), past.fate(other)), (None, Some(LastOutcome::Cleared)));
         past.note_key(11);
         assert!(past.knows_key(11) && !past.knows_key(11 + KEYS as u64));
     }

@@ -1,4 +1,4 @@
-//! Telling the application of failures that fail no page.
+//! PendingConfirmation the application of failures that fail no page.
 //!
 //! Without `on_error` and without a `tracing` subscriber they are lines on stderr: see `report/console.rs`.
 
@@ -48,7 +48,7 @@ impl Reporter {
         trace::error(&self.name, error);
         if self.subscribers.any() {
             let told = Happened::Error { kind: error.kind(), message: error.to_string() };
-            self.subscribers.tell(Interest::Changes, told);
+            self.subscribers.publish(Interest::Changes, told);
         }
         match &self.on_error {
             // A panic in here must not fail the page the report is about; it is counted as a second error.

@@ -55,7 +55,7 @@ impl Subscribers {
         self.lookups.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn tell(&self, interest: Interest, what: Happened) {
+    pub(crate) fn publish(&self, interest: Interest, what: Happened) {
         let event = Event { at: SystemTime::now(), what };
         for queue in self.concerned(interest) {
             queue.push(event.clone());

@@ -17,7 +17,7 @@ use tracing::{Level, debug, debug_span, trace, warn};
 
 use crate::error::Error;
 use crate::invalidation::stack::Entered;
-use crate::telemetry::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
+use crate::telemetry::{About, By, FragmentCounters, KeyHash, MissReason, Outcome, Rejection, Target};
 
 /// What the application's filters know all of this by.
 const TARGET: &str = "minijinja_cache";
@@ -33,12 +33,12 @@ struct OpenSpan(tracing::Span);
 impl Span {
     /// The span of a computation that begins, inside of what is current on this thread.
     #[inline]
-    pub(crate) fn open(cache: &str, label: &Label, key: KeyHash, reason: Option<&MissReason>) -> Span {
+    pub(crate) fn open(cache: &str, label: &FragmentCounters, key: KeyHash, reason: Option<&MissReason>) -> Span {
         if tracing::level_enabled!(Level::DEBUG) { Span::opened(cache, label, key, reason) } else { Span(None) }
     }
 
     #[cold]
-    fn opened(cache: &str, label: &Label, key: KeyHash, reason: Option<&MissReason>) -> Span {
+    fn opened(cache: &str, label: &FragmentCounters, key: KeyHash, reason: Option<&MissReason>) -> Span {
         let span = quietly(|| {
             debug_span!(
                 target: TARGET,
@@ -133,7 +133,7 @@ pub(crate) fn of_changes() -> bool {
 }
 
 /// A look-up that an entry answered.
-pub(crate) fn answered(cache: &str, label: &Label, key: KeyHash, outcome: &Outcome) {
+pub(crate) fn answered(cache: &str, label: &FragmentCounters, key: KeyHash, outcome: &Outcome) {
     quietly(|| {
         trace!(
             target: TARGET,
@@ -151,7 +151,7 @@ pub(crate) fn answered(cache: &str, label: &Label, key: KeyHash, outcome: &Outco
 }
 
 /// A look-up that was not made.
-pub(crate) fn bypassed(cache: &str, label: &Label, key: KeyHash, reason: &MissReason) {
+pub(crate) fn bypassed(cache: &str, label: &FragmentCounters, key: KeyHash, reason: &MissReason) {
     quietly(|| {
         debug!(
             target: TARGET,

@@ -14,14 +14,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::cache::{FragmentCache, Inner, Look};
+use crate::cache::{Engine, FragmentCache, Look};
 use crate::compile::names;
 use crate::compile::{
     Layout, LoweredTemplate, lower, lower_measured, minijinja_error, start_test, syntax_trap, with_start_mark,
 };
 use crate::error;
 use crate::invalidation::dependencies::Dependency;
-use crate::invalidation::template_version::{Seen, Used};
+use crate::invalidation::template_version::{TemplateVersion, Used};
 use crate::invalidation::templates::{BY_NAME, SourceId, Template};
 use crate::key::identity::{TagClass, is_named, tag_hash};
 use crate::telemetry::stats::Counter;
@@ -98,14 +98,14 @@ impl FragmentCache {
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = self.inner.lower(source, name, env.syntax())?;
-        self.inner.observers.labels.note_blocks(environment, name, rewritten.block_sites());
+        self.inner.telemetry.labels.note_blocks(environment, name, rewritten.block_sites());
         let template = self.inner.templates.get(environment, name, None);
         // Of this very environment: a clone of it may not know the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
         // Another environment of this name may hold the same text: its mark stays true.
         let same = template.is_added_as(source);
         let generation = template.generation() + u64::from(!same);
-        let seen = Seen { generation, load: None };
+        let seen = TemplateVersion { generation, load: None };
         let (id, used) = (id_of(environment, name), names::ADDED_RENDER_START);
         let text = rewritten.text.as_deref().unwrap_or(source);
         let shares = rewritten.layout.all_statements().is_some();
@@ -138,7 +138,7 @@ impl FragmentCache {
     /// A `SyntaxError` of a cache block, with template name and line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = lower(source, name, syntax)?;
-        self.inner.observers.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
+        self.inner.telemetry.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
         let text = rewritten.text.as_deref().unwrap_or(source);
         Ok(with_start_mark(text, syntax, &start_test(false, &rewritten.layout)).into())
     }
@@ -152,7 +152,7 @@ impl FragmentCache {
         look
     }
 
-    fn new_source(&self) -> (SourceId, Arc<Inner>) {
+    fn new_source(&self) -> (SourceId, Arc<Engine>) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         self.inner.loaders.fetch_add(1, Ordering::Relaxed);
         (NEXT.fetch_add(1, Ordering::Relaxed), Arc::clone(&self.inner))
@@ -173,7 +173,7 @@ impl FragmentCache {
     }
 }
 
-impl Inner {
+impl Engine {
     /// Lowers a template that this cache loads.
     fn lower(&self, source: &str, name: &str, syntax: &SyntaxConfig) -> Result<LoweredTemplate, Error> {
         match self.measurements() {
@@ -202,7 +202,7 @@ impl Inner {
         };
         let loaded = looks.iter().filter_map(|look| look(name));
         let whole = |template: Arc<Template>| Dependency {
-            seen: Seen { generation: template.generation(), load: None },
+            seen: TemplateVersion { generation: template.generation(), load: None },
             template,
             used: Used::Whole,
         };
@@ -248,7 +248,7 @@ impl Inner {
     /// The template added in memory under an id.
     pub(crate) fn added(&self, id: u64, generation: u64) -> Option<Dependency> {
         let template = self.templates.added(id)?;
-        Some(Dependency { template, seen: Seen { generation, load: None }, used: Used::Whole })
+        Some(Dependency { template, seen: TemplateVersion { generation, load: None }, used: Used::Whole })
     }
 }
 
@@ -295,7 +295,7 @@ fn look_at(template: Arc<Template>, read: impl FnOnce() -> Result<Option<String>
 
 /// Loads a template, lowers it, and notes the look-up in whatever is open.
 fn serve(
-    inner: &Arc<Inner>,
+    inner: &Arc<Engine>,
     template: &Arc<Template>,
     load: impl FnOnce() -> Result<Option<String>, Error>,
 ) -> Result<Option<TemplateSource>, Error> {
@@ -304,13 +304,13 @@ fn serve(
     let Some(source) = source else {
         let seen = template.note_content(None, Layout::missing(), seen, &inner.floors);
         // Nothing is compiled, so nobody can be handed anything else.
-        looked_up(inner, template, Seen { load: None, ..seen });
+        looked_up(inner, template, TemplateVersion { load: None, ..seen });
         return Ok(None);
     };
     let rewritten = inner.lower(&source, template.name(), &inner.settings.syntax).inspect_err(|_| {
         looked_up(inner, template, seen);
     })?;
-    inner.observers.labels.note_blocks(template.source(), template.name(), rewritten.block_sites());
+    inner.telemetry.labels.note_blocks(template.source(), template.name(), rewritten.block_sites());
     inner.measurements().into_iter().for_each(|measurements| measurements.loaded());
     let start = start_test(true, &rewritten.layout);
     let seen = template.note_content(Some(&source), rewritten.layout, seen, &inner.floors);
@@ -329,7 +329,7 @@ fn serve(
         let template = under_way.template();
         let current = template.generation() == seen.generation;
         if current {
-            looked_up(&cache, template, Seen { load: None, ..seen });
+            looked_up(&cache, template, TemplateVersion { load: None, ..seen });
         }
         current
     };
@@ -338,7 +338,7 @@ fn serve(
     Ok(Some(TemplateSource::new(inner.traps() + &text).with_uptodate_check(check)))
 }
 
-fn looked_up(inner: &Inner, template: &Arc<Template>, seen: Seen) {
+fn looked_up(inner: &Engine, template: &Arc<Template>, seen: TemplateVersion) {
     let dependency = Dependency { template: Arc::clone(template), seen, used: Used::Whole };
     look_ups::looked_up(inner.id, dependency);
 }

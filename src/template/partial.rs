@@ -5,19 +5,19 @@
 use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
 
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::get_or_set::{text_of, text_value, verify_text};
 use crate::cache::lookup::Lookup;
 use crate::cache::options::Options;
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 use crate::invalidation::dependencies::{Dependency, Tag};
-use crate::invalidation::template_version::{Seen, Used};
+use crate::invalidation::template_version::{TemplateVersion, Used};
 use crate::invalidation::templates::BY_NAME;
 use crate::key::identity::Kind;
 use crate::store::entry::Fragment;
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 use crate::template::lazy;
-use crate::template::runtime::{self, InEnvironment, look_ups, renders};
+use crate::template::runtime::{self, EnvironmentCaller, look_ups, renders};
 
 impl FragmentCache {
     /// Renders a template once and serves it from the cache afterwards: a whole partial in one call. The result is
@@ -36,23 +36,23 @@ impl FragmentCache {
         options: Options,
     ) -> Result<Fragment, minijinja::Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
-        let mut question = Question::new(Kind::Partial, &self.namespace);
+        let mut question = RequestBuilder::new(Kind::Partial, &self.namespace);
         question.partial(environment, template);
         question
             .handler_key(&key, &options)
             .map_err(|reason| invalid(format!("render of {template:?}: the key {reason}")))?;
         let name = options.label.as_deref().unwrap_or(template);
-        let mut asker = InEnvironment { cache: &self.inner, env, name };
-        if self.bypassed(options.bypass(), question.key(), &mut asker) {
-            let mark = self.inner.observers.take_mark();
+        let mut caller = EnvironmentCaller { cache: &self.inner, env, name };
+        if self.bypassed(options.bypass(), question.key(), &mut caller) {
+            let mark = self.inner.telemetry.take_mark();
             return Ok(Fragment::new(render_partial(&self.inner, env, template, context.into())?).marked(mark));
         }
         question.lifetime(options.ttl, self.inner.settings.default_ttl);
-        let wanted = question.wanted_with(self.declared(&options.tags));
-        match self.lookup(&wanted, &mut asker) {
+        let wanted = question.request_with(self.declared(&options.tags));
+        match self.lookup(&wanted, &mut caller) {
             Lookup::Hit(found) => {
-                let cached = text_of(found.body).marked(self.inner.observers.take_mark());
-                Ok(match self.verify(&wanted, &mut asker, found.began) {
+                let cached = text_of(found.body).marked(self.inner.telemetry.take_mark());
+                Ok(match self.verify(&wanted, &mut caller, found.began) {
                     None => cached,
                     Some(verifying) => {
                         let render = || render_partial(&self.inner, env, template, context.into());
@@ -73,10 +73,10 @@ impl FragmentCache {
 
     /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of
     /// ours has seen.
-    pub(crate) fn depend_by_name(&self, work: &mut Work, environment: u64, template: &str) {
+    pub(crate) fn depend_by_name(&self, work: &mut Computation, environment: u64, template: &str) {
         let environment = Tag::environment(environment);
         let template = self.inner.templates.get(BY_NAME, template, None);
-        let seen = Seen { generation: template.generation(), load: None };
+        let seen = TemplateVersion { generation: template.generation(), load: None };
         work.note(|record| {
             record.tag(environment);
             record.depend(Dependency { template, seen, used: Used::Whole });
@@ -87,7 +87,7 @@ impl FragmentCache {
 /// Renders a partial; markup unless its name says plain text. Its template is looked up again where MiniJinja may have
 /// answered with an older text.
 pub(crate) fn render_partial(
-    cache: &Inner,
+    cache: &Engine,
     env: &Environment<'_>,
     name: &str,
     context: Value,

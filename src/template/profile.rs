@@ -31,7 +31,7 @@ pub(crate) use self::plan::{CALLER, Plan};
 pub use self::potential::Potential;
 pub(crate) use self::site::ProfileSiteKind;
 use crate::cache::builder::Builder;
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 
 impl Builder {
     /// Measures what caching includes and macros would be worth, for [`FragmentCache::potential`]. Off by default.
@@ -71,7 +71,7 @@ impl Builder {
     }
 }
 
-impl Inner {
+impl Engine {
     /// The measurements of this cache, if measuring is on.
     pub(crate) fn measurements(&self) -> Option<Arc<Measurements>> {
         self.extensions.find().filter(|measurements: &Arc<Measurements>| measurements.is_on())

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::changed::ChangedPaths;
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 use crate::error::{Error, ErrorKind};
 use crate::invalidation::templates::Template;
 use crate::telemetry::stats::Counter;
@@ -56,7 +56,7 @@ impl FragmentCache {
 /// The time after a load in which polling may have missed the version that was loaded.
 const RECHECK_FOR: Duration = Duration::from_secs(3);
 
-impl Inner {
+impl Engine {
     /// Compares recently loaded templates with their files. Polling compares two snapshots, so it does not see a
     /// version that existed only between them, although the template may have been loaded from it.
     pub(crate) fn recheck_loaded(&self) {
@@ -73,7 +73,7 @@ impl Inner {
 
 /// Applies the changes below a folder to a cache. The reference is weak, because the watcher may outlive the cache.
 struct FolderRefresh {
-    cache: Weak<Inner>,
+    cache: Weak<Engine>,
     folder: PathBuf,
 }
 
@@ -94,19 +94,19 @@ impl FolderRefresh {
         }
     }
 
-    fn refresh_affected(&self, cache: &Inner, paths: &[PathBuf], refresh: impl Fn(&Template) -> bool) {
+    fn refresh_affected(&self, cache: &Engine, paths: &[PathBuf], refresh: impl Fn(&Template) -> bool) {
         let mut changed = ChangedPaths::new(paths, &self.folder);
         for template in cache.templates.all() {
             if template.path().is_some_and(|file| changed.affects(file)) && refresh(&template) {
                 cache.counters.count(Counter::invalidations);
-                cache.observers.tell_invalidation(|| Target::Template(template.name().into()), By::Watch);
+                cache.telemetry.record_invalidation(|| Target::Template(template.name().into()), By::Watch);
             }
         }
     }
 }
 
 /// Refreshes a template if its file differs from the text that was loaded. Returns whether it did.
-fn reread(cache: &Inner, template: &Template) -> bool {
+fn reread(cache: &Engine, template: &Template) -> bool {
     // Before the first load there is no text to compare with. A running load may read the old text, so that counts as a
     // change too.
     if let Some(path) = template.path()

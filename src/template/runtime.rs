@@ -5,10 +5,10 @@
 //! and `renders.rs` know the renders under way, `look_ups.rs` the templates looked up.
 
 mod arguments;
-mod asker;
 mod binding;
 mod block;
 mod body;
+mod caller;
 mod captured;
 mod foreign;
 mod functions;
@@ -21,5 +21,5 @@ mod register;
 mod rendering;
 pub(crate) mod renders;
 
-pub(crate) use self::asker::InEnvironment;
 pub(crate) use self::binding::environment_id;
+pub(crate) use self::caller::EnvironmentCaller;

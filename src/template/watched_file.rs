@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 use crate::error::{Error, ErrorKind};
 use crate::invalidation::namespace::Namespace;
 use crate::telemetry::By;
@@ -31,7 +31,7 @@ impl fmt::Debug for WatchedFile {
 }
 
 struct FileInvalidation {
-    cache: Weak<Inner>,
+    cache: Weak<Engine>,
     namespace: Arc<Namespace>,
     path: PathBuf,
     state: Mutex<FileInvalidationState>,

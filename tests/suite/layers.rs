@@ -169,7 +169,7 @@ impl Source {
     /// Lines without those of tests.
     fn lines(&self) -> usize {
         let tests = self.ast.items.iter().filter(|item| is_test(attributes(item)));
-        let of_tests: usize = tests.map(|item| lines(item)).sum();
+        let of_tests: usize = tests.map(lines).sum();
         self.text.lines().count() - of_tests
     }
 }
@@ -306,7 +306,7 @@ impl<'ast> Visit<'ast> for Functions {
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         self.function(&function.sig, lines(&function.block), |functions| {
-            visit::visit_impl_item_fn(functions, function)
+            visit::visit_impl_item_fn(functions, function);
         });
     }
 

@@ -44,23 +44,23 @@ impl Miniature {
         let stamp = self.floors.stamp();
         loop {
             let caller = passenger(identity, stamp);
-            match self.flights.board(&caller, |begin| self.floors.admit(begin.stamp, [0])) {
-                Boarding::Apart => return self.render(),
-                Boarding::Lead(lead) => {
+            match self.flights.join(&caller, |begin| self.floors.admit(begin.stamp, [0])) {
+                Join::Alone => return self.render(),
+                Join::Lead(lead) => {
                     if let Some(found) = (self.flights.ended(identity.hash) != ended).then(|| self.find()).flatten() {
-                        lead.land(found);
+                        lead.publish(found);
                         return found.1;
                     }
                     let value = self.render();
                     if self.floors.admit(stamp, [0]) {
                         *lock(&self.store) = Some((stamp, value));
-                        lead.land((stamp, value));
+                        lead.publish((stamp, value));
                     }
                     return value;
                 }
-                Boarding::Follow(follower) => match follower.wait(Instant::now() + DAY, &mut { DAY }) {
-                    Landing::Shared((stamp, value)) if self.floors.admit(stamp, [0]) => return value,
-                    Landing::Private => return self.render(),
+                Join::Follow(follower) => match follower.wait(Instant::now() + DAY, &mut { DAY }) {
+                    FlightOutcome::Shared((stamp, value)) if self.floors.admit(stamp, [0]) => return value,
+                    FlightOutcome::Private => return self.render(),
                     _ => {}
                 },
             }
@@ -75,9 +75,9 @@ impl Miniature {
     }
 }
 
-fn passenger(identity: Identity<'_>, stamp: Stamp) -> Passenger<'_> {
-    let begin = Begin { stamp, shared: 0, at: 0 };
-    Passenger { identity, version: None, begin, asynchronous: false, waits: true, asks: false }
+fn passenger(identity: Identity<'_>, stamp: Stamp) -> JoinRequest<'_> {
+    let begin = StartStamp { stamp, shared: 0, at: 0 };
+    JoinRequest { identity, version: None, begin, asynchronous: false, waits: true, asks: false }
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn followers_of_an_aborted_flight_take_over() {
             let cache = Miniature::new();
             let identity = Identity::new(b"k");
             let caller = passenger(identity, 1);
-            let Boarding::Lead(lead) = cache.flights.board(&caller, |_| true) else { panic!("nobody else is here") };
+            let Join::Lead(lead) = cache.flights.join(&caller, |_| true) else { panic!("nobody else is here") };
             let callers: Vec<_> = (0..2)
                 .map(|_| {
                     let cache = Arc::clone(&cache);

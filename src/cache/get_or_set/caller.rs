@@ -3,45 +3,45 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::cache::Inner;
-use crate::invalidation::dependencies::{Begin, Dependency};
-use crate::store::caller::Asker;
-use crate::telemetry::{FragmentKind, Label};
+use crate::cache::Engine;
+use crate::invalidation::dependencies::{Dependency, StartStamp};
+use crate::store::caller::Caller;
+use crate::telemetry::{FragmentCounters, FragmentKind};
 
 /// What a handler calls what it asks for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Called<'a> {
+pub(crate) enum CallSite<'a> {
     Name(&'a str),
     /// Nothing, so it is known by the place of the call.
     Here(&'static Location<'static>),
 }
 
-impl<'a> Called<'a> {
-    pub(crate) fn new(name: Option<&'a str>, here: &'static Location<'static>) -> Called<'a> {
-        name.map_or(Called::Here(here), Called::Name)
+impl<'a> CallSite<'a> {
+    pub(crate) fn new(name: Option<&'a str>, here: &'static Location<'static>) -> CallSite<'a> {
+        name.map_or(CallSite::Here(here), CallSite::Name)
     }
 
-    pub(crate) fn label(self, kind: FragmentKind, cache: &Inner) -> Arc<Label> {
+    pub(crate) fn label(self, kind: FragmentKind, cache: &Engine) -> Arc<FragmentCounters> {
         match self {
-            Called::Name(name) => cache.observers.labels.get(kind, name),
-            Called::Here(at) => cache.observers.labels.get(kind, &format!("{}:{}", at.file(), at.line())),
+            CallSite::Name(name) => cache.telemetry.labels.get(kind, name),
+            CallSite::Here(at) => cache.telemetry.labels.get(kind, &format!("{}:{}", at.file(), at.line())),
         }
     }
 }
 
 /// A handler that asks: it renders nothing yet, and names no environment.
-pub(crate) struct Handler<'a> {
-    pub(crate) cache: &'a Inner,
+pub(crate) struct HandlerCaller<'a> {
+    pub(crate) cache: &'a Engine,
     pub(crate) kind: FragmentKind,
-    pub(crate) called: Called<'a>,
+    pub(crate) called: CallSite<'a>,
 }
 
-impl Asker for Handler<'_> {
-    fn again(&mut self, _: Begin) -> Begin {
+impl Caller for HandlerCaller<'_> {
+    fn again(&mut self, _: StartStamp) -> StartStamp {
         self.begin()
     }
 
-    fn begin(&mut self) -> Begin {
+    fn begin(&mut self) -> StartStamp {
         self.cache.scope_begin()
     }
 
@@ -49,7 +49,7 @@ impl Asker for Handler<'_> {
         self.cache.only_template(name)
     }
 
-    fn label(&mut self) -> Arc<Label> {
+    fn label(&mut self) -> Arc<FragmentCounters> {
         self.called.label(self.kind, self.cache)
     }
 

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 
 /// A future polled with its work's frame in place.
 pub(crate) struct Inside<'a, F> {
-    pub(crate) work: &'a mut Work,
+    pub(crate) work: &'a mut Computation,
     pub(crate) future: Pin<&'a mut F>,
 }
 
@@ -28,7 +28,7 @@ impl<F: Future> Future for Inside<'_, F> {
 }
 
 /// Takes the frame off when the poll ends, also by a panic.
-struct LeaveOnDrop<'a>(&'a mut Work);
+struct LeaveOnDrop<'a>(&'a mut Computation);
 
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {

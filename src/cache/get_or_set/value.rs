@@ -14,7 +14,7 @@ use self::ambiguous::has_ambiguous_option;
 use super::Inside;
 use super::verify::verified_value;
 use crate::cache::FragmentCache;
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::lookup::Lookup;
 use crate::cache::options::Options;
 use crate::error::{Error, ErrorKind};
@@ -44,19 +44,19 @@ impl FragmentCache {
         T: Serialize + DeserializeOwned,
     {
         let mut handler = self.handler(FragmentKind::Value, &options, Location::caller());
-        let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
-        let wanted = question.wanted_with(self.declared(&options.tags));
-        let ended = self.inner.flights.ended(wanted.identity.hash);
-        if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-            let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
-            verifying.work().into_iter().for_each(Work::enter);
+        let Some(builder) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else { return load() };
+        let request = builder.request_with(self.declared(&options.tags));
+        let ended = self.inner.flights.ended(request.identity.hash);
+        if let Some((value, began)) = self.inner.decoded(&request, |body| self.decode(body)) {
+            let Some(mut verifying) = self.verify(&request, &mut handler, began) else { return Ok(value) };
+            verifying.work().into_iter().for_each(Computation::enter);
             return Ok(verified_value(value, verifying, load()));
         }
-        let mut work = match self.join(&wanted, &mut handler, ended) {
+        let mut work = match self.join(&request, &mut handler, ended) {
             Lookup::Compute(work) => work,
             Lookup::Hit(found) => match self.decode(&found.body) {
                 Some(value) => return Ok(value),
-                None => self.replace(&wanted, &mut handler, false, MissReason::Unreadable),
+                None => self.replace(&request, &mut handler, false, MissReason::Unreadable),
             },
         };
         work.set_grace(options.stale, options.stale);
@@ -86,13 +86,13 @@ impl FragmentCache {
         let here = Location::caller();
         async move {
             let mut handler = self.handler(FragmentKind::Value, &options, here);
-            let Some(question) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
+            let Some(builder) = self.question_or_bypass(&key, &options, Kind::Value, &mut handler) else {
                 return load.await;
             };
-            let wanted = question.wanted_with(self.declared(&options.tags));
-            let ended = self.inner.flights.ended(wanted.identity.hash);
-            if let Some((value, began)) = self.inner.decoded(&wanted, |body| self.decode(body)) {
-                let Some(mut verifying) = self.verify(&wanted, &mut handler, began) else { return Ok(value) };
+            let request = builder.request_with(self.declared(&options.tags));
+            let ended = self.inner.flights.ended(request.identity.hash);
+            if let Some((value, began)) = self.inner.decoded(&request, |body| self.decode(body)) {
+                let Some(mut verifying) = self.verify(&request, &mut handler, began) else { return Ok(value) };
                 let future = pin!(load);
                 let computed = match verifying.work() {
                     Some(work) => Inside { work, future }.await,
@@ -100,11 +100,11 @@ impl FragmentCache {
                 };
                 return Ok(verified_value(value, verifying, computed));
             }
-            let mut work = match self.join_async(&wanted, &mut handler, ended).await {
+            let mut work = match self.join_async(&request, &mut handler, ended).await {
                 Lookup::Compute(work) => work,
                 Lookup::Hit(found) => match self.decode(&found.body) {
                     Some(value) => return Ok(value),
-                    None => self.replace(&wanted, &mut handler, true, MissReason::Unreadable),
+                    None => self.replace(&request, &mut handler, true, MissReason::Unreadable),
                 },
             };
             work.set_grace(options.stale, options.stale);
@@ -114,7 +114,7 @@ impl FragmentCache {
         }
     }
 
-    fn finish_value<T: Serialize>(&self, mut work: Work, value: &T) {
+    fn finish_value<T: Serialize>(&self, mut work: Computation, value: &T) {
         let encoded = if has_ambiguous_option(value) {
             Err("tell `Some` of nothing from `None` in")
         } else {

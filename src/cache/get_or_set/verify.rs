@@ -7,7 +7,7 @@ use minijinja::Value;
 use serde::Serialize;
 
 use super::inside::Inside;
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::shadow::Verifying;
 use crate::key;
 
@@ -17,7 +17,7 @@ pub(crate) fn verify_text<E>(
     mut verifying: Box<Verifying>,
     compute: impl FnOnce() -> Result<Value, E>,
 ) -> Value {
-    verifying.work().into_iter().for_each(Work::enter);
+    verifying.work().into_iter().for_each(Computation::enter);
     match compute() {
         Ok(computed) => verified(cached, verifying, computed),
         Err(_) => cached,

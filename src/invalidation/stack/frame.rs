@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::invalidation::dependencies::Record;
+use crate::invalidation::dependencies::Dependencies;
 use crate::util::attachments::Attachments;
 use crate::util::sync::lock;
 
@@ -54,7 +54,7 @@ pub(crate) enum Role {
 
 #[derive(Debug)]
 enum Gathered {
-    Here(Record),
+    Here(Dependencies),
     /// A scope, or what went to other threads as one: it may stand on several at once.
     Shared(SharedFrame),
 }
@@ -62,20 +62,20 @@ enum Gathered {
 /// What a scope gathers, and what is attached to it.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedFrame {
-    pub(crate) record: Arc<Mutex<Record>>,
+    pub(crate) record: Arc<Mutex<Dependencies>>,
     pub(crate) attachments: Attachments,
     /// The span around it, which other threads do not know, while its computation is under way.
     pub(crate) around: Option<WeakEntered>,
 }
 
 impl SharedFrame {
-    pub(crate) fn new(record: Record) -> SharedFrame {
+    pub(crate) fn new(record: Dependencies) -> SharedFrame {
         SharedFrame { record: Arc::new(Mutex::new(record)), attachments: Attachments::default(), around: None }
     }
 }
 
 impl Frame {
-    pub(crate) fn new(record: Record, role: Role) -> Frame {
+    pub(crate) fn new(record: Dependencies, role: Role) -> Frame {
         Frame { id: FrameId::next(), gathered: Gathered::Here(record), role, explained: None, entered: None }
     }
 
@@ -123,7 +123,7 @@ impl Frame {
     }
 
     /// What was gathered, unless others still gather.
-    pub(crate) fn into_record(self) -> Option<Record> {
+    pub(crate) fn into_record(self) -> Option<Dependencies> {
         match self.gathered {
             Gathered::Here(record) => Some(record),
             Gathered::Shared(_) if self.role == Role::Scope => None,
@@ -132,14 +132,14 @@ impl Frame {
         }
     }
 
-    pub(super) fn with_record<R>(&self, f: impl FnOnce(&Record) -> R) -> R {
+    pub(super) fn with_record<R>(&self, f: impl FnOnce(&Dependencies) -> R) -> R {
         match &self.gathered {
             Gathered::Here(record) => f(record),
             Gathered::Shared(scope) => f(&lock(&*scope.record)),
         }
     }
 
-    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Record) -> R) -> R {
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Dependencies) -> R) -> R {
         match &mut self.gathered {
             Gathered::Here(record) => f(record),
             Gathered::Shared(scope) => f(&mut lock(&*scope.record)),

@@ -1,6 +1,6 @@
 //! The threads that keep this node's copy of the floors up to date: one asks the store, one listens for a reason to.
 //!
-//! All goes through one question, "here is what was invalidated here, what is new since …?". It tells, it learns, and
+//! All goes through one builder, "here is what was invalidated here, what is new since …?". It tells, it learns, and
 //! its answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one
 //! that is lost costs time and nothing else.
 
@@ -15,7 +15,7 @@ use crate::store::host::{FloorSink, Host};
 use crate::telemetry::stats::Counter;
 use crate::util::clock::{Clock, nanos};
 
-/// Between two questions at the least: what comes in meanwhile is one answer.
+/// Between two builders at the least: what comes in meanwhile is one answer.
 const GATHER: Duration = Duration::from_millis(2);
 /// After a failure, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -83,7 +83,7 @@ fn listen(core: &Core) {
 }
 
 impl Core {
-    /// One question, and what its answer changes, page by page; whether there was all of it. A page may take half a bound,
+    /// One builder, and what its answer changes, page by page; whether there was all of it. A page may take half a bound,
     /// or `patience` where that is longer: it comes too late to be believed then, and still takes the node further.
     fn ask_once(&self, sink: &(impl FloorSink + ?Sized), clock: &Clock, patience: Duration) -> bool {
         let (mut untold, last) = self.replica.untold();

@@ -7,19 +7,19 @@ use minijinja::Value;
 use serde_bytes::Bytes;
 
 use super::core::Core;
-use crate::invalidation::dependencies::{Begin, Dependency, FOREVER, Record, Tag};
+use crate::invalidation::dependencies::{Dependencies, Dependency, FOREVER, StartStamp, Tag};
 use crate::invalidation::floors::{Stamp, TagHash};
 use crate::invalidation::template_version::Used;
 use crate::key::identity::{self, is_of, template_tag};
 use crate::store::SyncPosition;
-use crate::store::caller::Asker;
-use crate::store::entry::{Body, Entry, Terms};
+use crate::store::caller::Caller;
+use crate::store::entry::{Body, Entry, EntryParts};
 use crate::store::envelope::{BodyKind, Envelope, EnvelopeHead, EnvelopeTag, EnvelopeTemplate};
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 
 /// Why an envelope is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(super) enum Mismatch {
     /// Another identity's: two have one hash, or somebody moved values about.
     Foreign,
     /// Of another state of the floors, or a type this look-up does not take.
@@ -70,28 +70,28 @@ impl Core {
     pub(super) fn open(
         &self,
         envelope: &Envelope<'_>,
-        wanted: &Wanted<'_>,
+        request: &Request<'_>,
         local: Stamp,
         now: u64,
-        asker: &mut dyn Asker,
-    ) -> Result<Entry, Unfit> {
-        let (head, identity) = (&envelope.head, wanted.identity.bytes);
+        caller: &mut dyn Caller,
+    ) -> Result<Entry, Mismatch> {
+        let (head, identity) = (&envelope.head, request.identity.bytes);
         if **head.identity != *identity || (envelope.kind == BodyKind::Data) == is_of_text(identity) {
-            return Err(Unfit::Foreign);
+            return Err(Mismatch::Foreign);
         }
         let known = SyncPosition { epoch: head.epoch.into(), seq: head.seq };
-        let shared = self.replica.received(known).ok_or(Unfit::Invalid)?;
+        let shared = self.replica.received(known).ok_or(Mismatch::Invalid)?;
         let of_templates = head.templates.iter().map(|EnvelopeTemplate(name, _)| template_tag(name));
         let tags: Vec<TagHash> = head.tags.iter().map(|EnvelopeTag(hash, _)| *hash).chain(of_templates).collect();
         // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is
         // seen below.
-        let templates = self.same_templates(head, asker)?;
+        let templates = self.same_templates(head, caller)?;
         if !self.replica.admits(shared, tags.iter().copied()) {
-            return Err(Unfit::Invalid);
+            return Err(Mismatch::Invalid);
         }
-        let age = self.replica.age(head.born, now).ok_or(Unfit::Invalid)?;
-        let at = now.checked_sub(age).ok_or(Unfit::Invalid)?;
-        let mut record = Record::new(self.cache, Begin { stamp: local, shared, at });
+        let age = self.replica.age(head.born, now).ok_or(Mismatch::Invalid)?;
+        let at = now.checked_sub(age).ok_or(Mismatch::Invalid)?;
+        let mut record = Dependencies::new(self.cache, StartStamp { stamp: local, shared, at });
         record.heard = self.heard();
         templates.into_iter().for_each(|dependency| record.depend(dependency));
         for EnvelopeTag(hash, name) in &head.tags {
@@ -100,35 +100,35 @@ impl Core {
         if head.lifetime != FOREVER {
             record.expires = at.saturating_add(head.lifetime);
         }
-        let body = body(envelope, wanted).ok_or(Unfit::Invalid)?;
+        let body = body(envelope, request).ok_or(Mismatch::Invalid)?;
         let kept = match &body {
             Body::Page(page) => head.stale.max(page.longest_grace()),
             _ => head.stale,
         };
         record.grace_ends = record.expires.saturating_add(kept);
-        let terms = Terms {
+        let terms = EntryParts {
             identity: identity.into(),
             version: head.version.map(Into::into),
             stale: head.stale,
             kept,
             cost: head.cost,
-            label: asker.label(),
+            label: caller.label(),
         };
         Ok(Entry::new(terms, body, record))
     }
 
     /// The templates an entry was made from, as they are here, if they are the same.
-    fn same_templates(&self, head: &EnvelopeHead<'_>, asker: &mut dyn Asker) -> Result<Vec<Dependency>, Unfit> {
+    fn same_templates(&self, head: &EnvelopeHead<'_>, caller: &mut dyn Caller) -> Result<Vec<Dependency>, Mismatch> {
         let same = |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| {
             let digest = u128::from(*digest);
-            let here = Dependency { used: Used::of(digest), ..asker.template(name)? };
+            let here = Dependency { used: Used::of(digest), ..caller.template(name)? };
             (here.digest()? == digest).then_some(here)
         };
         let found: Option<Vec<Dependency>> = head.templates.iter().map(same).collect();
         found.ok_or_else(|| {
             let used =
                 |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| ((*name).into(), Used::of((*digest).into()));
-            Unfit::Templates(head.templates.iter().map(used).collect())
+            Mismatch::Templates(head.templates.iter().map(used).collect())
         })
     }
 }
@@ -156,12 +156,12 @@ fn is_of_text(identity: &[u8]) -> bool {
     !is_of(identity::Kind::Value, identity) && !is_of(identity::Kind::Page, identity)
 }
 
-fn body(envelope: &Envelope<'_>, wanted: &Wanted<'_>) -> Option<Body> {
+fn body(envelope: &Envelope<'_>, request: &Request<'_>) -> Option<Body> {
     let text = std::str::from_utf8(&envelope.body);
     Some(match envelope.kind {
         BodyKind::Text => Body::Text(Value::from(text.ok()?)),
         BodyKind::Markup => Body::Text(Value::from_safe_string(text.ok()?.to_owned())),
-        BodyKind::Data if wanted.is_page() => Body::Page(wanted.decode?(&envelope.body)?),
+        BodyKind::Data if request.is_page() => Body::Page(request.decode?(&envelope.body)?),
         BodyKind::Data => Body::Data((&*envelope.body).into()),
     })
 }

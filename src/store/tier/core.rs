@@ -12,7 +12,7 @@ use super::settings::SharedTier;
 use crate::error::{Error, ErrorKind};
 use crate::store::breaker::Breaker;
 use crate::store::envelope::{DecodeError, EnvelopeCodec, SigningKey};
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::store::{FailureKind, Lease, Remote, StoreFailure, StoreKey};
 use crate::telemetry::report::Reporter;
 use crate::telemetry::stats::{Counter, Counters};
@@ -55,23 +55,23 @@ pub(super) struct Core {
 /// Where a result goes: its name in the store, and the lease that ends with it.
 pub(crate) struct WriteTarget {
     pub(super) name: StoreKey,
-    pub(super) holding: Option<Holding>,
+    pub(super) holding: Option<LeaseGuard>,
 }
 
 /// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
-pub(super) struct Holding {
+pub(super) struct LeaseGuard {
     pub(super) core: Arc<Core>,
     pub(super) name: StoreKey,
     pub(super) lease: Option<Lease>,
 }
 
-impl Holding {
-    pub(super) fn new(core: &Arc<Core>, name: StoreKey, lease: Lease) -> Holding {
-        Holding { core: Arc::clone(core), name, lease: Some(lease) }
+impl LeaseGuard {
+    pub(super) fn new(core: &Arc<Core>, name: StoreKey, lease: Lease) -> LeaseGuard {
+        LeaseGuard { core: Arc::clone(core), name, lease: Some(lease) }
     }
 }
 
-impl Drop for Holding {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
             self.core.writer.push(Job::Release { name: self.name, lease });
@@ -112,9 +112,9 @@ impl Core {
         self.replica.believed_until().saturating_sub(nanos(self.bound))
     }
 
-    /// How long one node may compute what is wanted while the others wait.
-    pub(super) fn lease_of(&self, wanted: &Wanted<'_>) -> Option<Duration> {
-        wanted.lease.or(self.lease)
+    /// How long one node may compute what is request while the others wait.
+    pub(super) fn lease_of(&self, request: &Request<'_>) -> Option<Duration> {
+        request.lease.or(self.lease)
     }
 
     /// What an identity is stored under.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::invalidation::floors::{Stamp, TagHash};
-use crate::store::caller::Asker;
+use crate::store::caller::Caller;
 use crate::store::entry::Entry;
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::telemetry::report::Reporter;
 use crate::telemetry::stats::Counters;
 use crate::util::clock::{Clock, Nanos};
@@ -84,15 +84,15 @@ impl Tier {
         match *self {}
     }
 
-    pub(crate) fn believes(&self, _: Nanos, _: &Clock) -> bool {
+    pub(crate) fn is_synced(&self, _: Nanos, _: &Clock) -> bool {
         match *self {}
     }
 
-    pub(crate) fn is_young(&self, _: Nanos, _: Nanos, _: &Clock) -> bool {
+    pub(crate) fn is_within_bound(&self, _: Nanos, _: Nanos, _: &Clock) -> bool {
         match *self {}
     }
 
-    pub(crate) fn asks(&self, _: &Wanted<'_>) -> bool {
+    pub(crate) fn asks(&self, _: &Request<'_>) -> bool {
         match *self {}
     }
 
@@ -104,15 +104,15 @@ impl Tier {
         match *self {}
     }
 
-    pub(crate) fn fetch(&self, _: &Arc<impl Sized>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
+    pub(crate) fn fetch(&self, _: &Arc<impl Sized>, _: &Request<'_>, _: &mut impl Caller) -> Fetched {
         match *self {}
     }
 
-    pub(crate) async fn fetch_async(&self, _: &Arc<impl Sized>, _: &Wanted<'_>, _: &mut impl Asker) -> Fetched {
+    pub(crate) async fn fetch_async(&self, _: &Arc<impl Sized>, _: &Request<'_>, _: &mut impl Caller) -> Fetched {
         match *self {}
     }
 
-    pub(crate) fn place(&self, _: &Wanted<'_>) -> Option<WriteTarget> {
+    pub(crate) fn place(&self, _: &Request<'_>) -> Option<WriteTarget> {
         match *self {}
     }
 

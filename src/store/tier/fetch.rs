@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::convert::Unfit;
-use super::core::{Core, Holding, WriteTarget};
+use super::convert::Mismatch;
+use super::core::{Core, LeaseGuard, WriteTarget};
 use super::io::{BlockingIo, Io, OffloadedIo};
 use super::read_ahead;
 use super::{Tier, replica};
@@ -20,10 +20,10 @@ use crate::invalidation::dependencies::Dependency;
 use crate::invalidation::floors::Stamp;
 use crate::invalidation::stack;
 use crate::invalidation::template_version::Used;
-use crate::store::caller::Asker;
+use crate::store::caller::Caller;
 use crate::store::entry::Entry;
 use crate::store::host::Host;
-use crate::store::request::Wanted;
+use crate::store::request::Request;
 use crate::store::{LeasedRead, Remote, StoreFailure, StoreKey};
 use crate::telemetry::stats::Counter;
 
@@ -44,7 +44,7 @@ pub(crate) enum Fetched {
 }
 
 /// What a value from the store is worth.
-enum Judged {
+enum Candidate {
     Usable(Arc<Entry>),
     Nothing,
     /// Another deployment's; one's own, if there is one, is under this name.
@@ -52,37 +52,37 @@ enum Judged {
 }
 
 /// A look-up on its way to the store and back.
-struct Trip<'a, 'w, H> {
+struct Fetch<'a, 'w, H> {
     core: &'a Arc<Core>,
     host: &'a Arc<H>,
-    wanted: &'a Wanted<'w>,
+    request: &'a Request<'w>,
     /// Sampled before anything is asked.
     local: Stamp,
-    /// Whether a question was not answered.
+    /// Whether a builder was not answered.
     failed: AtomicBool,
 }
 
 /// What came of asking for an entry or the lease to compute it.
-enum Turn {
+enum LeaseTurn {
     Found(Vec<u8>),
-    Mine(Holding),
+    Mine(LeaseGuard),
     Theirs,
 }
 
-impl Turn {
-    fn of(leased: LeasedRead, core: &Arc<Core>, name: StoreKey) -> Turn {
+impl LeaseTurn {
+    fn of(leased: LeasedRead, core: &Arc<Core>, name: StoreKey) -> LeaseTurn {
         match leased {
-            LeasedRead::Found(bytes) => Turn::Found(bytes),
-            LeasedRead::Taken(lease) => Turn::Mine(Holding::new(core, name, lease)),
-            LeasedRead::Held => Turn::Theirs,
+            LeasedRead::Found(bytes) => LeaseTurn::Found(bytes),
+            LeasedRead::Taken(lease) => LeaseTurn::Mine(LeaseGuard::new(core, name, lease)),
+            LeasedRead::Held => LeaseTurn::Theirs,
         }
     }
 }
 
 impl Tier {
     /// Asks on this thread, at most for what is left of the render's budget.
-    pub(crate) fn fetch(&self, host: &Arc<impl Host>, wanted: &Wanted<'_>, asker: &mut impl Asker) -> Fetched {
-        let asked = pin!(self.fetch_by(&BlockingIo, host, wanted, asker));
+    pub(crate) fn fetch(&self, host: &Arc<impl Host>, request: &Request<'_>, caller: &mut impl Caller) -> Fetched {
+        let asked = pin!(self.fetch_by(&BlockingIo, host, request, caller));
         match asked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(fetched) => fetched,
             // Not reached: nothing in there waits for anything but this thread.
@@ -94,21 +94,21 @@ impl Tier {
     pub(crate) async fn fetch_async(
         &self,
         host: &Arc<impl Host>,
-        wanted: &Wanted<'_>,
-        asker: &mut impl Asker,
+        request: &Request<'_>,
+        caller: &mut impl Caller,
     ) -> Fetched {
-        self.fetch_by(&OffloadedIo, host, wanted, asker).await
+        self.fetch_by(&OffloadedIo, host, request, caller).await
     }
 
     /// Reads what these requests would ask for, in as few round trips as may be: the entries found, by request.
-    pub(crate) async fn prefetch<A: Asker>(
+    pub(crate) async fn prefetch<A: Caller>(
         &self,
         host: &Arc<impl Host>,
-        wanted: &[Wanted<'_>],
-        asker: impl Fn(&Wanted<'_>) -> A,
+        request: &[Request<'_>],
+        caller: impl Fn(&Request<'_>) -> A,
     ) -> Vec<(usize, Arc<Entry>)> {
-        let is_missing = |(_, wanted): &(usize, &Wanted<'_>)| !host.holds(wanted.identity.hash);
-        let missing: Vec<(usize, &Wanted<'_>)> = wanted.iter().enumerate().filter(is_missing).collect();
+        let is_missing = |(_, request): &(usize, &Request<'_>)| !host.holds(request.identity.hash);
+        let missing: Vec<(usize, &Request<'_>)> = request.iter().enumerate().filter(is_missing).collect();
         let mut found = Vec::new();
         for requests in missing.chunks(READ_AT_ONCE) {
             if !self.core.replica.believed(replica::now()) {
@@ -117,14 +117,14 @@ impl Tier {
             }
             let local = host.stamp();
             let names: Vec<StoreKey> =
-                requests.iter().map(|(_, wanted)| self.core.name(wanted.identity.hash)).collect();
+                requests.iter().map(|(_, request)| self.core.name(request.identity.hash)).collect();
             let Some(values) = OffloadedIo.run(&**host, &self.core, move |core| core.read(&names, core.budget)).await
             else {
                 break;
             };
-            for ((at, wanted), value) in requests.iter().zip(values) {
-                let trip = Trip { core: &self.core, host, wanted, local, failed: AtomicBool::new(false) };
-                if let Judged::Usable(entry) = trip.judge(value.as_deref(), &mut asker(wanted)) {
+            for ((at, request), value) in requests.iter().zip(values) {
+                let trip = Fetch { core: &self.core, host, request, local, failed: AtomicBool::new(false) };
+                if let Candidate::Usable(entry) = trip.judge(value.as_deref(), &mut caller(request)) {
                     found.push((*at, entry));
                 }
             }
@@ -136,35 +136,35 @@ impl Tier {
         &self,
         io: &impl Io,
         host: &Arc<impl Host>,
-        wanted: &Wanted<'_>,
-        asker: &mut impl Asker,
+        request: &Request<'_>,
+        caller: &mut impl Caller,
     ) -> Fetched {
-        if !wanted.shareable {
+        if !request.shareable {
             return Fetched::Nothing(None);
         }
         let local = host.stamp();
-        let trip = Trip { core: &self.core, host, wanted, local, failed: AtomicBool::new(false) };
+        let trip = Fetch { core: &self.core, host, request, local, failed: AtomicBool::new(false) };
         if !self.core.replica.believed(replica::now()) {
             self.core.events.count(Counter::shared_skips);
-            return Fetched::Failed(self.place(wanted));
+            return Fetched::Failed(self.place(request));
         }
         if let Some(span) = trip.leased() {
-            return trip.fetch_leased(io, span, asker).await;
+            return trip.fetch_leased(io, span, caller).await;
         }
-        let page = asker.page();
-        let found = trip.ask(io, page, trip.name(), Some(wanted.identity.hash)).await;
-        trip.settle(io, page, trip.judge(found.as_deref(), asker), asker).await
+        let page = caller.page();
+        let found = trip.ask(io, page, trip.name(), Some(request.identity.hash)).await;
+        trip.settle(io, page, trip.judge(found.as_deref(), caller), caller).await
     }
 }
 
-impl<H: Host> Trip<'_, '_, H> {
+impl<H: Host> Fetch<'_, '_, H> {
     fn name(&self) -> StoreKey {
-        self.core.name(self.wanted.identity.hash)
+        self.core.name(self.request.identity.hash)
     }
 
     /// How long to lease what is to be computed. One who leads a flight waits for nobody, on another node neither.
     fn leased(&self) -> Option<Duration> {
-        self.core.lease_of(self.wanted).filter(|_| !stack::in_flight(self.wanted.is_page()))
+        self.core.lease_of(self.request).filter(|_| !stack::in_flight(self.request.is_page()))
     }
 
     /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
@@ -184,45 +184,45 @@ impl<H: Host> Trip<'_, '_, H> {
     }
 
     /// Asks for the entry or the lease to compute it, again and again while another node holds that.
-    async fn fetch_leased(&self, io: &impl Io, span: Duration, asker: &mut impl Asker) -> Fetched {
+    async fn fetch_leased(&self, io: &impl Io, span: Duration, caller: &mut impl Caller) -> Fetched {
         let name = self.name();
         let until = Instant::now() + span.min(self.core.wait_timeout);
-        let (page, mut pause) = (asker.page(), FIRST_LOOK);
+        let (page, mut pause) = (caller.page(), FIRST_LOOK);
         loop {
             let ask = move |core: &Core, left| core.read_or_lease(name, span, left);
             let mut turn = self.take_turn(io, page, ask).await;
-            if let Some(Turn::Found(bytes)) = &turn {
-                match self.judge(Some(bytes), asker) {
+            if let Some(LeaseTurn::Found(bytes)) = &turn {
+                match self.judge(Some(bytes), caller) {
                     // Still there, and of no use: what was invalidated is computed by one node as well.
-                    Judged::Nothing => {
-                        turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await
+                    Candidate::Nothing => {
+                        turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await;
                     }
-                    judged => return self.settle(io, page, judged, asker).await,
+                    judged => return self.settle(io, page, judged, caller).await,
                 }
-                if let Some(Turn::Mine(_)) = turn
-                    && let Some(entry) = self.stored_since(io, page, asker).await
+                if let Some(LeaseTurn::Mine(_)) = turn
+                    && let Some(entry) = self.stored_since(io, page, caller).await
                 {
-                    return self.concluded(Judged::Usable(entry), name);
+                    return self.concluded(Candidate::Usable(entry), name);
                 }
             }
             match turn {
-                Some(Turn::Mine(holding)) => {
+                Some(LeaseTurn::Mine(holding)) => {
                     self.missed();
                     return Fetched::Nothing(Some(WriteTarget { name, holding: Some(holding) }));
                 }
-                Some(Turn::Theirs) if Instant::now() < until => io.pause(&**self.host, pause).await,
-                _ => return self.concluded(Judged::Nothing, name),
+                Some(LeaseTurn::Theirs) if Instant::now() < until => io.pause(&**self.host, pause).await,
+                _ => return self.concluded(Candidate::Nothing, name),
             }
             pause = (pause * 2).min(LAST_LOOK);
         }
     }
 
     /// The entry that the last holder of the lease stored between the look and the lease, if it is of use.
-    async fn stored_since(&self, io: &impl Io, page: Option<u64>, asker: &mut impl Asker) -> Option<Arc<Entry>> {
+    async fn stored_since(&self, io: &impl Io, page: Option<u64>, caller: &mut impl Caller) -> Option<Arc<Entry>> {
         let again = self.ask(io, page, self.name(), None).await;
-        match self.judge(again.as_deref(), asker) {
-            Judged::Usable(entry) => Some(entry),
-            Judged::Nothing | Judged::Elsewhere(_) => None,
+        match self.judge(again.as_deref(), caller) {
+            Candidate::Usable(entry) => Some(entry),
+            Candidate::Nothing | Candidate::Elsewhere(_) => None,
         }
     }
 
@@ -232,65 +232,66 @@ impl<H: Host> Trip<'_, '_, H> {
         io: &impl Io,
         page: Option<u64>,
         ask: impl FnOnce(&Core, Duration) -> Option<LeasedRead> + Send + 'static,
-    ) -> Option<Turn> {
+    ) -> Option<LeaseTurn> {
         let name = self.name();
-        let call =
-            move |core: &Arc<Core>| read_ahead::within(core, page, |left| Some(Turn::of(ask(core, left)?, core, name)));
+        let call = move |core: &Arc<Core>| {
+            read_ahead::within(core, page, |left| Some(LeaseTurn::of(ask(core, left)?, core, name)))
+        };
         let turn = io.run(&**self.host, self.core, call).await;
         self.note_failure(turn.is_none());
         turn
     }
 
     /// Looks in the other place where there is one.
-    async fn settle(&self, io: &impl Io, page: Option<u64>, judged: Judged, asker: &mut impl Asker) -> Fetched {
-        let Judged::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
+    async fn settle(&self, io: &impl Io, page: Option<u64>, judged: Candidate, caller: &mut impl Caller) -> Fetched {
+        let Candidate::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
         let found = self.ask(io, page, name, None).await;
-        self.concluded(self.judge(found.as_deref(), asker), name)
+        self.concluded(self.judge(found.as_deref(), caller), name)
     }
 
-    fn judge(&self, bytes: Option<&[u8]>, asker: &mut impl Asker) -> Judged {
-        let Some(bytes) = bytes else { return Judged::Nothing };
+    fn judge(&self, bytes: Option<&[u8]>, caller: &mut impl Caller) -> Candidate {
+        let Some(bytes) = bytes else { return Candidate::Nothing };
         let envelope = match self.core.seal.decode(bytes) {
             Ok(envelope) => envelope,
             Err(defect) => {
                 self.core.events.count(Counter::shared_rejects);
                 self.core.complain_of(defect);
-                return Judged::Nothing;
+                return Candidate::Nothing;
             }
         };
         let now = self.core.clock.latest();
-        match self.core.open(&envelope, self.wanted, self.local, now, asker) {
-            Ok(entry) if self.host.usable(&entry, self.wanted, now) && entry.record.templates_current() => {
-                Judged::Usable(Arc::new(entry))
+        match self.core.open(&envelope, self.request, self.local, now, caller) {
+            Ok(entry) if self.host.usable(&entry, self.request, now) && entry.record.templates_current() => {
+                Candidate::Usable(Arc::new(entry))
             }
-            Ok(_) | Err(Unfit::Invalid) => Judged::Nothing,
-            Err(Unfit::Foreign) => {
+            Ok(_) | Err(Mismatch::Invalid) => Candidate::Nothing,
+            Err(Mismatch::Foreign) => {
                 self.core.events.count(Counter::shared_rejects);
-                Judged::Nothing
+                Candidate::Nothing
             }
-            Err(Unfit::Templates(names)) => Judged::Elsewhere(self.alternate(&names, asker)),
+            Err(Mismatch::Templates(names)) => Candidate::Elsewhere(self.alternate(&names, caller)),
         }
     }
 
     /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
     /// these templates have here.
-    fn alternate(&self, templates: &[(Box<str>, Used)], asker: &mut impl Asker) -> Option<StoreKey> {
+    fn alternate(&self, templates: &[(Box<str>, Used)], caller: &mut impl Caller) -> Option<StoreKey> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.name().to_le_bytes());
         for (name, used) in templates {
-            let here = Dependency { used: *used, ..asker.template(name)? };
+            let here = Dependency { used: *used, ..caller.template(name)? };
             hasher.update(&here.digest()?.to_le_bytes());
         }
         Some(hasher.digest128())
     }
 
-    fn concluded(&self, judged: Judged, name: StoreKey) -> Fetched {
+    fn concluded(&self, judged: Candidate, name: StoreKey) -> Fetched {
         match judged {
-            Judged::Usable(entry) => {
+            Candidate::Usable(entry) => {
                 self.core.events.count(Counter::shared_hits);
                 Fetched::Found(entry)
             }
-            Judged::Nothing => {
+            Candidate::Nothing => {
                 self.missed();
                 let place = Some(WriteTarget { name, holding: None });
                 match self.failed.load(Ordering::Relaxed) {
@@ -299,7 +300,7 @@ impl<H: Host> Trip<'_, '_, H> {
                 }
             }
             // Held by another deployment, and by which templates one's own would be found is not known yet.
-            Judged::Elsewhere(_) => {
+            Candidate::Elsewhere(_) => {
                 self.missed();
                 Fetched::Nothing(None)
             }

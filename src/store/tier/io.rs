@@ -52,7 +52,7 @@ impl Io for OffloadedIo {
     ) -> Option<T> {
         let asked = Arc::clone(core);
         let mut answer = pin!(blocking::unblock(move || call(&asked)));
-        // The threads that may block may all be busy; dropped, the question is not asked, or its answer is let go.
+        // The threads that may block may all be busy; dropped, the builder is not asked, or its answer is let go.
         let mut late = pin!(host.sleep(core.budget));
         poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(answer),

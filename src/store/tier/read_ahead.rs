@@ -30,11 +30,11 @@ const SHORTEST_TRIP: Duration = Duration::from_millis(1);
 const LONGEST_RENDER: Duration = Duration::from_secs(10);
 
 thread_local! {
-    static TRAIL: RefCell<Option<Trail>> = const { RefCell::new(None) };
+    static TRAIL: RefCell<Option<ReadAhead>> = const { RefCell::new(None) };
 }
 
 /// The look-ups of one render that went to the store.
-struct Trail {
+struct ReadAhead {
     cache: u64,
     page: u64,
     since: Instant,
@@ -67,9 +67,9 @@ pub(super) fn within<T>(core: &Core, page: Option<u64>, ask: impl FnOnce(Duratio
 }
 
 /// The trail of the render on this thread.
-fn take(core: &Core, page: u64) -> Trail {
+fn take(core: &Core, page: u64) -> ReadAhead {
     let under_way = TRAIL.try_with(RefCell::take).ok().flatten();
-    under_way.filter(|trail| trail.is_of(core.cache)).unwrap_or_else(|| Trail {
+    under_way.filter(|trail| trail.is_of(core.cache)).unwrap_or_else(|| ReadAhead {
         cache: core.cache,
         page,
         since: Instant::now(),
@@ -81,7 +81,7 @@ fn take(core: &Core, page: u64) -> Trail {
 }
 
 /// On a thread that is ending there is nothing to come back to.
-fn put_back(trail: Trail) {
+fn put_back(trail: ReadAhead) {
     let _ = TRAIL.try_with(|here| here.replace(Some(trail)));
 }
 
@@ -104,7 +104,7 @@ pub(super) fn render_ended(core: &Core) {
     }
 }
 
-impl Trail {
+impl ReadAhead {
     /// What is rendered inside a page is part of it.
     fn is_of(&self, cache: u64) -> bool {
         self.cache == cache && self.since.elapsed() < LONGEST_RENDER
@@ -124,11 +124,11 @@ impl Trail {
         }
         let mut answers = self.trip(core, &[core.name(hash), list_name(self.page, core.name(hash))])?;
         let list = answers.pop().flatten().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        let wanted: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, host)).collect();
-        if !wanted.is_empty() {
-            let names: Vec<StoreKey> = wanted.iter().map(|hash| core.name(*hash)).collect();
+        let request: Vec<u128> = list.iter().copied().filter(|next| self.is_news(*next, host)).collect();
+        if !request.is_empty() {
+            let names: Vec<StoreKey> = request.iter().map(|hash| core.name(*hash)).collect();
             match self.trip(core, &names) {
-                Some(found) => self.ahead.extend(wanted.into_iter().zip(found)),
+                Some(found) => self.ahead.extend(request.into_iter().zip(found)),
                 // Too much for the budget, it seems: the next one to come asks for less.
                 None => {
                     let name = list_name(self.page, core.name(hash));

@@ -18,7 +18,7 @@
 //! 2. *Invalidating here.* (1) the tag becomes pending; (2) the local floor is raised; (3) the call returns. An entry
 //!    read from the store by a caller who arrives later is held against the pending tags, and a pending tag goes only
 //!    after its floor was received. So a reader looks at pending first and at the floors second.
-//! 3. *Believing.* The copy is believed until a bound after the last answered question was *sent*: whatever was
+//! 3. *Believing.* The copy is believed until a bound after the last answered builder was *sent*: whatever was
 //!    invalidated before that is in the answer.
 //!
 //! The address of a store may lead to another server, and back: a failover, two databases that were swapped, a key that
@@ -31,7 +31,7 @@
 //!
 //! There is no list of epochs that were left, which would have to forget some. Epochs have generations instead, and a
 //! node goes only to a later one ([`SyncPosition::accepts`]); a store that has none to offer begins one whose generation is
-//! beyond the asker's ([`SyncPosition::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
+//! beyond the caller's ([`SyncPosition::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
 //!
 //! Nor may an invalidation be lost with the epoch whose store was told of it:
 //!

@@ -89,7 +89,7 @@ impl SharedTier {
         self
     }
 
-    /// Signs what is stored (HMAC-SHA-256) and believes nothing else: somebody who can write to the store, but does not
+    /// Signs what is stored (HMAC-SHA-256) and is_synced nothing else: somebody who can write to the store, but does not
     /// know the secret, can make fragments disappear and cannot put markup into a page. All nodes need the same secret;
     /// with another one they neither read nor believe each other's fragments.
     pub fn sign_with(mut self, secret: impl Into<Vec<u8>>) -> SharedTier {

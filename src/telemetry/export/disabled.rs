@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::telemetry::Label;
+use crate::telemetry::FragmentCounters;
 use crate::telemetry::stats::Counters;
 
-pub(crate) fn computed(_: &Arc<str>, _: &Counters, _: &Label, _: u64) {}
+pub(crate) fn computed(_: &Arc<str>, _: &Counters, _: &FragmentCounters, _: u64) {}

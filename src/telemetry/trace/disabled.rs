@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::invalidation::stack::Entered;
-use crate::telemetry::{About, By, KeyHash, Label, MissReason, Outcome, Rejection, Target};
+use crate::telemetry::{About, By, FragmentCounters, KeyHash, MissReason, Outcome, Rejection, Target};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Span(());
 
 impl Span {
-    pub(crate) fn open(_: &str, _: &Label, _: KeyHash, _: Option<&MissReason>) -> Span {
+    pub(crate) fn open(_: &str, _: &FragmentCounters, _: KeyHash, _: Option<&MissReason>) -> Span {
         Span(())
     }
 
@@ -39,9 +39,9 @@ pub(crate) fn of_changes() -> bool {
     false
 }
 
-pub(crate) fn answered(_: &str, _: &Label, _: KeyHash, _: &Outcome) {}
+pub(crate) fn answered(_: &str, _: &FragmentCounters, _: KeyHash, _: &Outcome) {}
 
-pub(crate) fn bypassed(_: &str, _: &Label, _: KeyHash, _: &MissReason) {}
+pub(crate) fn bypassed(_: &str, _: &FragmentCounters, _: KeyHash, _: &MissReason) {}
 
 pub(crate) fn refreshed(_: &str, _: &About, _: &MissReason, _: Duration) {}
 

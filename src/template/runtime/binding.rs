@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind};
 
-use crate::cache::{FragmentCache, Inner};
+use crate::cache::{Engine, FragmentCache};
 
 /// Filter: the ids by which the cache knows an environment.
 pub(super) const ENVIRONMENT: &str = "_f.environment";
@@ -21,7 +21,7 @@ pub(crate) struct Binding {
 }
 
 /// The id under which an environment was registered with a cache.
-pub(crate) fn environment_id(env: &Environment<'_>, cache: &Inner) -> Result<u64, Error> {
+pub(crate) fn environment_id(env: &Environment<'_>, cache: &Engine) -> Result<u64, Error> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidOperation, why.to_owned()));
     let Ok(ids) = env.empty_state().apply_filter(ENVIRONMENT, &[Value::from(())]) else {
         return refuse("the environment is not registered with a fragment cache: call add_to_environment first");

@@ -14,14 +14,14 @@ use minijinja::{AutoEscape, Error, ErrorKind, State};
 use super::arguments::{
     block_options, declared_names, foreign_call, in_block, literal_ttl, positional_ttl, split_tags,
 };
-use super::asker::{InTemplate, Named};
 use super::binding::Binding;
 use super::body::{MARKED, NO_TICKET, NextBody, OpenBody, VerifiedBody};
+use super::caller::{Named, TemplateCaller};
 use super::captured::{PrintedFragment, is_captured};
 use super::lazy_key::LazyKey;
 use super::look_ups;
-use super::rendering::{Imported, Loads, Opened, RenderStart, Rendering};
-use crate::cache::computation::Work;
+use super::rendering::{Imported, Loads, OpenedBody, RenderStart, Rendering};
+use crate::cache::computation::Computation;
 use crate::cache::lookup::Lookup;
 use crate::compile::names;
 use crate::compile::spelling::Form;
@@ -30,8 +30,8 @@ use crate::invalidation::stack;
 use crate::key::KeyError;
 use crate::key::identity::Kind;
 use crate::store::entry::{Body, Found};
-use crate::store::request::Question;
-use crate::store::request::Wanted;
+use crate::store::request::Request;
+use crate::store::request::RequestBuilder;
 use crate::telemetry::{Bypass, marked};
 use crate::template::lazy;
 
@@ -59,7 +59,7 @@ impl Binding {
         question.lifetime(ttl, self.cache.inner.settings.default_ttl);
         let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
-        let missed = self.ask(state, &question.wanted_with(declared), site, bypass);
+        let missed = self.ask(state, &question.request_with(declared), site, bypass);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
         Ok(missed)
     }
@@ -108,7 +108,7 @@ impl Binding {
         question.lifetime(ttl, self.cache.inner.settings.default_ttl);
         let declared = DeclaredTags::of_template(&names, self.cache.namespace.id);
         let lazy_key = LazyKey::of(state, Named::Site(site), key);
-        let missed = self.ask(state, &question.wanted_with(declared), site, bypass);
+        let missed = self.ask(state, &question.request_with(declared), site, bypass);
         lazy_key.iter().for_each(|key| self.tell_lazy_key(Named::Site(site), key));
         Ok(missed)
     }
@@ -117,7 +117,7 @@ impl Binding {
     pub(super) fn ask(
         &self,
         state: &mut State<'_, '_>,
-        wanted: &Wanted<'_>,
+        wanted: &Request<'_>,
         site: u128,
         bypass: Option<Bypass>,
     ) -> bool {
@@ -125,14 +125,14 @@ impl Binding {
             // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
             rendering.next = None;
         }
-        let mut asker = InTemplate { binding: self, state, named: Named::Site(site) };
+        let mut caller = TemplateCaller { binding: self, state, named: Named::Site(site) };
         let printed = PrintedFragment::Block(site);
-        let next = if self.cache.bypassed(bypass, wanted.key, &mut asker) {
+        let next = if self.cache.bypassed(bypass, wanted.key, &mut caller) {
             NextBody::Bypass(self.mark(state, printed))
         } else {
-            match self.cache.lookup(wanted, &mut asker) {
+            match self.cache.lookup(wanted, &mut caller) {
                 Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                    match self.cache.verify(wanted, &mut asker, began) {
+                    match self.cache.verify(wanted, &mut caller, began) {
                         None => {
                             HIT.set(Some(marked(text, self.mark(state, printed))));
                             return false;
@@ -164,10 +164,10 @@ impl Binding {
     }
 
     /// A question about a block, and the digest of the block's text.
-    pub(super) fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<(Question, u128), Error> {
+    pub(super) fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<(RequestBuilder, u128), Error> {
         self.cache.inner.check_auto_reload(state.env())?;
         let site = u128::try_from(site.clone()).map_err(|_| foreign_call(names::MISS))?;
-        let mut question = Question::new(Kind::Block, &self.cache.namespace);
+        let mut question = RequestBuilder::new(Kind::Block, &self.cache.namespace);
         question.block(self.environment, site, state.auto_escape());
         Ok((question, site))
     }
@@ -175,7 +175,7 @@ impl Binding {
     pub(super) fn key(
         &self,
         state: &State<'_, '_>,
-        question: &mut Question,
+        question: &mut RequestBuilder,
         key: &Value,
         rest: &[Value],
     ) -> Result<(), KeyError> {
@@ -213,12 +213,12 @@ impl Binding {
                 self.depend_on_render(work, &Rendering::of(state, &self.cache.inner).imported, others);
                 work.enter();
             }
-            OpenBody::Verify(verify) => verify.verifying.work().into_iter().for_each(Work::enter),
+            OpenBody::Verify(verify) => verify.verifying.work().into_iter().for_each(Computation::enter),
         }
         let rendering = Rendering::of(state, &self.cache.inner);
         rendering.tickets += 1;
         let shows_caller = flags & names::FLAG_CALLER != 0;
-        rendering.open.push(Opened { ticket: rendering.tickets, open, source: quoted.clone(), shows_caller });
+        rendering.open.push(OpenedBody { ticket: rendering.tickets, open, source: quoted.clone(), shows_caller });
         Ok(Value::from(rendering.tickets))
     }
 

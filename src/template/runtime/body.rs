@@ -2,12 +2,12 @@
 
 use minijinja::value::Value;
 
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::cache::shadow::Verifying;
 
 /// A body that is being rendered. Boxed: every render that hits makes room for it and moves it about.
 pub(super) enum OpenBody {
-    Compute(Box<Work>),
+    Compute(Box<Computation>),
     /// One of which there is a hit.
     Verify(Box<VerifiedBody>),
 }

@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use super::binding::Binding;
 use super::look_ups;
 use super::rendering::{Imported, Loads, RenderStart, Rendering};
-use crate::cache::computation::Work;
+use crate::cache::computation::Computation;
 use crate::compile::names;
 use crate::compile::{Extends, LayoutBlock};
 use crate::invalidation::dependencies::{Dependency, Tag};
@@ -71,7 +71,7 @@ impl Binding {
 
     /// A fragment depends on what its render imported before it, on what it can reach of the templates that are
     /// extended, and on its environment. `others` are those that include its template, or that it shows by `super()`.
-    pub(super) fn depend_on_render(&self, work: &mut Work, imported: &[Imported], others: Vec<Dependency>) {
+    pub(super) fn depend_on_render(&self, work: &mut Computation, imported: &[Imported], others: Vec<Dependency>) {
         let environment = Tag::environment(self.environment);
         let imported = imported.iter().map(|imported| match imported.loads {
             Loads::Import => imported.dependency.clone(),

@@ -4,10 +4,10 @@ use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};
 
 use super::arguments::{block_options, computed_ttl, given, in_call, positional_ttl, tag_names};
-use super::asker::{InTemplate, Named};
 use super::binding::Binding;
+use super::caller::{Named, TemplateCaller};
 use super::lazy_key::LazyKey;
-use crate::cache::Inner;
+use crate::cache::Engine;
 use crate::cache::get_or_set::verify_text;
 use crate::cache::hole::HoleCall;
 use crate::cache::hole::{self, NoHole};
@@ -19,7 +19,7 @@ use crate::invalidation::dependencies::FOREVER;
 use crate::invalidation::stack;
 use crate::key::identity::Kind;
 use crate::store::entry::{Body, Found};
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 use crate::telemetry::Bypass;
 use crate::template::lazy;
 use crate::template::partial::render_partial;
@@ -105,7 +105,7 @@ impl Binding {
 
         // The template's own name, with relative names resolved: one partial, one identity.
         let template = state.get_template(wanted)?.name().to_owned();
-        let mut question = Question::new(Kind::Partial, &self.cache.namespace);
+        let mut question = RequestBuilder::new(Kind::Partial, &self.cache.namespace);
         question.partial(self.environment, &template);
         question.template_key(key).map_err(|reason| refuse(format!("the key {reason}")))?;
         if let Some(vary) = vary {
@@ -131,19 +131,19 @@ impl Binding {
     fn show_partial(&self, state: &mut State<'_, '_>, partial: &PartialCall<'_>) -> Result<Value, Error> {
         let inner = &self.cache.inner;
         let PartialCall { template, options, named, .. } = *partial;
-        let wanted = partial.question.wanted_with(DeclaredTags::given(&options.tags, self.cache.namespace.id));
-        let mut asker = InTemplate { binding: self, state, named };
-        if self.cache.bypassed(partial.bypass, wanted.key, &mut asker) {
-            let mark = inner.observers.take_mark();
+        let wanted = partial.question.request_with(DeclaredTags::given(&options.tags, self.cache.namespace.id));
+        let mut caller = TemplateCaller { binding: self, state, named };
+        if self.cache.bypassed(partial.bypass, wanted.key, &mut caller) {
+            let mark = inner.telemetry.take_mark();
             let text = partial.render(inner, state)?;
             return Ok(self.printed(state, text, mark));
         }
-        let looked_up = self.cache.lookup(&wanted, &mut asker);
+        let looked_up = self.cache.lookup(&wanted, &mut caller);
         partial.lazy_key.iter().for_each(|key| self.tell_lazy_key(named, key));
         match looked_up {
             Lookup::Hit(Found { body: Body::Text(text), began, .. }) => {
-                let mark = inner.observers.take_mark();
-                let text = match self.cache.verify(&wanted, &mut asker, began) {
+                let mark = inner.telemetry.take_mark();
+                let text = match self.cache.verify(&wanted, &mut caller, began) {
                     None => text,
                     Some(verifying) => verify_text(text, verifying, || partial.render(inner, state)),
                 };
@@ -168,14 +168,14 @@ struct PartialCall<'a> {
     template: &'a str,
     context: Value,
     options: &'a Options,
-    question: &'a Question,
+    question: &'a RequestBuilder,
     bypass: Option<Bypass>,
     named: Named<'a>,
     lazy_key: Option<LazyKey>,
 }
 
 impl PartialCall<'_> {
-    fn render(&self, cache: &Inner, state: &State<'_, '_>) -> Result<Value, Error> {
+    fn render(&self, cache: &Engine, state: &State<'_, '_>) -> Result<Value, Error> {
         let context = match lazy::load(&self.context) {
             None => self.context.clone(),
             Some(loaded) => {

@@ -14,11 +14,11 @@ use crate::key::format::{
     sorted, text,
 };
 use crate::key::{KeyError, KeyPlace, refuse_nothing};
-use crate::store::request::Question;
+use crate::store::request::RequestBuilder;
 use crate::template::lazy;
 use crate::template::profile::is_measured;
 
-impl Question {
+impl RequestBuilder {
     pub(crate) fn template_key(&mut self, key: &Value) -> Result<(), KeyError> {
         self.encode_key(|bytes| encode_value(key, bytes))
     }

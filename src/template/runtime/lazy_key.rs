@@ -1,14 +1,14 @@
 //! Keys that compute a lazy value: they work, and cost its query on every hit. Said once for each block and partial.
 //!
-//! A lazy value is computed when the key's expression is evaluated, before anything of ours runs. Seen is where the name
+//! A lazy value is computed when the key's expression is evaluated, before anything of ours runs. TemplateVersion is where the name
 //! stands by which one was computed last: if that is in the tag of the look-up, the look-up has computed it.
 
 use std::ops::Range;
 
 use minijinja::{State, Value};
 
-use super::asker::Named;
 use super::binding::Binding;
+use super::caller::Named;
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::collector;
 use crate::template::lazy;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::invalidation::dependencies::{Begin, Dependency, Record};
+use crate::invalidation::dependencies::{Dependencies, Dependency, StartStamp};
 use crate::invalidation::stack;
 
 thread_local! {
@@ -68,7 +68,7 @@ impl Drop for Importing {
 }
 
 /// What `look` shows of the template of a name; what encloses the look-up does not depend on it.
-pub(crate) fn observe(cache: u64, begin: Begin, name: &str, look: impl Fn()) -> Option<Dependency> {
-    let (((), seen), _) = stack::gather_apart(Record::new(cache, begin), || look_up(cache, look));
+pub(crate) fn observe(cache: u64, begin: StartStamp, name: &str, look: impl Fn()) -> Option<Dependency> {
+    let (((), seen), _) = stack::gather_apart(Dependencies::new(cache, begin), || look_up(cache, look));
     seen.into_iter().find(|known| known.template.name() == name)
 }

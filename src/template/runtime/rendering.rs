@@ -12,13 +12,13 @@ use minijinja::{Environment, State, Value};
 
 use super::body::{NO_TICKET, NextBody, OpenBody};
 use super::renders::{self, RenderId, stack_address};
-use crate::cache::Inner;
-use crate::invalidation::dependencies::{Begin, Dependency};
+use crate::cache::Engine;
+use crate::invalidation::dependencies::{Dependency, StartStamp};
 
 /// When a render began. It is in the state, and beside it on the thread, where renders inside this one find it.
 pub(super) struct RenderStart {
     cache: u64,
-    begin: Begin,
+    begin: StartStamp,
     on_thread: Option<RenderId>,
     /// The templates begun so far whose statements can be reached from templates that they include.
     pub(super) sharing: Vec<Box<str>>,
@@ -27,7 +27,7 @@ pub(super) struct RenderStart {
 impl RenderStart {
     /// Notes that a template begins: the first one of a state begins its render. `shares` is whether templates that it
     /// includes can reach what it binds.
-    pub(super) fn note(state: &mut State<'_, '_>, cache: &Inner, shares: bool) {
+    pub(super) fn note(state: &mut State<'_, '_>, cache: &Engine, shares: bool) {
         let sharing = shares.then(|| state.name().into());
         if let Some(start) = state.get_extension_mut::<RenderStart>() {
             start.sharing.extend(sharing.filter(|name| !start.sharing.contains(name)));
@@ -35,16 +35,16 @@ impl RenderStart {
         }
         let (at, run) = (ptr::from_ref(state).addr(), interpreter_run());
         let (begin, on_thread) = renders::enter_render(cache.id, at, run / 2, || {
-            if is_page(state, run) { cache.begin() } else { Begin::UNSEEN }
+            if is_page(state, run) { cache.begin() } else { StartStamp::UNSEEN }
         });
         let sharing = sharing.into_iter().collect();
         state.get_or_insert_extension(RenderStart { cache: cache.id, begin, on_thread, sharing });
     }
 
     /// When the render of a state began.
-    pub(super) fn of(state: &State<'_, '_>, cache: u64) -> Begin {
+    pub(super) fn of(state: &State<'_, '_>, cache: u64) -> StartStamp {
         let start = state.get_extension::<RenderStart>().filter(|start| start.cache == cache);
-        start.map_or(Begin::UNSEEN, |start| start.begin)
+        start.map_or(StartStamp::UNSEEN, |start| start.begin)
     }
 }
 
@@ -83,13 +83,13 @@ fn interpreter_run() -> usize {
 
 /// What a render has under way; lives as long as MiniJinja's `State`.
 pub(super) struct Rendering {
-    cache: Arc<Inner>,
+    cache: Arc<Engine>,
     on_thread: Option<RenderId>,
     /// What it imported or extended: every fragment it opens afterwards depends on these.
     pub(super) imported: Vec<Imported>,
     /// What the last look-up left to be opened.
     pub(super) next: Option<NextBody>,
-    pub(super) open: Vec<Opened>,
+    pub(super) open: Vec<OpenedBody>,
     pub(super) tickets: u64,
 }
 
@@ -111,7 +111,7 @@ pub(super) struct Imported {
 }
 
 /// A body that was opened.
-pub(super) struct Opened {
+pub(super) struct OpenedBody {
     pub(super) ticket: u64,
     pub(super) open: OpenBody,
     /// Its key, as the author wrote it.
@@ -122,7 +122,7 @@ pub(super) struct Opened {
 
 impl Rendering {
     /// What this render has under way.
-    pub(super) fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Inner>) -> &'a mut Rendering {
+    pub(super) fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Engine>) -> &'a mut Rendering {
         let on_thread = state.get_extension::<RenderStart>().and_then(|start| start.on_thread);
         state.get_or_insert_extension_with(|| Rendering {
             cache: Arc::clone(cache),

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::invalidation::dependencies::Begin;
+use crate::invalidation::dependencies::StartStamp;
 use crate::invalidation::stack;
 
 thread_local! {
@@ -29,7 +29,7 @@ impl RenderId {
 struct Render {
     id: RenderId,
     cache: u64,
-    begin: Begin,
+    begin: StartStamp,
     /// Where its state was on the stack while it ran.
     state: usize,
     /// Bytes of stack by which what runs inside of it is below its state, at the least. What runs after it, where its
@@ -57,7 +57,7 @@ impl Renders {
     }
 
     /// When the innermost render of a cache around this place of the stack began.
-    fn begin_of(&self, cache: u64, at: usize) -> Option<Begin> {
+    fn begin_of(&self, cache: u64, at: usize) -> Option<StartStamp> {
         self.around(at).find(|render| render.cache == cache).map(|render| render.begin)
     }
 }
@@ -68,16 +68,16 @@ fn with<R>(f: impl FnOnce(&mut Renders) -> R) -> Option<R> {
 }
 
 /// When the work here began: with the innermost scope of this cache, else with the innermost render around it.
-pub(crate) fn work_begin(cache: u64) -> Option<Begin> {
+pub(crate) fn work_begin(cache: u64) -> Option<StartStamp> {
     stack::scope_begin(cache).or_else(|| with(|renders| renders.begin_of(cache, stack_address())).flatten())
 }
 
 /// When the work here began, for every cache that has a part in it, innermost first.
-pub(crate) fn began_everywhere() -> Vec<(u64, Begin)> {
-    let of_renders = |renders: &mut Renders| -> Vec<(u64, Begin)> {
+pub(crate) fn began_everywhere() -> Vec<(u64, StartStamp)> {
+    let of_renders = |renders: &mut Renders| -> Vec<(u64, StartStamp)> {
         renders.around(stack_address()).map(|render| (render.cache, render.begin)).collect()
     };
-    let mut began: Vec<(u64, Begin)> = Vec::new();
+    let mut began: Vec<(u64, StartStamp)> = Vec::new();
     for (cache, begin) in stack::began().into_iter().chain(with(of_renders).unwrap_or_default()) {
         if !began.iter().any(|(known, _)| *known == cache) {
             began.push((cache, begin));
@@ -92,19 +92,19 @@ pub(crate) fn enter_render(
     cache: u64,
     state: usize,
     distance: usize,
-    now: impl FnOnce() -> Begin,
-) -> (Begin, Option<RenderId>) {
+    now: impl FnOnce() -> StartStamp,
+) -> (StartStamp, Option<RenderId>) {
     let scope = stack::scope_begin(cache);
     let entered = with(|renders| {
         let begin = scope.or_else(|| renders.begin_of(cache, state)).unwrap_or_else(now);
-        if begin == Begin::UNSEEN {
+        if begin == StartStamp::UNSEEN {
             return (begin, None);
         }
         let id = RenderId::next();
         renders.open.push(Render { id, cache, begin, state, distance });
         (begin, Some(id))
     });
-    entered.unwrap_or((Begin::UNSEEN, None))
+    entered.unwrap_or((StartStamp::UNSEEN, None))
 }
 
 /// Notes that the state of a render is gone.

@@ -140,8 +140,8 @@ fn a_silent_server_does_not_shorten_the_time_of_a_slow_one() {
         let mut asked = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut asked) {
             std::thread::sleep(Duration::from_millis(1200));
-            let questions = asked[..length].iter().filter(|byte| **byte == b'\n').count();
-            let _ = stream.write_all(&b"VA 1\r\nx\r\n".repeat(questions));
+            let builders = asked[..length].iter().filter(|byte| **byte == b'\n').count();
+            let _ = stream.write_all(&b"VA 1\r\nx\r\n".repeat(builders));
         }
     };
     let store = MemcachedStore::connect([impostor(slow), impostor(silent)]).unwrap();

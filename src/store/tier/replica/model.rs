@@ -55,7 +55,7 @@ impl Node {
         node
     }
 
-    /// One question to the store, as the asking thread makes it.
+    /// One builder to the store, as the asking thread makes it.
     fn sync(&self, store: &ModelMutex<Store>) {
         let (untold, last) = self.replica.untold();
         let news = lock(store).answer(self.replica.known(), &untold);

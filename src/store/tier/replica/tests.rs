@@ -1,4 +1,4 @@
-//! What a replica believes, step by step.
+//! What a replica is_synced, step by step.
 
 use std::sync::Mutex as StdMutex;
 use std::task::Wake;

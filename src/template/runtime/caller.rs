@@ -7,15 +7,15 @@ use minijinja::{Environment, State};
 use super::binding::Binding;
 use super::rendering::{RenderStart, Rendering};
 use super::{look_ups, renders};
-use crate::cache::Inner;
-use crate::invalidation::dependencies::{Begin, Dependency};
+use crate::cache::Engine;
+use crate::invalidation::dependencies::{Dependency, StartStamp};
 use crate::invalidation::stack;
 use crate::key::identity::{TagClass, tag_hash};
-use crate::store::caller::Asker;
-use crate::telemetry::{FragmentKind, Label};
+use crate::store::caller::Caller;
+use crate::telemetry::{FragmentCounters, FragmentKind};
 
 /// A template that asks.
-pub(super) struct InTemplate<'a, 'b, 'vm, 'env> {
+pub(super) struct TemplateCaller<'a, 'b, 'vm, 'env> {
     pub(super) binding: &'a Binding,
     pub(super) state: &'b mut State<'vm, 'env>,
     pub(super) named: Named<'b>,
@@ -31,16 +31,16 @@ pub(super) enum Named<'a> {
 }
 
 impl Named<'_> {
-    pub(super) fn label(self, cache: &Inner) -> Arc<Label> {
+    pub(super) fn label(self, cache: &Engine) -> Arc<FragmentCounters> {
         match self {
-            Named::Site(site) => cache.observers.labels.of_site(site),
-            Named::Partial(name) => cache.observers.labels.get(FragmentKind::Partial, name),
+            Named::Site(site) => cache.telemetry.labels.of_site(site),
+            Named::Partial(name) => cache.telemetry.labels.get(FragmentKind::Partial, name),
         }
     }
 }
 
-impl Asker for InTemplate<'_, '_, '_, '_> {
-    fn begin(&mut self) -> Begin {
+impl Caller for TemplateCaller<'_, '_, '_, '_> {
+    fn begin(&mut self) -> StartStamp {
         let cache = self.binding.cache.inner.id;
         stack::scope_begin(cache).unwrap_or_else(|| RenderStart::of(self.state, cache))
     }
@@ -49,7 +49,7 @@ impl Asker for InTemplate<'_, '_, '_, '_> {
         template_in(self.state.env(), &self.binding.cache.inner, name)
     }
 
-    fn label(&mut self) -> Arc<Label> {
+    fn label(&mut self) -> Arc<FragmentCounters> {
         self.named.label(&self.binding.cache.inner)
     }
 
@@ -61,15 +61,15 @@ impl Asker for InTemplate<'_, '_, '_, '_> {
 }
 
 /// A handler that has a template rendered.
-pub(crate) struct InEnvironment<'a> {
-    pub(crate) cache: &'a Inner,
+pub(crate) struct EnvironmentCaller<'a> {
+    pub(crate) cache: &'a Engine,
     pub(crate) env: &'a Environment<'a>,
     /// What it has rendered, or calls that.
     pub(crate) name: &'a str,
 }
 
-impl Asker for InEnvironment<'_> {
-    fn begin(&mut self) -> Begin {
+impl Caller for EnvironmentCaller<'_> {
+    fn begin(&mut self) -> StartStamp {
         renders::work_begin(self.cache.id).unwrap_or_else(|| self.cache.begin())
     }
 
@@ -77,8 +77,8 @@ impl Asker for InEnvironment<'_> {
         template_in(self.env, self.cache, name)
     }
 
-    fn label(&mut self) -> Arc<Label> {
-        self.cache.observers.labels.get(FragmentKind::Partial, self.name)
+    fn label(&mut self) -> Arc<FragmentCounters> {
+        self.cache.telemetry.labels.get(FragmentKind::Partial, self.name)
     }
 
     fn page(&mut self) -> Option<u64> {
@@ -87,7 +87,7 @@ impl Asker for InEnvironment<'_> {
 }
 
 /// The template that a name stands for in an environment, in its current state.
-pub(crate) fn template_in(env: &Environment<'_>, cache: &Inner, name: &str) -> Option<Dependency> {
+pub(crate) fn template_in(env: &Environment<'_>, cache: &Engine, name: &str) -> Option<Dependency> {
     look_ups::observe(cache.id, cache.begin(), name, || {
         // A missing one is observed as well, by the loader that was asked for it.
         if let Ok(template) = env.get_template(name) {

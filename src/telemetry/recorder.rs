@@ -13,15 +13,15 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::difference::{Difference, Differences, VerifiedHit};
 use super::event::{By, Happened, Target};
-use super::explain::{Collectors, EntryReport, Noted, collector, explained};
+use super::explain::{Collectors, EntryReport, LookupHandle, collector, explained};
 use super::fragment_ref::{About, KeyHash, key_hash};
-use super::label::{Label, Labels, Rare};
+use super::label::{FragmentCounter, FragmentCounters, FragmentRegistry};
 #[cfg(feature = "http")]
 use super::mark::MARKS;
 use super::mark::{self, unmarked, without_marks};
 use super::misses::Recent;
 use super::outcome::Outcome;
-use super::past::{Fate, Past};
+use super::past::{LastOutcome, RemovalHistory};
 use super::reason::{self, Bypass, MissReason, Rejection};
 use super::report::Reporter;
 use super::stats::Counters;
@@ -32,15 +32,15 @@ use crate::util::clock::{Clock, Nanos};
 
 /// What is known of the cache's work, and who wants to be told.
 #[derive(Debug)]
-pub(crate) struct Observers {
+pub(crate) struct Telemetry {
     /// The cache's id.
     cache: u64,
     /// What the cache is called.
     pub(crate) name: Arc<str>,
     clock: Clock,
     counters: Arc<Counters>,
-    pub(crate) labels: Arc<Labels>,
-    pub(crate) past: Arc<Past>,
+    pub(crate) labels: Arc<FragmentRegistry>,
+    pub(crate) past: Arc<RemovalHistory>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) collectors: Collectors,
     pub(crate) differences: Differences,
@@ -53,22 +53,22 @@ pub(crate) struct Observers {
 
 /// Which result a miss is about, and what is noticed of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Subject {
-    pub(crate) label: Arc<Label>,
+pub(crate) struct LookupSubject {
+    pub(crate) label: Arc<FragmentCounters>,
     pub(crate) key: KeyHash,
     /// Known again in all variants, and after the text of a block changed.
     variants: u64,
     family: u64,
 }
 
-impl Observers {
-    pub(crate) fn new(cache: u64, name: Arc<str>, clock: Clock, counters: &Arc<Counters>) -> Observers {
-        Observers {
+impl Telemetry {
+    pub(crate) fn new(cache: u64, name: Arc<str>, clock: Clock, counters: &Arc<Counters>) -> Telemetry {
+        Telemetry {
             cache,
             name,
             clock,
             counters: Arc::clone(counters),
-            labels: Arc::new(Labels::new()),
+            labels: Arc::new(FragmentRegistry::new()),
             past: Arc::default(),
             subscribers: Arc::default(),
             collectors: Collectors::default(),
@@ -86,17 +86,17 @@ impl Observers {
     }
 }
 
-impl Drop for Observers {
+impl Drop for Telemetry {
     fn drop(&mut self) {
         self.subscribers.close();
     }
 }
 
-impl Subject {
+impl LookupSubject {
     /// `named` is the encoded key, `base` the identity up to the key's end, which all variants have in common.
-    pub(crate) fn new(label: Arc<Label>, named: &[u8], base: &[u8]) -> Subject {
+    pub(crate) fn new(label: Arc<FragmentCounters>, named: &[u8], base: &[u8]) -> LookupSubject {
         let family = xxh3_64_with_seed(named, label.family);
-        Subject { label, key: key_hash(named), variants: xxh3_64(base), family }
+        LookupSubject { label, key: key_hash(named), variants: xxh3_64(base), family }
     }
 
     /// The key in all its variants.
@@ -114,7 +114,7 @@ impl Subject {
     }
 }
 
-impl Observers {
+impl Telemetry {
     pub(crate) fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
         let counts = self.reasons.iter().map(|count| count.load(Ordering::Relaxed));
         reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
@@ -122,46 +122,46 @@ impl Observers {
 
     /// Tells of a look-up that an entry answered.
     #[cold]
-    pub(crate) fn tell_answered(&self, named: &[u8], entry: &EntryReport<'_>, outcome: Outcome) {
+    pub(crate) fn record_answered(&self, named: &[u8], entry: &EntryReport<'_>, outcome: Outcome) {
         let key = key_hash(named);
         trace::answered(&self.name, entry.label, key, &outcome);
         let about = || About::new(entry.label, key);
         self.collect(about, &outcome, named, Some(entry));
         if self.subscribers.of_lookups() {
-            self.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
+            self.subscribers.publish(Interest::Lookups, Happened::LookedUp { about: about(), outcome });
         }
     }
 
     /// Counts a miss and tells of it.
-    pub(crate) fn tell_miss(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
+    pub(crate) fn record_miss(&self, subject: &LookupSubject, reason: &MissReason, key: &[u8]) -> Option<LookupHandle> {
         subject.label.count_miss(reason);
-        self.tell_why(subject, reason, key)
+        self.record_reason(subject, reason, key)
     }
 
     /// Takes back the count of a miss, of which was told.
     #[cfg(feature = "http")]
-    pub(crate) fn untell_miss(&self, subject: &Subject, reason: &MissReason) {
+    pub(crate) fn retract_miss(&self, subject: &LookupSubject, reason: &MissReason) {
         subject.label.uncount_miss(reason);
         self.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts a look-up that was not made, and tells of it.
-    pub(crate) fn tell_bypass(&self, label: Arc<Label>, bypass: Bypass, key: &[u8]) {
-        label.count(Rare::Bypasses);
-        let subject = Subject { label, key: key_hash(key), variants: 0, family: 0 };
+    pub(crate) fn record_bypass(&self, label: Arc<FragmentCounters>, bypass: Bypass, key: &[u8]) {
+        label.count(FragmentCounter::Bypasses);
+        let subject = LookupSubject { label, key: key_hash(key), variants: 0, family: 0 };
         let reason = MissReason::Bypassed(bypass);
         trace::bypassed(&self.name, &subject.label, subject.key, &reason);
-        self.tell_why(&subject, &reason, key);
+        self.record_reason(&subject, &reason, key);
     }
 
-    fn tell_why(&self, subject: &Subject, reason: &MissReason, key: &[u8]) -> Option<Noted> {
-        let observers = self;
-        observers.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
-        observers.recent.note(subject.about(), reason.clone(), key);
+    fn record_reason(&self, subject: &LookupSubject, reason: &MissReason, key: &[u8]) -> Option<LookupHandle> {
+        let telemetry = self;
+        telemetry.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
+        telemetry.recent.note(subject.about(), reason.clone(), key);
         let outcome = Outcome::Miss(reason.clone());
         let noted = self.collect(|| subject.about(), &outcome, key, None);
-        if observers.subscribers.of_lookups() {
-            observers.subscribers.tell(Interest::Lookups, Happened::LookedUp { about: subject.about(), outcome });
+        if telemetry.subscribers.of_lookups() {
+            telemetry.subscribers.publish(Interest::Lookups, Happened::LookedUp { about: subject.about(), outcome });
         }
         noted
     }
@@ -173,7 +173,7 @@ impl Observers {
         outcome: &Outcome,
         key: &[u8],
         found: Option<&EntryReport<'_>>,
-    ) -> Option<Noted> {
+    ) -> Option<LookupHandle> {
         if !self.collectors.any() {
             return None;
         }
@@ -184,14 +184,14 @@ impl Observers {
         };
         let found = found.map(|entry| (entry, self.clock.now()));
         let noted = collector.note(about(), outcome.clone(), key, explained(self.cache), found);
-        mark::set(noted.as_ref().and_then(Noted::mark));
+        mark::set(noted.as_ref().and_then(LookupHandle::mark));
         noted
     }
 
     /// Counts a computation that came to its end, and tells of it.
-    pub(crate) fn tell_computed(
+    pub(crate) fn record_computed(
         &self,
-        subject: &Subject,
+        subject: &LookupSubject,
         reason: Option<&MissReason>,
         entry: &EntryReport<'_>,
         rejected: Option<Rejection>,
@@ -207,76 +207,76 @@ impl Observers {
             Some(MissReason::Cold | MissReason::OtherVariant | MissReason::StoreFailed | MissReason::Rejected(_))
             | None => {
                 if subscribers.of_lookups() {
-                    subscribers.tell(Interest::Lookups, Happened::Stored { about });
+                    subscribers.publish(Interest::Lookups, Happened::Stored { about });
                 }
             }
             Some(reason) => {
                 trace::refreshed(&self.name, &about, reason, took);
                 let reason = reason.clone();
-                subscribers.tell(Interest::Changes, Happened::Refreshed { about, reason, took });
+                subscribers.publish(Interest::Changes, Happened::Refreshed { about, reason, took });
             }
         }
     }
 
     /// Counts the computation of what was passed on to one caller, who may still be reading it.
     #[cfg(feature = "http")]
-    pub(crate) fn tell_passed_on(&self, subject: &Subject, cost: Nanos) {
+    pub(crate) fn record_passed_on(&self, subject: &LookupSubject, cost: Nanos) {
         self.count_computed(subject, cost, 0, Some(Rejection::Uncacheable));
     }
 
-    fn count_computed(&self, subject: &Subject, cost: Nanos, bytes: usize, rejected: Option<Rejection>) {
+    fn count_computed(&self, subject: &LookupSubject, cost: Nanos, bytes: usize, rejected: Option<Rejection>) {
         let label = &subject.label;
-        label.count(Rare::Renders);
-        label.add(Rare::RenderTime, cost);
-        label.add(Rare::RenderedBytes, bytes as u64);
+        label.count(FragmentCounter::Renders);
+        label.add(FragmentCounter::RenderTime, cost);
+        label.add(FragmentCounter::RenderedBytes, bytes as u64);
         export::computed(&self.name, &self.counters, label, cost);
         if rejected.is_some() {
-            label.count(Rare::Rejected);
+            label.count(FragmentCounter::Rejected);
         }
         let subscribers = &self.subscribers;
         if subscribers.of_lookups() {
             let (about, took) = (subject.about(), Duration::from_nanos(cost));
-            subscribers.tell(Interest::Lookups, Happened::Computed { about, took, bytes, rejected });
+            subscribers.publish(Interest::Lookups, Happened::Computed { about, took, bytes, rejected });
         }
     }
 
     /// Counts a computation that failed, and tells of it.
-    pub(crate) fn tell_failed(&self, subject: &Subject) {
-        subject.label.count(Rare::Errors);
+    pub(crate) fn record_failed(&self, subject: &LookupSubject) {
+        subject.label.count(FragmentCounter::Errors);
         if self.subscribers.any() {
-            self.subscribers.tell(Interest::Changes, Happened::Failed { about: subject.about() });
+            self.subscribers.publish(Interest::Changes, Happened::Failed { about: subject.about() });
         }
     }
 
     /// Remembers what became of a result.
-    pub(crate) fn note_fate(&self, subject: &Subject, hash: u128, rejected: Option<Rejection>) {
+    pub(crate) fn record_outcome(&self, subject: &LookupSubject, hash: u128, rejected: Option<Rejection>) {
         match rejected {
             None => self.remember(subject, hash),
             // Somebody else's result may be stored.
             Some(Rejection::Apart) => {}
-            Some(rejection) => self.past.note(hash, Fate::Rejected(rejection)),
+            Some(rejection) => self.past.note(hash, LastOutcome::Rejected(rejection)),
         }
     }
 
     /// Remembers that a result is stored.
-    pub(crate) fn remember(&self, subject: &Subject, hash: u128) {
-        self.past.note(hash, Fate::Stored);
+    pub(crate) fn remember(&self, subject: &LookupSubject, hash: u128) {
+        self.past.note(hash, LastOutcome::Stored);
         self.past.note_key(subject.variants);
         self.past.note_key(subject.family);
     }
 
     /// Tells of an invalidation, once it is in force here.
-    pub(crate) fn tell_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
+    pub(crate) fn record_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
         let subscribers = &self.subscribers;
         if subscribers.any() || trace::of_changes() {
             let what = what();
             trace::invalidated(&self.name, &what, &by);
-            subscribers.tell(Interest::Changes, Happened::Invalidated { what, by });
+            subscribers.publish(Interest::Changes, Happened::Invalidated { what, by });
         }
     }
 }
 
-impl Observers {
+impl Telemetry {
     /// The number that the text of the look-up just made is to be marked by.
     pub(crate) fn take_mark(&self) -> Option<u64> {
         if self.collectors.marking() { mark::take() } else { None }
@@ -300,7 +300,7 @@ impl Observers {
     }
 
     /// Tells of a hit that differs from what was computed.
-    pub(crate) fn tell_difference(&self, hit: VerifiedHit, cached: &str, computed: &str, reporter: &Reporter) {
+    pub(crate) fn record_difference(&self, hit: VerifiedHit, cached: &str, computed: &str, reporter: &Reporter) {
         let difference = Difference::new(hit, cached, computed);
         let Difference { about, place, .. } = &difference;
         let place = place.as_ref().map_or(String::new(), |place| format!(" at {place}"));
@@ -312,7 +312,7 @@ impl Observers {
         );
         reporter.report(&Error::new(ErrorKind::Difference, message));
         if self.subscribers.any() {
-            self.subscribers.tell(Interest::Changes, Happened::Differed(difference.clone()));
+            self.subscribers.publish(Interest::Changes, Happened::Differed(difference.clone()));
         }
         self.differences.push(difference);
     }

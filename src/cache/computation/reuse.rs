@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Work;
+use super::Computation;
 use crate::cache::flight::Lead;
-use crate::invalidation::dependencies::{Record, Tag};
+use crate::invalidation::dependencies::{Dependencies, Tag};
 use crate::invalidation::floors::TagHash;
 use crate::invalidation::stack;
 use crate::store::entry::{Body, Entry};
@@ -13,7 +13,7 @@ use crate::telemetry::stats::Counter;
 use crate::telemetry::{MissReason, Rejection};
 use crate::util::clock::{Nanos, nanos};
 
-impl Work {
+impl Computation {
     /// Whether others may be waiting for it, and the result can be stored.
     pub(crate) fn leads(&self) -> bool {
         self.lead.is_some()
@@ -21,7 +21,7 @@ impl Work {
 
     /// Stands in for another work, whose result turned out to belong elsewhere: what was to be told of that is told of
     /// this one.
-    pub(crate) fn stand_in_for(&mut self, other: &mut Work) {
+    pub(crate) fn take_over_from(&mut self, other: &mut Computation) {
         self.started = other.started;
         self.reason = other.reason.take();
         self.missed = std::mem::take(&mut other.missed);
@@ -29,10 +29,10 @@ impl Work {
     }
 
     /// Takes back that it was a miss: there was an expired result to show.
-    pub(crate) fn take_back(&mut self) {
+    pub(crate) fn retract_miss_of(&mut self) {
         if let Some(reason) = self.reason.as_ref().filter(|_| self.missed) {
             self.missed = false;
-            self.inner.observers.untell_miss(&self.subject, reason);
+            self.inner.telemetry.retract_miss(&self.subject, reason);
         }
     }
 
@@ -46,8 +46,8 @@ impl Work {
     pub(crate) fn finish_with_direction(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>, until: Nanos) {
         self.finished = true;
         let gathered = self.take_record();
-        stack::gather(|enclosing| enclosing.enclose(&gathered));
-        let mut bare = Record::new(self.inner.id, gathered.begin);
+        stack::gather(|enclosing| enclosing.merge_nested(&gathered));
+        let mut bare = Dependencies::new(self.inner.id, gathered.begin);
         tags.into_iter().for_each(|hash| bare.tag(Tag { hash, name: None }));
         bare.expires = until;
         self.started = Instant::now();
@@ -62,7 +62,7 @@ impl Work {
         if self.reason.is_some() {
             self.inner.counters.count(Counter::renders);
             self.inner.counters.count(Counter::unstored);
-            self.inner.observers.tell_passed_on(&self.subject, nanos(self.started.elapsed()));
+            self.inner.telemetry.record_passed_on(&self.subject, nanos(self.started.elapsed()));
             if let Some(noted) = &self.noted {
                 noted.passed_on();
             }
@@ -87,7 +87,7 @@ impl Work {
     fn end_unstored(&mut self) -> Option<Lead<Arc<Entry>>> {
         self.finished = true;
         let record = self.take_record();
-        stack::gather(|enclosing| enclosing.enclose(&record));
+        stack::gather(|enclosing| enclosing.merge_nested(&record));
         self.lead.take()
     }
 }
