@@ -2,12 +2,24 @@
 //!
 //! # Reading the code
 //!
-//! Text in: `compile` lowers cache blocks. Templates come in through `loader`, `runtime` is what lowered templates
-//! call, and `handler` what handlers call; both ask `lookup`, which asks `front`, `store` and `flight` and checks with
-//! `floors`. `work` is a computation under way, `context` knows what encloses the work on a thread, `record` what a
-//! result depends on. `http` and `dashboard` are edges: `http/service.rs` has the order of events, `dashboard.rs` the
-//! pages. `observe` is told what happens; `trace` and `export` hand it on to `tracing` and `metrics`, each with a
-//! `disabled.rs` beside it; `debug` makes comments in a page of the marks that `observe` puts around fragments.
+//! The crate has ten rooms. Each imports only those before it, which `tests/suite/layers.rs` checks:
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | `util` | clocks, durations, locks, the timer thread, random numbers |
+//! | `compile` | template text in, plain MiniJinja text out |
+//! | `key` | values to bytes to hashes; identities |
+//! | `invalidation` | when a result is still valid: floors, template versions, dependencies, the stack of frames |
+//! | `telemetry` | counters, reasons, events, explanations, metrics, tracing |
+//! | `store` | entries and where they are: memory, the shared tier, Redis, Memcached |
+//! | `cache` | `FragmentCache` and its engine: look-up, single flight, computation, `get_or_set`, scopes, configuration |
+//! | `template` | loading, what lowered templates call, rendering, lazy values, watching files |
+//! | `http` | tower layers for whole responses |
+//! | `dashboard` | a page for operators |
+//!
+//! A look-up goes from `template/runtime/block.rs` or `cache/get_or_set.rs` to `cache/lookup.rs`. A miss becomes a
+//! computation (`cache/computation.rs`), which a frame on the stack (`invalidation/stack.rs`) tells what its result depends on.
+//! `DESIGN.md` has the dictionary and the reasons.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]

@@ -1,6 +1,6 @@
 //! Explaining what the cache did in a closure or a future.
 //!
-//! Owns a collector while it is at work. What it collects is `observe/explain.rs`.
+//! Owns a collector while it is at work. What it collects is `telemetry/explain.rs`.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `handler/value.rs`.
+//! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `get_or_set/value.rs`.
 //!
-//! All of them ask the same builder of `work.rs` and differ only in how the body runs and what it gives. How a hit is
-//! computed again to be compared is in `handler/verify.rs`.
+//! All of them ask the same builder of `computation.rs` and differ only in how the body runs and what it gives. How a hit is
+//! computed again to be compared is in `get_or_set/verify.rs`.
 
 mod caller;
 mod inside;

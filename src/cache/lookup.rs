@@ -1,7 +1,7 @@
 //! One look-up, from the builder to a hit or to the work there is to do.
 //!
 //! Owns the order in which front, memory, flights, the shared tier and floors are asked. Template blocks, closures and
-//! futures all go through here; how the work is done and stored is `work.rs`.
+//! futures all go through here; how the work is done and stored is `computation.rs`.
 
 mod memory;
 mod origin;

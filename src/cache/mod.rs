@@ -1,7 +1,8 @@
-//! `FragmentCache`: the handle applications hold, and what all handles of one cache share.
+//! The cache: its handle, its engine, and how a look-up becomes a hit or a computation.
 //!
-//! Owns invalidation, namespaces and statistics. How results are computed and cached for handlers is in
-//! `handler.rs`; templates come in through `runtime.rs` and `loader.rs`.
+//! `fragment_cache.rs` is the handle that applications hold, `engine.rs` what all handles share, `builder.rs` and `config/` how
+//! it is configured. `lookup.rs` looks up, `flight.rs` lets one caller compute for all, `computation.rs` is a computation from
+//! its start to the stored entry. `get_or_set.rs` is what handlers call; what templates call is the template room.
 
 pub(crate) mod builder;
 pub(crate) mod computation;

@@ -1,6 +1,6 @@
 //! Finds where a template captures output, so that the output becomes a value that the template can read.
 //!
-//! Owns the findings of one source. `observe/captured.rs` combines them over includes and blocks.
+//! Owns the findings of one source. `template/runtime/captured.rs` combines them over includes and blocks.
 
 use minijinja::syntax::SyntaxConfig;
 

@@ -1,6 +1,6 @@
 //! The pipeline: lowers the cache tags of a template to plain MiniJinja.
 //!
-//! Owns the order of the steps, which `compile.rs` lists. `assemble` puts the text together.
+//! Owns the order of the steps, which `compile/mod.rs` lists. `assemble` puts the text together.
 
 use minijinja::Error;
 use minijinja::syntax::SyntaxConfig;

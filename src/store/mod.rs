@@ -2,7 +2,7 @@
 //!
 //! `memory.rs` is the first tier. `remote.rs` is the interface of the second one, implemented by `local.rs`, `redis.rs`
 //! and `memcached.rs`; `envelope.rs` is the format of an entry in it. When the shared store is called, and how its
-//! replies are used, is decided by the shared tier (`shared.rs`).
+//! replies are used, is decided by the shared tier (`tier.rs`).
 
 #[cfg(feature = "shared")]
 pub(crate) mod breaker;

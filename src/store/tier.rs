@@ -1,10 +1,11 @@
 //! The second tier: a store that several processes share, behind memory.
 //!
-//! Owns how its parts hang together. `tier.rs` is its configuration; `read.rs` asks it on a miss, `write.rs` tells it
-//! results, `convert.rs` turns entries into envelopes and back, `replica.rs` and `backplane.rs` keep the floors of all
-//! nodes, `trail.rs` remembers what a page asks for. What a store is, is in `store.rs`.
+//! Owns what the cache calls. `settings.rs` is the configuration, `core.rs` the state that look-ups and threads share.
+//! `fetch.rs` reads entries on a miss, by way of `io.rs`; `read_ahead.rs` reads those that a page used last time. `writer.rs`
+//! writes what `jobs.rs` queues. `convert.rs` turns entries into envelopes and back. `replica.rs` holds the floors of all
+//! nodes, `backplane.rs` synchronises them, `notifier.rs` wakes it. Stores themselves are in `store/`.
 //!
-//! Without the feature `disabled.rs` stands in: a tier that cannot be made.
+//! Without the feature `shared`, `disabled.rs` stands in: a tier without values.
 
 mod backplane;
 mod convert;

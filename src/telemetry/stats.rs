@@ -1,5 +1,5 @@
 //! Counters. Each thread has its own set among a few, so that counting never makes two threads wait for one cache line.
-//! Hits are counted by fragment, in `observe/label.rs`.
+//! Hits are counted by fragment, in `telemetry/label.rs`.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

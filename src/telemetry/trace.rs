@@ -1,6 +1,6 @@
 //! The cache in `tracing`: a span around each computation, and events of what it does beside that.
 //!
-//! Owns names, levels and fields; who calls it and when is `observe.rs` and `work.rs`. Without the feature
+//! Owns names, levels and fields; who calls it and when is `recorder.rs` and `cache/computation.rs`. Without the feature
 //! `trace/disabled.rs` stands in: nobody listens.
 //!
 //! Names follow OpenTelemetry's attribute naming (lower case, namespaces before dots, words with underscores). `otel.name`,

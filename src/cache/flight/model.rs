@@ -34,7 +34,7 @@ impl Miniature {
         lock(&self.store).filter(|(stamp, _)| self.floors.admit(*stamp, [0]))
     }
 
-    /// One look-up, as `work.rs` makes it.
+    /// One look-up, as `computation.rs` makes it.
     fn get(&self) -> u64 {
         let identity = Identity::new(b"k");
         let ended = self.flights.ended(identity.hash);
