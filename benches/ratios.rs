@@ -47,6 +47,9 @@ impl Fixture {
             ("computed.html", format!("<ul>{{% cache 'list' 300 tags=['page:' ~ page] %}}{LIST}{{% endcache %}}</ul>")),
             ("captured.html", format!("<ul>{{% filter safe %}}{LIST}{{% endfilter %}}</ul>")),
             ("hundred.html", format!("<ul>{hundred}</ul>")),
+            ("variable.html", "{{ page }}".to_owned()),
+            ("new_variable.html", "{% cache key 300 %}{{ page }}{% endcache %}".to_owned()),
+            ("new_list.html", format!("{{% cache key 300 %}}<ul>{LIST}</ul>{{% endcache %}}")),
         ];
         env.set_loader(cache.loader(move |name| {
             Ok(templates.iter().find(|(known, _)| *known == name).map(|(_, source)| source.clone()))
@@ -144,6 +147,43 @@ impl Fixture {
     }
 }
 
+impl Fixture {
+    /// Misses whose every key is new, beside an insert of a new key into a bare moka.
+    fn new_keys(&self) -> Vec<Subject<'_>> {
+        let next = std::cell::Cell::new(1_000_000_u64);
+        let new_key = move || {
+            next.set(next.get() + 1);
+            next.get()
+        };
+        let page = |name: &'static str| {
+            let new_key = new_key.clone();
+            Box::new(move || {
+                let context = context! { films => self.films.clone(), page => 3, key => new_key() };
+                black_box(self.render(name, &context));
+            })
+        };
+        let (inserted, computed) = (new_key.clone(), new_key.clone());
+        vec![
+            Subject {
+                name: "moka insert, new key",
+                run: Box::new(move || {
+                    self.bare.insert(u128::from(inserted()), std::sync::Arc::new("ten bytes.".to_owned()));
+                }),
+            },
+            Subject {
+                name: "get_or_set, new key",
+                run: Box::new(move || {
+                    let load = || Ok::<_, Infallible>("ten bytes.");
+                    black_box(self.cache.get_or_set(computed(), Options::default(), load).unwrap());
+                }),
+            },
+            Subject { name: "a variable", run: page("variable.html") },
+            Subject { name: "a variable, new key", run: page("new_variable.html") },
+            Subject { name: "50 rows, new key", run: page("new_list.html") },
+        ]
+    }
+}
+
 /// How many times the calls of one thread two threads make.
 fn scaling(run: impl Fn() + Sync) -> f64 {
     const CALLS: u32 = 300_000;
@@ -223,11 +263,12 @@ fn report(fixture: &Fixture) {
         })
     };
     let mut subjects = fixture.subjects(&context);
+    subjects.extend(fixture.new_keys());
     subjects.push(Subject { name: "empty, in a scope", run: in_scope("empty.html") });
     subjects.push(Subject { name: "hit, in a scope", run: in_scope("literal.html") });
     let times = measure(&subjects);
     for (subject, time) in subjects.iter().zip(&times) {
-        println!("{:<18} {time:>10.0} ns", subject.name);
+        println!("{:<22} {time:>10.0} ns", subject.name);
     }
     let time = |name: &str| times[subjects.iter().position(|subject| subject.name == name).unwrap()];
     let (empty, moka) = (time("empty page"), time("moka get"));
@@ -243,6 +284,11 @@ fn report(fixture: &Fixture) {
     row("hit, joined key / (moka get + {{ html }})", (time("hit, joined key") - empty) / unit, 2.0);
     row("get_or_set hit / moka get", time("get_or_set hit") / moka, 1.5);
     let added = time("miss") - time("rendered");
+    row(
+        "get_or_set of a new key / moka insert of one",
+        time("get_or_set, new key") / time("moka insert, new key"),
+        4.0,
+    );
     row("a miss adds, in µs, to the body", added / 1e3, f64::max(3.0, time("rendered") * 0.05 / 1e3));
     let (none, one, hundred) = (time("buffered, empty"), time("buffered, hit"), time("buffered, 100 hits"));
     row("100 hits / one hit", (hundred - none) / (one - none), 110.0);
@@ -250,7 +296,8 @@ fn report(fixture: &Fixture) {
 
 fn main() {
     let fixture = Fixture::new();
-    if only(&fixture.subjects(&fixture.context())) {
+    let context = fixture.context();
+    if only(&fixture.subjects(&context).into_iter().chain(fixture.new_keys()).collect::<Vec<_>>()) {
         return;
     }
     report(&fixture);
