@@ -311,7 +311,7 @@ impl Computation {
             // The next caller may lead: this computation began before an invalidation.
             drop(lead);
         }
-        // The followers do not wait for the write.
+        // Last, so that the followers do not wait for the write.
         if keeps && let Some((shared, place)) = inner.shared.as_ref().zip(self.place.take()) {
             shared.put(place, entry);
         }

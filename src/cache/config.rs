@@ -25,8 +25,8 @@ use crate::error::{Error, ErrorKind};
 
 /// The settings of a cache, read with serde from a TOML or JSON file or from environment variables.
 ///
-/// Every field is optional; an unknown name in a file is an error. Durations are seconds, or texts like `"90s"`, `"1h
-/// 30m"` and `"forever"`. Sizes are bytes, or texts like `"64 MiB"` and `"1.5G"`. Lists are lists, or texts with
+/// Every field is optional; an unknown name in a file is an error. Durations are seconds, or texts like `"90s"`,
+/// `"1h 30m"` and `"forever"`. Sizes are bytes, or texts like `"64 MiB"` and `"1.5G"`. Lists are lists, or texts with
 /// commas. In a file the names are those of the fields below. A variable has the name in capitals after a prefix:
 /// `CACHE_DEFAULT_TTL=5m`. `examples/cache.toml` shows all settings.
 ///

@@ -62,9 +62,9 @@ impl FragmentCache {
     /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values, in all
     /// variants and versions, and every result that contains one of them.
     ///
-    /// When this call returns, no result whose computation began before it is stored, or returned to a caller who
-    /// arrives later. The cost does not depend on the number of entries. A value that cannot be a key invalidates
-    /// nothing and is reported to [`Builder::on_error`](crate::Builder::on_error).
+    /// After this call has returned, a result whose computation began earlier is neither stored nor returned to a
+    /// caller who arrives later. The cost does not depend on the number of entries. A value that cannot be a key
+    /// invalidates nothing and is reported to [`Builder::on_error`](crate::Builder::on_error).
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {

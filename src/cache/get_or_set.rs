@@ -95,8 +95,9 @@ impl FragmentCache {
         }
     }
 
-    /// [`get_or_set`](FragmentCache::get_or_set) with a future. The future is polled only on a miss. Both calls share
-    /// entries and flights. If the future is dropped before it is ready, the next caller computes.
+    /// [`get_or_set`](FragmentCache::get_or_set) with a future. The future is polled only if there is something to
+    /// compute. Both calls share entries and flights. If the future is dropped before it is ready, the next caller
+    /// computes.
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ impl Options {
         Options { ttl: Some(nanos(ttl)), ..Options::default() }
     }
 
-    /// Default options with a lifetime that does not end.
+    /// Default options without expiry by time.
     pub fn forever() -> Options {
         Options { ttl: Some(FOREVER), ..Options::default() }
     }
@@ -100,8 +100,8 @@ impl Options {
         self
     }
 
-    /// A name for statistics and reports, instead of the place of the call. Use one name for all keys: there are at
-    /// most 512.
+    /// A name for statistics and reports, instead of the place of the call. Use one name for all keys: at most
+    /// 512 names are counted.
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
         self.label = Some(label.into());
         self

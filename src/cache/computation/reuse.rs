@@ -43,8 +43,8 @@ impl Computation {
     }
 
     /// Finishes with a vary index: a body that only says by which header names a response varies. It depends only on
-    /// the tags of its key and namespaces, not on those of the response. It is stored until `until` and for the grace.
-    /// It is not counted as a computation, and a look-up of it saves no time.
+    /// the tags of its key and namespaces, not on those of the response. It expires at `until`, which is later than the
+    /// end of the response. It is not counted as a computation, and a look-up of it saves no time.
     pub(crate) fn finish_with_direction(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>, until: Nanos) {
         self.finished = true;
         let gathered = self.take_record();

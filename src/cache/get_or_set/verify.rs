@@ -44,7 +44,7 @@ pub(super) async fn verify_text_async<E>(
 
 fn verified(cached: Value, verifying: Box<Verifying>, computed: Value) -> Value {
     let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
-    // If the texts are equal, the cached value is returned, because it may hold debug marks.
+    // Texts are compared without their debug marks. If they are equal, return the one that has them.
     if same { cached } else { computed }
 }
 
