@@ -1,4 +1,6 @@
-//! Configuration, checked once when the cache is built.
+//! The builder of a cache, which checks the configuration once, in `build`.
+//!
+//! Configuration from files and variables is in `config.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +37,7 @@ pub struct Builder {
     memory: bool,
     pub(crate) extensions: Attachments,
     shared: Option<SharedTier>,
-    /// A remark on the configuration, reported once the cache is built.
+    /// A remark on the configuration, reported after the cache is built.
     report: Option<Error>,
 }
 
@@ -57,7 +59,7 @@ impl fmt::Debug for Builder {
 }
 
 impl FragmentCache {
-    /// Starts configuring a cache.
+    /// Starts the configuration of a cache.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -88,41 +90,42 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// What the cache is called in metrics, traces and logs; `default` by default. Two caches of one process need two
-    /// names, or what they count is told as one.
+    /// The name of the cache in metrics, traces and logs; `default` by default. Two caches in one process need two
+    /// names, otherwise their metrics are added up.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Builder {
         self.name = name.into();
         self
     }
 
-    /// The bound of the memory tier, in bytes; 64 MiB by default. What was used least recently goes first.
+    /// The bound of the memory tier, in bytes; 64 MiB by default. The least recently used entries are evicted first.
     ///
-    /// It counts what entries take of the process, within some percent: text, key, tags, the store's bookkeeping, and
-    /// what the allocator rounds up. Beside it each thread keeps up to 256 of its hottest entries of at most 8 KiB,
-    /// most of which the bound counts too; the guide lists what else there is.
+    /// The bound counts the memory that entries take in the process, within some percent: text, key, tags, the
+    /// bookkeeping of the store, and the rounding of the allocator. In addition each thread keeps up to 256 of its
+    /// hottest entries of at most 8 KiB; most of these are counted by the bound too. The guide lists what other memory
+    /// the cache uses.
     pub fn max_bytes(mut self, bytes: u64) -> Builder {
         self.max_bytes = bytes;
         self
     }
 
     /// The largest result that is stored, in bytes of its text, value or response; a quarter of `max_bytes` by default.
-    /// A larger one is served and not stored.
+    /// A larger result is served and not stored.
     pub fn max_entry_bytes(mut self, bytes: u64) -> Builder {
         self.max_entry_bytes = Some(bytes);
         self
     }
 
-    /// The lifetime of blocks and calls that name none; 300 s by default.
+    /// The lifetime of blocks and calls that do not give one; 300 s by default.
     pub fn default_ttl(mut self, ttl: Duration) -> Builder {
         self.default_ttl = ttl;
         self
     }
 
-    /// How long a caller waits for another one that computes the same, before it computes for itself without storing;
-    /// 5 s by default. Zero means not to wait.
+    /// How long a caller waits for another caller that computes the same result; 5 s by default. After that it computes
+    /// the result itself, without storing it. Zero means not to wait.
     ///
-    /// So long a page waits as well for its holes and for the body of a response, and [`Invalidation::wait`] for the
-    /// shared store. Nothing can stand in for these, so that zero means 5 s for them.
+    /// The timeout also applies to a page that waits for its holes or for the body of a response, and to
+    /// [`Invalidation::wait`]. These waits cannot be replaced by a computation, so zero means 5 s for them.
     ///
     /// [`Invalidation::wait`]: crate::Invalidation::wait
     pub fn wait_timeout(mut self, timeout: Duration) -> Builder {
@@ -131,36 +134,36 @@ impl Builder {
     }
 
     /// Shortens each lifetime by a random part, at most this fraction of it; 0 by default. Spreads the expiry of
-    /// what was stored together.
+    /// results that were stored at the same time.
     pub fn jitter(mut self, fraction: f64) -> Builder {
         self.jitter = fraction;
         self
     }
 
-    /// The size of the table that invalidations are kept in; 2²⁰ slots of 8 bytes by default, rounded up to a power
-    /// of two, allocated as used. Two tags that share a slot invalidate each other: a needless render, never a
-    /// stale one.
+    /// The size of the table of invalidations; 2²⁰ slots of 8 bytes by default, rounded up to a power of two, allocated
+    /// as used. Two tags that share a slot invalidate each other: this costs a needless render, and never serves a
+    /// stale result.
     pub fn floor_slots(mut self, slots: usize) -> Builder {
         self.floor_slots = slots;
         self
     }
 
-    /// Switches caching off: every body runs, every closure is called, nothing is stored. Templates and calls work
-    /// as before, and wrong use still fails.
+    /// Switches caching off: every body runs, every closure is called, nothing is stored. Templates and calls work as
+    /// before, and wrong use still fails.
     pub fn enabled(mut self, yes: bool) -> Builder {
         self.enabled = yes;
         self
     }
 
-    /// Computes this share of all hits again, from 0 (the default) to 1, and reports those that come out differently: as
-    /// [`Difference`](crate::Difference), as an event, and to [`on_error`](Builder::on_error) without the texts. That finds
-    /// a fragment whose key lacks what its body reads (the visitor, the language) before a visitor does, and one that
-    /// outlives its data. A hundredth is enough where there is traffic.
+    /// Verifies this share of all hits, from 0 (the default) to 1: computes their results again and compares them. A
+    /// difference is reported as [`Difference`](crate::Difference), as an event, and to [`on_error`](Builder::on_error)
+    /// without the texts. This finds a fragment whose key lacks a value that its body reads (the visitor, the language)
+    /// before a visitor does, and a fragment that outlives its data. With much traffic a share of 0.01 is enough.
     ///
-    /// What was computed is shown, where it is another text: it is this caller's. It is not stored. A closure that fails
-    /// leaves its caller with the hit; a body of a block that fails, fails its page, as it would without a cache. Either
-    /// way nothing is verified for ten seconds. Whole pages (feature `http`) are made again after they were shown, in the
-    /// background.
+    /// If the texts differ, the computed one is served, because it was made for this caller. It is not stored. If a
+    /// closure fails, its caller gets the hit. If the body of a block fails, the page fails, as it would without a
+    /// cache. After a failure nothing is verified for ten seconds. Whole pages (feature `http`) are generated again in
+    /// the background, after they were served.
     ///
     /// ```
     /// use minijinja::{Environment, context};
@@ -184,36 +187,37 @@ impl Builder {
         self
     }
 
-    /// The syntax of templates that loaders of this cache load; MiniJinja's default unless given. A loader cannot
-    /// see the environment it serves, so say it here as well as to `Environment::set_syntax`.
+    /// The syntax of templates that the loaders of this cache load; MiniJinja's default unless given. A loader cannot
+    /// see the environment it serves, so set the syntax here as well as with `Environment::set_syntax`.
     pub fn syntax(mut self, syntax: SyntaxConfig) -> Builder {
         self.syntax = syntax;
         self
     }
 
-    /// A clock that tests move by hand.
+    /// A manual clock, for tests.
     pub fn clock(mut self, clock: &ManualClock) -> Builder {
         self.clock = Clock::Manual(clock.clone());
         self
     }
 
-    /// CallSite with each failure of the cache itself, none of which fails a page: an empty key, a value that does
-    /// not encode, a lost watch, a shared store that does not answer. It runs on the thread that met the failure, so it
-    /// must not wait for the cache; panics in it are caught.
+    /// Sets the callback for failures of the cache itself: an empty key, a value that cannot be encoded, a lost watch,
+    /// a shared store that does not answer. None of these fails a page. The callback runs on the thread that met the
+    /// failure, so it must not wait for the cache. Panics in it are caught.
     ///
-    /// Without it, and without a `tracing` subscriber (feature `tracing`), the first failure of each kind in a minute is a
-    /// line on stderr. A closure that does nothing, `|_| {}`, keeps them off it.
+    /// Without a callback, and without a `tracing` subscriber (feature `tracing`), the first failure of each kind in a
+    /// minute is printed as a line on stderr. A closure that does nothing, `|_| {}`, prevents that.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Builder {
         self.on_error = Some(Arc::new(report));
         self
     }
 
-    /// CallSite with what this node invalidates, after it took effect: for a content delivery network that is to let go
-    /// of it as well. It runs on the thread that invalidates, so hand it on to one that may wait; panics in it are
-    /// caught.
+    /// Sets the callback for invalidations on this node, for example to purge a content delivery network. It is called
+    /// after the invalidation took effect. It runs on the thread that invalidates, so pass the invalidation on to a
+    /// thread that may wait. Panics in it are caught.
     ///
-    /// Keys are not told, since their text may be private: give what is to be purged a tag. Nor is what other nodes
-    /// invalidate, who tell their own application, nor the templates that a watcher saw change.
+    /// The callback is not called for keys, because their text may be private: add a tag to a result that is to be
+    /// purged. It is not called for invalidations by other nodes, which notify their own application, nor for templates
+    /// that a watcher saw change.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -236,28 +240,29 @@ impl Builder {
         self
     }
 
-    /// Adds a store that several processes share, behind memory: what memory does not hold is looked for there, results
-    /// are written there, and an invalidation on one node is one on all. Takes a store, or a [`SharedTier`] where its
-    /// settings are to be changed. It can only help: whatever it does, no page fails or waits beyond its budget.
+    /// Adds a store that several processes share, behind memory. A result that is not in memory is read from the store,
+    /// results are written to it, and an invalidation on one node applies to all nodes. Takes a store, or a
+    /// [`SharedTier`] to change its settings. A store that is slow or fails never makes a page fail, or wait longer
+    /// than its budget.
     ///
-    /// Fragments of templates are shared between environments registered with
-    /// [`add_to_environment_as`](FragmentCache::add_to_environment_as): only a name says which environments of two
-    /// processes are the same.
+    /// Fragments of templates are shared between environments that were registered with
+    /// [`add_to_environment_as`](FragmentCache::add_to_environment_as): only by the name can the cache know which
+    /// environments of two processes are the same.
     #[cfg(feature = "shared")]
     pub fn shared(mut self, tier: impl Into<SharedTier>) -> Builder {
         self.shared = Some(tier.into());
         self
     }
 
-    /// Whether entries are kept in this process's memory; yes by default. Without, each look-up asks the shared tier,
-    /// which there must be.
+    /// Whether entries are stored in the memory of this process; `true` by default. Without memory each look-up reads
+    /// the shared tier, so there must be one.
     #[cfg(feature = "shared")]
     pub fn memory(mut self, yes: bool) -> Builder {
         self.memory = yes;
         self
     }
 
-    /// Adds a remark on the configuration that is no error.
+    /// Adds a remark on the configuration that is not an error.
     pub(crate) fn report_once_built(mut self, report: Error) -> Builder {
         self.report = Some(report);
         self
@@ -267,7 +272,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] names the setting that makes no sense.
+    /// [`ErrorKind::Config`] names the setting that has an invalid value.
     pub fn build(self) -> Result<FragmentCache, Error> {
         let refuse = |message: String| Err(Error::new(ErrorKind::Config, message));
         if self.name.is_empty() || self.name.len() > 120 {

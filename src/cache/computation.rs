@@ -1,6 +1,8 @@
-//! Computation under way: what is being computed, and what becomes of it when it is done.
+//! A running computation, and the end of it: stored, published to followers, or dropped.
 //!
-//! Which work there is to do is `lookup.rs`; how its body runs differs from caller to caller.
+//! Owns the computation's frame, its record in the statistics, and the decision whether the result is stored. Leaves to
+//! `lookup.rs` which computations are needed. Each caller runs the body in its own way. `computation/reuse.rs` has the
+//! ends of computations of pages.
 
 #[cfg(feature = "http")]
 mod reuse;
@@ -26,12 +28,12 @@ use crate::telemetry::trace::Span;
 use crate::telemetry::{About, FragmentCounters, LookupHandle, LookupSubject, MissReason, Rejection};
 use crate::util::clock::{Nanos, nanos};
 
-/// A computation under way. While it runs its frame gathers what the result depends on; dropped unfinished, it
-/// leaves nothing behind and wakes those who wait.
+/// A running computation. While it runs, its frame gathers the dependencies of the result. If it is dropped unfinished,
+/// nothing is stored, and the followers are woken.
 pub(crate) struct Computation {
     inner: Arc<Engine>,
     frame: FrameId,
-    /// The frame, while it stands on no thread: between polls of a future.
+    /// The frame while it is on no thread: between the polls of a future.
     parked: Option<Frame>,
     identity: Arc<[u8]>,
     hash: u128,
@@ -41,17 +43,17 @@ pub(crate) struct Computation {
     kept: Nanos,
     started: Instant,
     lead: Option<Lead<Arc<Entry>>>,
-    /// Where the shared tier keeps the result.
+    /// Where the shared tier stores the result.
     place: Option<WriteTarget>,
     subject: LookupSubject,
-    /// Why there is work to do; unknown, if nobody had looked for its result.
+    /// The reason of the miss; `None` if there was no look-up for the result before.
     reason: Option<MissReason>,
-    /// Whether it is counted as a miss.
+    /// Whether the computation is counted as a miss.
     missed: bool,
     noted: Option<LookupHandle>,
-    /// OpenedBody when its body first runs.
+    /// The tracing span, opened when the body first runs.
     span: Option<Span>,
-    /// Whether it is a future's, which was polled and is not ready.
+    /// Whether the computation is a future's that was polled and is not ready.
     suspended: bool,
     finished: bool,
 }
@@ -97,12 +99,12 @@ impl Computation {
         }
     }
 
-    /// Says why there is work to do.
+    /// Sets the reason of the miss.
     pub(crate) fn because(&mut self, reason: Option<MissReason>) {
         self.reason = reason;
     }
 
-    /// Counts it as a miss, and tells of it, if it is known why.
+    /// Counts the computation as a miss and records the look-up, if the reason is known.
     pub(crate) fn miss(&mut self, key: &[u8]) {
         let Some(reason) = self.reason.as_ref().filter(|_| !self.missed) else { return };
         self.missed = true;
@@ -111,7 +113,7 @@ impl Computation {
         self.parked.iter_mut().for_each(|frame| frame.explain_as(at));
     }
 
-    /// Counts it under the name its author computed for it.
+    /// Counts the computation under another label, which the template computed.
     pub(crate) fn call(&mut self, name: &str) {
         let label = self.inner.telemetry.labels.get(self.subject.label.kind, name);
         if !Arc::ptr_eq(&label, &self.subject.label) {
@@ -126,7 +128,7 @@ impl Computation {
         }
     }
 
-    /// What it is about.
+    /// The fragment that is computed, for events and reports.
     pub(crate) fn about(&self) -> About {
         self.subject.about()
     }
@@ -135,7 +137,7 @@ impl Computation {
         Arc::clone(&self.subject.label)
     }
 
-    /// Ends it as if it had not been: nothing is counted, and what encloses it is told nothing. Gives what it gathered.
+    /// Ends the computation without counting it and without adding it to the enclosing frame. Returns its dependencies.
     pub(crate) fn discard(mut self) -> (Arc<Engine>, Dependencies) {
         self.finished = true;
         let record = self.take_record();
@@ -143,23 +145,24 @@ impl Computation {
         (Arc::clone(&self.inner), record)
     }
 
-    /// The number that its text is to be marked by, if any.
+    /// The number of the debug mark for the text, if it is to be marked.
     pub(crate) fn mark(&self) -> Option<u64> {
         self.noted.as_ref().and_then(LookupHandle::mark)
     }
 
-    /// Has its text printed without marks.
+    /// Makes the text print without debug marks.
     pub(crate) fn unmark(&mut self) {
         self.noted.iter_mut().for_each(LookupHandle::unmark);
     }
 
-    /// How long after its expiry the result may be served while somebody computes it anew, and how long it is kept.
+    /// Sets how long after its expiry the result may be served while another caller computes it again (`stale`), and
+    /// how long it is kept in memory (`kept`).
     pub(crate) fn set_grace(&mut self, stale: Nanos, kept: Nanos) {
         self.stale = stale;
         self.kept = kept.max(stale);
     }
 
-    /// Puts the frame on this thread: what runs here from now on is inside.
+    /// Puts the frame on this thread. Look-ups and renders on this thread are inside it until it is taken off.
     pub(crate) fn enter(&mut self) {
         if let Some(mut frame) = self.parked.take() {
             frame.enter_in(self.span().entered());
@@ -167,13 +170,13 @@ impl Computation {
         }
     }
 
-    /// The span it is computed in.
+    /// The tracing span of the computation.
     pub(crate) fn span(&mut self) -> &Span {
         let (name, subject) = (&self.inner.telemetry.name, &self.subject);
         self.span.get_or_insert_with(|| Span::open(name, &subject.label, subject.key, self.reason.as_ref()))
     }
 
-    /// Notes whether a future's work waits to be polled once more: dropped then, it did not fail.
+    /// Notes whether a future is still pending. A pending future that is dropped was cancelled, and did not fail.
     pub(crate) fn suspend(&mut self, yes: bool) {
         self.suspended = yes;
     }
@@ -184,14 +187,14 @@ impl Computation {
         }
     }
 
-    /// Takes the frame along, off this thread.
+    /// Takes the frame off this thread and keeps it.
     pub(crate) fn leave(&mut self) {
         if self.parked.is_none() {
             self.parked = stack::pop(self.frame);
         }
     }
 
-    /// Adds to what the result depends on, entered or not.
+    /// Changes the dependencies of the result, whether the frame is on a thread or not.
     pub(crate) fn note(&mut self, f: impl FnOnce(&mut Dependencies)) {
         match &mut self.parked {
             Some(frame) => frame.with(f),
@@ -199,7 +202,7 @@ impl Computation {
         }
     }
 
-    /// Finishes with what a template rendered, unless it holds a hole: a template is told so.
+    /// Finishes with the text that a template rendered. If the text holds a hole, returns an error for the template.
     pub(crate) fn finish_rendered(self, text: Value) -> Result<Fragment, minijinja::Error> {
         match self.hole_in(&Body::Text(text.clone())) {
             Some(refused) => Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, refused)),
@@ -213,7 +216,7 @@ impl Computation {
         Fragment::new(text)
     }
 
-    /// Why it may not be stored, if a hole was printed in it: one that is good for this request alone.
+    /// The reason not to store a body in which a hole was printed: the hole is valid for this request only.
     fn hole_in(&self, body: &Body) -> Option<String> {
         let hole = hole::left_in(body.bytes())?;
         let label = &self.subject.label.name;
@@ -223,8 +226,8 @@ impl Computation {
         ))
     }
 
-    /// The result: stored if it may be, handed to those who wait if they may have it, and told to what encloses.
-    /// Returns whether it was stored.
+    /// Finishes with the result. The result is stored if that is allowed, given to the followers if they may have it,
+    /// and added to the enclosing frame. Returns whether it was stored.
     pub(crate) fn finish(mut self, body: Body) -> bool {
         self.finished = true;
         self.inner.counters.count(Counter::renders);
@@ -242,7 +245,7 @@ impl Computation {
         self.publish(&entry, |work, rejected| work.computed(&entry, rejected))
     }
 
-    /// Counts that it was computed, and tells of it.
+    /// Counts the computation and records its end.
     fn computed(&self, entry: &Entry, rejected: Option<Rejection>) {
         self.inner.telemetry.record_computed(&self.subject, self.reason.as_ref(), &entry.report(), rejected);
         self.told(|span| span.computed(entry.body.len(), rejected));
@@ -265,8 +268,11 @@ impl Computation {
         Arc::new(Entry::new(terms, body, record))
     }
 
-    /// Stores, unless it must not be, and has it told before anybody gets the result. What is expired when it is done (its scope began long ago) is as good as
-    /// uncacheable: those who wait would find it expired, and must not queue up to find so one after another.
+    /// Stores the entry if that is allowed, and calls `tell` before any follower gets the result. Returns whether the
+    /// entry was stored.
+    ///
+    /// An entry that is expired when it is finished (its scope began long ago) is treated as uncacheable: the followers
+    /// are released. They would find the entry expired, and must not compute it one after another.
     fn publish(&mut self, entry: &Arc<Entry>, tell: impl FnOnce(&Computation, Option<Rejection>)) -> bool {
         let inner = &self.inner;
         let fresh = entry.fresh(inner.clock.latest(), self.ttl);
@@ -302,17 +308,17 @@ impl Computation {
         } else if valid {
             lead.publish(Arc::clone(entry));
         } else {
-            // The next one may try: this result began before an invalidation.
+            // The next caller may lead: this computation began before an invalidation.
             drop(lead);
         }
-        // After those who wait were released.
+        // Last, so that the followers do not wait for the write.
         if keeps && let Some((shared, place)) = inner.shared.as_ref().zip(self.place.take()) {
             shared.put(place, entry);
         }
         keeps
     }
 
-    /// Reports once for a fragment that it cannot be stored where it stands.
+    /// Reports that the fragment cannot be stored where it is, once per fragment.
     fn report_unseen_start(&self) {
         let label = &self.subject.label;
         if label.note_unseen_start() {
@@ -325,7 +331,7 @@ impl Computation {
         }
     }
 
-    /// Counts that it ended without a result, unless nobody request that any more.
+    /// Counts that the computation ended without a result. A cancelled future is not counted.
     fn failed(&self) {
         if self.suspended {
             return self.told(|span| span.ended("cancelled"));
@@ -341,7 +347,8 @@ impl Computation {
         self.leave();
         let record = self.parked.take().and_then(Frame::into_record);
         record.unwrap_or_else(|| {
-            // The frame is gone: something below it was taken off first, so what was inside is unknown.
+            // The frame is gone, because a frame below it was taken off first. So the dependencies are unknown, and the
+            // result must not be stored.
             let mut lost = Dependencies::new(self.inner.id, self.inner.begin());
             lost.uncacheable = true;
             lost
@@ -362,8 +369,8 @@ impl Drop for Computation {
         if self.finished {
             return;
         }
-        // An error or a panic inside. If somebody outside swallows it, what he makes of it is not stored: an
-        // outage must not be served for a lifetime.
+        // The body returned an error or panicked. If outer code swallows the error, its result must not be stored:
+        // otherwise an outage would be served for a whole lifetime.
         let mut record = self.take_record();
         record.uncacheable = true;
         stack::gather(|enclosing| enclosing.merge_nested(&record));

@@ -1,8 +1,9 @@
-//! Configuration from a file or from environment variables: the same names in both, flat, so that every one is also a
-//! variable.
+//! Configuration from a file or from environment variables. Both use the same names. The names are flat, so that each
+//! setting can also be a variable.
 //!
-//! Owns names and which settings go together; `values.rs` has units, `kind.rs` the types, `unknown.rs` names that are no
-//! settings. What a value may be is checked by the builder and the stores.
+//! Owns the names and the check of variables. `config/values.rs` parses values and units, `config/kind.rs` the cache
+//! type and which settings go with it, `config/tier.rs` builds the shared tier, `config/unknown.rs` handles unknown
+//! names. The range of a value is checked by the builder and by the stores.
 
 mod kind;
 mod tier;
@@ -22,12 +23,12 @@ use crate::cache::FragmentCache;
 use crate::cache::builder::Builder;
 use crate::error::{Error, ErrorKind};
 
-/// The settings of a cache, for serde: a TOML or JSON file, or environment variables.
+/// The settings of a cache, read with serde from a TOML or JSON file or from environment variables.
 ///
-/// Every field may be left out; a name that is none is an error in a file. Durations are seconds, or texts like `"90s"`,
-/// `"1h 30m"` and `"forever"`; sizes are bytes, or texts like `"64 MiB"` and `"1.5G"`; lists are lists, or texts with
-/// commas. In a file the names are as below, as variables they are in capitals after a prefix: `CACHE_DEFAULT_TTL=5m`.
-/// `examples/cache.toml` shows all.
+/// Every field is optional; an unknown name in a file is an error. Durations are seconds, or texts like `"90s"`,
+/// `"1h 30m"` and `"forever"`. Sizes are bytes, or texts like `"64 MiB"` and `"1.5G"`. Lists are lists, or texts with
+/// commas. In a file the names are those of the fields below. A variable has the name in capitals after a prefix:
+/// `CACHE_DEFAULT_TTL=5m`. `examples/cache.toml` shows all settings.
 ///
 /// ```
 /// use minijinja_cache::CacheConfig;
@@ -44,7 +45,7 @@ use crate::error::{Error, ErrorKind};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// Where entries live: in memory alone (the default), or in memory and a shared store behind it.
+    /// Where entries are stored: in memory only (the default), or in memory and in a shared store behind it.
     #[serde(rename = "type")]
     pub kind: CacheType,
     /// See [`Builder::name`].
@@ -74,80 +75,81 @@ pub struct CacheConfig {
     /// See [`Builder::measure_potential`].
     #[serde(deserialize_with = "switch")]
     pub measure_potential: Option<bool>,
-    /// Whether entries are kept in memory, in front of a shared store; yes by default.
+    /// Whether entries are stored in memory in front of a shared store; `true` by default.
     #[serde(deserialize_with = "switch")]
     pub memory: Option<bool>,
 
-    /// What the names of all keys in the shared store begin with.
+    /// The prefix of all keys in the shared store.
     #[serde(deserialize_with = "text")]
     pub key_prefix: Option<String>,
-    /// Connections to each server of the shared store at the most.
+    /// The largest number of connections to each server of the shared store.
     #[serde(deserialize_with = "count")]
     pub pool_size: Option<u64>,
-    /// How long a page waits for the shared store at the most.
+    /// The longest time that a page waits for the shared store.
     #[serde(deserialize_with = "duration")]
     pub budget: Option<Duration>,
-    /// How long this node may go on without word from the shared store.
+    /// The longest time that this node serves entries without a synchronisation with the shared store.
     #[serde(deserialize_with = "duration")]
     pub staleness_bound: Option<Duration>,
-    /// How long one node may compute what all nodes miss; none by default.
+    /// How long one node may compute a result while the other nodes wait for it; no lease by default.
     #[serde(deserialize_with = "duration")]
     pub lease: Option<Duration>,
-    /// Bodies larger than this are compressed in the shared store.
+    /// Bodies larger than this, in bytes, are compressed in the shared store.
     #[serde(deserialize_with = "size")]
     pub compress_above: Option<u64>,
-    /// The largest body that is shared.
+    /// The largest body that is written to the shared store, in bytes.
     #[serde(deserialize_with = "size")]
     pub max_value_bytes: Option<u64>,
-    /// What shared entries are signed with; the same on all nodes.
+    /// The secret that signs entries in the shared store; the same on all nodes.
     #[serde(deserialize_with = "exact")]
     pub secret: Option<String>,
 
-    /// The server of type `redis`: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`.
+    /// The server for type `redis`: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`.
     #[serde(deserialize_with = "text")]
     pub redis_url: Option<String>,
-    /// Instead of a URL: the host; `localhost` by default.
+    /// The host, instead of a URL; `localhost` by default.
     #[serde(deserialize_with = "text")]
     pub redis_host: Option<String>,
-    /// Instead of a URL: the port; 6379 by default.
+    /// The port, instead of a URL; 6379 by default.
     #[serde(deserialize_with = "count")]
     pub redis_port: Option<u64>,
-    /// Instead of a URL: the number of the database; 0 by default.
+    /// The number of the database, instead of a URL; 0 by default.
     #[serde(deserialize_with = "count")]
     pub redis_db: Option<u64>,
-    /// Instead of a URL: the user.
+    /// The user, instead of a URL.
     #[serde(deserialize_with = "exact")]
     pub redis_username: Option<String>,
-    /// Instead of a URL: the password.
+    /// The password, instead of a URL.
     #[serde(deserialize_with = "exact")]
     pub redis_password: Option<String>,
-    /// Some nodes of a cluster, as URLs, for type `redis-cluster`.
+    /// URLs of some nodes of the cluster, for type `redis-cluster`.
     #[serde(deserialize_with = "list")]
     pub redis_cluster: Vec<String>,
-    /// The sentinels, as URLs, for type `redis-sentinel`.
+    /// URLs of the sentinels, for type `redis-sentinel`.
     #[serde(deserialize_with = "list")]
     pub redis_sentinels: Vec<String>,
-    /// The name of the master the sentinels watch; `mymaster` by default.
+    /// The name of the master that the sentinels watch; `mymaster` by default.
     #[serde(deserialize_with = "text")]
     pub redis_sentinel_master: Option<String>,
-    /// The servers of type `memcached`, as `host:port`.
+    /// The servers for type `memcached`, as `host:port`.
     #[serde(deserialize_with = "list")]
     pub memcached_servers: Vec<String>,
 
-    /// Variables with the prefix that are no settings.
+    /// Variables that have the prefix and are not settings.
     #[serde(skip)]
     unknown: Vec<String>,
 }
 
 impl CacheConfig {
-    /// Reads the environment variables that begin with a prefix, `CACHE_` as a rule, and no others.
+    /// Reads the environment variables that begin with a prefix, usually `CACHE_`.
     ///
-    /// One that has the prefix and is no setting may be of another program. Where its name is much like a setting's it is
-    /// an error; else it is ignored, and told to [`Builder::on_error`] when the cache is built.
+    /// A variable that has the prefix and is not a setting may belong to another program. If its name is similar to the
+    /// name of a setting, it is an error. Otherwise it is ignored, and reported to [`Builder::on_error`] when the cache
+    /// is built.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] names the variable that is misspelt or makes no sense.
+    /// [`ErrorKind::Config`] names the variable that is misspelt or has an invalid value.
     pub fn from_env(prefix: &str) -> Result<CacheConfig, Error> {
         let ours = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.to_str()?.strip_prefix(prefix)?.to_owned();
@@ -156,7 +158,7 @@ impl CacheConfig {
         CacheConfig::read(prefix, ours.collect())
     }
 
-    /// The same from any pairs of names and values.
+    /// [`from_env`](CacheConfig::from_env) for any pairs of names and values.
     ///
     /// # Errors
     ///
@@ -172,13 +174,13 @@ impl CacheConfig {
         CacheConfig::read(prefix, ours.collect())
     }
 
-    /// Names without the prefix, and values, which are none where they are not UTF-8.
+    /// `variables` are names without the prefix, and values. A value is `None` if it is not UTF-8.
     fn read(prefix: &str, variables: Vec<(String, Option<String>)>) -> Result<CacheConfig, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::Config, why));
         let (mut settings, mut unknown) = (Vec::new(), Vec::new());
         for (variable, value) in variables {
             let name = variable.to_ascii_lowercase();
-            // One by one, so that the error names the variable.
+            // One variable at a time, so that the error can name it.
             let one = [(&*name, value.as_deref().unwrap_or_default())];
             match CacheConfig::deserialize(MapDeserializer::<_, Fault>::new(one.into_iter())) {
                 Err(Fault::Unknown(known)) => match near(&name, known) {
@@ -209,13 +211,13 @@ impl CacheConfig {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] names what makes no sense, what goes with another type, or the feature this program was
-    /// built without.
+    /// [`ErrorKind::Config`] names the setting that is invalid or belongs to another cache type, or the feature that
+    /// this program was built without.
     pub fn build(&self) -> Result<FragmentCache, Error> {
         self.builder()?.build()
     }
 
-    /// A builder with these settings, for what no file can say: a clock, a syntax, what is told of errors.
+    /// A builder with these settings. Use it to add the settings that a file cannot hold: a clock, a syntax, callbacks.
     ///
     /// # Errors
     ///
@@ -258,7 +260,7 @@ impl CacheConfig {
 }
 
 impl fmt::Debug for CacheConfig {
-    /// Without what is secret: passwords, and URLs that may hold one.
+    /// Leaves out secrets: passwords, and URLs that may contain one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheConfig")
             .field("type", &self.kind)

@@ -1,4 +1,7 @@
-//! What all handles of one cache share, and how it is started.
+//! The engine: the state that all handles of one cache share, and how it is started.
+//!
+//! Owns the start stamps of computations, invalidations on this node, and the work of the timer thread. Leaves look-ups
+//! to `lookup.rs`, statistics to `statistics.rs`, and the calls that the shared tier makes to `node.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "watch")]
@@ -33,7 +36,7 @@ use crate::util::clock::Clock;
 use crate::util::random::Jitter;
 use crate::util::timer::Timer;
 
-/// What all handles share.
+/// The state that all handles of a cache share.
 pub(crate) struct Engine {
     pub(crate) id: u64,
     pub(crate) settings: Settings,
@@ -47,15 +50,16 @@ pub(crate) struct Engine {
     pub(crate) telemetry: Telemetry,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) jitter: Jitter,
-    /// What upper rooms keep with the cache.
+    /// Values that other modules attach to the cache.
     pub(crate) extensions: Attachments,
-    /// Template loads that replaced an earlier one; what MiniJinja keeps of the old ones grows with it.
+    /// Number of template loads that replaced an earlier load. MiniJinja keeps data of the old templates, so its memory
+    /// grows with this number.
     pub(crate) reloads: AtomicU64,
-    /// Loaders made.
+    /// Number of loaders created.
     pub(crate) loaders: AtomicU64,
-    /// The syntaxes of environments that were registered.
+    /// The syntaxes of the registered environments.
     pub(crate) syntaxes: Mutex<Vec<SyntaxConfig>>,
-    /// What each loader knows of a name, without compiling anything.
+    /// For each loader, a function that looks a template up by name without compiling it.
     pub(crate) looks: Mutex<Vec<Weak<Look>>>,
     /// Whether a folder is watched by polling.
     #[cfg(feature = "watch")]
@@ -65,11 +69,15 @@ pub(crate) struct Engine {
     publisher: OnceLock<Timer>,
 }
 
-/// Looks a template up in what a loader loads from.
+/// Looks a template up in the source of a loader.
 pub(crate) type Look = dyn Fn(&str) -> Option<Dependency> + Send + Sync;
 
 impl Engine {
     /// Starts an engine and its threads.
+    ///
+    /// # Errors
+    ///
+    /// A thread could not be started.
     pub(crate) fn start(settings: Settings) -> Result<Arc<Engine>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +120,7 @@ impl Engine {
             settings,
         });
         let timer = Timer::start("minijinja-cache", Arc::downgrade(&inner), Engine::maintain)?;
-        // Set once, here: the cell exists only because the thread needs the cache first.
+        // Set once, here. The cell exists only because the timer thread needs a reference to the engine first.
         let _ = inner.timer.set(timer);
         #[cfg(feature = "metrics")]
         let _ = inner.publisher.set(Timer::start("cache-metrics", Arc::downgrade(&inner), Engine::publish_quietly)?);
@@ -124,20 +132,21 @@ impl Engine {
         Ok(inner)
     }
 
-    /// Computation that begins here.
+    /// The start stamp of a computation that begins now.
     pub(crate) fn begin(&self) -> StartStamp {
-        // The stamp first: what is read after it is covered by it.
+        // Read the local stamp first: it then covers everything that is read after it.
         let stamp = self.floors.stamp();
         let shared = self.shared.as_ref().map_or(0, Tier::stamp);
         StartStamp { stamp, shared, at: self.clock.now() }
     }
 
-    /// When work here began: with what encloses it, else here.
+    /// The start stamp of a computation on this thread: that of the innermost enclosing frame of this cache, or else
+    /// now.
     pub(crate) fn scope_begin(&self) -> StartStamp {
         stack::scope_begin(self.id).unwrap_or_else(|| self.begin())
     }
 
-    /// What the timer does every second.
+    /// Maintenance: the timer thread runs it every second.
     pub(super) fn maintain(&self) {
         self.memory.maintain();
         #[cfg(feature = "watch")]
@@ -154,14 +163,16 @@ impl Engine {
         self.invalidate(tag, |inner| inner.floors.raise(tag))
     }
 
-    /// Invalidates a key, by its floor.
+    /// Invalidates a key through its floor.
     pub(crate) fn invalidate_key(&self, floor: TagHash, key: KeyHash, by: By) -> Invalidation {
         let invalidation = self.raise(floor);
         self.telemetry.record_invalidation(|| Target::Key(key), by);
         invalidation
     }
 
-    /// An invalidation made here, and by whom it is known beside this node. The order is the replica's.
+    /// Invalidates on this node and, with a shared tier, publishes the invalidation to the other nodes.
+    /// `Tier::invalidate` must come before the floor is raised and `Tier::tell` after it; `store/tier/replica.rs`
+    /// explains the order.
     pub(super) fn invalidate(&self, tag: TagHash, raise: impl FnOnce(&Engine)) -> Invalidation {
         self.counters.count(Counter::invalidations);
         let told = self.shared.as_ref().map(|shared| (shared, shared.invalidate(tag)));
@@ -178,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// Counts a failure of the cache and tells the application.
+    /// Counts a failure of the cache and notifies the application.
     pub(crate) fn report(&self, error: &Error) {
         self.reporter.report(error);
     }
@@ -194,7 +205,8 @@ impl Engine {
         self.timer.get()
     }
 
-    /// After it took effect here, so that what a purged cache asks for is new.
+    /// Records an invalidation and calls `on_invalidate`. Must run after the floors were raised: a purged proxy may
+    /// request the page again at once, and must not get the old one. A panic in the callback is counted as an error.
     pub(crate) fn notify_invalidated(&self, what: Invalidated<'_>, by: By) {
         self.telemetry.record_invalidation(|| what.into(), by);
         if let Some(tell) = &self.settings.on_invalidate

@@ -1,6 +1,6 @@
-//! Explaining what the cache did in a closure or a future.
+//! Explanations: a report of the look-ups in a closure or a future.
 //!
-//! Owns a collector while it is at work. What it collects is `telemetry/explain.rs`.
+//! Owns the start and the end of a collector. The collector and the explanation are in `telemetry/explain.rs`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::cache::scope::Scope;
 use crate::telemetry::{Collector, Explanation, collector, explained};
 
 impl FragmentCache {
-    /// Runs a closure, and tells what the cache was asked in it and why it answered as it did: for tests of what is
-    /// cached, and for finding out why something is not.
+    /// Runs a closure and reports each look-up in it with its outcome and the reason. Use it in tests of what is
+    /// cached, and to find out why a result is not cached.
     ///
     /// ```
     /// use minijinja::{Environment, context};
@@ -38,7 +38,7 @@ impl FragmentCache {
         (result, collecting.end())
     }
 
-    /// The same with a future.
+    /// [`explain`](FragmentCache::explain) for a future.
     pub async fn explain_async<F: Future>(&self, future: F) -> (F::Output, Explanation) {
         let collecting = Collecting::begin(self, false);
         let result = collecting.scope().run_async(future).await;
@@ -46,12 +46,12 @@ impl FragmentCache {
     }
 }
 
-/// A collector at work. What it found is added to the one around it at its end.
+/// A running collector. When it ends, its look-ups are added to the collector around it.
 pub(crate) struct Collecting {
     cache: FragmentCache,
     collector: Arc<Collector>,
     outer: Option<Arc<Collector>>,
-    /// The look-up around it, among those of the outer one.
+    /// The enclosing look-up, as an index into the look-ups of the outer collector.
     inside: Option<usize>,
 }
 

@@ -1,23 +1,26 @@
-//! Single flight: of all who miss one identity at once, one computes and the others wait for it.
+//! Single flight: when several callers miss one identity, one of them (the leader) computes and the others (the
+//! followers) wait for the result.
 //!
-//! Owns who leads, who follows and how waiting ends. Leaves to the cache what is computed, whether the result is
-//! still valid, and what to do when there is none.
+//! Owns who leads, who follows, and how a wait ends. Leaves to `lookup.rs` and `computation.rs` what is computed,
+//! whether the result is still valid, and what a follower does without a result.
 //!
-//! A flight is a guard one holds: dropping a [`Lead`] without outcome it (an error, a panic, a cancelled future) wakes
-//! the followers to try for themselves, so no key can stay wedged. Waits that could deadlock are refused at boarding
-//! (the caller goes [`Join::Alone`]): one who leads a flight does not wait on another of its kind, since A waiting
-//! for B inside A's flight while B waits for A inside B's would never end (`context::in_flight` says who may wait); a
-//! synchronous caller never waits for an asynchronous leader, since it may be standing on the thread that should poll
-//! it.
+//! The leader holds a guard. Dropping a [`Lead`] without an outcome (after an error, a panic, or a cancelled future)
+//! wakes the followers, and one of them can become the leader. So no key can stay blocked.
 //!
-//! Interleavings this must survive:
+//! A wait that could deadlock is refused when the caller joins: the caller gets [`Join::Alone`]. There are two cases. A
+//! leader does not wait for another flight of its kind: if A waited for B inside A's flight, and B for A inside B's,
+//! neither would end (`stack::in_flight` decides who may wait). A synchronous caller never waits for an asynchronous
+//! leader, because it may block the thread that should poll the leader.
 //!
-//! 1. *Late joiner.* (1) A leads; (2) A stores its result; (3) B misses the store just before 2; (4) A lands and
-//!    leaves the map; (5) B boards and leads. B looks again after winning and finds A's entry.
-//! 2. *Invalidated flight.* (1) A leads with stamp 5; (2) the key is invalidated; (3) B arrives: A's stamp is under
-//!    the floor, so B starts a flight of its own in A's place; (4) A lands: it removes only its own entry of the
-//!    map, and its followers see the floor when they wake.
-//! 3. *Lost wake-up.* A follower registers its waker under the lock under which outcome is decided.
+//! Interleavings that must stay correct:
+//!
+//! 1. *Late joiner.* (1) A leads; (2) A stores its result; (3) B misses the store just before 2; (4) A ends its flight,
+//!    which leaves the map; (5) B joins and becomes the leader. B looks up again after it became the leader, and finds
+//!    A's entry.
+//! 2. *Invalidated flight.* (1) A leads with stamp 5; (2) the key is invalidated; (3) B arrives: A's stamp is under the
+//!    floor, so B starts its own flight in the place of A's; (4) A ends its flight: it removes only its own flight from
+//!    the map, and its followers check the floor when they wake.
+//! 3. *Lost wake-up.* A follower registers its waker under the same lock under which the outcome is set.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -34,11 +37,11 @@ const SHARDS: usize = 16;
 
 struct FlightShard<T> {
     flights: Mutex<HashMap<u128, Arc<Flight<T>>, BuildHasherDefault<Passthrough>>>,
-    /// Flights ended; counted after their result was stored and before they leave the map.
+    /// Number of ended flights. Incremented after the result was stored and before the flight leaves the map.
     ended: AtomicU64,
 }
 
-/// All flights under way.
+/// All running flights.
 pub(crate) struct Flights<T> {
     shards: Box<[FlightShard<T>]>,
 }
@@ -46,35 +49,35 @@ pub(crate) struct Flights<T> {
 /// How a follower's wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FlightOutcome<T> {
-    /// The leader's result. Whether it is still valid is the follower's to check.
+    /// The result of the leader. The follower must check whether it is still valid.
     Shared(T),
-    /// The result is the leader's alone (it may not be stored): everybody computes, and nobody waits again.
+    /// Only the leader may use the result (it may not be stored). Each follower computes, and does not wait again.
     Private,
-    /// The leader gave up: the next one may try.
+    /// The leader gave up. The next caller may lead.
     Aborted,
-    /// The wait took too long.
+    /// The wait timed out.
     TimedOut,
-    /// The leader still asks elsewhere whether there is anything to compute, for longer than the follower has patience.
+    /// The leader is still waiting for the shared store, and the follower's wait budget is used up.
     StillAsking,
 }
 
-/// What is request, by whom.
+/// A caller that joins a flight: its identity, and whether it may wait.
 pub(crate) struct JoinRequest<'a> {
     pub(crate) identity: Identity<'a>,
     pub(crate) version: Option<u128>,
-    /// When the caller's work began.
+    /// When the caller's computation began.
     pub(crate) begin: StartStamp,
     pub(crate) asynchronous: bool,
-    /// Whether the caller may wait: one who leads a flight already may not.
+    /// Whether the caller may wait; `false` if it already leads a flight.
     pub(crate) waits: bool,
-    /// Whether it asks elsewhere before it computes.
+    /// Whether the caller, as a leader, reads the shared store before it computes, for no longer than a budget.
     pub(crate) asks: bool,
 }
 
 pub(crate) enum Join<T: Clone> {
     Lead(Lead<T>),
     Follow(Follower<T>),
-    /// Compute without storing, and without anybody waiting.
+    /// Compute without storing and without followers.
     Alone,
 }
 
@@ -90,9 +93,9 @@ struct Flight<T> {
 
 struct Progress<T> {
     outcome: Option<FlightOutcome<T>>,
-    /// Whether the leader asks elsewhere before it computes.
+    /// Whether the leader is still reading the shared store.
     asking: bool,
-    /// Of the futures that wait, by follower.
+    /// The wakers of the followers that wait as futures, by follower id.
     wakers: Vec<(u64, Waker)>,
     followers: u64,
 }
@@ -104,19 +107,19 @@ impl<T: Clone> Flights<T> {
         }
     }
 
-    /// How many flights near this identity have ended. If the number is the same after winning a lead as it was
-    /// before the look into the store that missed, nobody can have stored in between.
+    /// Number of ended flights in the shard of this identity. Read it before the store and again as the leader: if the
+    /// number is the same, no other leader can have stored a result in between.
     pub(crate) fn ended(&self, hash: u128) -> u64 {
         self.shard(hash).ended.load(Ordering::Acquire)
     }
 
-    /// Joins the flight of an identity or starts one. `admits` tells whether work that began then could
+    /// Joins the flight of an identity, or starts one. `admits` says whether a computation with this start stamp could
     /// still be valid for this caller.
     pub(crate) fn join(self: &Arc<Self>, caller: &JoinRequest<'_>, admits: impl Fn(StartStamp) -> bool) -> Join<T> {
         let shard = self.shard(caller.identity.hash);
         let mut flights = lock(&shard.flights);
         match flights.get(&caller.identity.hash) {
-            // Two identities with one hash: neither may wait for the other.
+            // Two identities with the same hash: neither caller may wait for the other.
             Some(flight) if *flight.identity != *caller.identity.bytes => return Join::Alone,
             Some(flight) if flight.version == caller.version && admits(flight.begin) => {
                 if !caller.waits || (flight.asynchronous && !caller.asynchronous) {
@@ -156,31 +159,32 @@ impl<T: Clone> Flights<T> {
     }
 }
 
-/// The right, and the duty, to compute.
+/// The right and the duty to compute.
 pub(crate) struct Lead<T: Clone> {
     flights: Arc<Flights<T>>,
     flight: Arc<Flight<T>>,
 }
 
 impl<T: Clone> Lead<T> {
-    /// Hands the result to all who wait. Store it first, or a newcomer in between computes again.
+    /// Gives the result to all followers. Store the result first: otherwise a caller that arrives in between computes
+    /// it again.
     pub(crate) fn publish(self, result: T) {
         self.end(FlightOutcome::Shared(result));
     }
 
-    /// Says that the leader has asked, and computes.
+    /// Notes that the leader has finished reading the shared store, and computes.
     pub(crate) fn computes(&self) {
         if std::mem::take(&mut lock(&self.flight.progress).asking) {
             self.flight.ended.notify_all();
         }
     }
 
-    /// The canonical bytes of what is computed.
+    /// The canonical bytes of the identity that is computed.
     pub(crate) fn identity(&self) -> Arc<[u8]> {
         Arc::clone(&self.flight.identity)
     }
 
-    /// Releases all who wait, each to compute for himself.
+    /// Ends the flight without a shared result: each follower computes.
     pub(crate) fn release(self) {
         self.end(FlightOutcome::Private);
     }
@@ -206,16 +210,16 @@ impl<T: Clone> Drop for Lead<T> {
     }
 }
 
-/// A place in somebody else's flight; as a future, or waited for.
+/// A caller that waits in another caller's flight, as a future or blocking.
 pub(crate) struct Follower<T> {
     flight: Arc<Flight<T>>,
-    /// Its name among those that wait, as a future.
+    /// The follower's id among the wakers, once it was polled.
     id: Option<u64>,
 }
 
 impl<T: Clone> Follower<T> {
-    /// Blocks until the flight ends, or until the deadline; while the leader only asks elsewhere, for no longer than
-    /// `patience`, of which what is left remains.
+    /// Blocks until the flight ends or the deadline passes. While the leader reads the shared store, blocks at most for
+    /// `patience`, and leaves the unused part in it.
     pub(crate) fn wait(self, deadline: Instant, patience: &mut Duration) -> FlightOutcome<T> {
         let impatient = Instant::now() + *patience;
         let mut asking = true;
@@ -264,7 +268,7 @@ impl<T: Clone> Future for Follower<T> {
 }
 
 impl<T> Drop for Follower<T> {
-    /// One who gave up waiting is not kept alive by his waker until the flight ends.
+    /// Removes the follower's waker, which would otherwise be kept until the flight ends.
     fn drop(&mut self) {
         if let Some(id) = self.id {
             lock(&self.flight.progress).wakers.retain(|(of, _)| *of != id);

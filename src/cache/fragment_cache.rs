@@ -1,4 +1,6 @@
-//! `FragmentCache`: the handle that applications hold. Namespaces, and invalidation.
+//! `FragmentCache`: the handle that applications hold. Namespaces and invalidation.
+//!
+//! Leaves the invalidation itself to `engine.rs`, and cached texts and values to `get_or_set.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::store::tier::SharedStatus;
 use crate::store::tier::Tier;
 use crate::telemetry::{By, key_hash};
 
-/// A fragment cache: a cheap handle, cloned freely, shared by all threads.
+/// A fragment cache: a handle that is cheap to clone and shared by all threads.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,18 +52,19 @@ pub struct FragmentCache {
 }
 
 impl FragmentCache {
-    /// A handle whose keys, tags and [`clear`](FragmentCache::clear) are its own, in the same memory. Names nest:
-    /// clearing a namespace clears those inside it, and clearing the cache clears all.
+    /// A handle with its own keys, tags and [`clear`](FragmentCache::clear), in the same memory. Namespaces nest:
+    /// clearing a namespace also clears the namespaces inside it, and clearing the cache clears all of them.
     #[must_use]
     pub fn namespace(&self, name: &str) -> FragmentCache {
         FragmentCache { inner: Arc::clone(&self.inner), namespace: Arc::new(self.namespace.inner(name)) }
     }
 
-    /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values,
-    /// all variants and versions, and whatever contains them.
+    /// Invalidates every result of a key in this namespace: blocks of all templates, partials, texts and values, in all
+    /// variants and versions, and every result that contains one of them.
     ///
-    /// When it returns, nothing whose work began before is stored or returned to a caller who arrives later. The
-    /// cost does not depend on the number of entries. A value that cannot be a key changes nothing and is reported.
+    /// After this call has returned, a result whose computation began earlier is neither stored nor returned to a
+    /// caller who arrives later. The cost does not depend on the number of entries. A value that cannot be a key
+    /// invalidates nothing and is reported to [`Builder::on_error`](crate::Builder::on_error).
     pub fn invalidate<K: Serialize>(&self, key: K) -> Invalidation {
         let mut bytes = Vec::new();
         match key::encode_handler(&key, &mut bytes) {
@@ -73,8 +76,8 @@ impl FragmentCache {
         }
     }
 
-    /// Invalidates every result with this tag in this namespace, and whatever contains one. As
-    /// [`invalidate`](FragmentCache::invalidate) otherwise.
+    /// Invalidates every result with this tag in this namespace, and every result that contains one. The guarantees are
+    /// those of [`invalidate`](FragmentCache::invalidate).
     pub fn invalidate_tag(&self, tag: &str) -> Invalidation {
         self.invalidate_tag_by(tag, By::Call)
     }
@@ -85,11 +88,13 @@ impl FragmentCache {
         invalidation
     }
 
-    /// Invalidates every result made with the templates of this name, whichever environment they are in, and makes the
-    /// loaders of this cache load them again: for templates that do not come from a watched folder. A block that stands
-    /// in such a template is what its own text and what it reaches make it, so it goes when those differ once the
-    /// template is loaded again, and stays when they do not. So does a block of a template that extends it: what it
-    /// reaches there are the statements outside of the blocks, and all of it by `super()`.
+    /// Invalidates every result made with the templates of this name, in all environments, and makes the loaders of
+    /// this cache load these templates again. Use it for templates that do not come from a watched folder.
+    ///
+    /// A block in such a template depends on its own text and on the text that it reaches. It is invalid if that text
+    /// differs after the template was loaded again, and stays valid if it does not. The same holds for a block of a
+    /// template that extends this one: there it reaches the statements outside of the blocks, and with `super()` the
+    /// whole template.
     pub fn invalidate_template(&self, name: &str) -> Invalidation {
         self.invalidate_template_by(name, By::Call)
     }
@@ -102,7 +107,8 @@ impl FragmentCache {
         invalidation
     }
 
-    /// Invalidates everything in this namespace and those inside it; everything at all on the cache's first handle.
+    /// Invalidates every result in this namespace and in the namespaces inside it. On the first handle of a cache,
+    /// invalidates all results.
     pub fn clear(&self) -> Invalidation {
         self.clear_by(By::Call)
     }
@@ -116,22 +122,25 @@ impl FragmentCache {
         invalidation
     }
 
-    /// Frees at once what has expired or been invalidated by [`clear`](FragmentCache::clear), and brings
-    /// [`Stats::entries`](crate::Stats::entries) and [`Stats::bytes`](crate::Stats::bytes) up to date; otherwise this happens every second.
+    /// Frees expired entries and entries that [`clear`](FragmentCache::clear) invalidated, and updates
+    /// [`Stats::entries`](crate::Stats::entries) and [`Stats::bytes`](crate::Stats::bytes). The cache also does this by
+    /// itself, every second.
     pub fn run_maintenance(&self) {
         self.inner.maintain();
     }
 
-    /// How the shared tier is doing: for a readiness check, or a page that operators read. `None` without one.
+    /// The state of the shared tier, for a readiness check or a page for operators. `None` without a shared tier.
     #[cfg(feature = "shared")]
     pub fn shared_status(&self) -> Option<SharedStatus> {
         self.inner.shared.as_ref().map(Tier::status)
     }
 
-    /// Blocks until all results and invalidations of this process were told to the shared tier, at most for `patience`;
-    /// whether they were. Results the store did not take are given up, and counted in [`Stats::shared_drops`](crate::Stats::shared_drops). For the
-    /// end of a process: what is not written is computed again somewhere, but an invalidation that was not told is lost
-    /// with the process. `true` at once without a shared tier.
+    /// Blocks until the shared tier has received all results and invalidations of this process, at most for `patience`.
+    /// Returns whether it received them; `true` at once without a shared tier.
+    ///
+    /// Results that the store did not accept are dropped and counted in
+    /// [`Stats::shared_drops`](crate::Stats::shared_drops). Call it before the process ends: a result that was not
+    /// written is computed again, but an invalidation that was not published is lost with the process.
     pub fn flush(&self, patience: Duration) -> bool {
         self.inner.shared.as_ref().is_none_or(|shared| shared.flush(patience))
     }

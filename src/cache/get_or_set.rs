@@ -1,7 +1,8 @@
-//! What handlers call: cached texts and partials, synchronous and asynchronous. Values are in `get_or_set/value.rs`.
+//! The API for handlers: cached texts, synchronous and asynchronous, and prefetching.
 //!
-//! All of them ask the same builder of `computation.rs` and differ only in how the body runs and what it gives. How a hit is
-//! computed again to be compared is in `get_or_set/verify.rs`.
+//! All calls build a request with the same `RequestBuilder`. They differ only in how the body runs and in the type of
+//! its result. Values are in `get_or_set/value.rs`, the verification of hits in `get_or_set/verify.rs`, the handler as
+//! a caller in `get_or_set/caller.rs`, futures in `get_or_set/inside.rs`. Look-ups are in `lookup.rs`.
 
 mod caller;
 mod inside;
@@ -43,10 +44,11 @@ use crate::telemetry::stats::Counter;
 use crate::telemetry::{Bypass, FragmentKind};
 
 impl FragmentCache {
-    /// Computes a text once and serves it from the cache afterwards.
+    /// Returns a cached text, or computes it with a closure and stores it.
     ///
-    /// The closure's own error comes back unchanged and nothing is stored. Concurrent callers of one key wait for
-    /// the first. An empty key computes without caching and is reported.
+    /// An error of the closure is returned unchanged, and nothing is stored. Concurrent callers of one key wait for the
+    /// first. With an empty key the text is computed without caching, and the key is reported to
+    /// [`Builder::on_error`](crate::Builder::on_error).
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -93,12 +95,13 @@ impl FragmentCache {
         }
     }
 
-    /// [`get_or_set`](FragmentCache::get_or_set) with a future, which is polled only if there is something to
-    /// compute. Both share entries and flights; a future that is dropped half-way lets the next caller try.
+    /// [`get_or_set`](FragmentCache::get_or_set) with a future. The future is polled only if there is something to
+    /// compute. Both calls share entries and flights. If the future is dropped before it is ready, the next caller
+    /// computes.
     ///
     /// # Errors
     ///
-    /// The future's own.
+    /// The error of the future.
     #[track_caller]
     pub fn get_or_set_async<K, T, E, F>(
         &self,
@@ -134,9 +137,10 @@ impl FragmentCache {
         }
     }
 
-    /// Reads what handlers cached under these keys from the shared tier into memory, in one round trip: texts, markup
-    /// and values, without `vary` and `version`. What [`get_or_set`](FragmentCache::get_or_set) asks for afterwards is
-    /// there or is not, and either way it waits for no network. Returns how many were found; 0 without a shared tier.
+    /// Reads the results that handlers cached under these keys from the shared tier into memory, in one round trip:
+    /// texts, markup and values, without `vary` and `version`. A later [`get_or_set`](FragmentCache::get_or_set) of one
+    /// of these keys does not wait for the network, whether the store has a result or not. Returns the number of
+    /// results found; 0 without a shared tier.
     ///
     /// ```
     /// # async fn page() -> Result<(), Box<dyn std::error::Error>> {
@@ -154,7 +158,7 @@ impl FragmentCache {
         for key in keys {
             for kind in [Kind::Text, Kind::Markup, Kind::Value] {
                 let mut builder = RequestBuilder::new(kind, &self.namespace);
-                // A key that is none is reported by the call that caches under it.
+                // Skip an invalid key: the call that caches under it reports it.
                 if builder.handler_key(&key, &Options::default()).is_ok() {
                     builder.lifetime(Some(FOREVER), self.inner.settings.default_ttl);
                     builders.push(builder);
@@ -169,7 +173,7 @@ impl FragmentCache {
         };
         let found = shared.prefetch(&self.inner, &request, handler).await;
         for (at, entry) in &found {
-            // No hit yet: it is one of memory's when a caller looks it up.
+            // Not counted as a hit: a later look-up counts a hit in memory.
             let request = &request[*at];
             let subject = LookupSubject::new(handler(request).label(), request.named, request.base());
             self.inner.keep_shared(&subject, request.identity.hash, entry);
@@ -177,7 +181,7 @@ impl FragmentCache {
         found.len()
     }
 
-    /// Whether the cache is not to be asked: for the caller's reason, or because it is switched off.
+    /// Whether to bypass the cache: for the caller's reason, or because caching is switched off.
     #[inline]
     pub(crate) fn bypassed(&self, refused: Option<Bypass>, key: &[u8], caller: &mut impl Caller) -> bool {
         let bypass = refused.or((!self.inner.settings.enabled).then_some(Bypass::Off));
@@ -193,7 +197,7 @@ impl FragmentCache {
         self.inner.telemetry.record_bypass(caller.label(), bypass, key);
     }
 
-    /// Tags of this namespace, as a caller declares them.
+    /// Tags of this namespace, declared by a caller.
     #[inline]
     pub(crate) fn declared<'a>(&self, tags: &'a [Arc<str>]) -> DeclaredTags<'a> {
         DeclaredTags::given(tags, self.namespace.id)
@@ -208,7 +212,7 @@ impl FragmentCache {
         HandlerCaller { cache: &self.inner, kind, called: CallSite::new(options.label.as_deref(), here) }
     }
 
-    /// The builder a handler asks; `None` if it is not to be asked.
+    /// The builder of a handler's request; `None` if the call bypasses the cache.
     fn question_or_bypass<K: Serialize>(
         &self,
         key: &K,

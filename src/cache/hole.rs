@@ -1,8 +1,8 @@
-//! Holes: the places of a page that are filled in anew for each request, while the rest of it is cached.
+//! Holes: the places of a page that are filled for each request, while the rest of the page is cached.
 //!
-//! Owns what a template leaves where a hole is, how that is found again in the rendered page, and how it is recognised
-//! in a text that is to be stored. Who fills holes, and when, is in `http/`. A mark is 128 random bits and is good
-//! until its request ends, so no text that a visitor wrote is ever taken for one.
+//! Owns the mark that a template prints for a hole, the search for marks in a rendered page, and the check of texts
+//! that are to be stored. Leaves filling holes to `http/`. A mark is 128 random bits and is valid until its request
+//! ends, so no text that a visitor wrote is ever taken for a mark.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::invalidation::stack::{self, Role};
 use crate::util::sync::{lock, read_lock, write_lock};
 
-/// Which hole, and what the template said about it.
+/// The name of a hole, and the arguments that the template gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HoleCall {
     pub(crate) name: String,
@@ -22,7 +22,7 @@ pub(crate) struct HoleCall {
 }
 
 impl HoleCall {
-    /// Approximate bytes in memory.
+    /// Approximate size in memory, in bytes.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn weight(&self) -> usize {
         let arguments: usize = self.arguments.iter().map(|argument| argument.len() + size_of::<String>()).sum();
@@ -30,25 +30,25 @@ impl HoleCall {
     }
 }
 
-/// The holes of all requests under way, by their marks: the text of a request may be stored on any thread.
+/// The holes of all running requests, by mark. Global, because the text of a request may be stored on any thread.
 static OPEN: RwLock<BTreeMap<u128, String>> = RwLock::new(BTreeMap::new());
 
-/// The holes that the page of one request has.
+/// The holes in the page of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Holes {
-    /// Keyed, so that marks which a client saw tell it no other.
+    /// A hash with a random key, so that a client that saw some marks cannot compute another one.
     random: RandomState,
     calls: Mutex<BTreeMap<u128, HoleCall>>,
 }
 
-/// Why there can be no hole here.
+/// Why a hole is not allowed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoHole {
-    /// It would be stored with a fragment.
+    /// The hole would be stored with a fragment.
     InFragment,
-    /// It would be stored with the page of a layer inside of the one that fills it.
+    /// The hole would be stored with the page of a layer that is inside the layer which fills it.
     InPage,
-    /// Nobody would fill it.
+    /// There is no layer that would fill the hole.
     NoPage,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn holes() -> Result<Arc<Holes>, NoHole> {
 const START: &[u8] = b"<!--hole ";
 const END: &[u8] = b"-->";
 
-/// A mark in decimal: digits outlast most of what escapes, quotes or capitalises a text.
+/// Decimal digits of a mark. Digits are not changed by most functions that escape, quote or capitalise a text.
 const DIGITS: usize = 39;
 
 impl Holes {
@@ -74,7 +74,7 @@ impl Holes {
         Holes::default()
     }
 
-    /// What the template prints where the hole is.
+    /// Adds a hole. Returns the text that the template prints for it.
     pub(crate) fn add(&self, call: HoleCall) -> String {
         let mut calls = self.calls();
         let half = |half: u8| u128::from(self.random.hash_one((half, calls.len())));
@@ -84,13 +84,13 @@ impl Holes {
         format!("<!--hole {mark:0DIGITS$}-->")
     }
 
-    /// Whether there are any.
+    /// Whether the page has holes.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn any(&self) -> bool {
         !self.calls().is_empty()
     }
 
-    /// Where the holes are in a rendered page, in its order: the place of each mark, and the call.
+    /// The holes in a rendered page, in the order of the page: the byte range of each mark, and the call.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the HTTP layers ask"))]
     pub(crate) fn find(&self, page: &[u8]) -> Vec<(Range<usize>, HoleCall)> {
         let calls = self.calls();
@@ -121,7 +121,7 @@ impl Drop for Holes {
     }
 }
 
-/// The name of a hole whose mark is in a text, of whatever request under way.
+/// The name of a hole whose mark is in a text; the hole may be of any running request.
 pub(crate) fn left_in(text: &[u8]) -> Option<String> {
     let open = || read_lock(&OPEN);
     if open().is_empty() {
@@ -130,7 +130,7 @@ pub(crate) fn left_in(text: &[u8]) -> Option<String> {
     numbers(text).find_map(|(_, mark)| open().get(&mark).cloned())
 }
 
-/// Every place in a text at which a mark's digits may stand, and the number they are.
+/// Every position in a text at which the digits of a mark may be, and their number.
 fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, u128)> {
     let mut next = 0;
     let runs = text.split(|byte| !byte.is_ascii_digit()).map(move |run| {

@@ -1,4 +1,6 @@
-//! What is in memory, entry by entry: for a page that operators read.
+//! The entries in memory, one by one, for a page for operators.
+//!
+//! Owns the facts about an entry. The page is in `dashboard/`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +14,13 @@ use crate::store::entry::Entry;
 use crate::store::request::IdentityParts;
 use crate::telemetry::{About, KeyHash, key_hash};
 
-/// Whether an entry would be served.
+/// Whether an entry could be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     Fresh,
-    /// Expired, and kept for the grace in which it may still be shown.
+    /// Expired, and kept for its grace, in which it may still be served.
     Expired,
-    /// Something it depends on was invalidated; it goes when it expires, or is replaced.
+    /// A dependency was invalidated. The entry stays in memory until it expires or is replaced.
     Invalidated,
 }
 
@@ -38,33 +40,33 @@ impl fmt::Display for Condition {
     }
 }
 
-/// What is known of an entry, its content aside.
+/// The facts about an entry, without its content.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) about: About,
     pub(crate) condition: Condition,
     pub(crate) age: Duration,
-    /// `None` without expiry.
+    /// `None` if the entry does not expire.
     pub(crate) ttl_left: Option<Duration>,
     pub(crate) tags: Vec<Arc<str>>,
     pub(crate) templates: Vec<Arc<str>>,
-    /// What it took to compute.
+    /// How long the computation took.
     pub(crate) cost: Duration,
-    /// Bytes of the result.
+    /// Size of the result, in bytes.
     pub(crate) bytes: usize,
-    /// Bytes in memory.
+    /// Size in memory, in bytes.
     pub(crate) weight: u32,
     pub(crate) used: bool,
-    /// The namespaces it is in, the outermost first.
+    /// The namespaces of the entry, the outermost first.
     pub(crate) namespaces: Vec<String>,
-    /// Its key, without the query of a page.
+    /// The hash of the key, without the query of a page.
     pub(crate) key: KeyHash,
-    /// The floor of its key.
+    /// The floor of the key.
     pub(crate) key_floor: TagHash,
 }
 
 impl Engine {
-    /// Shows the entries in memory to `see`, at most so many; how many that were.
+    /// Calls `see` for the entries in memory, at most `most` of them. Returns the number of calls.
     pub(crate) fn see_entries(&self, most: usize, mut see: impl FnMut(u128, &Arc<Entry>)) -> usize {
         let entries = self.memory.iter().take(most);
         entries.map(|(hash, entry)| see(hash, &entry)).count()
@@ -109,7 +111,7 @@ impl Engine {
 }
 
 impl Entry {
-    /// Its key in words, which may be private.
+    /// The key as readable text, which may be private.
     pub(crate) fn key_text(&self) -> String {
         IdentityParts::of(&self.identity).map_or_else(|| "?".to_owned(), |parts| crate::key::readable(parts.named))
     }
@@ -118,7 +120,7 @@ impl Entry {
         key_hash(IdentityParts::of(&self.identity).map_or(&[][..], |parts| parts.named))
     }
 
-    /// Whether it is in the namespace of this path, or in one inside it.
+    /// Whether the entry is in the namespace with this path, or in a namespace inside it.
     pub(crate) fn is_inside(&self, namespace: &str) -> bool {
         IdentityParts::of(&self.identity).is_some_and(|parts| parts.namespace.starts_with(namespace.as_bytes()))
     }
@@ -129,7 +131,7 @@ fn key_floor(namespace: &[u8], key: &[u8]) -> TagHash {
     tag_hash(TagClass::Key, id, key)
 }
 
-/// The names in the path of a namespace, each of which follows its length.
+/// The names in the path of a namespace. In the path the length of each name comes before the name.
 fn levels(mut path: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     while let Some(colon) = path.iter().position(|byte| *byte == b':') {
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(entry.key_hash(), facts.about.key);
         assert_eq!(facts.condition, Condition::Fresh);
         assert!(entry.is_inside("") && entry.is_inside(&inner.namespace.path) && !entry.is_inside("3:a:2"));
-        // The floor is the one that the key's own invalidation raises.
+        // This floor is the one that an invalidation of the key raises.
         let mut encoded = Vec::new();
         crate::key::encode_handler(&("user", 7), &mut encoded).unwrap();
         assert_eq!(facts.key_floor, inner.key_tag(&encoded));

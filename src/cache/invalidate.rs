@@ -1,10 +1,10 @@
-//! PendingConfirmation the application what was invalidated, so that caches in front can be told.
+//! The argument of the callback `on_invalidate`, with which an application purges caches in front of it.
 
 use std::sync::Arc;
 
 use crate::telemetry::Target;
 
-/// What was invalidated; see [`Builder::on_invalidate`](crate::Builder::on_invalidate).
+/// The object of an invalidation; see [`Builder::on_invalidate`](crate::Builder::on_invalidate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidated<'a> {
@@ -12,15 +12,15 @@ pub enum Invalidated<'a> {
     Tag(&'a str),
     /// The pages of a path.
     Page(&'a str),
-    /// What was made with the templates of a name.
+    /// The results made with the templates of this name.
     Template(&'a str),
-    /// Everything in a namespace, by its own name.
+    /// All results in a namespace, by the namespace's own name.
     Namespace(&'a str),
-    /// Everything.
+    /// All results.
     Everything,
 }
 
-/// What the application gave to be told with.
+/// The callback that the application gave.
 pub(crate) type OnInvalidate = Arc<dyn Fn(Invalidated<'_>) + Send + Sync>;
 
 impl From<Invalidated<'_>> for Target {

@@ -1,4 +1,6 @@
-//! What an invalidation gives: nothing to do, and something to wait for where other nodes are to hear of it.
+//! The result of an invalidation. It can be ignored, or waited for until the shared store has the invalidation.
+//!
+//! Leaves the invalidation itself to `engine.rs`, and its publication to `store/tier/`.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -9,15 +11,15 @@ use crate::error::{Error, ErrorKind};
 use crate::store::tier::Confirmation;
 use crate::util::timer::Sleep;
 
-/// An invalidation that has taken effect on this node. Ignore it freely: nothing remains to be done.
+/// An invalidation that has taken effect on this node. It may be ignored: nothing remains to be done.
 ///
-/// With a shared tier it is on its way to the store, and from there to the other nodes. Wait for it, or `.await` it,
-/// where that matters: what cannot be told yet is kept and told as soon as the store is back, unless this process ends
-/// before. Without a shared tier it is ready at once.
+/// With a shared tier the invalidation is on its way to the store, and from there to the other nodes. To know when the
+/// store has it, call `wait` or `.await` it. An invalidation that cannot be published yet is kept, and published as
+/// soon as the store answers again, unless this process ends before. Without a shared tier it is ready at once.
 #[derive(Debug)]
 pub struct Invalidation(pub(crate) Option<PendingConfirmation>);
 
-/// An invalidation on its way.
+/// An invalidation that is being published.
 #[derive(Debug)]
 pub(crate) struct PendingConfirmation {
     pub(crate) confirmation: Confirmation,
@@ -27,13 +29,14 @@ pub(crate) struct PendingConfirmation {
 }
 
 impl Invalidation {
-    /// Blocks until the shared store has it, at most for the cache's wait timeout counted from the invalidation. Other
-    /// nodes know of it within their staleness bound from then on at the latest, as a rule within milliseconds.
+    /// Blocks until the shared store has the invalidation, at most for the cache's wait timeout, counted from the
+    /// invalidation. From then on the other nodes receive it within their staleness bound at the latest, usually within
+    /// milliseconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`]: the store did not confirm it in time. It has taken effect on this node, and is still told
-    /// once the store answers.
+    /// [`ErrorKind::Store`]: the store did not confirm the invalidation in time. It has taken effect on this node, and
+    /// is still published once the store answers.
     pub fn wait(self) -> Result<(), Error> {
         match self.0 {
             Some(telling) if !telling.confirmation.wait(telling.deadline) => Err(telling.late()),
@@ -51,7 +54,7 @@ impl IntoFuture for Invalidation {
     }
 }
 
-/// An [`Invalidation`] awaited; ends as [`Invalidation::wait`] does.
+/// The future of an awaited [`Invalidation`]. Its output is that of [`Invalidation::wait`].
 #[derive(Debug)]
 #[must_use = "it is awaited, or it says nothing"]
 pub struct Confirmed(Option<PendingConfirmation>);

@@ -1,7 +1,8 @@
-//! One look-up, from the builder to a hit or to the work there is to do.
+//! A look-up, from the request to a hit or to a computation.
 //!
-//! Owns the order in which front, memory, flights, the shared tier and floors are asked. Template blocks, closures and
-//! futures all go through here; how the work is done and stored is `computation.rs`.
+//! Owns the order in which a look-up uses the thread cache, memory, the flights and the shared tier. Template blocks,
+//! closures, futures and pages all go through here. `lookup/memory.rs` decides whether an entry in memory is a hit;
+//! `computation.rs` runs and stores a computation.
 
 mod memory;
 mod origin;
@@ -34,14 +35,15 @@ pub(crate) enum Lookup {
 enum Step {
     Done(Lookup),
     Wait(Follower<Arc<Entry>>),
-    /// Nobody else is at it, and memory does not hold it.
+    /// No other caller computes this identity, and memory has no entry for it.
     Lead(Lead<Arc<Entry>>),
 }
 
 impl Request<'_> {
-    /// Tells what encloses this place of an entry found: it lives no longer than the entry, nor than is asked for here,
-    /// depends on the tags declared here, and other nodes' invalidations are accounted for only as far as the entry was
-    /// known to have survived them.
+    /// Adds an entry that was found to the dependencies of the enclosing frame. The enclosing result expires no later
+    /// than the entry, and no later than the lifetime of this request. It depends on the tags that this request
+    /// declares. Invalidations by other nodes count as received only up to the time as of which the entry is known to
+    /// be valid.
     #[inline]
     fn add_to_enclosing(&self, entry: &Entry, as_of: impl FnOnce() -> Nanos) {
         stack::gather(|record| {
@@ -56,7 +58,7 @@ impl Request<'_> {
 }
 
 impl FragmentCache {
-    /// Finds the entry, waits for whoever computes it, or returns the work to do.
+    /// Finds the entry, waits for the caller that computes it, or returns the computation to run.
     pub(crate) fn lookup(&self, request: &Request<'_>, caller: &mut impl Caller) -> Lookup {
         let ended = self.inner.flights.ended(request.identity.hash);
         match self.inner.hit(request) {
@@ -65,7 +67,7 @@ impl FragmentCache {
         }
     }
 
-    /// The same without blocking the thread.
+    /// [`lookup`](FragmentCache::lookup) that does not block the thread.
     pub(crate) async fn lookup_async(&self, request: &Request<'_>, caller: &mut impl Caller) -> Lookup {
         let ended = self.inner.flights.ended(request.identity.hash);
         match self.inner.hit(request) {
@@ -74,7 +76,7 @@ impl FragmentCache {
         }
     }
 
-    /// What a look-up does when memory holds nothing of use; `ended` was read before memory was.
+    /// The part of a look-up after memory had no usable entry. `ended` was read before memory was.
     pub(crate) fn join(&self, request: &Request<'_>, caller: &mut impl Caller, ended: u64) -> Lookup {
         self.inner.counters.count(Counter::misses);
         let mut origin = self.missed(request, caller, ended);
@@ -130,7 +132,7 @@ impl FragmentCache {
         }
     }
 
-    /// The work of computing an entry anew, the one there being of no use for this reason; nobody waits for it.
+    /// The computation that replaces an entry which is of no use for this reason. It does not wait for another caller.
     pub(crate) fn replace(
         &self,
         request: &Request<'_>,
@@ -142,7 +144,8 @@ impl FragmentCache {
         self.take_over(request, caller, asynchronous, Some(reason))
     }
 
-    /// The same for a look-up that was counted already, if without a reason.
+    /// [`replace`](FragmentCache::replace) for a look-up that is already counted. Without a reason the computation
+    /// records no miss.
     pub(crate) fn take_over(
         &self,
         request: &Request<'_>,
@@ -151,7 +154,8 @@ impl FragmentCache {
         reason: Option<MissReason>,
     ) -> Computation {
         let origin = Origin { reason, ..self.origin(request, caller, 0) };
-        // Nothing that is there or comes would do, so nobody is waited for.
+        // Neither a stored entry nor the result of a running computation would do, so this caller does not wait for a
+        // leader.
         match self.flight_join(request, &origin, asynchronous) {
             Join::Lead(lead) => {
                 let place = self.inner.shared.as_ref().and_then(|shared| shared.place(request));
@@ -161,7 +165,7 @@ impl FragmentCache {
         }
     }
 
-    /// Computation whose result nobody is to have, see [`Computation::discard`].
+    /// A computation that is run only to compare its result with the cached one, see [`Computation::discard`].
     pub(crate) fn apart(&self, request: &Request<'_>, caller: &mut impl Caller) -> Computation {
         let origin = self.origin(request, caller, 0);
         Computation::new(&self.inner, request, &origin, None, None)
@@ -175,7 +179,7 @@ impl FragmentCache {
         Origin { begin: caller.begin(), tags, ended, arrived: self.inner.clock.latest(), subject, reason: None }
     }
 
-    /// What is known when memory had no answer, and why it had none.
+    /// The data of a miss, with its reason. Memory had no usable entry.
     fn missed(&self, request: &Request<'_>, caller: &mut impl Caller, ended: u64) -> Origin {
         let mut origin = self.origin(request, caller, ended);
         origin.reason = Some(self.inner.why(request, &origin.subject, &origin.tags));
@@ -205,7 +209,7 @@ impl FragmentCache {
         let inner = &self.inner;
         match self.flight_join(request, origin, asynchronous) {
             Join::Follow(follower) => match inner.graced(request, |entry| entry.stale) {
-                // The leader stored it since memory was asked.
+                // The leader has stored the entry since this look-up read memory.
                 Some(entry) if entry.fresh(inner.clock.latest(), request.ttl) => {
                     Step::Done(inner.joined(request, &entry))
                 }
@@ -216,7 +220,8 @@ impl FragmentCache {
                 Some(entry) => inner.stale(request, &entry),
                 None => Lookup::Compute(inner.work(request, origin, None, None)),
             }),
-            // Whoever led before may have stored between our look and our winning.
+            // An earlier leader may have stored the entry after this look-up read memory and before this caller became
+            // the leader.
             Join::Lead(lead) => {
                 let stored = inner.flights.ended(request.identity.hash) != origin.ended;
                 match stored.then(|| inner.find(request)).flatten() {
@@ -230,7 +235,7 @@ impl FragmentCache {
         }
     }
 
-    /// What one who leads does with what the shared tier had to say.
+    /// Turns the reply of the shared tier into a hit or a computation, for a leader.
     fn led(&self, request: &Request<'_>, origin: &mut Origin, lead: Lead<Arc<Entry>>, fetched: Fetched) -> Lookup {
         match fetched {
             Fetched::Found(entry) => {
@@ -247,14 +252,15 @@ impl FragmentCache {
         }
     }
 
-    /// What the end of a wait means; `None` to join_or_lead again.
+    /// Turns the outcome of a wait into a result of the look-up; `None` to join or lead again.
     fn after_wait(&self, outcome: FlightOutcome<Arc<Entry>>, request: &Request<'_>, origin: &Origin) -> Option<Lookup> {
         match outcome {
-            // The flight's tags are known only now, so only now can they be checked.
+            // The tags of the leader's result are known only after the flight, so they are checked here.
             FlightOutcome::Shared(entry) if self.inner.usable(&entry, request, origin.arrived) => {
                 Some(self.inner.joined(request, &entry))
             }
-            // It refuses the next one as well: it would wait for one after the other.
+            // The request refuses this entry, and would refuse the next leader's as well. Compute, or the caller would
+            // wait for one leader after the other.
             FlightOutcome::Shared(entry) if request.refuses(&entry) => {
                 Some(Lookup::Compute(self.inner.work(request, origin, None, None)))
             }
@@ -271,8 +277,8 @@ impl FragmentCache {
 }
 
 impl Engine {
-    /// The work there is to do; a miss, if it is known why. Whether a page is one is for who shows it to say: there
-    /// may be an expired one to show.
+    /// The computation of a miss. It records the miss if the reason is known. For a page the HTTP layer records the
+    /// miss instead: the layer may serve an expired page.
     fn work(
         self: &Arc<Self>,
         request: &Request<'_>,
@@ -288,27 +294,27 @@ impl Engine {
         work
     }
 
-    /// A miss that an expired entry answers, because somebody else computes it anew.
+    /// Answers a miss with an expired entry, because another caller computes the new one.
     fn stale(&self, request: &Request<'_>, entry: &Entry) -> Lookup {
         self.count_stale(request, entry);
         Lookup::Hit(entry.found())
     }
 
-    /// Counts such a miss, and tells what encloses it.
+    /// Counts a stale hit, and adds the entry to the enclosing frame.
     pub(crate) fn count_stale(&self, request: &Request<'_>, entry: &Entry) {
         self.counters.count(Counter::stale_hits);
         entry.label.count(FragmentCounter::StaleHits);
         self.count_spared(request, entry, Outcome::StaleHit);
     }
 
-    /// A miss that the work of somebody beside it answered.
+    /// Answers a miss with the result of a concurrent computation on this node.
     fn joined(&self, request: &Request<'_>, entry: &Entry) -> Lookup {
         self.counters.count(Counter::waits);
         entry.label.count(FragmentCounter::Joined);
         self.spared(request, entry, Outcome::Joined)
     }
 
-    /// A miss that somebody else's work answered.
+    /// Answers a miss with the result of another computation, on this node or another one.
     fn spared(&self, request: &Request<'_>, entry: &Entry, outcome: Outcome) -> Lookup {
         self.count_spared(request, entry, outcome);
         Lookup::Hit(entry.found())
@@ -320,16 +326,17 @@ impl Engine {
         if self.telemetry.of_hits() {
             self.telemetry.record_answered(request.named, &entry.report(), outcome);
         }
-        // Later than the caller came, so that nothing counts as heard that was not.
+        // The current time, which is later than the arrival of the caller: no invalidation counts as received that this
+        // node had not received.
         request.add_to_enclosing(entry, || self.as_of(entry, self.clock.latest()));
     }
 
-    /// When a wait for another caller that begins here has been too long.
+    /// When a wait for another caller that begins now times out.
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.wait_timeout
     }
 
-    /// The same of a wait for what nothing can stand in for.
+    /// When a wait that begins now times out, if the caller cannot compute the result instead.
     pub(crate) fn end_of_patience(&self) -> Instant {
         Instant::now() + self.settings.patience()
     }

@@ -1,4 +1,7 @@
-//! Finding the reason of a miss: from the entry that is of no use, or from what became of it.
+//! Determines the reason of a miss: from the entry in memory that cannot be used, or from the history of removed
+//! entries.
+//!
+//! The reasons are in `telemetry/reason.rs`, the history in `telemetry/past.rs`.
 
 use crate::cache::Engine;
 use crate::invalidation::dependencies::Dependencies;
@@ -7,7 +10,7 @@ use crate::store::request::{IdentityParts, Request};
 use crate::telemetry::{LastOutcome, LookupSubject, MissReason};
 
 impl Engine {
-    /// Why memory has no answer.
+    /// Why memory has no usable entry.
     pub(crate) fn why(&self, request: &Request<'_>, subject: &LookupSubject, tags: &[TagHash]) -> MissReason {
         let latest = self.clock.latest();
         let fate = self.telemetry.past.fate(request.identity.hash);
@@ -30,7 +33,7 @@ impl Engine {
         match fate {
             Some(LastOutcome::Rejected(rejection)) => MissReason::Rejected(rejection),
             Some(LastOutcome::Evicted) => MissReason::Evicted,
-            // Memory hides what has expired, and says so when it frees it.
+            // Memory does not return expired entries, and records the expiry only when it frees them.
             Some(LastOutcome::Stored) if self.settings.memory => MissReason::Expired,
             Some(LastOutcome::Stored) => MissReason::Cold,
             Some(LastOutcome::Expired) => MissReason::Expired,
@@ -40,7 +43,7 @@ impl Engine {
         }
     }
 
-    /// Why there was never anything under an identity.
+    /// The reason where the history knows nothing of the identity.
     fn why_unknown(&self, request: &Request<'_>, subject: &LookupSubject) -> MissReason {
         let past = &self.telemetry.past;
         if request.base().len() < request.identity.bytes.len() && past.knows_key(subject.variants()) {
@@ -54,7 +57,7 @@ impl Engine {
         changed.map_or(MissReason::Cold, MissReason::TemplateChanged)
     }
 
-    /// What invalidated something.
+    /// The invalidation that made an entry invalid, if one did.
     fn invalidated(&self, record: &Dependencies, request: &Request<'_>, tags: &[TagHash]) -> Option<MissReason> {
         let stamp = record.begin.stamp;
         if !self.floors.admit(stamp, []) {

@@ -1,8 +1,12 @@
 //! The cache: its handle, its engine, and how a look-up becomes a hit or a computation.
 //!
-//! `fragment_cache.rs` is the handle that applications hold, `engine.rs` what all handles share, `builder.rs` and `config/` how
-//! it is configured. `lookup.rs` looks up, `flight.rs` lets one caller compute for all, `computation.rs` is a computation from
-//! its start to the stored entry. `get_or_set.rs` is what handlers call; what templates call is the template room.
+//! - `fragment_cache.rs` is the handle that applications hold; `engine.rs` is the state that all handles share.
+//! - `builder.rs`, `config/` and `settings.rs` configure a cache; `options.rs` configures one call.
+//! - `lookup.rs` looks up, `flight.rs` lets one caller compute for all, `computation.rs` is a computation from its
+//!   start to the stored entry.
+//! - `get_or_set.rs` is the API for handlers. The API for templates is `crate::template`.
+//! - `invalidation.rs`, `invalidate.rs` and `signal.rs` are about invalidations; `scope.rs` and `hole.rs` about
+//!   requests; `miss_reason.rs`, `statistics.rs`, `explain.rs`, `shadow.rs` and `inspect.rs` about reports.
 
 pub(crate) mod builder;
 pub(crate) mod computation;

@@ -1,6 +1,7 @@
-//! What ends when it is dropped warns where it is dropped at once. Doc tests: only these see a warning as an error.
+//! Checks that values which take effect only while they are kept are `#[must_use]`. These are doc tests, because only a
+//! doc test can turn a warning into an error (`compile_fail`).
 
-/// Two doc tests of one expression: kept in a variable it compiles, as a statement it does not.
+/// Two doc tests of one expression: assigned to a variable it compiles, as a statement it does not.
 macro_rules! ends_when_dropped {
     ($name:ident, $call:literal) => {
         #[doc = "```"]

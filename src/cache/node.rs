@@ -1,4 +1,4 @@
-//! The cache as a node of the shared tier.
+//! The engine as a node of the shared tier: the calls that the tier makes.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -12,13 +12,14 @@ use crate::telemetry::{By, Target};
 use crate::util::clock::Nanos;
 
 impl Engine {
-    /// How many of these another node invalidated. What this one told the store comes back as an echo.
+    /// How many of these tags another node invalidated. An invalidation that this node published comes back as an echo,
+    /// and is not counted.
     fn of_others(&self, tags: &[TagHash]) -> usize {
         self.shared.as_ref().map_or(0, |shared| tags.iter().filter(|tag| !shared.is_publishing(**tag)).count())
     }
 }
 
-/// What another node's invalidation does here.
+/// Applies the invalidations of other nodes on this node.
 impl FloorSink for Engine {
     fn raise(&self, tags: &[TagHash]) {
         self.floors.raise_all(tags);
@@ -31,7 +32,7 @@ impl FloorSink for Engine {
         }
     }
 
-    /// What was missed may have been about templates too.
+    /// Invalidates all templates too: an invalidation that this node did not receive may have been of a template.
     fn raise_everything(&self) {
         self.drop_everything();
         for template in self.templates.all() {

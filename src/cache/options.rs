@@ -1,4 +1,4 @@
-//! What a handler says about one cached result.
+//! `Options`: how one result of a handler is cached.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::store::request::RequestBuilder;
 use crate::telemetry::Bypass;
 use crate::util::clock::{Nanos, nanos};
 
-/// How one result is cached: lifetime, tags, variants. The default is the cache's default lifetime and nothing else.
+/// How one result is cached: lifetime, tags, variants. By default only the default lifetime of the cache applies.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Default options with a lifetime, counted from the start of the work. [`Duration::ZERO`] bypasses the cache.
+    /// Default options with a lifetime, counted from the start of the computation. [`Duration::ZERO`] bypasses the
+    /// cache.
     pub fn ttl(ttl: Duration) -> Options {
         Options { ttl: Some(nanos(ttl)), ..Options::default() }
     }
@@ -47,14 +48,14 @@ impl Options {
         Options { ttl: Some(FOREVER), ..Options::default() }
     }
 
-    /// Declares the text to be markup: a template prints it without escaping it again.
+    /// Declares that the text is markup: a template prints it without escaping.
     pub fn markup(mut self) -> Options {
         self.markup = true;
         self
     }
 
     /// Adds a tag: [`FragmentCache::invalidate_tag`](crate::FragmentCache::invalidate_tag) of it invalidates the
-    /// result. It counts for this caller even where the entry was stored without it.
+    /// result. The tag applies to this caller even if the entry was stored without it.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Options {
         self.tags.push(tag.into());
         self
@@ -66,15 +67,15 @@ impl Options {
         self
     }
 
-    /// Tells variants of one key apart: language, currency, role. Several calls add up. Invalidating the key
-    /// reaches all variants.
+    /// Distinguishes variants of one key, such as language, currency or role. Several calls add up. Invalidating the
+    /// key invalidates all variants.
     pub fn vary(mut self, value: impl Serialize) -> Options {
         let encoded = key::encode_handler_qualifier(&value, &mut self.vary);
         self.refuse(encoded);
         self
     }
 
-    /// The version of what is computed: an entry of another version is a miss, and is overwritten.
+    /// The version of the result. An entry of another version is a miss, and is replaced.
     pub fn version(mut self, version: impl Serialize) -> Options {
         let mut bytes = Vec::new();
         let encoded = key::encode_handler_qualifier(&version, &mut bytes);
@@ -83,28 +84,30 @@ impl Options {
         self
     }
 
-    /// The grace in which an expired entry may still be served: to those who would otherwise wait, while one computes
-    /// it anew. What was invalidated is not served, and what contains an expired entry is not stored. None by default.
+    /// The grace in which an expired entry may still be served; none by default. While one caller computes the result
+    /// again, the callers that would wait get the expired entry. An invalidated entry is not served, and a result that
+    /// contains an expired entry is not stored.
     pub fn stale(mut self, grace: Duration) -> Options {
         self.stale = nanos(grace);
         self
     }
 
-    /// Lets one of all nodes that share a store compute this, and the others wait for it at most so long; see
-    /// [`SharedTier::lease`](crate::SharedTier::lease).
+    /// Lets only one of the nodes that share a store compute this result. The others wait for it, at most for this
+    /// time; see [`SharedTier::lease`](crate::SharedTier::lease).
     #[cfg(feature = "shared")]
     pub fn lease(mut self, span: Duration) -> Options {
         self.lease = (!span.is_zero()).then_some(span.min(crate::store::tier::LONGEST_LEASE));
         self
     }
 
-    /// A name for statistics and reports, in place of where the call stands. One for all keys: there are at most 512.
+    /// A name for statistics and reports, instead of the place of the call. Use one name for all keys: at most
+    /// 512 names are counted.
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Options {
         self.label = Some(label.into());
         self
     }
 
-    /// Whether the cache is not to be asked at all.
+    /// Whether the call bypasses the cache.
     pub(crate) fn bypass(&self) -> Option<Bypass> {
         (self.ttl == Some(0)).then_some(Bypass::Lifetime)
     }
@@ -117,7 +120,7 @@ impl Options {
 }
 
 impl fmt::Debug for Options {
-    /// Without the variants and the version, which may hold what a key may hold.
+    /// Leaves out the variants and the version, because they may be as private as a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("ttl", &self.ttl.map(Duration::from_nanos))
@@ -133,7 +136,7 @@ impl fmt::Debug for Options {
 }
 
 impl RequestBuilder {
-    /// The key of a handler, and what the options add to it.
+    /// Adds the key of a handler, and the parts of the identity that the options give.
     pub(crate) fn handler_key<K: Serialize>(&mut self, key: &K, options: &Options) -> Result<(), KeyError> {
         self.encode_key(|bytes| key::encode_handler(key, bytes).map(|()| bytes.len()))?;
         if let Some(reason) = &options.refused {

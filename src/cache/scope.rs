@@ -1,4 +1,7 @@
-//! Scopes: what is read inside belongs to the fragments rendered inside.
+//! Scopes: frames that a handler opens. Fragments inside depend on the scope's start stamp, and the scope gathers the
+//! tags and lifetimes used in it.
+//!
+//! Owns the public handle and its guards. Frames are in `invalidation/stack.rs`.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +19,7 @@ use crate::telemetry::{Collector, collector};
 use crate::util::clock::nanos;
 use crate::util::sync::lock;
 
-/// Computation that began at one moment; see [`FragmentCache::scope`]. Clones are handles to the same scope.
+/// A scope with one start time; see [`FragmentCache::scope`]. Clones are handles to the same scope.
 #[derive(Clone)]
 #[must_use = "a scope does nothing until something runs in it"]
 pub struct Scope {
@@ -25,10 +28,10 @@ pub struct Scope {
 }
 
 impl FragmentCache {
-    /// Opens a scope: everything cached inside counts as begun here.
+    /// Opens a scope: everything that is cached inside counts as begun now.
     ///
     /// A handler that loads data first and renders afterwards opens a scope before it loads. If the data is invalidated
-    /// in between, what is rendered from it is shown once and not stored. A render without a scope counts as begun
+    /// in between, the result rendered from it is served once and not stored. A render without a scope counts as begun
     /// with the first statement of its template.
     ///
     /// ```
@@ -54,8 +57,8 @@ impl FragmentCache {
         self.scope_with::<()>(None)
     }
 
-    /// The innermost scope around this code, or one that opens here. It is how the scope of a request reaches a thread
-    /// that may block, and how a handler says what its page depends on.
+    /// The innermost scope around this code, or a new one. Use it to take the scope of a request to a thread that may
+    /// block, and to add tags and lifetimes to the page of a request.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;
@@ -68,7 +71,7 @@ impl FragmentCache {
     pub fn current_scope(&self) -> Scope {
         match stack::innermost_scope(self.inner.id) {
             Some(mut shared) => {
-                // It may be attached to a frame further out.
+                // The collector may be attached to a frame further out, so attach it to this scope too.
                 let collects = self.inner.telemetry.collectors.any();
                 let collector = collects.then(|| collector(self.inner.id)).flatten();
                 collector.into_iter().for_each(|collector| shared.attachments.set(collector));
@@ -78,7 +81,7 @@ impl FragmentCache {
         }
     }
 
-    /// A scope that begins here, with something attached for code inside to find.
+    /// A scope that begins now, with an attachment that code inside can find.
     pub(crate) fn scope_with<T: Any + Send + Sync>(&self, attachment: Option<Arc<T>>) -> Scope {
         let mut shared = SharedFrame::new(Dependencies::new(self.inner.id, self.inner.begin()));
         attachment.into_iter().for_each(|attachment| shared.attachments.set(attachment));
@@ -88,7 +91,7 @@ impl FragmentCache {
         Scope { cache: self.clone(), shared }
     }
 
-    /// A scope that began with what is around it, in which look-ups are collected.
+    /// A scope with the start stamp of the enclosing frame, whose look-ups are collected.
     pub(crate) fn scope_collected_by(&self, collector: Arc<Collector>) -> Scope {
         let mut shared = SharedFrame::new(Dependencies::new(self.inner.id, self.inner.scope_begin()));
         shared.attachments.set(collector);
@@ -97,7 +100,7 @@ impl FragmentCache {
 }
 
 impl Scope {
-    /// Runs a closure inside.
+    /// Runs a closure inside the scope.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let inside = self.attach();
         let result = f();
@@ -106,7 +109,7 @@ impl Scope {
         result
     }
 
-    /// Runs a future inside, across its await points and whichever threads poll it.
+    /// Runs a future inside the scope, across await points and on every thread that polls it.
     pub async fn run_async<F: Future>(self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         let result = Polled { scope: &self, future: future.as_mut() }.await;
@@ -114,7 +117,8 @@ impl Scope {
         result
     }
 
-    /// Enters the scope on this thread until the guard is dropped: for `spawn_blocking` and threads of one's own.
+    /// Enters the scope on this thread until the guard is dropped. Use it in `spawn_blocking` and in threads that the
+    /// application starts.
     ///
     /// ```
     /// # use minijinja_cache::FragmentCache;
@@ -132,31 +136,32 @@ impl Scope {
         Attached { frame, here: PhantomData }
     }
 
-    /// Adds a tag to what is made of this scope, as `cache_tag` does in a template: to the page of a request, and to
-    /// whatever encloses the scope. Invalidating it invalidates that.
+    /// Adds a tag to the results made in this scope, as `cache_tag` does in a template: to the page of a request, and
+    /// to every result that encloses the scope. Invalidating the tag invalidates these results.
     pub fn tag(&self, tag: impl Into<Arc<str>>) {
         let tag = self.cache.tag(tag.into());
         self.record().tag(tag);
     }
 
-    /// Shortens the lifetime of what is made of this scope, counted from when it opened, as `cache_ttl` does.
+    /// Shortens the lifetime of the results made in this scope, counted from when the scope opened, as `cache_ttl`
+    /// does.
     pub fn expire_within(&self, ttl: Duration) {
         let mut record = self.record();
         record.expires = record.expires.min(record.begin.at.saturating_add(nanos(ttl)));
     }
 
-    /// Keeps what is made of this scope from being stored, as `cache_skip` does.
+    /// Prevents the results made in this scope from being stored, as `cache_skip` does.
     pub fn skip(&self) {
         self.record().uncacheable = true;
     }
 
-    /// Has other threads that enter it work in a span.
+    /// Sets the tracing span that other threads enter together with the scope.
     #[cfg(feature = "http")]
     pub(crate) fn trace_in(&mut self, span: Option<stack::WeakEntered>) {
         self.shared.around = span;
     }
 
-    /// What was gathered so far.
+    /// The dependencies gathered so far.
     pub(crate) fn record(&self) -> MutexGuard<'_, Dependencies> {
         lock(&*self.shared.record)
     }
@@ -187,12 +192,12 @@ impl<S: Sync> axum_core::extract::FromRequestParts<S> for Scope {
     }
 }
 
-/// A scope entered on this thread; see [`Scope::attach`].
+/// A guard: the scope is entered on this thread until it is dropped; see [`Scope::attach`].
 #[must_use = "the scope is left when this is dropped; bind it to a variable, `_` does not keep it"]
 #[derive(Debug)]
 pub struct Attached {
     frame: FrameId,
-    /// The frame stands on this thread, so the guard may not leave it.
+    /// The frame is on this thread's stack, so the guard must not be sent to another thread.
     here: PhantomData<*const ()>,
 }
 

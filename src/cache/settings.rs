@@ -1,4 +1,6 @@
-//! How a cache behaves, once it is built.
+//! The settings of a cache after it is built.
+//!
+//! Leaves checks and defaults to `builder.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,10 @@ use crate::telemetry::report::OnError;
 use crate::util::attachments::Attachments;
 use crate::util::clock::{Clock, Nanos};
 
-/// How long is waited by default.
+/// The default wait timeout, for callers that wait for one another.
 pub(super) const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a cache behaves, once built.
+/// The settings of a cache after it is built.
 pub(crate) struct Settings {
     pub(crate) name: Arc<str>,
     pub(crate) max_bytes: u64,
@@ -29,21 +31,23 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) on_error: Option<OnError>,
     pub(crate) on_invalidate: Option<OnInvalidate>,
-    /// Whether entries are kept in memory.
+    /// Whether entries are stored in memory.
     pub(crate) memory: bool,
-    /// Whether includes and macros are measured, and which of the application's types are read for it.
+    /// Values that upper modules attach: whether includes and macros are measured, and which types of the application
+    /// are read for that.
     pub(crate) extensions: Attachments,
     pub(crate) shared: Option<SharedTier>,
 }
 
 impl Settings {
-    /// How long is waited for what nothing can stand in for: a hole, a body, the confirmation of an invalidation. That
-    /// callers do not wait for one another says nothing of these.
+    /// The timeout of a wait for something that the caller cannot compute instead: a hole, a body, the confirmation of
+    /// an invalidation. A wait timeout of zero means that callers do not wait for one another. It does not apply here,
+    /// so the default is used.
     pub(crate) fn patience(&self) -> Duration {
         if self.wait_timeout.is_zero() { WAIT_TIMEOUT } else { self.wait_timeout }
     }
 
-    /// What the shared tier takes from the cache of this id.
+    /// The settings that the shared tier needs, for the cache with this id.
     pub(super) fn node(&self, cache: u64) -> NodeSettings {
         NodeSettings {
             cache,

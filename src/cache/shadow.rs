@@ -1,4 +1,7 @@
-//! Shadow verification: a share of hits is computed again, and held against what the cache had.
+//! Shadow verification: a share of the hits is computed again and compared with the cached result.
+//!
+//! Owns the choice of hits and the comparison. The callers run the computation, see `get_or_set/verify.rs`; the
+//! differences are in `telemetry/difference.rs`.
 
 use std::time::Duration;
 
@@ -10,7 +13,8 @@ use crate::store::request::{IdentityParts, Request};
 use crate::telemetry::{Difference, FragmentCounter, VerifiedHit};
 use crate::util::clock::Nanos;
 
-/// How long nothing is verified after a computation failed: what is cached may be all there is.
+/// How long verification pauses after a computation failed, in nanoseconds (10 s). During an outage the cached entries
+/// may be all that can be served.
 const PAUSE: Nanos = 10_000_000_000;
 
 /// A hit that is being computed again.
@@ -20,13 +24,13 @@ pub(crate) struct Verifying {
 }
 
 impl FragmentCache {
-    /// The last hits, at most 64, that were not what computing them again gave; the newest first. Empty unless
-    /// [`Builder::shadow`](crate::Builder::shadow) has some verified.
+    /// The last verified hits, at most 64, that differed from their new computation, the newest first. Empty unless
+    /// [`Builder::shadow`](crate::Builder::shadow) makes the cache verify hits.
     pub fn differences(&self) -> Vec<Difference> {
         self.inner.telemetry.differences.read()
     }
 
-    /// Begins to compute a hit again that began at `began`, if it is one of those to be verified.
+    /// Starts the verification of a hit whose entry began at `began`, if the hit is chosen for it.
     #[inline]
     pub(crate) fn verify(
         &self,
@@ -37,7 +41,7 @@ impl FragmentCache {
         self.inner.is_sampled().then(|| self.verifying(request, caller, began))
     }
 
-    /// Boxed: every hit makes room for it.
+    /// Boxed, because each hit reserves space for this value.
     #[cold]
     fn verifying(&self, request: &Request<'_>, caller: &mut impl Caller, began: Nanos) -> Box<Verifying> {
         let inner = &self.inner;
@@ -50,12 +54,12 @@ impl FragmentCache {
 }
 
 impl Verifying {
-    /// The work, which stands on a thread while it is computed.
+    /// The computation; its frame is on the thread while the body runs.
     pub(crate) fn work(&mut self) -> Option<&mut Computation> {
         self.work.as_mut()
     }
 
-    /// Holds what was computed against what the cache had; whether it is the same.
+    /// Compares the computed result with the cached one; returns whether they are equal.
     pub(crate) fn compare(mut self: Box<Self>, cached: &str, computed: &str) -> bool {
         let Some(work) = self.work.take() else { return true };
         let label = work.label();
@@ -65,7 +69,8 @@ impl Verifying {
         if cached == computed {
             return true;
         }
-        // It is what is shown: what encloses it depends on what that depends on, beside what the hit did.
+        // The computed result is served. So the enclosing result depends on its dependencies too, in addition to those
+        // of the hit.
         stack::gather(|enclosing| enclosing.merge_nested(&record));
         label.count(FragmentCounter::Differing);
         inner.telemetry.record_difference(self.hit.clone(), &cached, &computed, &inner.reporter);
@@ -74,8 +79,8 @@ impl Verifying {
 }
 
 impl Drop for Verifying {
-    /// It failed: whoever asked has the hit all the same, or the error of a body that would have failed without a
-    /// cache.
+    /// The computation failed. The caller of a closure gets the hit. A block whose body fails gives the error, as it
+    /// would without a cache.
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             work.discard().0.pause_verifying();
@@ -84,7 +89,7 @@ impl Drop for Verifying {
 }
 
 impl Engine {
-    /// Whether a hit is one of those to be verified.
+    /// Whether this hit is chosen for verification.
     #[inline]
     pub(crate) fn is_sampled(&self) -> bool {
         self.settings.shadow > 0.0 && self.is_chosen()
@@ -95,7 +100,7 @@ impl Engine {
         fastrand::f64() < self.settings.shadow && !self.telemetry.differences.are_paused(self.clock.now())
     }
 
-    /// Something that was to be verified could not be computed.
+    /// Pauses verification after a computation failed.
     pub(crate) fn pause_verifying(&self) {
         self.telemetry.differences.pause(self.clock.now().saturating_add(PAUSE));
     }

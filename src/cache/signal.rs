@@ -1,4 +1,6 @@
-//! Signals: what happens in the application, said without knowing who listens.
+//! Signals: the application reports an event, and each connected cache invalidates the tags that depend on it.
+//!
+//! Owns the list of listeners of a signal. The invalidation is that of `fragment_cache.rs`.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,8 +11,9 @@ use crate::error::{Error, ErrorKind};
 use crate::telemetry::By;
 use crate::util::sync::{read_lock, write_lock};
 
-/// Something that happens in the application: a film was saved, prices have come in. Who sends it knows of no cache, and
-/// caches are told by [`FragmentCache::on_signal`] what becomes invalid with it.
+/// An event in the application, such as a film that was saved or prices that were imported. The sender does not need to
+/// know which caches exist: each cache connects to the signal with [`FragmentCache::on_signal`] and says which tags the
+/// event invalidates.
 ///
 /// ```
 /// use minijinja_cache::{FragmentCache, Options, Signal};
@@ -30,11 +33,11 @@ use crate::util::sync::{read_lock, write_lock};
 /// ```
 pub struct Signal<T: ?Sized + 'static> {
     name: &'static str,
-    /// Made with the first listener, so that a signal can be a static.
+    /// Created with the first listener, so that a signal can be a static.
     listeners: OnceLock<Arc<Listeners<T>>>,
 }
 
-/// A cache that is told, for as long as it lives.
+/// A cache that is notified, until it is dropped.
 struct Listener<T: ?Sized> {
     cache: Weak<Engine>,
     tell: Box<Tell<T>>,
@@ -47,22 +50,22 @@ struct Listeners<T: ?Sized> {
 }
 
 impl<T: ?Sized + 'static> Signal<T> {
-    /// A signal by its name, which events and reports call it by.
+    /// A signal with a name, which events and reports use.
     pub const fn new(name: &'static str) -> Signal<T> {
         Signal { name, listeners: OnceLock::new() }
     }
 
-    /// Its name.
+    /// The name of the signal.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Tells all who listen, one after the other, on this thread. When it returns, everything that caches were told to
-    /// invalidate is invalid, as with [`FragmentCache::invalidate_tag`].
+    /// Notifies all listeners one after the other, on this thread. When it returns, all tags that the listeners
+    /// invalidate are invalid, as after [`FragmentCache::invalidate_tag`].
     pub fn send(&self, value: &T) {
         let Some(listeners) = self.listeners.get() else { return };
         let list = read_lock(&listeners.list).clone();
-        // Nothing is locked while they run: one may connect, disconnect or send.
+        // No lock is held while a listener runs, because a listener may connect, disconnect or send.
         for listener in list {
             match listener.cache.upgrade() {
                 Some(cache) => (listener.tell)(cache, value),
@@ -86,13 +89,14 @@ impl<T: ?Sized + 'static> Signal<T> {
 }
 
 impl<T: ?Sized> Listeners<T> {
-    /// Those whose caches are gone make room, also of a signal that is never sent.
+    /// Adds a listener and removes those whose caches were dropped. So the list stays bounded also for a signal that is
+    /// never sent.
     fn add(&self, listener: Arc<Listener<T>>) {
         let mut list = write_lock(&self.list);
         let gone: Vec<_> = list.extract_if(.., |known| known.cache.strong_count() == 0).collect();
         list.push(listener);
         drop(list);
-        // Closures of the application are dropped while nothing is locked.
+        // Closures of the application are dropped after the lock is released.
         drop(gone);
     }
 
@@ -108,13 +112,13 @@ impl<T: ?Sized> fmt::Debug for Signal<T> {
     }
 }
 
-/// What listens to a signal; see [`FragmentCache::on_signal`]. Dropping it changes nothing.
+/// A listener of a signal; see [`FragmentCache::on_signal`]. Dropping it does not disconnect the listener.
 pub struct Connection {
     leave: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Connection {
-    /// Ends it. One that is being told at this moment is told to the end.
+    /// Disconnects the listener. A call of the listener that is already running is not interrupted.
     pub fn disconnect(self) {
         (self.leave)();
     }
@@ -127,10 +131,11 @@ impl fmt::Debug for Connection {
 }
 
 impl FragmentCache {
-    /// Invalidates tags of this namespace whenever a signal is sent: those that the closure gives for what was sent. For
-    /// as long as the cache lives, or until [`Connection::disconnect`].
+    /// Invalidates tags of this namespace whenever a signal is sent. The closure computes the tags from the value that
+    /// was sent. The listener is connected until the cache is dropped, or until [`Connection::disconnect`].
     ///
-    /// A panic in the closure is caught and reported; nothing is invalidated by it then, and others are told as usual.
+    /// A panic in the closure is caught and reported. The listener then invalidates nothing; the other listeners are
+    /// notified as usual.
     pub fn on_signal<T, I>(&self, signal: &Signal<T>, tags: impl Fn(&T) -> I + Send + Sync + 'static) -> Connection
     where
         T: ?Sized + 'static,
@@ -141,7 +146,7 @@ impl FragmentCache {
         let by = By::Signal(signal.name.into());
         let tell = move |inner: Arc<Engine>, value: &T| {
             let cache = FragmentCache { inner, namespace: Arc::clone(&namespace) };
-            // All of them first: one that panics half-way has none of them invalidated.
+            // Collect all tags first: if the closure panics half-way, none of its tags is invalidated.
             let told = catch_unwind(AssertUnwindSafe(|| tags(value).into_iter().collect::<Vec<_>>()));
             match told {
                 Ok(tags) => tags.iter().for_each(|tag| drop(cache.invalidate_tag_by(tag.as_ref(), by.clone()))),

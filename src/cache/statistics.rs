@@ -1,4 +1,6 @@
-//! What the cache counted, and subscriptions to what it does.
+//! Statistics, and subscriptions to events: the public calls.
+//!
+//! Leaves counting to `telemetry/`, and the format of metrics to `telemetry/export.rs`.
 
 use std::collections::BTreeMap;
 #[cfg(feature = "metrics")]
@@ -12,14 +14,15 @@ use crate::telemetry::stats::Stats;
 use crate::telemetry::{FragmentStats, Interest, Miss, Subscription};
 
 impl FragmentCache {
-    /// What the cache did so far, over all namespaces.
+    /// The counters of the cache, over all namespaces.
     pub fn stats(&self) -> Stats {
         self.inner.stats()
     }
 
-    /// What each fragment did, what saved the most time first: where caching pays, and where it does not.
+    /// The counters of each fragment, over all namespaces, sorted by time saved, the most first. They show where
+    /// caching pays and where it does not.
     ///
-    /// Counted by where results come from, at most 512 places; over all namespaces.
+    /// Results are counted by label or by the place they come from; at most 512 of these are counted.
     ///
     /// ```
     /// use minijinja_cache::{FragmentCache, Options};
@@ -38,18 +41,19 @@ impl FragmentCache {
         stats
     }
 
-    /// How many misses and bypasses there were for each reason, by [`MissReason::name`](crate::MissReason::name).
+    /// The number of misses and bypasses by reason; the names are those of
+    /// [`MissReason::name`](crate::MissReason::name).
     pub fn miss_reasons(&self) -> BTreeMap<&'static str, u64> {
         self.inner.telemetry.miss_reasons()
     }
 
-    /// The last misses and bypasses, at most 256, each with its reason; the newest first.
+    /// The last misses and bypasses with their reasons, at most 256, the newest first.
     pub fn recent_misses(&self) -> Vec<Miss> {
         self.inner.telemetry.recent.read()
     }
 
-    /// Subscribes to what changes the cache: invalidations, evictions, refreshes, failures. Nobody waits for a
-    /// subscriber: one that is slow misses the oldest events, and counts them.
+    /// Subscribes to changes of the cache: invalidations, evictions, refreshes, failures. The cache does not wait for
+    /// subscribers: a slow subscriber loses the oldest events, and counts them.
     ///
     /// ```
     /// use minijinja_cache::{FragmentCache, Happened, Target};
@@ -65,8 +69,8 @@ impl FragmentCache {
         self.inner.telemetry.subscribers.subscribe(Interest::Changes)
     }
 
-    /// The same, and every look-up, computation and first store as well. While there is such a subscription each hit
-    /// makes an event, which takes longer than the hit.
+    /// [`subscribe`](FragmentCache::subscribe), and every look-up, computation and first store as well. While there is
+    /// such a subscription, each hit makes an event, which takes longer than the hit itself.
     pub fn subscribe_to_lookups(&self) -> Subscription {
         self.inner.telemetry.subscribers.subscribe(Interest::Lookups)
     }
@@ -74,9 +78,9 @@ impl FragmentCache {
 
 #[cfg(feature = "metrics")]
 impl FragmentCache {
-    /// Publishes what was counted to the recorder of the `metrics` facade, at once; otherwise this happens every second.
-    /// For an endpoint that is scraped, so that it shows what is so now. Runs on this thread, as long as the recorder
-    /// takes.
+    /// Publishes the counters to the recorder of the `metrics` facade at once; otherwise the cache publishes them every
+    /// second. Use it in an endpoint that is scraped, so that the endpoint shows the current values. The recorder runs
+    /// on this thread.
     pub fn publish_metrics(&self) {
         export::publish(self.inner.snapshot());
     }

@@ -1,4 +1,6 @@
-//! Ends of work that only pages have.
+//! The ends of a computation that only pages have.
+//!
+//! Leaves the decision which of them applies to `http/`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,13 +16,12 @@ use crate::telemetry::{MissReason, Rejection};
 use crate::util::clock::{Nanos, nanos};
 
 impl Computation {
-    /// Whether others may be waiting for it, and the result can be stored.
+    /// Whether this computation is a leader: others may wait for it, and its result can be stored.
     pub(crate) fn leads(&self) -> bool {
         self.lead.is_some()
     }
 
-    /// Stands in for another work, whose result turned out to belong elsewhere: what was to be told of that is told of
-    /// this one.
+    /// Takes over the start time and the miss accounting of `other`, whose response is stored under another key.
     pub(crate) fn take_over_from(&mut self, other: &mut Computation) {
         self.started = other.started;
         self.reason = other.reason.take();
@@ -28,7 +29,7 @@ impl Computation {
         self.noted = other.noted.take();
     }
 
-    /// Takes back that it was a miss: there was an expired result to show.
+    /// Retracts the record of a miss, because an expired entry could be served.
     pub(crate) fn retract_miss_of(&mut self) {
         if let Some(reason) = self.reason.as_ref().filter(|_| self.missed) {
             self.missed = false;
@@ -36,13 +37,14 @@ impl Computation {
         }
     }
 
-    /// Whether there is a result that this caller would not take.
+    /// Whether memory has an entry that this request refuses.
     pub(crate) fn is_of_refusal(&self) -> bool {
         self.reason == Some(MissReason::Refused)
     }
 
-    /// Finishes with something that depends on the key alone, whatever the work was about, and says only where the
-    /// result is. It is kept as long as that, and a while longer. That is no computation, and finding it saves none.
+    /// Finishes with a vary index: a body that only says by which header names a response varies. It depends only on
+    /// the tags of its key and namespaces, not on those of the response. It expires at `until`, which is later than the
+    /// end of the response. It is not counted as a computation, and a look-up of it saves no time.
     pub(crate) fn finish_with_direction(mut self, body: Body, tags: impl IntoIterator<Item = TagHash>, until: Nanos) {
         self.finished = true;
         let gathered = self.take_record();
@@ -55,10 +57,10 @@ impl Computation {
         self.publish(&entry, |_, _| {});
     }
 
-    /// Ends the work with a result that nobody else could use, and lets those who wait compute for themselves.
+    /// Ends the computation with a result that no other caller can use. The followers compute for themselves.
     pub(crate) fn release(mut self) {
         self.told(|span| span.ended(Rejection::Uncacheable.name()));
-        // Unless another work stands in for it.
+        // A computation without a reason was replaced by another one, which does the counting.
         if self.reason.is_some() {
             self.inner.counters.count(Counter::renders);
             self.inner.counters.count(Counter::unstored);
@@ -72,13 +74,13 @@ impl Computation {
         }
     }
 
-    /// Ends the work undone: the next one who waits may try.
+    /// Ends the computation without a result; the next caller may lead.
     pub(crate) fn give_up(mut self) {
         self.told(|span| span.ended(Rejection::Uncacheable.name()));
         drop(self.end_unstored());
     }
 
-    /// The same because it failed.
+    /// Ends the computation as failed; the next caller may lead.
     pub(crate) fn fail(mut self) {
         self.failed();
         drop(self.end_unstored());

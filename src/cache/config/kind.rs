@@ -1,4 +1,6 @@
-//! Where entries live, by name: the crate's own names and those of Flask-Caching.
+//! The cache type, and which settings go with it.
+//!
+//! Accepts the names of this crate and those of Flask-Caching.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use super::CacheConfig;
 use crate::error::{Error, ErrorKind};
 
-/// Where entries live; see [`CacheConfig::kind`]. Its names are read in any case.
+/// Where entries are stored; see [`CacheConfig::kind`]. Names are read case-insensitively.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
 #[non_exhaustive]
 pub enum CacheType {
-    /// In this process's memory.
+    /// In the memory of this process.
     #[default]
     Memory,
     /// Nowhere: caching is off, see [`Builder::enabled`](crate::Builder::enabled).
     Null,
-    /// In memory, and a Redis or Valkey server behind it (feature `redis`).
+    /// In memory, with a Redis or Valkey server behind it (feature `redis`).
     Redis,
-    /// The same with a cluster (feature `redis`).
+    /// In memory, with a Redis or Valkey cluster behind it (feature `redis`).
     RedisCluster,
-    /// The same with a server that sentinels name (feature `redis`).
+    /// In memory, with a Redis or Valkey server behind it that sentinels name (feature `redis`).
     RedisSentinel,
-    /// In memory, and Memcached servers behind it (feature `memcached`).
+    /// In memory, with Memcached servers behind it (feature `memcached`).
     Memcached,
 }
 
@@ -63,7 +65,7 @@ impl fmt::Display for CacheType {
 }
 
 impl CacheConfig {
-    /// Refuses settings of one type given with another: they would have no effect.
+    /// Refuses settings that belong to another cache type, because they would have no effect.
     pub(super) fn check_type(&self) -> Result<(), Error> {
         use CacheType::{Memcached, Redis, RedisCluster, RedisSentinel};
         let shared = [Redis, RedisCluster, RedisSentinel, Memcached];

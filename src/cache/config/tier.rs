@@ -1,4 +1,4 @@
-//! The part of the configuration that makes a shared tier, as far as this program was built with one.
+//! The shared tier of a configuration. Each store needs its feature; without the feature its type is an error.
 
 use super::{CacheConfig, CacheType};
 use crate::cache::builder::Builder;
@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::store::tier::SharedTier;
 
 impl CacheConfig {
-    /// The builder with the shared tier of the type.
+    /// Adds the shared tier of the cache type to a builder.
     pub(super) fn with_tier(&self, builder: Builder) -> Result<Builder, Error> {
         match self.kind {
             CacheType::Memory | CacheType::Null => Ok(builder),
@@ -59,7 +59,7 @@ impl CacheConfig {
         Ok(self.with_settings(builder, store.into()))
     }
 
-    /// The server of the URL, or of its parts.
+    /// The Redis server of the URL, or of the separate settings.
     #[cfg(feature = "redis")]
     fn single_redis(&self) -> Result<crate::store::RedisStore, Error> {
         use crate::store::RedisStore;
@@ -79,7 +79,7 @@ impl CacheConfig {
         let port = port.ok_or_else(|| refusal("redis_port must be from 1 to 65535"))?;
         let db = i64::try_from(self.redis_db.unwrap_or(0)).map_err(|_| refusal("redis_db is too large a number"))?;
         let username = self.redis_username.clone().filter(|name| !name.is_empty());
-        // A user may have an empty password; without a user it means that there is none.
+        // A user may have an empty password. Without a user, an empty password means no password.
         let password = self.redis_password.clone().filter(|password| username.is_some() || !password.is_empty());
         if username.is_some() && password.is_none() {
             return Err(refusal(
@@ -132,7 +132,7 @@ impl CacheConfig {
     }
 }
 
-/// The most connections to one server.
+/// The largest number of connections to one server.
 #[cfg(any(feature = "redis", feature = "memcached"))]
 const LARGEST_POOL: u32 = 1024;
 
@@ -141,17 +141,17 @@ fn refusal(message: &str) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-/// The error of a store, with the name of the setting that is to blame.
+/// Prefixes the error of a store with the name of the setting that caused it.
 #[cfg(any(feature = "redis", feature = "memcached"))]
 fn of(setting: &str) -> impl Fn(Error) -> Error {
     move |error| refusal(&format!("{setting}: {error}"))
 }
 
-/// A host name or an IP address, which may stand in the brackets that a URL puts around IPv6.
+/// A host name or an IP address. An IPv6 address may be in brackets, as in a URL.
 #[cfg(feature = "redis")]
 fn host(given: &str) -> Result<String, Error> {
     use std::net::{IpAddr, Ipv6Addr};
-    // Behind the `%` is the interface of a link-local address.
+    // The part after `%` is the interface of a link-local address.
     let is_v6 = |text: &str| text.split('%').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
     let inside = given.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|inside| is_v6(inside));
     let host = inside.unwrap_or(given);
@@ -164,7 +164,7 @@ fn host(given: &str) -> Result<String, Error> {
     if is_v6(host) || !host.is_empty() && host.chars().all(named) {
         return Ok(host.to_owned());
     }
-    // The text before an `@` may be a password.
+    // Do not print a text with an `@`: the part before it may be a password.
     let quoted = if given.contains('@') { String::new() } else { format!(" {given:?}") };
     Err(refusal(&format!(
         "redis_host{quoted} is neither a host name nor an IP address; a port belongs into redis_port, a login into \

@@ -1,4 +1,4 @@
-//! Variables that have the prefix and are no settings: misspelt ones, and those of other programs.
+//! Variables that have the prefix and are not settings: misspelt settings, and variables of other programs.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use serde::de;
 
 use crate::error::{Error, ErrorKind};
 
-/// Settings that other caches call by another name: Flask-Caching's bound, and short names for the lifetime.
+/// Names of other caches for settings: Flask-Caching's `threshold`, and short names for the lifetime.
 const SYNONYMS: [(&str, &str); 3] = [("threshold", "max_bytes"), ("ttl", "default_ttl"), ("timeout", "default_ttl")];
 
-/// A part of a name this long says which setting is meant.
+/// A prefix of a setting's name must have this many letters to suggest that setting.
 const TELLING: usize = 5;
 
 /// Why a variable could not be read.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Its name is none of these.
+    /// The name is not one of these settings.
     Unknown(&'static [&'static str]),
     Other(String),
 }
@@ -41,17 +41,17 @@ impl de::Error for Fault {
     }
 }
 
-/// The setting whose name is much like this one.
+/// The setting whose name is most similar to this one, if any is similar enough.
 pub(super) fn near(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let synonym = SYNONYMS.iter().find(|(synonym, _)| *synonym == name).map(|(_, meant)| *meant);
     let begun = || known.iter().find(|it| name.len() >= TELLING && it.starts_with(name)).copied();
-    // A third of the letters may be wrong, as for rustc's suggestions.
+    // A third of the letters may be wrong, as in the suggestions of rustc.
     let most = name.len().max(3) / 3;
     let typed = || known.iter().map(|it| (edits(name, it), *it)).filter(|(edits, _)| *edits <= most).min();
     synonym.or_else(begun).or_else(|| typed().map(|(_, meant)| meant))
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour (optimal string alignment distance).
+/// Number of letters to insert, remove, replace or swap with their neighbour (optimal string alignment distance).
 fn edits(one: &str, other: &str) -> usize {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let mut before: Vec<usize> = Vec::new();
@@ -70,7 +70,7 @@ fn edits(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-/// The report of variables that are ignored.
+/// The report of the ignored variables.
 pub(super) fn report(unknown: &[String]) -> Option<Error> {
     let subject = match unknown {
         [] => return None,

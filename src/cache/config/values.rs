@@ -1,6 +1,7 @@
-//! How values are written: as a type of the file's own, or as a text, which is all that a variable has.
+//! How values are parsed: durations, sizes, numbers, switches and lists.
 //!
-//! A number or a switch of a file is read as the text that a variable would have, so that both say the same.
+//! A file may give a value in its own type; a variable is always a text. A number or a switch in a file is converted to
+//! the text that a variable would have, so that both have the same meaning.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use crate::util::duration::{Ttl, parse_ttl_str};
 
-/// A setting that a file gives as its own type, and a variable as a text.
+/// A setting that may be a value of its own type (in a file) or a text (in a variable).
 struct Setting<T> {
     expected: &'static str,
     from_text: fn(&str) -> Option<T>,
@@ -93,7 +94,7 @@ pub(super) fn text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>
     String::deserialize(input).map(|text| Some(text.trim().to_owned()))
 }
 
-/// A text of which every character counts: a password, a secret.
+/// A text that is not trimmed: a password or a secret.
 pub(super) fn exact<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     String::deserialize(input).map(Some)
 }
@@ -108,7 +109,8 @@ fn items<'a>(list: impl Iterator<Item = &'a str>) -> Vec<String> {
     list.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// As the lifetime of a block is written, and in any case and with longer words for the units as well.
+/// Parses a duration as in a cache block. In addition, letter case is ignored and longer words for the units are
+/// accepted.
 fn parse_duration(text: &str) -> Option<Duration> {
     match parse_ttl_str(&short_units(&text.to_ascii_lowercase())).ok()? {
         Ttl::For(duration) => Some(duration),
@@ -118,7 +120,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// `5 minutes 30 sec` as `5m30s`; other words stay as they are.
+/// Turns `5 minutes 30 sec` into `5m30s`; other words are left unchanged.
 fn short_units(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -127,7 +129,8 @@ fn short_units(text: &str) -> String {
         let (before, words) = rest.split_at(number);
         let word = words.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(words.len());
         let (word, after) = words.split_at(word);
-        // A space between a number and its unit means nothing; one between two numbers does.
+        // A space between a number and its unit is ignored. A space between two numbers is kept, because it separates
+        // them.
         out.push_str(if word.is_empty() { before } else { before.trim_end() });
         out.push_str(match word {
             "millis" | "millisecond" | "milliseconds" => "ms",
@@ -143,7 +146,7 @@ fn short_units(text: &str) -> String {
     out
 }
 
-/// `512`, `64 MiB`, `1.5g`: `M` and `MiB` are powers of 1024, `MB` is a power of 1000, as for the GNU tools.
+/// Parses `512`, `64 MiB`, `1.5g`. `M` and `MiB` are powers of 1024, `MB` is a power of 1000, as in the GNU tools.
 fn parse_size(text: &str) -> Option<u64> {
     let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number);
@@ -161,12 +164,12 @@ fn parse_size(text: &str) -> Option<u64> {
     scale(number, u64::pow(base, u32::try_from(power).ok()?))
 }
 
-/// A decimal number of units, rounded down; half a byte is none.
+/// A decimal number of units, rounded down to bytes. A fraction of a byte is an error.
 fn scale(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
     let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
     let Some(fraction) = fraction else { return Some(whole) };
-    // Digits past the eighteenth are worth less than a byte of any unit.
+    // Digits after the eighteenth are worth less than a byte in any unit.
     let digits = fraction.get(..fraction.len().min(18))?;
     let ten = 10_u128.pow(u32::try_from(digits.len()).ok()?);
     let part = digits.parse::<u128>().ok()? * u128::from(unit);

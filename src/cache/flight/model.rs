@@ -1,4 +1,4 @@
-//! The races of the header, run through every schedule the checker draws.
+//! Model tests of the interleavings in `flight.rs`: the checker runs each under random schedules.
 
 use shuttle::sync::{Arc, Mutex, atomic::AtomicU64};
 use shuttle::{check_random, thread};
@@ -9,12 +9,12 @@ use crate::invalidation::floors::{Floors, Stamp};
 const SCHEDULES: usize = 5_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A cache in miniature: one key, the real flights and floors, a store of one place.
+/// A minimal cache: one key, the real flights and floors, a store with one slot.
 struct Miniature {
     floors: Floors,
     flights: Arc<Flights<(Stamp, u64)>>,
     store: Mutex<Option<(Stamp, u64)>>,
-    /// What the results are computed from; only ever grows.
+    /// The source of the results; it only grows.
     source: AtomicU64,
     renders: AtomicU64,
 }
@@ -34,7 +34,7 @@ impl Miniature {
         lock(&self.store).filter(|(stamp, _)| self.floors.admit(*stamp, [0]))
     }
 
-    /// One look-up, as `computation.rs` makes it.
+    /// One look-up, with the steps of `lookup.rs` and `computation.rs`.
     fn get(&self) -> u64 {
         let identity = Identity::new(b"k");
         let ended = self.flights.ended(identity.hash);

@@ -1,4 +1,4 @@
-//! A handler as the caller of a look-up.
+//! A handler as the caller of a look-up, and its label in statistics.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use crate::invalidation::dependencies::{Dependency, StartStamp};
 use crate::store::caller::Caller;
 use crate::telemetry::{FragmentCounters, FragmentKind};
 
-/// What a handler calls what it asks for.
+/// The name of a handler's result in statistics and reports.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CallSite<'a> {
     Name(&'a str),
-    /// Nothing, so it is known by the place of the call.
+    /// No name was given, so the place of the call is the name.
     Here(&'static Location<'static>),
 }
 
@@ -29,7 +29,7 @@ impl<'a> CallSite<'a> {
     }
 }
 
-/// A handler that asks: it renders nothing yet, and names no environment.
+/// A handler that looks up. It is not in a render, and belongs to no environment.
 pub(crate) struct HandlerCaller<'a> {
     pub(crate) cache: &'a Engine,
     pub(crate) kind: FragmentKind,

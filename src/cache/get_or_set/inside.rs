@@ -1,4 +1,4 @@
-//! A future that is polled inside of its computation's frame.
+//! A future that is polled inside its computation's frame.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::cache::computation::Computation;
 
-/// A future polled with its work's frame in place.
+/// Polls a future with the frame of its computation on the thread.
 pub(crate) struct Inside<'a, F> {
     pub(crate) work: &'a mut Computation,
     pub(crate) future: Pin<&'a mut F>,
@@ -27,7 +27,7 @@ impl<F: Future> Future for Inside<'_, F> {
     }
 }
 
-/// Takes the frame off when the poll ends, also by a panic.
+/// Takes the frame off the thread when the poll ends, also after a panic.
 struct LeaveOnDrop<'a>(&'a mut Computation);
 
 impl Drop for LeaveOnDrop<'_> {

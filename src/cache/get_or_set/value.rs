@@ -1,4 +1,6 @@
-//! Cached values, through serde.
+//! Cached values, encoded with serde as MessagePack.
+//!
+//! Values that MessagePack cannot represent are found by `get_or_set/value/ambiguous.rs`.
 
 mod ambiguous;
 
@@ -23,15 +25,17 @@ use crate::store::entry::Body;
 use crate::telemetry::{FragmentKind, MissReason};
 
 impl FragmentCache {
-    /// Computes a value once and serves it from the cache afterwards, through serde (MessagePack).
+    /// Returns a cached value, or computes it with a closure and stores it. Values are encoded with serde
+    /// (MessagePack).
     ///
-    /// What the cache holds under the key and does not fit the type is a miss. A value that cannot be encoded is
-    /// returned all the same, reported, and not stored. So is one that would come back as another: `Some(None)`,
-    /// `Some(())` and `Some` of a JSON null, at any depth, which MessagePack does not tell from `None`.
+    /// A stored value that cannot be decoded as `T` is a miss. A value that cannot be encoded is returned, reported to
+    /// [`Builder::on_error`](crate::Builder::on_error), and not stored. The same holds for a value that would be
+    /// decoded as another one: MessagePack does not distinguish `Some(None)`, `Some(())` and `Some` of a JSON null, at
+    /// any depth, from `None`.
     ///
     /// # Errors
     ///
-    /// The closure's own.
+    /// The error of the closure.
     #[track_caller]
     pub fn get_or_set_value<K, T, E>(
         &self,
@@ -70,7 +74,7 @@ impl FragmentCache {
     ///
     /// # Errors
     ///
-    /// The future's own.
+    /// The error of the future.
     #[track_caller]
     pub fn get_or_set_value_async<K, T, E, F>(
         &self,
@@ -135,7 +139,7 @@ impl FragmentCache {
             .ok()
     }
 
-    /// Names the type and not what serde says: its messages quote values.
+    /// Reports the type and not the message of serde, because these messages quote values.
     fn report_codec(&self, what: &str, type_name: &str) {
         let message = format!("get_or_set_value: cannot {what} {type_name}");
         self.inner.report(&Error::new(ErrorKind::Codec, message));

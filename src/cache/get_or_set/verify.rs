@@ -1,4 +1,6 @@
-//! A hit computed again, where that is to be verified: what its caller gets in the end.
+//! Verification of hits of handlers and partials: computes the result again, and chooses what the caller gets.
+//!
+//! The comparison itself is in `shadow.rs`.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,7 +13,7 @@ use crate::cache::computation::Computation;
 use crate::cache::shadow::Verifying;
 use crate::key;
 
-/// What computing a hit again gives, or the hit where that fails.
+/// Computes a hit again. Returns the computed text, or the cached one if the computation fails.
 pub(crate) fn verify_text<E>(
     cached: Value,
     mut verifying: Box<Verifying>,
@@ -42,11 +44,12 @@ pub(super) async fn verify_text_async<E>(
 
 fn verified(cached: Value, verifying: Box<Verifying>, computed: Value) -> Value {
     let same = verifying.compare(cached.as_str().unwrap_or_default(), computed.as_str().unwrap_or_default());
-    // The same text keeps its marks.
+    // Texts are compared without their debug marks. If they are equal, return the one that has them.
     if same { cached } else { computed }
 }
 
-/// The same of a value. Held against one another are their encodings as keys, in which maps have no order.
+/// Compares a computed value with the cached one. Their encodings as keys are compared, because in these maps have no
+/// order.
 pub(super) fn verified_value<T: Serialize, E>(cached: T, verifying: Box<Verifying>, computed: Result<T, E>) -> T {
     let Ok(computed) = computed else { return cached };
     let encoded = |value: &T| {

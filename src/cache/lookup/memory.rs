@@ -1,4 +1,7 @@
-//! What memory has for a look-up, and whether that is an answer.
+//! Look-ups in the thread cache and in memory, and whether an entry there answers a request.
+//!
+//! Owns the checks of an entry against a request. Leaves the floors to `invalidation/floors.rs`, and whether this node
+//! is synchronised to `store/tier/`.
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use crate::telemetry::{LastOutcome, LookupSubject, Outcome};
 use crate::util::clock::Nanos;
 
 impl Engine {
-    /// Answers from memory: counts the hit and tells what encloses it.
+    /// Answers from memory: counts the hit and adds the entry to the enclosing frame.
     pub(super) fn hit(&self, request: &Request<'_>) -> Option<Found> {
         self.seek(request, |entry, latest| {
             self.note_hit(request, entry, latest);
@@ -20,7 +23,7 @@ impl Engine {
         })
     }
 
-    /// Counts a hit for one who came at `latest`, and tells what encloses it.
+    /// Counts a hit for a caller who arrived at `latest`, and adds the entry to the enclosing frame.
     #[inline]
     pub(crate) fn note_hit(&self, request: &Request<'_>, entry: &Entry, latest: Nanos) {
         entry.hit();
@@ -30,14 +33,14 @@ impl Engine {
         }
     }
 
-    /// Answers from the valid, fresh entry of an identity, in front or in memory.
+    /// Answers with the valid, fresh entry of an identity, from the thread cache or from memory.
     #[inline]
     pub(crate) fn seek<R>(&self, request: &Request<'_>, answer: impl Fn(&Entry, Nanos) -> R) -> Option<R> {
         let latest = self.clock.latest();
-        // Before the floors: what is believed only since an answer that came in between would be held against floors
-        // from before it.
+        // Read the synchronisation state before the floors. In the other order, a synchronisation that ends in between
+        // would vouch for floors that were read before it.
         let believed = self.is_synced(latest);
-        // Sampled before the floors are read, so an invalidation in between shows as a newer sequence.
+        // Read before the floors: an invalidation in between then shows as a newer sequence number.
         let now = self.floors.stamp();
         let hash = request.identity.hash;
         let in_front = thread_cache::look(self.id, hash, |entry, admitted_at| {
@@ -62,7 +65,8 @@ impl Engine {
         Some(answer(&entry, latest))
     }
 
-    /// Tells the store of a hit in front; gives the entry back to it, should it have evicted that meanwhile.
+    /// Records a hit of the thread cache in memory, so that memory does not evict the entry as unused. If memory has
+    /// evicted the entry already, puts it back.
     fn touch(&self, hash: u128) {
         if self.memory.get(hash).is_none()
             && let Some((entry, _)) = thread_cache::look(self.id, hash, |entry, _| Some(Arc::clone(entry)))
@@ -71,25 +75,26 @@ impl Engine {
         }
     }
 
-    /// Keeps an entry in memory, where there is any.
+    /// Stores an entry in memory, unless memory is off or the entry is too large.
     pub(crate) fn keep(&self, hash: u128, entry: &Arc<Entry>) {
         if self.settings.memory && self.has_room_for(entry) {
             self.memory.put(hash, Arc::clone(entry));
         }
     }
 
-    /// Whether an entry is none that is too large.
+    /// Whether an entry is small enough to be stored.
     pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
         entry.body.len() as u64 <= self.settings.max_entry_bytes && u64::from(entry.weight()) <= self.settings.max_bytes
     }
 
-    /// The same of one that the shared tier had.
+    /// [`keep`](Engine::keep) for an entry that was read from the shared tier.
     pub(crate) fn keep_shared(&self, subject: &LookupSubject, hash: u128, entry: &Arc<Entry>) {
         self.keep(hash, entry);
         self.telemetry.remember(subject, hash);
     }
 
-    /// A stored value, decoded, and when its work began; what does not decode is no hit, and is removed.
+    /// The decoded value of a stored entry, and when its computation began. An entry that cannot be decoded is not a
+    /// hit, and is removed.
     pub(crate) fn decoded<T>(
         &self,
         request: &Request<'_>,
@@ -109,13 +114,13 @@ impl Engine {
         self.telemetry.past.note(hash, LastOutcome::Unreadable);
     }
 
-    /// The valid, fresh entry of an identity.
+    /// The valid, fresh entry of an identity, from memory.
     pub(super) fn find(&self, request: &Request<'_>) -> Option<Arc<Entry>> {
         let entry = self.memory.get(request.identity.hash)?;
         self.usable(&entry, request, self.clock.latest()).then_some(entry)
     }
 
-    /// An expired entry that is valid otherwise and within a grace of its own.
+    /// An expired entry that is otherwise valid and within its grace; `grace` reads the grace of an entry.
     pub(crate) fn graced(&self, request: &Request<'_>, grace: impl Fn(&Entry) -> Nanos) -> Option<Arc<Entry>> {
         let entry = self.memory.get(request.identity.hash)?;
         let latest = self.clock.latest();
@@ -128,7 +133,7 @@ impl Engine {
         usable.then_some(entry)
     }
 
-    /// Whether memory holds a valid entry under a hash, of whatever identity.
+    /// Whether memory holds a valid entry under this hash; the identity is not compared.
     #[cfg(feature = "shared")]
     pub(crate) fn holds(&self, hash: u128) -> bool {
         let latest = self.clock.latest();
@@ -137,20 +142,20 @@ impl Engine {
             .is_some_and(|entry| entry.fresh(latest, Nanos::MAX) && entry.record.admitted(&self.floors))
     }
 
-    /// Whether an entry answers a caller who came at `arrived`.
+    /// Whether an entry answers a caller who arrived at `arrived`.
     pub(crate) fn usable(&self, entry: &Entry, request: &Request<'_>, arrived: Nanos) -> bool {
         request.fits(entry, self.clock.latest())
             && self.is_trusted(entry.record.as_of(), arrived)
             && self.admits(entry, request)
     }
 
-    /// Whether no invalidation since an entry's work began concerns it: by its own tags, or by those that the caller
-    /// declares.
+    /// Whether no invalidation since the start of an entry's computation concerns the entry: neither of its own tags,
+    /// nor of a tag that the caller declares.
     pub(crate) fn admits(&self, entry: &Entry, request: &Request<'_>) -> bool {
         entry.record.admitted(&self.floors) && self.admits_declared(entry, request)
     }
 
-    /// The same by the tags that the caller declares, of an entry that its own admit.
+    /// The check of the tags that the caller declares, for an entry whose own floors admit it.
     #[inline]
     fn admits_declared(&self, entry: &Entry, request: &Request<'_>) -> bool {
         request.declared.is_empty() || self.admits_all_declared(entry, request)
@@ -161,30 +166,32 @@ impl Engine {
         request.declared.hashes().all(admits) || entry.is_direction()
     }
 
-    /// Whether work that began then is from after the last invalidation of a tag. An entry from the shared tier has
-    /// the stamp of when it was read; when its work began in the order of all nodes is in its shared stamp.
+    /// Whether a computation with this start stamp began after the last invalidation of a tag. The local stamp of an
+    /// entry from the shared tier is the time when it was read. The start of its computation in the order of all nodes
+    /// is its shared stamp.
     pub(crate) fn admits_begin(&self, begin: StartStamp, tag: TagHash) -> bool {
         let here = self.floors.admit(begin.stamp, [tag]);
         here && self.shared.as_ref().is_none_or(|shared| shared.admits(begin.shared, tag))
     }
 
-    /// Whether all is known that may have invalidated what was valid as of a moment, as far as a caller who came at
-    /// `arrived` may expect. Asked before the floors, see [`Engine::seek`].
+    /// Whether this node has received every invalidation that could concern an entry valid as of `as_of`, for a caller
+    /// who arrived at `arrived`. Must be called before the floors are read, see [`Engine::seek`].
     pub(super) fn is_trusted(&self, as_of: Nanos, arrived: Nanos) -> bool {
         self.is_synced(arrived) || self.is_within_bound(as_of, arrived)
     }
 
-    /// Whether this node has heard what others invalidated, up to the bound.
+    /// Whether this node has received the invalidations of other nodes, up to the staleness bound.
     fn is_synced(&self, arrived: Nanos) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.is_synced(arrived, &self.clock))
     }
 
-    /// Whether something valid as of a moment is younger than what need not have been heard.
+    /// Whether `as_of` is less than the staleness bound before `arrived`. Invalidations since then need not have been
+    /// received.
     fn is_within_bound(&self, as_of: Nanos, arrived: Nanos) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.is_within_bound(as_of, arrived, &self.clock))
     }
 
-    /// As of when an entry is valid for a caller who came at `arrived`.
+    /// The time as of which an entry is known to be valid, for a caller who arrived at `arrived`.
     pub(super) fn as_of(&self, entry: &Entry, arrived: Nanos) -> Nanos {
         self.shared.as_ref().map_or(Nanos::MAX, |shared| shared.as_of(entry, arrived))
     }

@@ -1,26 +1,26 @@
-//! Finds in a value what MessagePack does not tell apart: `Some` of what is encoded as nil, and `None`.
+//! Finds options that MessagePack cannot represent: `Some` of a value that is encoded as nil is decoded as `None`.
 //!
-//! `Some(None)`, `Some(())` and `Some(Value::Null)` would all come back as `None`. An encoding that keeps them would have
-//! to mark options, and types that serde reads without knowing them beforehand (`untagged`, `flatten`) would not find
-//! their fields behind the marks. So such values are found, to be returned and not stored.
+//! Examples are `Some(None)`, `Some(())` and `Some(Value::Null)`. An encoding that preserves them would have to mark
+//! options. Types that serde reads without knowing the fields beforehand (`untagged`, `flatten`) would not find their
+//! fields behind such marks. So values with such options are detected; the caller gets them, and they are not stored.
 
 use std::fmt;
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// Whether a value holds an option that would come back as another one. A value that does not serialize holds none.
+/// Whether a value holds an option that would be decoded as another one; `false` for a value that does not serialize.
 pub(super) fn has_ambiguous_option<T: Serialize + ?Sized>(value: &T) -> bool {
     matches!(value.serialize(Finder), Err(Stop::Ambiguous))
 }
 
-/// Goes through a value; its result is whether that is encoded as nil.
+/// Walks through a value. The result is whether the value is encoded as nil.
 struct Finder;
 
-/// Ends the search.
+/// Why the walk stopped.
 #[derive(Debug)]
 enum Stop {
     Ambiguous,
-    /// The value does not serialize, which encoding it reports.
+    /// The value does not serialize; encoding it reports the error.
     Failed,
 }
 
@@ -79,7 +79,7 @@ impl Serializer for Finder {
         serialize_unit_variant(&'static str, u32, &'static str),
     );
 
-    /// As the encoder answers, so that a type serializes as it does there.
+    /// The same answer as the encoder's, so that a type serializes in the same way.
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -140,7 +140,7 @@ impl Serializer for Finder {
     }
 }
 
-/// The items, entries or fields of a value, one after another.
+/// The items, entries or fields of a value.
 struct OptionParts;
 
 macro_rules! parts {
