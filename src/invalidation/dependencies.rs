@@ -98,8 +98,7 @@ pub(crate) struct Dependencies {
     /// The time up to which this node had received other nodes' invalidations when the cached parts were read.
     pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
-    /// The number of times that MiniJinja treated a lazy number or string as an object and did not read its value
-    /// afterwards.
+    /// How often MiniJinja looked up the kind of a lazy number or string without reading its value afterwards.
     pub(crate) unresolved: u32,
     tags: Vec<Tag>,
     dependencies: Vec<Dependency>,
