@@ -129,9 +129,9 @@ pub(crate) fn is_enclosed() -> bool {
     with(|context| !context.frames.is_empty()).unwrap_or(false)
 }
 
-/// Whether a caller on this thread must not wait for another flight, because it is inside of a flight. The leader of a
-/// page may wait for fragments, and the leader of a fragment waits for no flight, so that two leaders cannot wait for
-/// each other.
+/// Whether a caller on this thread must not wait for a flight, because a frame of the thread leads one itself. A leader
+/// of a page may wait for fragments, and a leader of a fragment waits for no flight, so that no two leaders wait for
+/// each other. `of_page` is true if the caller looks up a page.
 pub(crate) fn in_flight(of_page: bool) -> bool {
     let leads = |frame: &Frame| match frame.role() {
         Role::Aside | Role::Scope => false,

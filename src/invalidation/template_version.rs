@@ -5,7 +5,8 @@
 pub(crate) struct TemplateVersion {
     pub(crate) generation: u64,
     /// The number of the load, if the look-up itself loaded the template. MiniJinja may then have returned a template
-    /// that another thread loaded in the meantime; see [`Template::still`].
+    /// that another thread loaded in the meantime; see
+    /// [`Template::still`](crate::invalidation::templates::Template::still).
     pub(crate) load: Option<u64>,
 }
 /// How much of a template was used. Each variant includes those before it.

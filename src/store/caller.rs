@@ -8,7 +8,7 @@ use crate::telemetry::FragmentCounters;
 
 /// Used only on a miss.
 pub(crate) trait Caller {
-    /// The start stamp of a computation that begins at this call.
+    /// The start stamp for a computation of this caller: that of the scope or render around it, if there is one.
     fn begin(&mut self) -> StartStamp;
 
     /// The start stamp after the caller waited for a flight whose result it could not use.

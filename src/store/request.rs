@@ -47,7 +47,7 @@ pub(crate) struct RequestBuilder {
     tags: Option<Box<(Vec<Arc<str>>, u64)>>,
 }
 
-/// A view of the builder, or of a builder with further tags.
+/// The request: a view of the builder, with the tags and the test that one caller adds.
 pub(crate) struct Request<'a> {
     pub(crate) identity: Identity<'a>,
     /// The encoded key; its floor is found by these bytes.

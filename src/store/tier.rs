@@ -133,7 +133,8 @@ impl Tier {
         self.core.writer.push(Job::Store { name: place.name, entry: Arc::clone(entry), lease });
     }
 
-    /// Records a template added in memory or replaced: `change` is the difference of the sum of digests.
+    /// Records a template added in memory or replaced: `change` is its share of the digest, minus the share it had
+    /// before.
     pub(crate) fn note_added(&self, change: u128) {
         let mut added = lock(&self.core.added);
         *added = added.wrapping_add(change);

@@ -87,7 +87,7 @@ impl Tier {
         let asked = pin!(self.fetch_by(&BlockingIo, host, request, caller));
         match asked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(fetched) => fetched,
-            // Not reached: no future in `fetch_by` waits for another thread.
+            // Not reached: with `BlockingIo`, no future waits for another thread.
             Poll::Pending => Fetched::Nothing(None),
         }
     }

@@ -75,7 +75,7 @@ impl JobQueue {
         }
     }
 
-    /// Blocks until all pushed jobs are done, or until `patience` is over. Returns false in the latter case.
+    /// Blocks until all pushed jobs are done or given up, or until `patience` is over. Returns false in the last case.
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let busy = |queue: &mut WaitingJobs| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
         let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);

@@ -40,9 +40,9 @@
 //! 2. Node A, still in E, invalidates a tag of the entry, and E's store confirms.
 //! 3. A enters F, whose floors do not have the tag: the entry would stay valid on both nodes.
 //!
-//! So a node that has published an invalidation to a store invalidates everything in each epoch that it enters later,
+//! So a node that has an invalidation confirmed by any store invalidates everything in each epoch that it enters later,
 //! unless its own call started the epoch: then no other node was in it before. It does so also if only the store of an
-//! earlier epoch received the invalidation, because other nodes may have left that epoch first.
+//! earlier epoch confirmed an invalidation, because other nodes may have left that epoch first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;

@@ -10,8 +10,8 @@ use crate::store::{LocalStore, Remote};
 /// The longest lease.
 pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 
-/// A store that several processes share, and how it is used: what
-/// [`Builder::shared`](crate::Builder::shared) takes. A store alone will do where the defaults are right.
+/// A store that several processes share, with the settings for its use. [`Builder::shared`](crate::Builder::shared)
+/// takes it, or a store alone, which then has the default settings.
 ///
 /// ```
 /// use std::time::Duration;
