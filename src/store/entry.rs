@@ -1,5 +1,5 @@
 //! A stored result, and what a caller receives of it. What the result depends on is in `invalidation/dependencies.rs`,
-//! where it is stored in `memory.rs`.
+//! the map that stores it in `memory.rs`.
 
 use std::fmt;
 use std::ops::Deref;
