@@ -1,7 +1,7 @@
-//! The tags that a caller declares for what it asks for.
+//! The tags that a caller declares for its request.
 //!
-//! An entry may have been stored without them: by a head or handler that has been edited since, or by another
-//! deployment. Their floors count for this caller all the same, see [`Engine::admits`](crate::cache::Engine::admits).
+//! An entry may have been stored without these tags: by an earlier version of the template or handler, or by another
+//! deployment. Their floors count for this caller all the same; see [`Engine::admits`](crate::cache::Engine::admits).
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::invalidation::dependencies::Tag;
 use crate::invalidation::floors::TagHash;
 use crate::key::identity::{TagClass, tag_hash};
 
-/// The names in a template's `tags`, kept as they were given: a hit copies none of them.
+/// The names in a template's `tags`, in the form that the template gave. A hit copies none of them.
 #[derive(Debug)]
 pub(crate) enum TagNames {
     Given(Vec<Arc<str>>),
@@ -19,7 +19,7 @@ pub(crate) enum TagNames {
     List(Value),
 }
 
-/// Tags by their names, in the namespace of a question.
+/// Tags by their names, in the namespace of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeclaredTags<'a> {
     given: &'a [Arc<str>],
@@ -30,7 +30,7 @@ pub(crate) struct DeclaredTags<'a> {
 impl TagNames {
     pub(crate) const NONE: TagNames = TagNames::Given(Vec::new());
 
-    /// The names of a list, if it holds strings that are names and nothing else.
+    /// The names of a list. `None` unless every element is a string that is not empty.
     pub(crate) fn of_list(list: &Value) -> Option<TagNames> {
         let is_name = |name: &Value| name.as_str().is_some_and(|name| !name.is_empty());
         let plain = list.downcast_object_ref::<Vec<Value>>().is_some_and(|names| names.iter().all(is_name));

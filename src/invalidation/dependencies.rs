@@ -1,8 +1,9 @@
-//! What a computation learns while it runs, and what its result therefore depends on: when it began, its tags,
-//! the templates it used, how long it may live, and whether it may be stored at all.
+//! What the result of a computation depends on: when the computation began, its tags, the templates it used, how long
+//! the result may live, and whether it may be stored at all.
 //!
-//! One type serves an open fragment, a stored entry and a scope; [`Dependencies::merge_cached`] and [`Dependencies::merge_nested`] are how
-//! everything inside reaches what encloses it, on hits as on misses.
+//! One type serves an open frame, a stored entry and a scope. [`Dependencies::merge_cached`] and
+//! [`Dependencies::merge_nested`] add the dependencies of an inner result to the outer one, on hits as on misses. The
+//! frames that gather dependencies are in `stack.rs`.
 
 use std::sync::Arc;
 
@@ -15,17 +16,19 @@ use crate::util::weight::{allocated, shared};
 /// No expiry by time.
 pub(crate) const FOREVER: Nanos = Nanos::MAX;
 
-/// When work began: in the order of invalidations on this node, in the order that nodes share, and on the clock.
+/// When a computation or render began: in the order of invalidations on this node, in the order that nodes share, and
+/// on the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StartStamp {
     pub(crate) stamp: Stamp,
-    /// The highest shared number received by then; 0 without a shared tier.
+    /// The highest shared number that this node had received when the computation began; 0 without a shared tier.
     pub(crate) shared: Stamp,
     pub(crate) at: Nanos,
 }
 
 impl StartStamp {
-    /// Of a render whose start was not seen: before everything, so that no result of it is valid.
+    /// The start stamp of a render whose start was not seen. It is before every invalidation, so no result of the
+    /// render is valid.
     pub(crate) const UNSEEN: StartStamp = StartStamp { stamp: 0, shared: 0, at: 0 };
 
     pub(crate) fn earliest(self, other: StartStamp) -> StartStamp {
@@ -37,7 +40,7 @@ impl StartStamp {
     }
 }
 
-/// Something that can invalidate a result: its hash, and the name where the application gave one.
+/// Something that can invalidate a result: its hash, and its name if the application gave one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tag {
     pub(crate) hash: TagHash,
@@ -51,7 +54,7 @@ impl Tag {
     }
 }
 
-/// A template used, or looked for in vain, and which state of it was seen.
+/// A template that was used, or that a look-up did not find, and the version that the look-up returned.
 #[derive(Debug, Clone)]
 pub(crate) struct Dependency {
     pub(crate) template: Arc<Template>,
@@ -60,7 +63,7 @@ pub(crate) struct Dependency {
 }
 
 impl Dependency {
-    /// What is raised when the part that was used changed.
+    /// The floor that is raised when the used part of the template changed.
     pub(crate) fn floor(&self) -> &Floor {
         match self.used {
             Used::Whole => self.template.floor(),
@@ -69,8 +72,8 @@ impl Dependency {
         }
     }
 
-    /// The digest of the part that was used, if the template is still in the state that was seen. Its lowest bits say
-    /// which part that is.
+    /// The digest of the used part. `None` if the template is not in the seen version. The lowest bits of the digest
+    /// encode which part it covers.
     #[cfg_attr(
         not(any(feature = "shared", feature = "http")),
         expect(dead_code, reason = "only entity tags and a shared tier ask")
@@ -90,13 +93,12 @@ pub(crate) struct Dependencies {
     pub(crate) cache: u64,
     pub(crate) begin: StartStamp,
     pub(crate) expires: Nanos,
-    /// When the graces of all that is inside have ended too: nothing that contains it is served from then on.
+    /// The end of the last grace of all inner results. No result that contains them is served from then on.
     pub(crate) grace_ends: Nanos,
-    /// What was found in the cache is known to be valid as of here: other nodes' invalidations had been heard until
-    /// then.
+    /// The time up to which this node had received other nodes' invalidations when the cached parts were read.
     pub(crate) heard: Nanos,
     pub(crate) uncacheable: bool,
-    /// How often MiniJinja took a lazy number or string for an object, and was not told the value afterwards.
+    /// How often MiniJinja looked up the kind of a lazy number or string without reading its value afterwards.
     pub(crate) unresolved: u32,
     tags: Vec<Tag>,
     dependencies: Vec<Dependency>,
@@ -112,19 +114,20 @@ impl Dependencies {
             heard: Nanos::MAX,
             uncacheable: false,
             unresolved: 0,
-            // The key's, the environment's and two of the author's.
+            // The tag of the key, the tag of the environment, and two tags of the author.
             tags: Vec::with_capacity(4),
             dependencies: Vec::new(),
         }
     }
 
-    /// Takes over what something inside depends on.
+    /// Adds the dependencies of a result that was found in the cache.
     pub(crate) fn merge_cached(&mut self, inner: &Dependencies) {
         self.uncacheable |= inner.uncacheable;
         self.expires = self.expires.min(inner.expires);
         self.grace_ends = self.grace_ends.min(inner.grace_ends);
         if self.cache != inner.cache {
-            // Another cache's floors say nothing here, so nobody could ever tell that this went stale.
+            // The floors of another cache do not apply here, so this cache could not detect that the inner result is
+            // invalid.
             self.uncacheable = true;
             return;
         }
@@ -132,8 +135,9 @@ impl Dependencies {
         inner.dependencies.iter().for_each(|dependency| self.depend(dependency.clone()));
     }
 
-    /// Takes over what a computation inside depends on, and how far back its work reaches: a lazy value read in there
-    /// may be older than what encloses it. (What was found in the cache was valid when it was taken.)
+    /// Adds the dependencies of a computation inside this one, and its start: a lazy value read in the inner
+    /// computation may be older than the outer one. (A result found in the cache was valid when it was read, so
+    /// [`Dependencies::merge_cached`] keeps the start.)
     pub(crate) fn merge_nested(&mut self, inner: &Dependencies) {
         self.merge_cached(inner);
         if self.cache == inner.cache {
@@ -151,7 +155,7 @@ impl Dependencies {
     pub(crate) fn depend(&mut self, dependency: Dependency) {
         let same = |known: &Dependency| Arc::ptr_eq(&known.template, &dependency.template);
         match self.dependencies.iter_mut().find(|known| same(known)) {
-            // Two states of one template within one result: the older one decides.
+            // Two versions of one template within one result: the older one decides.
             Some(known) => {
                 if known.seen.generation > dependency.seen.generation {
                     known.seen = dependency.seen;
@@ -162,7 +166,7 @@ impl Dependencies {
         }
     }
 
-    /// As of when it is valid: when it began, or when the oldest of what it found was known to be.
+    /// The time as of which the result is valid: when it began, or the synchronisation time of the oldest cached part.
     pub(crate) fn as_of(&self) -> Nanos {
         self.begin.at.min(self.heard)
     }
@@ -175,24 +179,25 @@ impl Dependencies {
         &self.dependencies
     }
 
-    /// Whether a tag is among its own.
+    /// Whether the result has a tag.
     pub(crate) fn has(&self, tag: TagHash) -> bool {
-        // In order, so those of one hash follow one another.
+        // The tags are sorted, so tags with the same hash are adjacent.
         self.tags.binary_search_by_key(&tag, |own| own.hash).is_ok()
     }
 
-    /// Whether no invalidation since it began concerns it.
+    /// Whether no floor of the tags and templates was raised since the computation began.
     pub(crate) fn admitted(&self, floors: &Floors) -> bool {
         floors.admit(self.begin.stamp, self.tags.iter().map(|tag| tag.hash))
             && self.dependencies.iter().all(|dependency| dependency.floor().admits(self.begin.stamp))
     }
 
-    /// Whether every template it was made from is still the one seen.
+    /// Whether every used template is still in the version that was seen.
     pub(crate) fn templates_current(&self) -> bool {
         self.dependencies.iter().all(|dependency| dependency.template.still(dependency.seen))
     }
 
-    /// Bytes it takes beside the struct itself. Templates are shared by all that was made from them.
+    /// Bytes allocated beside the struct itself. Templates are not counted, because all results made from a template
+    /// share it.
     pub(crate) fn weight(&self) -> usize {
         let names: usize = self.tags.iter().filter_map(|tag| tag.name.as_ref()).map(|name| shared(name.len())).sum();
         let lists = [self.tags.capacity() * size_of::<Tag>(), self.dependencies.capacity() * size_of::<Dependency>()];

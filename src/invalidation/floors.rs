@@ -1,19 +1,21 @@
-//! The floor table: the one mechanism that decides whether something computed earlier may still be used.
+//! The floor table: the one mechanism that decides whether an earlier result may still be used.
 //!
-//! Owns the sequence, the floors and their protocol. Leaves to its callers what a slot stands for.
+//! Owns the sequence, the floors and their protocol. Leaves to its callers what a slot stands for: `declared_tags.rs`
+//! and `key/identity.rs` have the hashes of tags, `templates.rs` the floors of templates.
 //!
-//! Computation samples the sequence when it begins: its *stamp*. Invalidating raises the floor of a slot above every
-//! stamp handed out so far. Computation is valid while its stamp is below none of its floors, so whatever began before
-//! an invalidation is invalid the moment it is stored, and no entry is ever searched for.
+//! A computation reads the sequence when it begins: its *stamp*. An invalidation raises the floor of a slot above every
+//! stamp that was given out before. A result is valid while its stamp is below none of its floors. A computation that
+//! began before an invalidation is therefore invalid the moment it is stored, and no invalidation has to search for
+//! entries.
 //!
-//! The protocol is three steps under one mutex: read `seq`, raise the floor to `seq + 1`, publish `seq + 1`.
-//! Two orders that look as good are wrong:
+//! The protocol is three steps under one mutex: read `seq`, raise the floor to `seq + 1`, publish `seq + 1`. Two other
+//! orders look as good and are wrong:
 //!
-//! 1. *Publish first.* (1) the invalidator publishes 6; (2) a parent begins with stamp 6; (3) it takes an inner
-//!    hit stamped 5, the inner floor still being 5; (4) the floor is raised to 6: the parent (6) is valid with
-//!    old content inside.
-//! 2. *No mutex, plain store.* (1) A and B reserve 6 and 7 for one slot; (2) B stores 7; (3) A stores 6; (4) work
-//!    stamped 6, begun before B returned, is valid again.
+//! 1. *Publish first.* (1) the invalidator publishes 6; (2) an outer computation begins with stamp 6; (3) it reads an
+//!    inner hit with stamp 5, because the inner floor is still 5; (4) the invalidator raises the floor to 6: the outer
+//!    result (6) is valid with old content inside.
+//! 2. *No mutex, plain store.* (1) A and B reserve 6 and 7 for one slot; (2) B stores 7; (3) A stores 6; (4) a
+//!    computation with stamp 6, which began before B returned, is valid again.
 
 use std::sync::OnceLock;
 
@@ -22,16 +24,17 @@ use crate::util::sync::{AtomicU64, Mutex, Ordering, lock};
 /// Floors in one lazily allocated chunk (8 KiB).
 const CHUNK: usize = 1024;
 
-/// When some work began, in the order of invalidations.
+/// When a computation or render began, in the order of invalidations.
 pub(crate) type Stamp = u64;
 
-/// A tag, hashed. Cut to the table's size it is the place of a floor; whole, it is what nodes tell each other.
+/// The hash of a tag. Cut to the table's size, it is the slot of a floor. The whole hash is what nodes publish to each
+/// other.
 pub(crate) type TagHash = u64;
 
-/// Stands for everything where tags are listed.
+/// Stands for everything in a list of tags.
 pub(crate) const EVERYTHING: TagHash = TagHash::MAX;
 
-/// A floor of its own, for what must not share a slot: a template, everything.
+/// A floor outside of the table, for an object that must not share a slot: a template, everything.
 #[derive(Debug, Default)]
 pub(crate) struct Floor(AtomicU64);
 
@@ -45,7 +48,7 @@ pub(crate) struct Floors {
     seq: AtomicU64,
     raising: Mutex<()>,
     everything: Floor,
-    /// A chunk nobody has raised a floor in is not allocated: all its floors are 0.
+    /// A chunk is allocated when a floor in it is first raised. Until then all its floors are 0.
     chunks: Box<[OnceLock<Box<[AtomicU64]>>]>,
 }
 
@@ -61,12 +64,12 @@ impl Floors {
         }
     }
 
-    /// The stamp of work that begins here. What the work reads, it must read afterwards.
+    /// The stamp of a computation that begins at this call. The computation must read its data afterwards.
     pub(crate) fn stamp(&self) -> Stamp {
         self.seq.load(Ordering::Acquire)
     }
 
-    /// Whether work with this stamp survived every invalidation of `tags` and of everything.
+    /// Whether no invalidation of `tags` or of everything came after this stamp.
     pub(crate) fn admit(&self, stamp: Stamp, tags: impl IntoIterator<Item = TagHash>) -> bool {
         self.everything.admits(stamp) && tags.into_iter().all(|tag| stamp >= self.floor(tag))
     }
@@ -75,9 +78,9 @@ impl Floors {
         self.raise_to_next([self.allocated(tag)]);
     }
 
-    /// Raises the floors of several tags as one: no work can begin between two of them, take in what the second one
-    /// invalidates, and count as begun after the first. That is how another node's invalidations arrive, whose order
-    /// is not known.
+    /// Raises the floors of several tags in one step. No computation can begin between two of them, use content that
+    /// the second one invalidates, and count as begun after the first. Another node's invalidations are applied this
+    /// way, because their order is not known.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn raise_all(&self, tags: &[TagHash]) {
         self.raise_to_next(tags.iter().map(|tag| self.allocated(*tag)));
@@ -87,8 +90,8 @@ impl Floors {
         self.raise_to_next([&floor.0]);
     }
 
-    /// Raises a floor to where another one stands: what began since that was raised is not concerned. The sequence goes
-    /// on, so that those who know an entry to be valid as of now ask again.
+    /// Raises a floor to the value of another one: computations that began since the other floor was raised stay valid.
+    /// The sequence advances too, so that thread caches check the floors of their entries again.
     pub(crate) fn raise_floor_to(&self, floor: &Floor, other: &Floor) {
         let _raising = lock(&self.raising);
         floor.0.fetch_max(other.0.load(Ordering::Acquire), Ordering::AcqRel);
@@ -99,13 +102,13 @@ impl Floors {
         self.raise_to_next([&self.everything.0]);
     }
 
-    /// Raises a floor to a number given elsewhere, unless it stands higher.
+    /// Raises a floor to a given number, unless the floor is higher.
     #[cfg(feature = "shared")]
     pub(crate) fn raise_to(&self, tag: TagHash, number: u64) {
         self.allocated(tag).fetch_max(number, Ordering::AcqRel);
     }
 
-    /// The same for everything.
+    /// Raises the floor of everything to a given number, unless it is higher.
     #[cfg(feature = "shared")]
     pub(crate) fn raise_everything_to(&self, number: u64) {
         self.everything.0.fetch_max(number, Ordering::AcqRel);
@@ -114,7 +117,8 @@ impl Floors {
     fn raise_to_next<'a>(&self, floors: impl IntoIterator<Item = &'a AtomicU64>) {
         let _raising = lock(&self.raising);
         let next = self.seq.load(Ordering::Relaxed) + 1;
-        // The mutex makes `next` larger than every earlier floor, so storing it is taking the maximum.
+        // The mutex makes `next` larger than every earlier floor, so a plain store has the effect of taking the
+        // maximum.
         floors.into_iter().for_each(|floor| floor.store(next, Ordering::Release));
         self.seq.store(next, Ordering::Release);
     }

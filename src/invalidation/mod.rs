@@ -1,7 +1,8 @@
 //! When a result is still valid: floors, template versions, dependencies, and the stack of frames that gathers them.
 //!
-//! `floors.rs` numbers invalidations. `templates.rs` knows the state of each template. `dependencies.rs` is what a result is
-//! valid by, `stack.rs` the frames that are open on a thread and gather it.
+//! `floors.rs` numbers invalidations. `templates.rs` has the state of each template, `template_version.rs` which state
+//! a look-up returned. `dependencies.rs` is what a result is valid by. `stack.rs` has the frames that are open on a
+//! thread and gather dependencies. `declared_tags.rs` has the tags of a caller, `namespace.rs` those of a namespace.
 
 pub(crate) mod declared_tags;
 pub(crate) mod dependencies;

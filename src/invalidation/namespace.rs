@@ -1,4 +1,4 @@
-//! Namespaces: parts of a cache whose keys and tags are their own.
+//! Namespaces: parts of a cache with keys and tags of their own.
 
 use crate::invalidation::floors::TagHash;
 use crate::key::identity::{TagClass, tag_hash};
@@ -6,16 +6,16 @@ use crate::key::identity::{TagClass, tag_hash};
 /// A part of a cache. The default is the whole cache.
 #[derive(Debug, Default)]
 pub(crate) struct Namespace {
-    /// The names of the namespaces from the outermost on, each after its length.
+    /// The names of the namespaces, the outermost first, each preceded by its length.
     pub(crate) path: String,
     pub(crate) name: String,
     pub(crate) id: u64,
-    /// The tags of this namespace and of those around it; none for the whole cache.
+    /// The tags of this namespace and of the namespaces around it; empty for the whole cache.
     pub(crate) tags: Vec<TagHash>,
 }
 
 impl Namespace {
-    /// The namespace of a name inside of this one.
+    /// The namespace with this name inside this one.
     pub(crate) fn inner(&self, name: &str) -> Namespace {
         let path = format!("{}{}:{name}", self.path, name.len());
         let id = tag_hash(TagClass::Namespace, 0, path.as_bytes());

@@ -1,25 +1,26 @@
-//! Which state of a template was used, and how much of it.
+//! Which version of a template was used, and how much of the template. The templates themselves are in `templates.rs`.
 
-/// Which state of a template a look-up was answered with.
+/// Which state of a template a look-up returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TemplateVersion {
     pub(crate) generation: u64,
-    /// Set when the look-up itself loaded the template: MiniJinja may then have answered with what another thread
-    /// loaded meanwhile, see [`Template::still`].
+    /// The number of the load, if the look-up itself loaded the template. MiniJinja may then have returned a template
+    /// that another thread loaded in the meantime; see
+    /// [`Template::still`](crate::invalidation::templates::Template::still).
     pub(crate) load: Option<u64>,
 }
-/// How much of a template was used; each holds those before it.
+/// How much of a template was used. Each variant includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Used {
-    /// What a block of a template that extends it can reach: the statements outside of its blocks.
+    /// The part that a block of an extending template can reach: the statements outside of blocks.
     Statements,
-    /// What a template that it includes, or that its layout includes, can reach: all its statements.
+    /// The part that an included template can reach, whether this template or its layout includes it: all statements.
     AllStatements,
     Whole,
 }
 
 impl Used {
-    /// What a digest is of.
+    /// The part that a digest covers.
     #[cfg(feature = "shared")]
     pub(crate) fn of(digest: u128) -> Used {
         match digest & PART {
@@ -30,5 +31,5 @@ impl Used {
     }
 }
 
-/// The bits of a digest that say which part it is of.
+/// The bits of a digest that encode which part it covers.
 pub(super) const PART: u128 = 3;

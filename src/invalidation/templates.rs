@@ -1,8 +1,11 @@
-//! The templates known to the cache: which state each is in, and the floor of what was made from it.
+//! The templates that the cache has seen: the current version of each, and the floor of the results made from it.
 //!
-//! A template is known per source (a folder, a loader, an environment) and name. It is kept while something refers
-//! to it: a compiled template, an entry, an open fragment. Names looked for in vain are known in the same way, so
-//! that creating the file refreshes what missed it, and names a visitor made up leave nothing behind.
+//! A template is identified by its source (a folder, a loader, an environment) and its name. It is stored while a
+//! compiled template, an entry or an open frame refers to it. A name that a look-up did not find is a template too:
+//! creating the file invalidates the results that missed it. Names that a visitor made up are freed with their last
+//! reference.
+//!
+//! Loading is in `template/loader.rs`, watching files in `template/watch.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,16 +24,17 @@ use crate::key::identity::template_tag;
 
 use crate::util::sync::lock;
 
-/// Who provides templates: a loader or an environment's own.
+/// A provider of templates: a loader, or an environment's own.
 pub(crate) type SourceId = u64;
 
-/// The source of templates known by name only: what a handler was told to render.
+/// The source of templates known by name only: the names that a handler passed to a render.
 pub(crate) const BY_NAME: SourceId = 0;
 
-/// The number of a load that was not alone; none has it.
+/// The load number of a load that overlapped with another one. It equals no real number, so [`Template::still`] always
+/// returns false.
 const NEVER_ALONE: u64 = 0;
 
-/// A load under way, until MiniJinja was seen to hold its template or let go of it.
+/// A load that runs until MiniJinja stored its template or dropped it.
 #[derive(Debug)]
 pub(crate) struct LoadGuard {
     template: Arc<Template>,
@@ -39,7 +43,8 @@ pub(crate) struct LoadGuard {
 
 impl LoadGuard {
     pub(crate) fn settle(&self) {
-        // Read first: once settled, every look-up comes through here.
+        // A load first: once settled, every look-up runs through this line, and a swap would contend for the cache
+        // line.
         if !self.settled.load(Ordering::Relaxed) && !self.settled.swap(true, Ordering::AcqRel) {
             self.template.settled.fetch_add(1, Ordering::AcqRel);
         }
@@ -56,7 +61,7 @@ impl Drop for LoadGuard {
     }
 }
 
-/// The digest that stands for a template that is not there.
+/// The digest of a template that does not exist.
 const MISSING: u128 = 0;
 
 #[derive(Debug)]
@@ -66,31 +71,31 @@ pub(crate) struct Template {
     /// The file, for templates of a folder.
     #[cfg_attr(not(feature = "watch"), expect(dead_code, reason = "only a watcher asks"))]
     path: Option<PathBuf>,
-    /// Raised whenever the content may have changed; loading reads it before the file.
+    /// Raised whenever the content may have changed. A load reads it before the file.
     generation: AtomicU64,
     floor: Floor,
-    /// Raised when the statements outside of its blocks turn out to have changed: when it is loaded again. A template that
-    /// extends it loads it before any block runs, so no entry that used only these is looked up before that.
+    /// Raised when a load finds that the statements outside of blocks changed. An extending template loads this one
+    /// before any of its blocks runs, so no entry that used only these statements is looked up before the load.
     statements_floor: Floor,
-    /// The same for all its statements. A template loads before those that it includes run.
+    /// The same for all statements. A template is loaded before the templates that it includes run.
     all_statements_floor: Floor,
     /// Loads begun.
     loads: AtomicU64,
-    /// Loads of which it is known what MiniJinja made of them: it holds the template, or dropped it, or got none.
+    /// Loads whose end is known: MiniJinja stored the template, dropped it, or received none.
     settled: AtomicU64,
     content: Mutex<Content>,
-    /// Added in memory: nothing loads it again.
+    /// Added in memory: no loader loads it again.
     added: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Content {
-    /// What the first load of the current generation found.
+    /// The digest that the first load of the current generation found.
     digest: Option<u128>,
-    /// What was loaded last, and of which generation that is.
+    /// The generation and layout of the last load.
     layout: Option<(u64, Arc<Layout>)>,
     loaded: Option<Instant>,
-    /// Its part in the digest of all templates added in memory.
+    /// Its share of the digest of all templates added in memory.
     share: u128,
 }
 
@@ -107,7 +112,7 @@ impl Template {
         &self.all_statements_floor
     }
 
-    /// Whether only its name is known, and nobody who provides it.
+    /// Whether only its name is known, and not its source.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn is_by_name(&self) -> bool {
         self.source == BY_NAME
@@ -130,12 +135,12 @@ impl Template {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Begins a load: what is read afterwards belongs to the generation returned.
+    /// Begins a load: content that is read afterwards belongs to the returned generation.
     ///
-    /// MiniJinja compiles what a load returns and then keeps whichever template was installed first, so a thread
-    /// can be handed another one's older text: (1) A begins a load at generation 1 and reads; (2) the file is
-    /// saved, generation 2; (3) B begins a load and reads the new text; (4) A installs; (5) B is handed A's. B may
-    /// therefore trust its load only when no other was under way: none begun since, and all before it settled.
+    /// MiniJinja compiles the text of a load and then stores whichever template was installed first, so a thread can
+    /// receive the older text of another thread: (1) A begins a load at generation 1 and reads; (2) the file is saved,
+    /// generation 2; (3) B begins a load and reads the new text; (4) A installs its template; (5) B receives A's. B may
+    /// therefore trust its load only if no other load overlapped: none began since, and all earlier ones are settled.
     pub(crate) fn begin_load(self: &Arc<Self>) -> (LoadGuard, TemplateVersion) {
         let generation = self.generation();
         let before = self.loads.fetch_add(1, Ordering::AcqRel);
@@ -145,15 +150,15 @@ impl Template {
         (LoadGuard { template: Arc::clone(self), settled: AtomicBool::new(false) }, seen)
     }
 
-    /// The digest of the state that was seen, if it is the current one and its text is known; that of a name looked
-    /// for in vain is a number no text has.
+    /// The digest of the seen version. `None` if that version is not current or its text is not known. The digest of a
+    /// missing template equals that of no text.
     pub(crate) fn digest(&self, seen: TemplateVersion) -> Option<u128> {
         let content = self.content();
         content.digest.filter(|_| seen.generation == self.generation())
     }
 
-    /// The current state, if its text is known; else what `read` finds is noted as its text. For those who want to know
-    /// what a template is without having it compiled.
+    /// The current version, if its text is known. Otherwise `read` is called and its result is recorded as the text.
+    /// For callers that need the version of a template without having it compiled.
     pub(crate) fn look<E>(&self, read: impl FnOnce() -> Result<Option<String>, E>) -> Option<TemplateVersion> {
         let generation = self.generation();
         let seen = TemplateVersion { generation, load: None };
@@ -168,23 +173,24 @@ impl Template {
         Some(seen)
     }
 
-    /// Whether there is a template of this name, as far as is known.
+    /// Whether the last load found a template of this name.
     pub(crate) fn exists(&self) -> bool {
         self.content().digest.is_some_and(|digest| digest != MISSING)
     }
 
-    /// Notes what this template, added in memory, adds to the digest of all such; what it added before.
+    /// Sets the share of this template, added in memory, in the digest of all such templates. Returns the earlier
+    /// share.
     pub(crate) fn set_share(&self, share: u128) -> u128 {
         std::mem::replace(&mut self.content().share, share)
     }
 
-    /// Whether the template is still in the state that was seen.
+    /// Whether the template is still in the version that was seen.
     pub(crate) fn still(&self, seen: TemplateVersion) -> bool {
         seen.generation == self.generation() && seen.load.is_none_or(|load| load == self.loads.load(Ordering::Acquire))
     }
 
-    /// Notes what a load found. When two loads of one generation find different texts, a change went unnoticed
-    /// between them (no watcher, or its event is still on its way): that is a change.
+    /// Records the text that a load found. Two loads of one generation that find different texts mean that a change was
+    /// not reported between them (there is no watcher, or its event has not arrived): that is a change.
     pub(crate) fn note_content(
         &self,
         text: Option<&str>,
@@ -195,7 +201,7 @@ impl Template {
         let digest = digest_of(text);
         let mut content = self.content();
         if seen.generation != self.generation() {
-            // A slow load: the change since has been noted, and what it found is not what the file holds now.
+            // A slow load: a later change has been recorded, and the file may have other content than the load found.
             return seen;
         }
         content.loaded = Some(Instant::now());
@@ -205,7 +211,7 @@ impl Template {
         };
         content.digest = Some(digest);
         if let Some((_, known)) = &content.layout {
-            // What began since the change was noticed has loaded the template since.
+            // A computation that began since the floor was raised has loaded the template since.
             if known.statements() != layout.statements() {
                 floors.raise_floor_to(&self.statements_floor, &self.floor);
             }
@@ -217,19 +223,19 @@ impl Template {
         seen
     }
 
-    /// Notes that the content changed: refreshes everything made from it.
+    /// Records that the content changed: invalidates all results made from the template.
     pub(crate) fn change(&self, floors: &Floors) {
         let mut content = self.content();
         content.digest = None;
         self.raise(floors);
     }
 
-    /// Whether it is a template added in memory with this text.
+    /// Whether this is a template added in memory with this text.
     pub(crate) fn is_added_as(&self, text: &str) -> bool {
         self.added.load(Ordering::Acquire) && self.content().digest == Some(digest_of(Some(text)))
     }
 
-    /// Refreshes everything made from this template, and has it loaded again if it comes from a loader.
+    /// Invalidates all results made from this template. A template that comes from a loader is loaded again.
     pub(crate) fn invalidate(&self, floors: &Floors) {
         if self.added.load(Ordering::Acquire) {
             floors.raise_floor(&self.floor);
@@ -241,8 +247,8 @@ impl Template {
     }
 
     #[cfg(feature = "watch")]
-    /// Refreshes everything made from this template unless its file holds what was last loaded. Returns whether
-    /// it did.
+    /// Invalidates all results made from this template, unless its file holds the text of the last load. Returns
+    /// whether it invalidated them.
     pub(crate) fn change_if_different(&self, text: Option<&str>, floors: &Floors) -> bool {
         let same = self.content().digest == Some(digest_of(text));
         if !same {
@@ -251,32 +257,33 @@ impl Template {
         !same
     }
 
-    /// Whether anything was loaded, or looked for in vain, since the last change.
+    /// Whether a load found the template, or found it missing, since the last change.
     #[cfg(feature = "watch")]
     pub(crate) fn is_loaded(&self) -> bool {
         self.content().digest.is_some()
     }
 
-    /// Whether it was loaded, or looked for in vain, in the last so many seconds.
+    /// Whether a load found the template, or found it missing, within the last `span`.
     #[cfg(feature = "watch")]
     pub(crate) fn loaded_within(&self, span: Duration) -> bool {
         self.content().loaded.is_some_and(|loaded| loaded.elapsed() < span)
     }
 
-    /// The template as those that extend it see it, as it was loaded last.
+    /// The layout of the last load: what a template that extends this one sees of it.
     pub(crate) fn layout(&self) -> Option<Arc<Layout>> {
         self.content().layout.as_ref().map(|(_, layout)| Arc::clone(layout))
     }
 
-    /// The same of the state that was seen, if that is the current one.
+    /// The layout of the seen version, if that version is current.
     pub(crate) fn layout_seen(&self, seen: TemplateVersion) -> Option<Arc<Layout>> {
         let content = self.content();
         let (generation, layout) = content.layout.as_ref()?;
         (*generation == seen.generation && seen.generation == self.generation()).then(|| Arc::clone(layout))
     }
 
-    /// The generation goes first: a load that begins in between then reads the new text under the new generation
-    /// and is refused by the floor, which costs one render; the other order would let it be stored as current.
+    /// The generation is raised first. A load that begins between the two lines then reads the new text under the new
+    /// generation, and its result is below the floor, which costs one render. In the other order the old text could be
+    /// stored as current.
     fn raise(&self, floors: &Floors) -> u64 {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         floors.raise_floor(&self.floor);
@@ -292,18 +299,18 @@ fn digest_of(text: Option<&str>) -> u128 {
     text.map_or(MISSING, |text| xxh3_128(text.as_bytes()).max(4))
 }
 
-/// All templates something refers to.
+/// All templates that something refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Templates {
     by_name: Mutex<KnownTemplates>,
-    /// Those added in memory, by the id they name themselves with; they stay.
+    /// Templates added in memory, by the id in their mark. They are never removed.
     added: Mutex<HashMap<u64, Arc<Template>, ahash::RandomState>>,
 }
 
 #[derive(Debug, Default)]
 struct KnownTemplates {
     names: HashMap<Box<str>, Vec<Weak<Template>>, ahash::RandomState>,
-    /// Names at which to look for dead ones next.
+    /// The number of names at which the next sweep for unreferenced templates runs.
     sweep_at: usize,
 }
 
@@ -333,12 +340,12 @@ impl Templates {
         template
     }
 
-    /// The templates of one name, whoever provides them.
+    /// The templates of one name, from all sources.
     pub(crate) fn named(&self, name: &str) -> Vec<Arc<Template>> {
         self.known().live(name).collect()
     }
 
-    /// The templates whose names' tags are among these.
+    /// The templates whose name's tag is in `tags`.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) fn tagged(&self, tags: &[TagHash]) -> Vec<Arc<Template>> {
         let tags: HashSet<TagHash, ahash::RandomState> = tags.iter().copied().collect();
@@ -352,14 +359,14 @@ impl Templates {
         self.known().names.values().flatten().filter_map(Weak::upgrade).collect()
     }
 
-    /// Notes a template added in memory.
+    /// Records a template added in memory.
     pub(crate) fn add(&self, id: u64, template: &Arc<Template>) {
         template.added.store(true, Ordering::Release);
         let mut added = lock(&self.added);
         added.insert(id, Arc::clone(template));
     }
 
-    /// The templates added in memory under a name, in whichever environment.
+    /// The templates added in memory under a name, in all environments.
     pub(crate) fn added_as(&self, name: &str) -> Vec<Arc<Template>> {
         lock(&self.added).values().filter(|template| template.name() == name).cloned().collect()
     }

@@ -1,27 +1,28 @@
-//! The caller of a look-up, as far as a miss needs to know it.
+//! The caller of a look-up: a handler, or a template with its `State`. The interface that a miss and the shared tier
+//! use. The implementations are in `cache/get_or_set/caller.rs` and `template/runtime/caller.rs`.
 
 use std::sync::Arc;
 
 use crate::invalidation::dependencies::{Dependency, StartStamp};
 use crate::telemetry::FragmentCounters;
 
-/// Asked only on a miss.
+/// Used only on a miss.
 pub(crate) trait Caller {
-    /// When the work here began.
+    /// The start stamp for a computation of this caller: that of the scope or render around it, if there is one.
     fn begin(&mut self) -> StartStamp;
 
-    /// When it begins again, after a wait for what turned out to be of no use.
+    /// The start stamp after the caller waited for a flight whose result it could not use.
     fn again(&mut self, first: StartStamp) -> StartStamp {
         first
     }
 
-    /// The template that a name stands for here, in its current state.
+    /// The template of this name in the caller's environment, in its current version.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     fn template(&mut self, name: &str) -> Option<Dependency>;
 
-    /// The page being rendered, if one is.
+    /// The hash of the page that is being rendered, if there is one.
     fn page(&mut self) -> Option<u64>;
 
-    /// What the answer is counted under.
+    /// The counters that the result is counted under.
     fn label(&mut self) -> Arc<FragmentCounters>;
 }

@@ -1,4 +1,5 @@
-//! A stored result and what a caller gets to see of it.
+//! A stored result, and what a caller receives of it. What the result depends on is in `invalidation/dependencies.rs`,
+//! the map that stores it in `memory.rs`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,10 +14,10 @@ use crate::telemetry::{EntryReport, FragmentCounters, marked, readable};
 use crate::util::clock::Nanos;
 use crate::util::weight::shared;
 
-/// What was computed.
+/// The content of an entry.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    /// Text as a template value, safe if and only if it is markup: printing a hit then copies the text once.
+    /// Text as a template value, marked safe if and only if it is markup: printing a hit then copies the text once.
     Text(Value),
     /// A value in MessagePack.
     Data(Arc<[u8]>),
@@ -34,20 +35,21 @@ pub(crate) struct Entry {
     pub(crate) version: Option<u128>,
     pub(crate) body: Body,
     pub(crate) record: Dependencies,
-    /// How long after its expiry it may still be served to those who would otherwise wait for somebody's work.
+    /// The grace: how long after its expiry the entry may still be served to requests that would otherwise wait for a
+    /// computation.
     pub(crate) stale: Nanos,
-    /// How long after its expiry it is kept in memory, `stale` at the least.
+    /// How long after its expiry the entry stays in memory; at least `stale`.
     pub(crate) kept: Nanos,
-    /// What it took to compute.
+    /// How long the computation took.
     pub(crate) cost: Nanos,
-    /// What it is counted under.
+    /// The counters of the fragment.
     pub(crate) label: Arc<FragmentCounters>,
     weight: u32,
-    /// Whether it was ever hit.
+    /// Whether the entry was ever hit.
     used: AtomicBool,
 }
 
-/// An answer from the cache: what was computed, when that began, and when it expires.
+/// The result of a hit: the content, when its computation began, and when it expires.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) body: Body,
@@ -57,7 +59,7 @@ pub(crate) struct Found {
 }
 
 impl Body {
-    /// The bytes of a text or a value.
+    /// The bytes of a text or a value; empty for a page.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Body::Text(text) => text.as_str().unwrap_or_default().as_bytes(),
@@ -75,7 +77,7 @@ impl Body {
         }
     }
 
-    /// What it takes beside the entry itself.
+    /// Bytes allocated beside the entry itself.
     fn weight(&self) -> usize {
         match self {
             Body::Text(text) if text.is_safe() || self.len() > INLINE => shared(self.len()),
@@ -86,10 +88,10 @@ impl Body {
     }
 }
 
-/// The longest text that MiniJinja keeps in a value itself, if it is no markup.
+/// The longest text, in bytes, that MiniJinja stores inside a value, if the text is not markup.
 const INLINE: usize = 22;
 
-/// What [`Entry::new`] does not find out for itself.
+/// Arguments of [`Entry::new`].
 pub(crate) struct EntryParts {
     pub(crate) identity: Arc<[u8]>,
     pub(crate) version: Option<u128>,
@@ -108,7 +110,7 @@ impl Entry {
         Entry { identity, version, body, record, stale, kept, cost, label, weight, used: AtomicBool::new(false) }
     }
 
-    /// Whether it only says by what an address varies, which no tag is about.
+    /// Whether the entry is the `Vary` index of a page, not a response. No tag applies to it.
     pub(crate) fn is_direction(&self) -> bool {
         matches!(&self.body, Body::Page(page) if page.is_index())
     }
@@ -116,7 +118,7 @@ impl Entry {
     /// Counts a hit.
     pub(crate) fn hit(&self) {
         self.label.hit(self.cost);
-        // Read first: hits of all threads come through here.
+        // A load first: hits of all threads run through this line, and a store would contend for the cache line.
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
         }
@@ -126,45 +128,45 @@ impl Entry {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether the entry is younger than the lifetime it was stored with and the one asked for.
+    /// Whether the entry is younger than its own lifetime and than the lifetime of the request.
     pub(crate) fn fresh(&self, latest: Nanos, asked: Nanos) -> bool {
         latest < self.record.expires && latest < self.record.begin.at.saturating_add(asked)
     }
 
-    /// Whether the entry is younger than the lifetimes that [`Entry::fresh`] holds it against, with this much added.
+    /// Whether the entry is younger than the two lifetimes of [`Entry::fresh`], each extended by `grace`.
     pub(crate) fn fresh_within(&self, latest: Nanos, asked: Nanos, grace: Nanos) -> bool {
         latest < self.record.expires.saturating_add(grace)
             && latest < self.record.grace_ends
             && latest < self.record.begin.at.saturating_add(asked).saturating_add(grace)
     }
 
-    /// What is reported of it.
+    /// The description of the entry for reports.
     pub(crate) fn report(&self) -> EntryReport<'_> {
         EntryReport { label: &self.label, record: &self.record, cost: self.cost, bytes: self.body.len() }
     }
 
-    /// What a caller gets to see of it.
+    /// What a caller receives of the entry.
     pub(crate) fn found(&self) -> Found {
         Found { body: self.body.clone(), began: self.record.begin.at, expires: self.record.expires }
     }
 
-    /// Bytes it takes in memory, with what the store keeps beside it.
+    /// Bytes that the entry takes in memory, including what the memory store allocates for it.
     pub(crate) fn weight(&self) -> u32 {
         self.weight
     }
 }
 
-/// What moka keeps for each entry: its key, value, state and places in five pieces, a node of its queue, and a share of
-/// the table. `tests/footprint.rs` holds the sum against the process.
+/// Bytes that moka allocates for each entry: key, value, state and nodes in five pieces, a node of its queue, and a
+/// share of the table. `tests/footprint.rs` compares the sum with the growth of the process.
 const STORE: usize = 352;
 
-/// What it keeps beside for one that expires: a node of its timer wheel.
+/// Bytes that moka allocates in addition for an entry that expires: a node of its timer wheel.
 const TIMER: usize = 64;
 
-/// A piece of text from the cache, or on its way into it. Reads as a `str`, clones without copying.
+/// A text from the cache, or on its way into the cache. It dereferences to `str`, and cloning does not copy the text.
 ///
-/// Printed by a template it is escaped like any text, unless it is markup: rendered by a template under
-/// auto-escaping, or declared so with [`Options::markup`](crate::Options::markup).
+/// A template that prints a fragment escapes it like any text, unless the fragment is markup: rendered by a template
+/// under auto-escaping, or declared as markup with [`Options::markup`](crate::Options::markup).
 #[derive(Clone)]
 pub struct Fragment(Value);
 
@@ -173,12 +175,12 @@ impl Fragment {
         Fragment(text)
     }
 
-    /// The same between the marks of a number, if there is one.
+    /// The fragment between the marks with this number, if there is one.
     pub(crate) fn marked(self, mark: Option<u64>) -> Fragment {
         Fragment(marked(self.0, mark))
     }
 
-    /// The text as it is, with its marks.
+    /// The text, with its marks.
     pub(crate) fn into_value(self) -> Value {
         self.0
     }
@@ -188,7 +190,7 @@ impl Fragment {
         self.0.as_str().unwrap_or_default()
     }
 
-    /// Whether a template prints it as it is.
+    /// Whether the fragment is markup, which a template prints without escaping.
     pub fn is_markup(&self) -> bool {
         self.0.is_safe()
     }

@@ -1,4 +1,5 @@
-//! Entries that leave memory: what became of them, under which label, and who is told.
+//! Counts entries that leave memory, records why they left, and publishes evictions to subscribers. `memory.rs` calls
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::telemetry::{
 };
 use crate::util::clock::Nanos;
 
-/// What is noted of entries that leave memory. Inserts wait for it, so it waits for nothing.
+/// Records entries that leave memory. Inserts wait for the listener, so it must not block.
 #[derive(Debug)]
 pub(crate) struct EvictionListener {
     name: Arc<str>,
@@ -35,7 +36,7 @@ impl EvictionListener {
         match departure {
             Removal::Replaced => {}
             Removal::Expired => self.past.note(hash, LastOutcome::Expired),
-            // Whoever removes a single entry says why afterwards.
+            // The caller that removes a single entry records the reason afterwards.
             Removal::Removed => self.past.note(hash, LastOutcome::Cleared),
             Removal::NoRoom => {
                 self.past.note(hash, LastOutcome::Evicted);

@@ -1,9 +1,9 @@
-//! The first tier: moka as a bounded map. What is valid and fresh is the cache's to decide; this one only keeps
-//! what was used last within its bound, and forgets what has expired.
+//! The first tier: moka as a bounded map. Owns the bound and the eviction of entries: the least recently used and the
+//! expired ones. Leaves to `cache/lookup/memory.rs` whether an entry is valid and fresh.
 //!
-//! The policy is LRU: with fragment-sized entries TinyLFU refuses new keys in a warm full cache, and a hot one is
-//! rendered again at every maintenance run. Inserts wait for the listener: it only counts, and must not panic, which would
-//! disable it.
+//! The policy is LRU. With entries of the size of fragments, TinyLFU refuses new keys in a full warm cache, and a hot
+//! key would be rendered again after every maintenance run. Inserts wait for the eviction listener. It only counts. It
+//! must not panic, because moka disables a listener that panics.
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::util::clock::Clock;
 
 pub(crate) struct Memory {
     entries: Cache<u128, Arc<Entry>, BuildHasherDefault<Passthrough>>,
-    /// Heavier entries are made room for at once.
+    /// Heavier entries have room made for them at once.
     large: u32,
 }
 
-/// Insertions that moka lets come together before it makes room for them.
+/// Insertions that moka collects before it makes room for them.
 const PENDING: u64 = 64;
 
-/// What may be over the bound until then: a 32nd of it.
+/// The share of the bound that may be exceeded until then: a 32nd.
 const MOST_PENDING_SHARE: u64 = 32;
 
 /// Why an entry left memory.
@@ -85,31 +85,31 @@ impl Memory {
         self.entries.invalidate_all();
     }
 
-    /// All entries, without counting as a use of them. An iteration waits for nobody and nobody waits for it; what is
-    /// put or removed meanwhile may or may not be in it.
+    /// All entries, without counting as a use of them. The iteration takes no lock that blocks others. Entries that are
+    /// inserted or removed during it may or may not be returned.
     #[cfg(feature = "dashboard")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, Arc<Entry>)> {
         self.entries.iter().map(|(hash, entry)| (*hash, entry))
     }
 
-    /// Frees what has expired or been cleared; nothing else does without traffic.
+    /// Frees expired and cleared entries. Without traffic, no other call does.
     pub(crate) fn maintain(&self) {
         self.entries.run_pending_tasks();
     }
 
-    /// Entries kept, as of the last maintenance.
+    /// Entries in memory, as of the last maintenance.
     pub(crate) fn len(&self) -> u64 {
         self.entries.entry_count()
     }
 
-    /// Bytes kept, as of the last maintenance.
+    /// Bytes in memory, as of the last maintenance.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.weighted_size()
     }
 }
 
-/// An entry is kept until it could not even be served stale. Only memory depends on this: a clock that is moved
-/// by hand says nothing about moka's own, so under one everything is kept.
+/// Removes an entry when it could not even be served stale. Only memory use depends on this. A clock that is moved by
+/// hand has no relation to moka's own, so under such a clock no entry expires.
 struct UntilUseless(Clock);
 
 impl Expiry<u128, Arc<Entry>> for UntilUseless {

@@ -1,8 +1,10 @@
 //! Where entries are stored: in memory, and optionally in a store that several processes share.
 //!
-//! `memory.rs` is the first tier. `remote.rs` is the interface of the second one, implemented by `local.rs`, `redis.rs`
-//! and `memcached.rs`; `envelope.rs` is the format of an entry in it. When the shared store is called, and how its
-//! replies are used, is decided by the shared tier (`tier.rs`).
+//! `entry.rs` is an entry, `request.rs` a look-up, `caller.rs` the interface of the code that makes it. `memory.rs` is
+//! the first tier, `thread_cache.rs` each thread's small cache in front of it. `remote.rs` is the interface of the
+//! second tier's store, implemented by `local.rs`, `redis.rs` and `memcached.rs`; `envelope.rs` is the format of an
+//! entry in it. When the shared store is called, and how its replies are used, is decided by the shared tier
+//! (`tier.rs`).
 
 #[cfg(feature = "shared")]
 pub(crate) mod breaker;

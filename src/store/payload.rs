@@ -1,4 +1,4 @@
-//! Contents of entries that an upper room defines: whole responses.
+//! The interface of contents that `http` defines and `store` does not know: whole responses.
 
 use std::any::Any;
 use std::fmt;
@@ -10,14 +10,14 @@ pub(crate) trait Payload: Any + fmt::Debug + Send + Sync {
     /// Its size, in bytes.
     fn len(&self) -> usize;
 
-    /// Bytes it takes in memory, itself included.
+    /// Bytes that it takes in memory, itself included.
     fn weight(&self) -> usize;
 
-    /// How long after its expiry it may be of use.
+    /// How long after its expiry it may still be used.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     fn longest_grace(&self) -> Nanos;
 
-    /// Whether it only leads to the identity of the response.
+    /// Whether it is the `Vary` index, which leads to the identity of a response.
     fn is_index(&self) -> bool;
 
     /// Its bytes for a shared store; `None` if it is larger than the encoding allows.
@@ -25,5 +25,5 @@ pub(crate) trait Payload: Any + fmt::Debug + Send + Sync {
     fn encode(&self) -> Option<Vec<u8>>;
 }
 
-/// Reads what [`Payload::encode`] wrote; `None` for other bytes.
+/// Decodes bytes that [`Payload::encode`] wrote; `None` for other bytes.
 pub(crate) type DecodePayload = fn(&[u8]) -> Option<Arc<dyn Payload>>;

@@ -1,7 +1,8 @@
-//! A look-up being put together: the canonical bytes of its identity, and where the key lies in them.
+//! One look-up. [`RequestBuilder`] writes the canonical bytes of its identity, [`Request`] is the view that the cache
+//! and the shared tier use.
 //!
-//! The layout is fixed prefix, key, variants; each part knows its own end (see `key.rs`), so no two different
-//! builders have the same bytes.
+//! The layout is fixed prefix, key, variants. Each part encodes its own end (see `key.rs`), so two different requests
+//! never have the same bytes. Hash and kinds of an identity are in `key/identity.rs`.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -24,54 +25,54 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The largest buffer worth keeping, in bytes.
+/// The largest buffer that is reused, in bytes.
 const KEPT: usize = 16 << 10;
 
 #[cfg_attr(feature = "http", derive(Clone))]
 pub(crate) struct RequestBuilder {
     bytes: Vec<u8>,
     key: Range<usize>,
-    /// The end of the part that names the result in reports: of the key, or of the query of a page behind it.
+    /// The end of the part that names the fragment in reports: the end of the key, or of the query of a page after it.
     named: usize,
     version: Option<u128>,
     ttl: Nanos,
-    /// Whether another process can ask the same.
+    /// Whether another process can make the same request.
     shareable: bool,
     lease: Option<Duration>,
     waits: bool,
     steady: bool,
-    /// Reads the content of a page from a shared store.
+    /// Decodes the content of a page from a shared store.
     decode: Option<DecodePayload>,
-    /// The tags that the caller of a page declares, and their namespace.
+    /// The tags that the caller of a page declares, and the id of their namespace.
     tags: Option<Box<(Vec<Arc<str>>, u64)>>,
 }
 
-/// What is asked for.
+/// The request: a view of the builder, with the tags and the test that one caller adds.
 pub(crate) struct Request<'a> {
     pub(crate) identity: Identity<'a>,
-    /// The key's encoding, which its floor is found by.
+    /// The encoded key; its floor is found by these bytes.
     pub(crate) key: &'a [u8],
-    /// The name of it in reports: the key, with the query of a page.
+    /// The name of the fragment in reports: the key, with the query of a page.
     pub(crate) named: &'a [u8],
     pub(crate) version: Option<u128>,
-    /// The oldest the caller accepts.
+    /// The greatest age that the caller accepts.
     pub(crate) ttl: Nanos,
-    /// Whether another process can ask the same.
+    /// Whether another process can make the same request.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) shareable: bool,
-    /// How long one of all nodes may compute it while the others wait.
+    /// How long one node may compute the entry while the other nodes wait.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) lease: Option<Duration>,
-    /// Whether the caller waits for somebody else who computes it.
+    /// Whether the caller waits for a running computation of this identity.
     pub(crate) waits: bool,
-    /// Whether it is never replaced while it is valid, so that each thread may keep it in front.
+    /// Whether the entry is never replaced while it is valid, so that thread caches may store it.
     pub(crate) steady: bool,
-    /// Reads the content of a page from a shared store.
+    /// Decodes the content of a page from a shared store.
     #[cfg_attr(not(feature = "shared"), expect(dead_code, reason = "only a shared tier asks"))]
     pub(crate) decode: Option<DecodePayload>,
-    /// The tags that count for the caller beside those of the entry.
+    /// The tags that the caller declares in addition to those of the entry.
     pub(crate) declared: DeclaredTags<'a>,
-    /// What the caller thinks of an entry that is valid and fresh; without, every such entry will do.
+    /// Whether the caller accepts an entry that is valid and fresh. `None` accepts every such entry.
     pub(crate) takes: Option<&'a (dyn Fn(&Entry) -> bool + Sync)>,
 }
 
@@ -80,7 +81,7 @@ impl RequestBuilder {
         let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
         bytes.clear();
         bytes.push(kind as u8);
-        // The path, whose hash alone somebody could make another one's.
+        // The path, and not its hash alone: two paths with one hash could be constructed.
         bytes.extend_from_slice(&(namespace.path.len() as u64).to_le_bytes());
         bytes.extend_from_slice(namespace.path.as_bytes());
         RequestBuilder {
@@ -98,7 +99,7 @@ impl RequestBuilder {
         }
     }
 
-    /// The part of a partial's identity before its key.
+    /// Adds the part of a partial's identity before its key.
     pub(crate) fn partial(&mut self, environment: u64, template: &str) {
         self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
@@ -106,7 +107,7 @@ impl RequestBuilder {
         self.bytes.extend_from_slice(template.as_bytes());
     }
 
-    /// The part of a block's identity before its key.
+    /// Adds the part of a block's identity before its key.
     pub(crate) fn block(&mut self, environment: u64, site: u128, escape: &AutoEscape) {
         self.shareable = is_named(environment);
         self.bytes.extend_from_slice(&environment.to_le_bytes());
@@ -115,14 +116,14 @@ impl RequestBuilder {
             AutoEscape::None => (0, 0),
             AutoEscape::Html => (1, 0),
             AutoEscape::Custom(name) => (2, xxh3_64(name.as_bytes())),
-            // JSON, where MiniJinja is built with it, and what may come.
+            // JSON, if MiniJinja is built with it, and future modes.
             other => (3, xxh3_64(format!("{other:?}").as_bytes())),
         };
         self.bytes.push(mode);
         self.bytes.extend_from_slice(&u64::to_le_bytes(custom));
     }
 
-    /// Adds what `encode` writes to what tells variants of the key apart.
+    /// Adds the bytes that `encode` writes to the variants, after the key.
     pub(crate) fn encode_qualifier(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), KeyError>,
@@ -138,7 +139,7 @@ impl RequestBuilder {
         self.lease = lease;
     }
 
-    /// Adds something that tells variants of the key apart; nothing differs from an empty one.
+    /// Adds a part to the variants. `None` differs from an empty part.
     #[cfg(feature = "http")]
     pub(crate) fn qualify(&mut self, part: Option<&[u8]>) {
         match part {
@@ -151,7 +152,7 @@ impl RequestBuilder {
         }
     }
 
-    /// Adds the query of a page: with the key it names the page in reports, and it is invalidated by the key alone.
+    /// Adds the query of a page. Key and query name the page in reports; the key alone invalidates it.
     #[cfg(feature = "http")]
     pub(crate) fn query(&mut self, query: Option<&str>) {
         self.qualify(query.map(str::as_bytes));
@@ -160,25 +161,25 @@ impl RequestBuilder {
         }
     }
 
-    /// Has pages read from a shared store by `decode`.
+    /// Decodes pages from a shared store with `decode`.
     #[cfg(all(feature = "http", feature = "shared"))]
     pub(crate) fn decode_by(&mut self, decode: DecodePayload) {
         self.decode = Some(decode);
     }
 
-    /// Has the answer looked up where all threads see it: it may be replaced while it is valid.
+    /// Looks up the entry in the memory store, not in the thread cache: it may be replaced while it is valid.
     #[cfg(feature = "http")]
     pub(crate) fn may_be_replaced(&mut self) {
         self.steady = false;
     }
 
-    /// Lets the caller compute for itself where somebody else is at it.
+    /// Makes the caller compute instead of waiting for a running computation.
     #[cfg(feature = "http")]
     pub(crate) fn wait_for_nobody(&mut self) {
         self.waits = false;
     }
 
-    /// Declares tags: for this caller, what began before one of them was invalidated is no answer.
+    /// Declares tags. For this caller, an entry is not valid if it began before one of them was invalidated.
     #[cfg(feature = "http")]
     pub(crate) fn declare(&mut self, tags: Vec<Arc<str>>, namespace: &Namespace) {
         self.tags = (!tags.is_empty()).then(|| Box::new((tags, namespace.id)));
@@ -189,7 +190,7 @@ impl RequestBuilder {
         &self.bytes[self.key.clone()]
     }
 
-    /// The part of the identity that names the result in reports.
+    /// The part of the identity that names the fragment in reports.
     pub(crate) fn named(&self) -> &[u8] {
         &self.bytes[self.key.start..self.named]
     }
@@ -216,7 +217,7 @@ impl RequestBuilder {
         }
     }
 
-    /// The same for a caller that declares tags.
+    /// Like [`RequestBuilder::request`], for a caller that declares tags.
     #[inline]
     pub(crate) fn request_with<'a>(&'a self, declared: DeclaredTags<'a>) -> Request<'a> {
         let mut request = self.request();
@@ -224,7 +225,7 @@ impl RequestBuilder {
         request
     }
 
-    /// Notes where the key is: up to the end that `encode` returns.
+    /// Adds the key, which ends where `encode` returns.
     pub(crate) fn encode_key(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<usize, KeyError>,
@@ -241,14 +242,14 @@ impl Request<'_> {
         is_of(Kind::Page, self.identity.bytes)
     }
 
-    /// The identity up to the end of the name, which lies in it: what all variants have in common.
+    /// The identity up to the end of the name, which all variants have in common. The name is a slice of the identity.
     pub(crate) fn base(&self) -> &[u8] {
         let end = self.named.as_ptr_range().end as usize;
         let bytes = self.identity.bytes;
         bytes.get(..end.saturating_sub(bytes.as_ptr() as usize)).unwrap_or(bytes)
     }
 
-    /// Whether an entry is of this identity and version, and young enough.
+    /// Whether an entry has this identity and version, and is young enough.
     #[inline]
     pub(crate) fn fits(&self, entry: &Entry, latest: Nanos) -> bool {
         *entry.identity == *self.identity.bytes
@@ -257,13 +258,13 @@ impl Request<'_> {
             && !self.refuses(entry)
     }
 
-    /// Whether the caller would not take an entry, valid and fresh as it may be.
+    /// Whether the caller rejects an entry, even if it is valid and fresh.
     pub(crate) fn refuses(&self, entry: &Entry) -> bool {
         self.takes.is_some_and(|takes| !takes(entry))
     }
 }
 
-/// What an identity tells of the place it was asked at, and of its key.
+/// The parts that an identity encodes: namespace, environment, block digest and key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdentityParts<'a> {
     /// The path of the namespace.
@@ -271,12 +272,12 @@ pub(crate) struct IdentityParts<'a> {
     pub(crate) environment: Option<u64>,
     pub(crate) site: Option<u128>,
     pub(crate) key: &'a [u8],
-    /// The key, and the query of a page behind it; see [`RequestBuilder::named`].
+    /// The key, and the query of a page after it; see [`RequestBuilder::named`].
     pub(crate) named: &'a [u8],
 }
 
 impl<'a> IdentityParts<'a> {
-    /// Reads what [`RequestBuilder`] wrote.
+    /// Decodes an identity that [`RequestBuilder`] wrote.
     pub(crate) fn of(identity: &'a [u8]) -> Option<IdentityParts<'a>> {
         let mut rest = identity;
         rest.split_off_first()?;
@@ -298,7 +299,7 @@ impl<'a> IdentityParts<'a> {
     }
 }
 
-/// The bytes of the qualifier that these begin with, if it is not an empty one; see [`RequestBuilder::qualify`].
+/// The bytes of the qualifier at the start of `bytes`; `None` for an absent one. See [`RequestBuilder::qualify`].
 fn qualifier(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(&[1])?;
     let length = usize::try_from(u64::from_le_bytes(array(&mut rest)?)).ok()?;

@@ -1,10 +1,11 @@
-//! A few entries kept per thread, so that the hottest hits touch no structure that threads share.
+//! The thread cache: a few entries per thread, so that the hottest hits touch no structure that threads share.
 //!
-//! Nothing is decided here: an entry in front is held against identity, lifetime and floors like any other. While
-//! nothing at all was invalidated since the last check, one load of the sequence stands for all its floors.
+//! Owns the slots. Leaves to `cache/lookup/memory.rs` whether an entry is usable: identity, lifetime and floors are
+//! checked as for any entry. If nothing was invalidated since the last check, one load of the sequence replaces the
+//! check of all floors.
 //!
-//! The store does not see hits in front; every so often one is to tell it, so that what is hot here is not what was
-//! used least there.
+//! The memory store does not see hits in a thread cache. One of several hits is reported to it, so that the hottest
+//! entries are not its least recently used ones.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,14 +17,14 @@ use crate::store::entry::Entry;
 /// Entries per thread and cache.
 const SLOTS: usize = 256;
 
-/// Caches a thread keeps entries of.
+/// Caches for which a thread has slots.
 const CACHES: usize = 4;
 
-/// The largest entry that is held on to, in bytes: 2 MiB per thread at the most. Of larger ones is known where they
-/// are, for as long as the store keeps them.
+/// The largest entry that a slot owns, in bytes: 2 MiB per thread at most. For a larger entry the slot has a weak
+/// reference, which lasts as long as the memory store has the entry.
 const LARGEST: u32 = 8 << 10;
 
-/// Hits in front until the store is told of one.
+/// Hits in a slot for each one that is reported to the memory store.
 const HITS_PER_TOUCH: u8 = 64;
 
 thread_local! {
@@ -35,7 +36,7 @@ struct Front {
     slots: Box<[Option<CacheSlot>]>,
 }
 
-/// An entry in front, and the sequence at which its floors last admitted it.
+/// An entry in a thread cache, and the sequence at which its floors last admitted it.
 struct CacheSlot {
     hash: u128,
     entry: Held,
@@ -57,8 +58,9 @@ impl Held {
     }
 }
 
-/// Looks an entry up on this thread. `use_it` answers from it, and from the sequence at which its floors last admitted
-/// it, or gives `None` to have it forgotten; the flag with the answer says that the store is to be told.
+/// Looks up an entry on this thread. `use_it` receives the entry and the sequence at which its floors last admitted it.
+/// It returns the result, or `None` to clear the slot. The flag beside the result is true if the hit is to be reported
+/// to the memory store.
 #[inline]
 pub(crate) fn look<R>(
     cache: u64,
@@ -81,13 +83,13 @@ pub(crate) fn look<R>(
     looked.ok().flatten()
 }
 
-/// Keeps an entry that was admitted when the sequence stood at `admitted_at`.
+/// Stores an entry that was admitted when the sequence was `admitted_at`.
 pub(crate) fn keep(cache: u64, hash: u128, entry: &Arc<Entry>, admitted_at: Stamp) {
-    // What an address varies by can come to be more while it is valid, which other threads would not see.
+    // A `Vary` index can grow while it is valid, and other threads would not see that.
     if entry.is_direction() {
         return;
     }
-    // The thread may be ending; then there is nothing to keep for.
+    // The thread may be ending. Then there is nothing to store for.
     let _ = FRONTS.try_with(|fronts| {
         let mut fronts = fronts.borrow_mut();
         let at = fronts.iter().position(|front| front.cache == cache).unwrap_or_else(|| {

@@ -1,17 +1,18 @@
-//! What is computed apart from what encloses it, which is not told of that as it happens: lazy values, which are read by
-//! several, and look-ups that only observe.
+//! Code that runs in a frame of its own, whose dependencies the enclosing frame does not gather: lazy values, which
+//! several computations read, and look-ups that only observe.
 
 use super::{Frame, FrameId, Role, pop, push};
 use crate::invalidation::dependencies::{Dependencies, StartStamp};
 
-/// What computing a lazy value depended on, and when the work around it began, by cache.
+/// The dependencies of a lazy value, and the start stamps of the frames around its evaluation, by cache.
 #[derive(Debug)]
 pub(crate) struct Evaluated {
     began: Vec<(u64, StartStamp)>,
     record: Option<Dependencies>,
 }
 
-/// Computes a lazy value, gathering what that depends on. `began` is when the work here began, by cache, innermost first.
+/// Evaluates a lazy value and gathers its dependencies. `began` has the start stamps of the open frames by cache, the
+/// innermost first.
 pub(crate) fn evaluate<R>(began: Vec<(u64, StartStamp)>, load: impl FnOnce() -> R) -> (R, Evaluated) {
     let Some(&(cache, begin)) = began.first() else {
         return (load(), Evaluated { began, record: None });
@@ -20,7 +21,7 @@ pub(crate) fn evaluate<R>(began: Vec<(u64, StartStamp)>, load: impl FnOnce() -> 
     (result, Evaluated { began, record })
 }
 
-/// Runs something and gives what it depended on, of which what encloses it here is not told.
+/// Runs `run` and returns its dependencies. The enclosing frame does not gather them.
 pub(crate) fn gather_apart<R>(record: Dependencies, run: impl FnOnce() -> R) -> (R, Option<Dependencies>) {
     let frame = push(Frame::new(record, Role::Aside));
     let _left_on_panic = PopOnDrop(frame);
@@ -37,11 +38,11 @@ impl Drop for PopOnDrop {
 }
 
 impl Evaluated {
-    /// Tells a fragment that reads the value.
+    /// Adds the dependencies of the value to a fragment that reads it.
     pub(crate) fn reach(&self, reader: &mut Dependencies) {
         match self.began.iter().find(|(cache, _)| *cache == reader.cache) {
             Some((_, begin)) => reader.begin = reader.begin.earliest(*begin),
-            // Computed outside anything this cache knew of: nobody can say since when the value is old.
+            // The value was evaluated outside of all frames of this cache, so its age is not known.
             None => reader.uncacheable = true,
         }
         if let Some(record) = &self.record {

@@ -1,4 +1,4 @@
-//! One level of what encloses the work on a thread: what it is for, and what it gathers.
+//! One frame of the stack: its role, and the dependencies that it gathers. The stack is in `stack.rs`.
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::invalidation::dependencies::Dependencies;
 use crate::util::attachments::Attachments;
 use crate::util::sync::lock;
 
-/// A frame's name, never used twice.
+/// The id of a frame, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameId(u64);
 
@@ -25,46 +25,46 @@ pub(crate) struct Frame {
     id: FrameId,
     gathered: Gathered,
     role: Role,
-    /// What is computed here, among what is collected of this work.
+    /// The index of this computation among the collected explanations.
     explained: Option<usize>,
     entered: Option<Arc<dyn Entered>>,
 }
 
-/// What is entered on a thread while a frame stands there, a tracing span.
+/// Something that is entered on a thread while the frame is on its stack: a tracing span.
 pub(crate) trait Entered: fmt::Debug + Send + Sync {
     fn enter(&self);
     fn exit(&self);
 }
 
-/// The same, which does not keep it open.
+/// A weak reference to it, which does not keep the span open.
 pub(crate) type WeakEntered = Weak<dyn Entered>;
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// To gather, and nothing else.
+    /// Only gathers dependencies.
     Aside,
-    /// A scope that was opened.
+    /// An open scope.
     Scope,
-    /// A fragment that is computed, whether others may wait for it, and whether it is a text.
+    /// The computation of a fragment: whether it leads a flight, and whether the fragment is a text.
     Fragment { leads: bool, text: bool },
-    /// The same of a page, with fragments inside.
+    /// The computation of a page, with fragments inside.
     Page { leads: bool },
 }
 
 #[derive(Debug)]
 enum Gathered {
     Here(Dependencies),
-    /// A scope, or what went to other threads as one: it may stand on several at once.
+    /// A scope, or a frame that other threads pushed too. It may be on the stacks of several threads at once.
     Shared(SharedFrame),
 }
 
-/// What a scope gathers, and what is attached to it.
+/// The dependencies that a scope gathers, and its attachments.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedFrame {
     pub(crate) record: Arc<Mutex<Dependencies>>,
     pub(crate) attachments: Attachments,
-    /// The span around it, which other threads do not know, while its computation is under way.
+    /// The span around the scope, which other threads have not entered. Weak, because it ends with its computation.
     pub(crate) around: Option<WeakEntered>,
 }
 
@@ -84,7 +84,7 @@ impl Frame {
         Frame { id: FrameId::next(), gathered: Gathered::Shared(scope), role: Role::Scope, explained: None, entered }
     }
 
-    /// Says what is computed in it, among what is collected.
+    /// Sets the index of this computation among the collected explanations.
     pub(crate) fn explain_as(&mut self, at: Option<usize>) {
         self.explained = at;
     }
@@ -93,7 +93,7 @@ impl Frame {
         self.explained
     }
 
-    /// Has something entered while the frame stands.
+    /// Sets the span that is entered while the frame is on the stack.
     pub(crate) fn enter_in(&mut self, entered: Option<Arc<dyn Entered>>) {
         self.entered = entered;
     }
@@ -102,7 +102,7 @@ impl Frame {
         self.entered.as_ref()
     }
 
-    /// What is attached to a scope.
+    /// The attachment of type `T`, if the frame is a scope that has one.
     pub(crate) fn attachment<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match &self.gathered {
             Gathered::Shared(scope) => scope.attachments.find(),
@@ -122,12 +122,13 @@ impl Frame {
         self.with_record(|record| record.cache == cache)
     }
 
-    /// What was gathered, unless others still gather.
+    /// The gathered dependencies. `None` for a scope, which other threads may still use.
     pub(crate) fn into_record(self) -> Option<Dependencies> {
         match self.gathered {
             Gathered::Here(record) => Some(record),
             Gathered::Shared(_) if self.role == Role::Scope => None,
-            // It went to other threads, whose part in it ends here.
+            // Other threads pushed the frame too. Dependencies that they add after this call are not part of the
+            // result.
             Gathered::Shared(shared) => Some(lock(&*shared.record).clone()),
         }
     }
@@ -146,7 +147,7 @@ impl Frame {
         }
     }
 
-    /// Lets other threads gather into it as well.
+    /// Converts the frame into one in which other threads can gather too.
     pub(super) fn open_to_threads(&mut self) -> SharedFrame {
         let shared = match &self.gathered {
             Gathered::Shared(shared) => shared.clone(),

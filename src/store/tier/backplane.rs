@@ -1,8 +1,9 @@
-//! The threads that keep this node's copy of the floors up to date: one asks the store, one listens for a reason to.
+//! The threads that keep this node's copy of the floors up to date. One synchronises with the store, one listens for
+//! notifications that trigger a synchronisation. The copy itself is in `replica.rs`.
 //!
-//! All goes through one builder, "here is what was invalidated here, what is new since …?". It tells, it learns, and
-//! its answer is the heartbeat the copy is believed under. A message of the backplane only makes it come sooner, so one
-//! that is lost costs time and nothing else.
+//! Everything goes through one call, [`Remote::sync`](crate::store::Remote::sync): it publishes this node's
+//! invalidations and returns those since the last position. Its reply is also the heartbeat that keeps the copy
+//! trusted. A notification only makes the next call come earlier, so a lost one costs time and nothing else.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -15,12 +16,12 @@ use crate::store::host::{FloorSink, Host};
 use crate::telemetry::stats::Counter;
 use crate::util::clock::{Clock, nanos};
 
-/// Between two builders at the least: what comes in meanwhile is one answer.
+/// The shortest interval between two synchronisations. Notifications that arrive within it share one reply.
 const GATHER: Duration = Duration::from_millis(2);
-/// After a failure, at first and at last.
+/// The pause after a failure: the first one, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
-/// How long the whole table may take a node that knows nothing.
+/// The time limit for the whole table, which a node without a position receives.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Starts the threads; they end with the cache.
@@ -46,7 +47,7 @@ fn ask(core: &Core, host: &Weak<dyn Host>, clock: &Clock) {
         if answered {
             pause = FIRST_PAUSE;
             let since = Instant::now();
-            // What a change of the epoch left to be told does not wait.
+            // An invalidation that a change of the epoch made pending is published at once.
             if core.replica.pending_count() == 0 {
                 core.bell.wait(core.remote.sync_interval().min(core.bound / 4));
             }
@@ -56,7 +57,7 @@ fn ask(core: &Core, host: &Weak<dyn Host>, clock: &Clock) {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
-    // What was invalidated last is still told; what the answer says concerns nobody here any more.
+    // The last invalidations are still published. The floors in the reply are not applied, because this node ends.
     let (untold, last) = core.replica.untold();
     if !untold.is_empty() {
         match core.remote.sync(core.replica.known(), &untold, Instant::now() + core.bound) {
@@ -83,8 +84,9 @@ fn listen(core: &Core) {
 }
 
 impl Core {
-    /// One builder, and what its answer changes, page by page; whether there was all of it. A page may take half a bound,
-    /// or `patience` where that is longer: it comes too late to be believed then, and still takes the node further.
+    /// Synchronises once and applies the reply, page by page. Returns whether all pages were received. A page may take
+    /// half of the staleness bound, or `patience` if that is longer. The reply then comes too late for the copy to be
+    /// trusted, but still advances its position.
     fn ask_once(&self, sink: &(impl FloorSink + ?Sized), clock: &Clock, patience: Duration) -> bool {
         let (mut untold, last) = self.replica.untold();
         let mut told = None;
@@ -99,14 +101,15 @@ impl Core {
                     return false;
                 }
             };
-            // Nodes of a test share its clock, and so does their store.
+            // The nodes of a test share its clock, and their store does too.
             let there = if clock.is_manual() { sent_here } else { news.now };
             self.replica.set_clock(there, sent_here, clock.latest());
             if !self.replica.receive(&news, sink) {
                 return false;
             }
             self.events.add(Counter::shared_invalidations, news.floors.len() as u64);
-            // What was untold went with the first page: with this one it is not confirmed if it is of another epoch.
+            // The pending invalidations were sent with the first page. If this page is of another epoch, its store does
+            // not have them, so they are not confirmed.
             if *told.get_or_insert(news.epoch) != news.epoch {
                 return false;
             }

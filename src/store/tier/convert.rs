@@ -1,4 +1,5 @@
-//! Between an entry in memory and its envelope in the store.
+//! Converts an entry into its envelope for the store, and an envelope into an entry. The bytes of an envelope are in
+//! `store/envelope.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,20 +18,21 @@ use crate::store::entry::{Body, Entry, EntryParts};
 use crate::store::envelope::{BodyKind, Envelope, EnvelopeHead, EnvelopeTag, EnvelopeTemplate};
 use crate::store::request::Request;
 
-/// Why an envelope is no answer.
+/// Why an envelope cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mismatch {
-    /// Another identity's: two have one hash, or somebody moved values about.
+    /// It has another identity: two identities share one hash, or values were moved within the store.
     Foreign,
-    /// Of another state of the floors, or a type this look-up does not take.
+    /// It is of another epoch or was invalidated, or its content is of a type that this request does not accept.
     Invalid,
-    /// Made from other templates than are here: another deployment's. What it was made from, and how much of each was used.
+    /// It was made from other templates than this node has: those of another deployment. Holds their names, and how
+    /// much of each was used.
     Templates(Vec<(Box<str>, Used)>),
 }
 
 impl Core {
-    /// The envelope of an entry. `None` if nobody else could use it: its work began before the floors were last lost,
-    /// or it was made from a template whose source this cache has not seen.
+    /// The envelope of an entry. `None` if no other node could use it: the computation began before the current epoch,
+    /// or it used a template whose source this cache has not seen.
     pub(super) fn seal(&self, entry: &Entry) -> Option<Vec<u8>> {
         let SyncPosition { epoch, seq } = self.replica.sent(entry.record.begin.shared)?;
         let templates = digests(entry.record.dependencies())?;
@@ -65,8 +67,8 @@ impl Core {
         self.seal.encode(&Envelope { head, kind, body })
     }
 
-    /// The entry of an envelope, if it is of this identity, of valid work, and made from the templates that are here.
-    /// `local` was sampled before the store was asked.
+    /// The entry of an envelope, if it has this identity, is valid, and was made from the templates of this node.
+    /// `local` is the local stamp from before the store was read.
     pub(super) fn open(
         &self,
         envelope: &Envelope<'_>,
@@ -83,8 +85,8 @@ impl Core {
         let shared = self.replica.received(known).ok_or(Mismatch::Invalid)?;
         let of_templates = head.templates.iter().map(|EnvelopeTemplate(name, _)| template_tag(name));
         let tags: Vec<TagHash> = head.tags.iter().map(|EnvelopeTag(hash, _)| *hash).chain(of_templates).collect();
-        // Found before it is asked what is valid: an invalidation of a template reaches those that are known, or is
-        // seen below.
+        // Look up the templates before checking the floors. An invalidation of a template in between either reaches the
+        // templates known here, or is found by the check of the floors below.
         let templates = self.same_templates(head, caller)?;
         if !self.replica.admits(shared, tags.iter().copied()) {
             return Err(Mismatch::Invalid);
@@ -117,7 +119,7 @@ impl Core {
         Ok(Entry::new(terms, body, record))
     }
 
-    /// The templates an entry was made from, as they are here, if they are the same.
+    /// The versions on this node of the templates that an entry was made from, if their digests are equal.
     fn same_templates(&self, head: &EnvelopeHead<'_>, caller: &mut dyn Caller) -> Result<Vec<Dependency>, Mismatch> {
         let same = |EnvelopeTemplate(name, digest): &EnvelopeTemplate<'_>| {
             let digest = u128::from(*digest);
@@ -133,8 +135,8 @@ impl Core {
     }
 }
 
-/// Name and digest of each template, or of the part of it that was used. One may be known twice: by its name alone (what a handler asked for) and by what
-/// its loader read.
+/// Name and digest of each template, or of its used part. A template may occur twice: by its name alone (a handler
+/// passed the name) and by the text that its loader read.
 fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
     let mut digests: Vec<(&str, u128)> = Vec::with_capacity(dependencies.len());
     for dependency in dependencies {
@@ -143,12 +145,13 @@ fn digests(dependencies: &[Dependency]) -> Option<Vec<(&str, u128)>> {
             Some(digest) if digests.contains(&(template.name(), digest)) => {}
             Some(digest) => digests.push((template.name(), digest)),
             None if template.is_by_name() => {}
-            // It changed since.
+            // The template changed after it was used.
             None => return None,
         }
     }
     let seen = |template: &str| digests.iter().filter(|(name, _)| *name == template).count() == 1;
-    // Twice would be two sources with different texts under one name: no reader could tell which is his.
+    // A name with two digests means two sources with different texts. A reader could not match the digests to its own
+    // sources.
     dependencies.iter().all(|dependency| seen(dependency.template.name())).then_some(digests)
 }
 

@@ -1,4 +1,5 @@
-//! The state that the tier's threads and look-ups share.
+//! The state that the tier's threads and look-ups share, and the reports of store failures. The reading calls are in
+//! `fetch.rs`, the writing ones in `writer.rs`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::telemetry::stats::{Counter, Counters};
 use crate::util::clock::{Clock, Nanos, nanos};
 use crate::util::sync::lock;
 
-/// What the tier takes from the node that uses it.
+/// The settings that the tier takes from the node that uses it.
 pub(crate) struct NodeSettings {
     /// The cache's id.
     pub(crate) cache: u64,
@@ -28,12 +29,12 @@ pub(crate) struct NodeSettings {
     pub(crate) floor_slots: usize,
 }
 
-/// What its threads share.
+/// The state that the tier's threads and look-ups share.
 pub(super) struct Core {
     /// The cache's id.
     pub(super) cache: u64,
     pub(super) clock: Clock,
-    /// How long a caller waits for another node's lease at the most.
+    /// The longest time that a caller waits for another node's lease.
     pub(super) wait_timeout: Duration,
     pub(super) remote: Arc<dyn Remote>,
     pub(super) budget: Duration,
@@ -46,19 +47,20 @@ pub(super) struct Core {
     pub(super) bell: Notifier,
     pub(super) events: Arc<Counters>,
     pub(super) reporter: Arc<Reporter>,
-    /// When each kind of failure was last told.
+    /// When each kind of failure was last reported.
     pub(super) told: Mutex<[Option<Instant>; 5]>,
-    /// The digest of all templates added in memory: part of every name, since a look-up in vain for one is not seen.
+    /// The digest of all templates added in memory. It is part of every store key, because the cache does not see a
+    /// look-up that misses such a template.
     pub(super) added: Mutex<u128>,
 }
 
-/// Where a result goes: its name in the store, and the lease that ends with it.
+/// Where a result is written: its key in the store, and the lease that ends with the write.
 pub(crate) struct WriteTarget {
     pub(super) name: StoreKey,
     pub(super) holding: Option<LeaseGuard>,
 }
 
-/// A lease, given back when this is dropped: so that a cancelled call keeps nobody waiting.
+/// A lease that is released when the guard is dropped, so that other nodes do not wait for a cancelled call.
 pub(super) struct LeaseGuard {
     pub(super) core: Arc<Core>,
     pub(super) name: StoreKey,
@@ -79,7 +81,7 @@ impl Drop for LeaseGuard {
     }
 }
 
-/// The same failure is told once in so long.
+/// The shortest interval between two reports of the same kind of failure.
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Core {
@@ -107,17 +109,18 @@ impl Core {
         }
     }
 
-    /// Until when other nodes' invalidations have been heard, as long as that is believed.
+    /// The time up to which this node has received other nodes' invalidations: when the last answered synchronisation
+    /// was sent.
     pub(super) fn heard(&self) -> Nanos {
         self.replica.believed_until().saturating_sub(nanos(self.bound))
     }
 
-    /// How long one node may compute what is request while the others wait.
+    /// How long one node may compute this request while the other nodes wait.
     pub(super) fn lease_of(&self, request: &Request<'_>) -> Option<Duration> {
         request.lease.or(self.lease)
     }
 
-    /// What an identity is stored under.
+    /// The key of an identity in the store.
     pub(super) fn name(&self, hash: u128) -> StoreKey {
         let added = *lock(&self.added);
         let mut bytes = [0; 32];
@@ -126,7 +129,7 @@ impl Core {
         xxh3_128(&bytes)
     }
 
-    /// Counts a failure of the store, and tells it unless its like was told just now.
+    /// Counts a failure of the store. Reports it unless a failure of this kind was reported within [`QUIET`].
     pub(super) fn complain(&self, failure: &StoreFailure) {
         let at = match failure.kind {
             FailureKind::Timeout => 0,
@@ -137,7 +140,7 @@ impl Core {
         self.tell_rarely(at, || format!("shared store: {failure}"));
     }
 
-    /// The same of a value that is no entry.
+    /// Counts and reports a value that is not an envelope, in the same way.
     pub(super) fn complain_of(&self, defect: DecodeError) {
         self.tell_rarely(4, || format!("shared store, {}: a value {defect}", self.remote.describe()));
     }

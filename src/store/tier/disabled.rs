@@ -1,5 +1,5 @@
-//! What stands in for the shared tier without the feature: types that have no value, so that the code which asks for
-//! them compiles and costs nothing.
+//! The shared tier without the feature `shared`: types without values, so that the code that uses the tier compiles and
+//! costs nothing. The tier itself is in `tier.rs`.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,7 +16,7 @@ use crate::util::clock::{Clock, Nanos};
 
 pub(crate) type Ticket = u64;
 
-/// What the tier takes from the node that uses it.
+/// The settings that the tier takes from the node that uses it.
 #[expect(dead_code, reason = "there is no tier")]
 pub(crate) struct NodeSettings {
     pub(crate) cache: u64,

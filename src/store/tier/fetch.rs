@@ -1,6 +1,8 @@
-//! Asking the store: one round trip within a budget, and what its answer is worth.
+//! Reads an entry from the store: one round trip within a budget, and the checks of its reply.
 //!
-//! A look-up comes here once per flight, when memory holds nothing of use. Whatever goes wrong is a miss.
+//! A look-up comes here once per flight, when memory has no usable entry. Every failure is a miss. `io.rs` selects the
+//! thread, `read_ahead.rs` reads further entries of a page in the same trip, `convert.rs` decodes and checks an
+//! envelope.
 
 use std::future::Future;
 use std::pin::pin;
@@ -27,42 +29,42 @@ use crate::store::request::Request;
 use crate::store::{LeasedRead, Remote, StoreFailure, StoreKey};
 use crate::telemetry::stats::Counter;
 
-/// How often one who waits for another node's lease looks again, at first and at last.
+/// The pause between two reads while another node has the lease: the first one, and the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// Values in one read.
 const READ_AT_ONCE: usize = 256;
 
-/// What the store had to say.
+/// The outcome of a fetch.
 pub(crate) enum Fetched {
     Found(Arc<Entry>),
-    /// Nothing of use; where the result is to be put once it is computed, if anywhere.
+    /// The store has no usable entry. Holds where to write the result once it is computed, if anywhere.
     Nothing(Option<WriteTarget>),
-    /// Nothing was heard; where the result is to be put all the same.
+    /// The store did not reply. Holds where to write the result nevertheless.
     Failed(Option<WriteTarget>),
 }
 
-/// What a value from the store is worth.
+/// What a value from the store can be used for.
 enum Candidate {
     Usable(Arc<Entry>),
     Nothing,
-    /// Another deployment's; one's own, if there is one, is under this name.
+    /// The entry of another deployment. This deployment's own entry, if it exists, is stored under the given key.
     Elsewhere(Option<StoreKey>),
 }
 
-/// A look-up on its way to the store and back.
+/// A look-up that reads the store.
 struct Fetch<'a, 'w, H> {
     core: &'a Arc<Core>,
     host: &'a Arc<H>,
     request: &'a Request<'w>,
-    /// Sampled before anything is asked.
+    /// The local stamp from before the first read.
     local: Stamp,
-    /// Whether a builder was not answered.
+    /// Whether a store call failed.
     failed: AtomicBool,
 }
 
-/// What came of asking for an entry or the lease to compute it.
+/// The outcome of one attempt to read an entry or take the lease to compute it.
 enum LeaseTurn {
     Found(Vec<u8>),
     Mine(LeaseGuard),
@@ -80,17 +82,17 @@ impl LeaseTurn {
 }
 
 impl Tier {
-    /// Asks on this thread, at most for what is left of the render's budget.
+    /// Reads the store on this thread, within the remaining budget of the render.
     pub(crate) fn fetch(&self, host: &Arc<impl Host>, request: &Request<'_>, caller: &mut impl Caller) -> Fetched {
         let asked = pin!(self.fetch_by(&BlockingIo, host, request, caller));
         match asked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(fetched) => fetched,
-            // Not reached: nothing in there waits for anything but this thread.
+            // Not reached: with `BlockingIo`, no future waits for another thread.
             Poll::Pending => Fetched::Nothing(None),
         }
     }
 
-    /// Asks without blocking the thread.
+    /// Reads the store without blocking the thread.
     pub(crate) async fn fetch_async(
         &self,
         host: &Arc<impl Host>,
@@ -100,7 +102,8 @@ impl Tier {
         self.fetch_by(&OffloadedIo, host, request, caller).await
     }
 
-    /// Reads what these requests would ask for, in as few round trips as may be: the entries found, by request.
+    /// Reads the entries of these requests in as few round trips as possible. Returns the entries found, each with the
+    /// index of its request.
     pub(crate) async fn prefetch<A: Caller>(
         &self,
         host: &Arc<impl Host>,
@@ -162,12 +165,14 @@ impl<H: Host> Fetch<'_, '_, H> {
         self.core.name(self.request.identity.hash)
     }
 
-    /// How long to lease what is to be computed. One who leads a flight waits for nobody, on another node neither.
+    /// The duration of the lease for this request. `None` inside a flight: its leader must not wait for another flight,
+    /// on another node either.
     fn leased(&self) -> Option<Duration> {
         self.core.lease_of(self.request).filter(|_| !stack::in_flight(self.request.is_page()))
     }
 
-    /// Asks for a value: on a page, on what is left of its budget. With a hash, what follows on the page is read ahead.
+    /// Reads a value, on a page within its remaining budget. With a hash, also reads ahead the entries that follow on
+    /// the page.
     async fn ask(&self, io: &impl Io, page: Option<u64>, name: StoreKey, hash: Option<u128>) -> Option<Vec<u8>> {
         let host = Arc::clone(self.host);
         let call = move |core: &Arc<Core>| match (page, hash) {
@@ -183,7 +188,7 @@ impl<H: Host> Fetch<'_, '_, H> {
         self.failed.fetch_or(failed, Ordering::Relaxed);
     }
 
-    /// Asks for the entry or the lease to compute it, again and again while another node holds that.
+    /// Reads the entry or takes the lease to compute it, repeatedly while another node has the lease.
     async fn fetch_leased(&self, io: &impl Io, span: Duration, caller: &mut impl Caller) -> Fetched {
         let name = self.name();
         let until = Instant::now() + span.min(self.core.wait_timeout);
@@ -193,7 +198,7 @@ impl<H: Host> Fetch<'_, '_, H> {
             let mut turn = self.take_turn(io, page, ask).await;
             if let Some(LeaseTurn::Found(bytes)) = &turn {
                 match self.judge(Some(bytes), caller) {
-                    // Still there, and of no use: what was invalidated is computed by one node as well.
+                    // The entry exists and cannot be used. An invalidated entry is computed by one node as well.
                     Candidate::Nothing => {
                         turn = self.take_turn(io, page, move |core, left| core.lease(name, span, left)).await;
                     }
@@ -217,7 +222,7 @@ impl<H: Host> Fetch<'_, '_, H> {
         }
     }
 
-    /// The entry that the last holder of the lease stored between the look and the lease, if it is of use.
+    /// The entry that the last holder of the lease stored between the read and the lease, if it can be used.
     async fn stored_since(&self, io: &impl Io, page: Option<u64>, caller: &mut impl Caller) -> Option<Arc<Entry>> {
         let again = self.ask(io, page, self.name(), None).await;
         match self.judge(again.as_deref(), caller) {
@@ -226,7 +231,7 @@ impl<H: Host> Fetch<'_, '_, H> {
         }
     }
 
-    /// Asks for the entry or the lease: on a page, on what is left of its budget.
+    /// Reads the entry or takes the lease, on a page within its remaining budget.
     async fn take_turn(
         &self,
         io: &impl Io,
@@ -242,7 +247,7 @@ impl<H: Host> Fetch<'_, '_, H> {
         turn
     }
 
-    /// Looks in the other place where there is one.
+    /// Reads the alternate key, if there is one.
     async fn settle(&self, io: &impl Io, page: Option<u64>, judged: Candidate, caller: &mut impl Caller) -> Fetched {
         let Candidate::Elsewhere(Some(name)) = judged else { return self.concluded(judged, self.name()) };
         let found = self.ask(io, page, name, None).await;
@@ -273,8 +278,8 @@ impl<H: Host> Fetch<'_, '_, H> {
         }
     }
 
-    /// Where a deployment with other templates keeps its own result of this identity: computed from the digests that
-    /// these templates have here.
+    /// The key under which a deployment with other templates stores its own entry of this identity. It is computed from
+    /// the digests that these templates have on this node.
     fn alternate(&self, templates: &[(Box<str>, Used)], caller: &mut impl Caller) -> Option<StoreKey> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.name().to_le_bytes());
@@ -299,7 +304,8 @@ impl<H: Host> Fetch<'_, '_, H> {
                     false => Fetched::Nothing(place),
                 }
             }
-            // Held by another deployment, and by which templates one's own would be found is not known yet.
+            // The entry is of another deployment, and it is not known yet by which templates this deployment's own
+            // entry would be found.
             Candidate::Elsewhere(_) => {
                 self.missed();
                 Fetched::Nothing(None)
@@ -313,7 +319,7 @@ impl<H: Host> Fetch<'_, '_, H> {
 }
 
 impl Core {
-    /// Reads within a budget, if the breaker lets it.
+    /// Reads within a budget. `None` if the breaker is open or the store fails.
     pub(super) fn read(&self, names: &[StoreKey], budget: Duration) -> Option<Vec<Option<Vec<u8>>>> {
         self.guarded(|remote, now| remote.read(names, now + budget))
     }
@@ -327,8 +333,9 @@ impl Core {
             .map(|lease| lease.map_or(LeasedRead::Held, LeasedRead::Taken))
     }
 
-    /// Calls the store from where nobody waits: unless the breaker is open, about which this says nothing. A write has
-    /// more time than a page, so its success is no reason to ask again on a page, nor its failure one not to.
+    /// A background call of the store. Skipped while the breaker is open. Its outcome does not count for the breaker:
+    /// it has a longer timeout than a read on the request path, so neither its success nor its failure predicts that of
+    /// a read.
     pub(super) fn aside<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         if self.breaker.is_open() {
             self.events.count(Counter::shared_skips);
@@ -337,7 +344,7 @@ impl Core {
         call(&*self.remote, Instant::now()).inspect_err(|failure| self.complain(failure)).ok()
     }
 
-    /// Calls the store unless the breaker is open; a failure is counted, reported, and `None`.
+    /// Calls the store unless the breaker is open. A failure is counted, reported, and returned as `None`.
     pub(super) fn guarded<T>(&self, call: impl FnOnce(&dyn Remote, Instant) -> Result<T, StoreFailure>) -> Option<T> {
         let now = Instant::now();
         if !self.breaker.admits(now) {
@@ -345,7 +352,7 @@ impl Core {
             return None;
         }
         let outcome = call(&*self.remote, now);
-        // A success needs no time of its own.
+        // The breaker does not need the time of a success.
         self.breaker.record(outcome.is_ok(), if outcome.is_ok() { now } else { Instant::now() });
         outcome.inspect_err(|failure| self.complain(failure)).ok()
     }

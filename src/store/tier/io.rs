@@ -1,4 +1,4 @@
-//! How a look-up calls the store: on its own thread, or on a thread that may block.
+//! How a look-up calls the store: on its own thread, or on a thread that may block. What it reads is in `fetch.rs`.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::core::Core;
 use crate::store::host::Host;
 
-/// Where the store is asked from: this thread, or one that may block.
+/// The thread on which a store call runs: this one, or one that may block.
 pub(super) trait Io {
-    /// `None` if it took longer than the budget.
+    /// `None` if the call took longer than the budget.
     fn run<T: Send + 'static>(
         &self,
         host: &impl Host,
@@ -22,7 +22,7 @@ pub(super) trait Io {
     fn pause(&self, host: &impl Host, span: Duration) -> impl Future<Output = ()>;
 }
 
-/// Blocks; its futures are ready at once.
+/// Blocks the calling thread; its futures are ready at once.
 pub(super) struct BlockingIo;
 
 impl Io for BlockingIo {
@@ -40,7 +40,7 @@ impl Io for BlockingIo {
     }
 }
 
-/// Leaves the thread to others meanwhile.
+/// Runs the call on a thread that may block. The caller's thread is free in the meantime.
 pub(super) struct OffloadedIo;
 
 impl Io for OffloadedIo {
@@ -52,7 +52,8 @@ impl Io for OffloadedIo {
     ) -> Option<T> {
         let asked = Arc::clone(core);
         let mut answer = pin!(blocking::unblock(move || call(&asked)));
-        // The threads that may block may all be busy; dropped, the builder is not asked, or its answer is let go.
+        // All threads that may block may be busy. If the future is dropped, the call does not start, or its result is
+        // dropped.
         let mut late = pin!(host.sleep(core.budget));
         poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(answer),

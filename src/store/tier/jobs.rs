@@ -1,5 +1,5 @@
-//! What is to be written to the store, in a queue of bounded length and weight. When the queue is full, jobs are dropped and
-//! counted.
+//! The jobs that wait to be written to the store, in a queue of bounded length and weight. When the queue is full, jobs
+//! are dropped and counted. `writer.rs` takes them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,22 +13,22 @@ use crate::util::sync::{lock, unpoisoned};
 const BATCH: usize = 64;
 
 const LONGEST_QUEUE: usize = 4096;
-/// What waits may weigh so much, in bytes: memory may have let go of it already.
+/// The largest weight of waiting entries, in bytes: memory may have evicted them already.
 const HEAVIEST_QUEUE: usize = 32 << 20;
 
-/// Something to do at the store.
+/// A call to the store that does not run on the request path.
 pub(super) enum Job {
     Store {
         name: StoreKey,
         entry: Arc<Entry>,
         lease: Option<Lease>,
     },
-    /// A lease whose holder stored nothing.
+    /// Ends a lease whose holder stored nothing.
     Release {
         name: StoreKey,
         lease: Lease,
     },
-    /// What a page asks for.
+    /// Stores the read-ahead list of a page.
     List {
         name: StoreKey,
         bytes: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct JobQueue {
 struct WaitingJobs {
     jobs: VecDeque<Job>,
     weight: usize,
-    /// Jobs taken and not done.
+    /// Jobs that the writing thread has taken and not finished.
     under_way: usize,
     dropped: u64,
     stopped: bool,
@@ -75,7 +75,7 @@ impl JobQueue {
         }
     }
 
-    /// Blocks until all that was pushed is done, or given up.
+    /// Blocks until all pushed jobs are done or given up, or until `patience` is over. Returns false in the last case.
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let busy = |queue: &mut WaitingJobs| !queue.stopped && (!queue.jobs.is_empty() || queue.under_way > 0);
         let waited = self.changed.wait_timeout_while(self.queue(), patience, busy);

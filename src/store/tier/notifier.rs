@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::util::sync::{lock, unpoisoned};
 
-/// Wakes the asking thread.
+/// Wakes the synchronising thread.
 #[derive(Default)]
 pub(super) struct Notifier {
     rung: Mutex<bool>,
@@ -29,7 +29,7 @@ impl Notifier {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Blocks until rung, at most so long.
+    /// Blocks until it is rung, or until `span` is over.
     pub(super) fn wait(&self, span: Duration) {
         let rung = lock(&self.rung);
         let waited = self.changed.wait_timeout_while(rung, span, |rung| !*rung);

@@ -1,9 +1,8 @@
-//! What a page asks the store for, one look-up after the other, so that the next process to render it asks for all at
-//! once.
+//! Read-ahead: reads the entries that a page used last time in one round trip, instead of one after the other.
 //!
-//! A page's first look-up that memory cannot answer also asks for the list of what was asked after it last time, and
-//! then reads what is on that list in a second trip. The list is a hint: what it brings is judged like any answer, and
-//! what is missing on it is asked for one by one, and put on it when the render ends.
+//! The first look-up of a page that memory cannot answer also reads the list of the look-ups that followed it in an
+//! earlier render. A second round trip reads the entries on that list. The list is a hint: its entries are checked like
+//! any others in `fetch.rs`. An entry that is not on it is read by itself, and added to the list when the render ends.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,42 +21,43 @@ use crate::telemetry::stats::Counter;
 const MAGIC: [u8; 4] = *b"MJFP";
 /// Look-ups on one list.
 const LONGEST: usize = 256;
-/// How many of a render's look-ups get a list: the first one of a page may be a visitor's own.
+/// The number of look-ups of a render that have a list. More than one, because the first look-up of a page may be
+/// specific to a visitor.
 const LISTS: usize = 4;
-/// With less time left a healthy store would seem to fail.
+/// With less time left, a store call is skipped: a healthy store would seem to fail.
 const SHORTEST_TRIP: Duration = Duration::from_millis(1);
-/// A trail this old is another render's whose end nobody saw.
+/// State older than this belongs to another render, whose end was not seen.
 const LONGEST_RENDER: Duration = Duration::from_secs(10);
 
 thread_local! {
     static TRAIL: RefCell<Option<ReadAhead>> = const { RefCell::new(None) };
 }
 
-/// The look-ups of one render that went to the store.
+/// The look-ups of one render that were sent to the store.
 struct ReadAhead {
     cache: u64,
     page: u64,
     since: Instant,
-    /// What of the budget is left.
+    /// The remaining budget.
     left: Duration,
-    /// Hashes of identities, in the order they were asked for.
+    /// Hashes of identities, in the order of the look-ups.
     asked: Vec<u128>,
-    /// Which of them took a trip of their own, and the list that was found for each.
+    /// The look-ups that took a round trip of their own, by index in `asked`, each with the list that was found for it.
     alone: Vec<(usize, Vec<u128>)>,
-    /// Read ahead and not asked for yet.
+    /// Values that were read ahead and not looked up yet.
     ahead: HashMap<u128, Option<Vec<u8>>, BuildHasherDefault<Passthrough>>,
 }
 
-/// Reads an entry of a page, and ahead what follows; `None` if the store does not answer.
+/// Reads an entry of a page, and ahead the entries that follow it. `None` if the store does not reply.
 pub(super) fn read(core: &Core, host: &dyn Host, page: u64, hash: u128) -> Option<Option<Vec<u8>>> {
-    // Taken out: what is read ahead is not borrowed while the store is asked.
+    // Taken out of the thread-local, so that it is not borrowed during the store call.
     let mut trail = take(core, page);
     let found = trail.read(core, host, hash);
     put_back(trail);
     found
 }
 
-/// Asks on what is left of the render's budget; on a budget of its own outside of a page.
+/// Calls the store within the remaining budget of the render; outside of a page, within a budget of its own.
 pub(super) fn within<T>(core: &Core, page: Option<u64>, ask: impl FnOnce(Duration) -> Option<T>) -> Option<T> {
     let Some(page) = page else { return ask(core.budget) };
     let mut trail = take(core, page);
@@ -66,7 +66,7 @@ pub(super) fn within<T>(core: &Core, page: Option<u64>, ask: impl FnOnce(Duratio
     answer
 }
 
-/// The trail of the render on this thread.
+/// The read-ahead state of the render on this thread.
 fn take(core: &Core, page: u64) -> ReadAhead {
     let under_way = TRAIL.try_with(RefCell::take).ok().flatten();
     under_way.filter(|trail| trail.is_of(core.cache)).unwrap_or_else(|| ReadAhead {
@@ -80,12 +80,12 @@ fn take(core: &Core, page: u64) -> ReadAhead {
     })
 }
 
-/// On a thread that is ending there is nothing to come back to.
+/// If the thread is ending, there is no later look-up to store the state for.
 fn put_back(trail: ReadAhead) {
     let _ = TRAIL.try_with(|here| here.replace(Some(trail)));
 }
 
-/// Waits on what is left of the budget: a render's, on a page.
+/// Waits within the remaining budget: that of the render, on a page.
 pub(super) fn on_budget<R>(core: &Core, page: Option<u64>, wait: impl FnOnce(&mut Duration) -> R) -> R {
     let Some(page) = page else { return wait(&mut { core.budget }) };
     let mut trail = take(core, page);
@@ -94,7 +94,7 @@ pub(super) fn on_budget<R>(core: &Core, page: Option<u64>, wait: impl FnOnce(&mu
     waited
 }
 
-/// Keeps what the render that ends on this thread asked for.
+/// Stores the lists of the render that ends on this thread.
 pub(super) fn render_ended(core: &Core) {
     let ended = TRAIL.try_with(|trail| trail.borrow_mut().take_if(|trail| trail.cache == core.cache)).ok().flatten();
     let Some(trail) = ended else { return };
@@ -105,7 +105,7 @@ pub(super) fn render_ended(core: &Core) {
 }
 
 impl ReadAhead {
-    /// What is rendered inside a page is part of it.
+    /// A render inside a page is part of the page, so `page` is not compared.
     fn is_of(&self, cache: u64) -> bool {
         self.cache == cache && self.since.elapsed() < LONGEST_RENDER
     }
@@ -119,7 +119,7 @@ impl ReadAhead {
             return Some(found);
         }
         if self.asked[..at].contains(&hash) {
-            // Asked for twice on one page, and not kept in memory: the list has it.
+            // The second look-up of one identity on a page, which memory did not store. The list already has it.
             return Some(self.trip(core, &[core.name(hash)])?.pop().flatten());
         }
         let mut answers = self.trip(core, &[core.name(hash), list_name(self.page, core.name(hash))])?;
@@ -129,7 +129,7 @@ impl ReadAhead {
             let names: Vec<StoreKey> = request.iter().map(|hash| core.name(*hash)).collect();
             match self.trip(core, &names) {
                 Some(found) => self.ahead.extend(request.into_iter().zip(found)),
-                // Too much for the budget, it seems: the next one to come asks for less.
+                // The list probably takes longer than the budget. Store half of it, so that the next render reads less.
                 None => {
                     let name = list_name(self.page, core.name(hash));
                     core.writer.push(Job::List { name, bytes: encode(&list[..list.len() / 2]) });
@@ -142,12 +142,13 @@ impl ReadAhead {
         Some(answers.pop().flatten())
     }
 
-    /// Whether memory does not hold it, and it was not read ahead.
+    /// Whether an entry is neither in memory nor read ahead.
     fn is_news(&self, hash: u128, host: &dyn Host) -> bool {
         !self.ahead.contains_key(&hash) && !host.holds(hash)
     }
 
-    /// One round trip on what is left of the budget: of all a render asks for, a page waits no longer than that.
+    /// One round trip within the remaining budget. A page waits no longer than its budget for all its look-ups
+    /// together.
     fn trip(&mut self, core: &Core, names: &[StoreKey]) -> Option<Vec<Option<Vec<u8>>>> {
         self.spend(core, |left| core.read(names, left))
     }
@@ -163,14 +164,14 @@ impl ReadAhead {
         answer
     }
 
-    /// The lists worth keeping, if what was found did not do.
+    /// The lists to store, if the lists that were found did not cover the render.
     fn lists(self) -> impl Iterator<Item = (u128, Vec<u128>)> {
         let wanting = self.alone.len() > 1;
         let asked = self.asked;
         self.alone.into_iter().filter(move |_| wanting).filter_map(move |(at, known)| {
             let (first, after) = asked.get(at..)?.split_first()?;
             let mut list: Vec<u128> = Vec::with_capacity(after.len());
-            // What an earlier render asked for stays on the list: it may have been in memory this time.
+            // Look-ups of an earlier render stay on the list: their entries may have been in memory this time.
             for hash in after.iter().chain(&known).filter(|hash| *hash != first) {
                 if list.len() < LONGEST && !list.contains(hash) {
                     list.push(*hash);

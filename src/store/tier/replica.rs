@@ -1,47 +1,48 @@
-//! This node's copy of the floors that all nodes share: how far it has come, what of this node's own is not known to
-//! the others yet, and until when the copy may be believed.
+//! This node's copy of the floors that all nodes share: its position, the invalidations of this node that the store has
+//! not confirmed, and the time until which the copy may be trusted.
 //!
-//! Owns the shared numbers. Raising this node's own floors, which decide about what is in memory, is for the caller;
-//! so is asking the store, see `backplane.rs`.
+//! Owns the shared numbers. Leaves to `store/host.rs` raising this node's own floors, which decide about entries in
+//! memory, and to `backplane.rs` calling the store.
 //!
-//! There are two clocks. The local sequence (`floors.rs`) orders what happens on this node; the shared number is
-//! given by the store, and here it is only ever *received*: the shared stamp of work is the highest number received
-//! when it began. Advancing it locally would let an entry stamped 15 survive a remote floor of 11.
+//! There are two sequences. The local one (`invalidation/floors.rs`) orders events on this node. The shared number is
+//! given by the store, and a node only ever *receives* it: the shared stamp of a computation is the highest number
+//! received when it began. Advancing it locally would let an entry with stamp 15 survive a remote floor of 11.
 //!
-//! Numbers start over when the store lost its floors. Each such *epoch* is counted, and a stamp is the count and the
-//! number in one integer, so that all that is of an older epoch is below every floor of a newer one.
+//! Numbers start over when the store lost its floors. A node counts each such *epoch*. A stamp is the count and the
+//! number in one integer, so that every stamp of an older epoch is below every floor of a newer one.
 //!
 //! Orders that matter:
 //!
-//! 1. *Receiving.* Floors are raised (here, then locally), then the stamp is published. The other order lets a parent
-//!    begin with the new stamp and take in a fragment whose floor is not raised yet.
+//! 1. *Receiving.* Floors are raised (here, then locally), then the stamp is published. In the other order, a
+//!    computation could begin with the new stamp and use a fragment whose floor is not raised yet.
 //! 2. *Invalidating here.* (1) the tag becomes pending; (2) the local floor is raised; (3) the call returns. An entry
-//!    read from the store by a caller who arrives later is held against the pending tags, and a pending tag goes only
-//!    after its floor was received. So a reader looks at pending first and at the floors second.
-//! 3. *Believing.* The copy is believed until a bound after the last answered builder was *sent*: whatever was
-//!    invalidated before that is in the answer.
+//!    that a later caller reads from the store is checked against the pending tags, and a tag stops being pending only
+//!    after its floor was received. So a reader checks the pending tags first and the floors second.
+//! 3. *Trusting.* The copy is trusted until one staleness bound after the last answered synchronisation was *sent*: the
+//!    reply holds every invalidation from before that.
 //!
 //! The address of a store may lead to another server, and back: a failover, two databases that were swapped, a key that
-//! was renamed, connections of one pool to two servers. An epoch that a node left is therefore never entered again:
+//! was renamed, connections of one pool to two servers. A node therefore never re-enters an epoch that it left:
 //!
 //! 1. Node A is in epoch E; the address leads to another server, and A enters its epoch F.
-//! 2. A invalidates a tag. The store has it: that is, F has it.
-//! 3. The address leads to the first server again. Its entries are of E, and its floors do not know the tag: in E, what
-//!    A invalidated would be valid on A itself, for the rest of its lifetime.
+//! 2. A invalidates a tag. The store confirms it: F has the floor.
+//! 3. The address leads to the first server again. Its entries are of E, and its floors do not have the tag: in E, the
+//!    entries that A invalidated would be valid on A itself, for the rest of their lifetime.
 //!
-//! There is no list of epochs that were left, which would have to forget some. Epochs have generations instead, and a
-//! node goes only to a later one ([`SyncPosition::accepts`]); a store that has none to offer begins one whose generation is
-//! beyond the caller's ([`SyncPosition::next_epoch`]). Of two nodes that have one begun each, the one in the earlier follows.
+//! There is no list of epochs that were left, because it would have to be bounded. Epochs have generations instead, and
+//! a node enters only later ones ([`SyncPosition::accepts`]). A store without a later epoch starts one whose generation
+//! is beyond the caller's ([`SyncPosition::next_epoch`]). If two nodes have started one each, the node in the earlier
+//! one enters the later one.
 //!
-//! Nor may an invalidation be lost with the epoch whose store was told of it:
+//! An invalidation must not be lost with the epoch whose store confirmed it either:
 //!
 //! 1. Node B enters F, and computes an entry.
-//! 2. Node A, still in E, invalidates a tag of it, and E's store confirms.
-//! 3. A enters F, whose floors do not know the tag: the entry would stay valid on both.
+//! 2. Node A, still in E, invalidates a tag of the entry, and E's store confirms.
+//! 3. A enters F, whose floors do not have the tag: the entry would stay valid on both nodes.
 //!
-//! So a node that has told a store something invalidates everything in each epoch that it enters later, unless it began
-//! that itself: then no other node was in it before. It does so too where only the epoch before the last was told, since
-//! the others may have left that one first.
+//! So a node that has an invalidation confirmed by any store invalidates everything in each epoch that it enters later,
+//! unless its own call started the epoch: then no other node was in it before. It does so also if only the store of an
+//! earlier epoch confirmed an invalidation, because other nodes may have left that epoch first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
@@ -56,13 +57,14 @@ use crate::util::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, u
 /// Bits of a stamp that count within an epoch: 55 years at 10,000 invalidations a second.
 const SEQ_BITS: u32 = 44;
 
-/// Invalidations kept while the store cannot be told; what is more becomes one of everything.
+/// Invalidations that are stored while the store is not reachable. Above that number, one invalidation of everything
+/// replaces them.
 const MOST_PENDING: usize = 4096;
 
-/// How far the clocks of nodes may be apart, in nanoseconds, where the store has none of its own.
+/// How far the clocks of nodes may differ, in nanoseconds, if the store has no clock of its own.
 const SKEW: Nanos = 1_000_000_000;
 
-/// The number of an invalidation made here, in this process's order.
+/// The number of an invalidation made on this node, in the order of this process.
 pub(crate) type Ticket = u64;
 
 pub(crate) struct Replica {
@@ -72,9 +74,9 @@ pub(crate) struct Replica {
     epoch: Mutex<Epoch>,
     pending: Mutex<Pending>,
     confirmed: Condvar,
-    /// On the system's clock, whatever the cache's is.
+    /// On the system's clock, even if the cache has another one.
     believed_until: AtomicU64,
-    /// What to add to this node's clock to have the store's, in nanoseconds: at the least and at the most.
+    /// The offset from this node's clock to the store's, in nanoseconds: the least and the greatest possible.
     ahead: [AtomicU64; 2],
 }
 
@@ -87,7 +89,7 @@ struct Epoch {
 #[derive(Debug, Default)]
 struct Pending {
     tags: HashMap<TagHash, Ticket, ahash::RandomState>,
-    /// Whether any epoch's store was told of one.
+    /// Whether the store of any epoch confirmed an invalidation of this node.
     told: bool,
     last: Ticket,
     confirmed: Ticket,
@@ -107,7 +109,7 @@ impl Replica {
         }
     }
 
-    /// The shared stamp of work that begins here.
+    /// The shared stamp of a computation that begins at this call.
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp.load(Ordering::Acquire)
     }
@@ -125,9 +127,10 @@ impl Replica {
         (of.epoch == epoch.known.epoch && of.epoch != 0).then(|| pack(epoch.count, of.seq))
     }
 
-    /// Whether an entry from the store survived every invalidation known here, those only made here included.
+    /// Whether no invalidation known on this node came after an entry from the store, including those that only this
+    /// node has.
     pub(crate) fn admits(&self, stamp: Stamp, tags: impl IntoIterator<Item = TagHash> + Clone) -> bool {
-        // Pending first: see the header.
+        // Pending tags first; see order 2 in the header.
         let pending = {
             let pending = self.pending();
             let is_pending = |tag: TagHash| pending.tags.contains_key(&tag);
@@ -136,7 +139,7 @@ impl Replica {
         !pending && self.floors.admit(stamp, tags)
     }
 
-    /// Whether this copy may be believed; `latest` is the system clock's.
+    /// Whether this copy may be trusted; `latest` is a time of the system's clock.
     pub(crate) fn believed(&self, latest: Nanos) -> bool {
         latest < self.believed_until()
     }
@@ -153,18 +156,18 @@ impl Replica {
         self.epoch().known
     }
 
-    /// Notes an invalidation made here, before its local floor is raised.
+    /// Records an invalidation made on this node, before its local floor is raised.
     pub(crate) fn invalidate(&self, tag: TagHash) -> Ticket {
         self.pending().note(tag)
     }
 
-    /// What the store is to be told, and the last invalidation among it.
+    /// The tags of the pending invalidations, and the number of the last one.
     pub(crate) fn untold(&self) -> (Vec<TagHash>, Ticket) {
         let pending = self.pending();
         (pending.tags.keys().copied().collect(), pending.last)
     }
 
-    /// Whether an invalidation made here is not confirmed, so that the store may tell it back.
+    /// Whether an invalidation made on this node is not confirmed, so that the store may return it to this node.
     pub(crate) fn is_pending(&self, tag: TagHash) -> bool {
         self.pending().tags.contains_key(&tag)
     }
@@ -174,8 +177,8 @@ impl Replica {
         self.pending().tags.len()
     }
 
-    /// Takes in what the store told. `false` if it may not be: it is of an epoch that was left, or knows less than the
-    /// store once told.
+    /// Applies floors from the store. Returns false and applies nothing if they are of an epoch that this node left, or
+    /// end before this node's position.
     pub(crate) fn receive(&self, news: &FloorUpdate, sink: &(impl FloorSink + ?Sized)) -> bool {
         let mut epoch = self.epoch();
         if !epoch.known.accepts(news.epoch, news.seq) {
@@ -212,7 +215,7 @@ impl Replica {
         true
     }
 
-    /// Notes that the store has all invalidations up to one, and that their floors were received.
+    /// Records that the store has all invalidations up to `up_to`, and that their floors were received.
     pub(crate) fn confirm(&self, up_to: Ticket) {
         let mut pending = self.pending();
         let kept = pending.tags.len();
@@ -226,7 +229,7 @@ impl Replica {
         ready.into_values().for_each(Waker::wake);
     }
 
-    /// Blocks until an invalidation is confirmed, or until the deadline; whether it is.
+    /// Blocks until an invalidation is confirmed, or until the deadline. Returns whether it is confirmed.
     pub(crate) fn wait(&self, ticket: Ticket, deadline: Instant) -> bool {
         let mut pending = self.pending();
         loop {
@@ -241,7 +244,7 @@ impl Replica {
         }
     }
 
-    /// Whether an invalidation is confirmed; if not, the waker is called when it is.
+    /// Whether an invalidation is confirmed. If not, the waker is called when it is.
     pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> bool {
         let mut pending = self.pending();
         if pending.confirmed >= ticket {
@@ -254,25 +257,26 @@ impl Replica {
         false
     }
 
-    /// Forgets one who no longer waits.
+    /// Removes the waker of a caller that stopped waiting.
     pub(crate) fn forget(&self, ticket: Ticket) {
         self.pending().wakers.remove(&ticket);
     }
 
-    /// Notes what the store's clock showed at some moment between `sent` and `received` on this node's.
+    /// Records the time of the store's clock at some moment between `sent` and `received` on this node's clock.
     pub(crate) fn set_clock(&self, store: u64, sent: Nanos, received: Nanos) {
-        // Wrapping: the store's clock may be behind this one, which counts from a moment of its own.
+        // Wrapping: the store's clock may be behind this node's, which counts from a moment of its own.
         self.ahead[0].store(store.wrapping_sub(received), Ordering::Release);
         self.ahead[1].store(store.wrapping_sub(sent), Ordering::Release);
     }
 
-    /// A moment of this node on the store's clock, at the earliest: when something was made is rather too early.
+    /// The earliest possible time on the store's clock for a time of this node. A creation time is thereby rather too
+    /// early than too late.
     pub(crate) fn to_store(&self, here: Nanos) -> u64 {
         here.wrapping_add(self.ahead[0].load(Ordering::Acquire))
     }
 
-    /// How old something from the store is at a moment of this node, at the most. `None` if it was made in the future
-    /// by more than clocks may differ: one of them was set back, and nobody can tell the age.
+    /// The greatest possible age of an entry from the store, at a time of this node. `None` if it was made in the
+    /// future by more than clocks may differ: a clock was set back, and the age is not known.
     pub(crate) fn age(&self, born: u64, here: Nanos) -> Option<Nanos> {
         let there = here.wrapping_add(self.ahead[1].load(Ordering::Acquire));
         (born <= there.saturating_add(SKEW)).then(|| there.saturating_sub(born))
@@ -287,13 +291,13 @@ impl Replica {
     }
 }
 
-/// The clock by which the copy is believed: the system's, also where a test moves the cache's own.
+/// The clock for trusting the copy: the system's, also where a test moves the cache's own.
 pub(crate) fn now() -> Nanos {
     Clock::System.now()
 }
 
 impl Pending {
-    /// Adds an invalidation that the store is to be told.
+    /// Adds an invalidation to be published to the store.
     fn note(&mut self, tag: TagHash) -> Ticket {
         self.last += 1;
         if self.tags.len() >= MOST_PENDING && !self.tags.contains_key(&tag) {

@@ -1,4 +1,4 @@
-//! How a shared store is used: the public settings, their defaults and their limits.
+//! How a shared store is used: the public settings, their defaults and their limits. `tier.rs` applies them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::store::{LocalStore, Remote};
 /// The longest lease.
 pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 
-/// A store that several processes share, and how it is used: what
-/// [`Builder::shared`](crate::Builder::shared) takes. A store alone will do where the defaults are right.
+/// A store that several processes share, with the settings for its use. [`Builder::shared`](crate::Builder::shared)
+/// takes it, or a store alone, which then has the default settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,51 +53,52 @@ impl SharedTier {
         }
     }
 
-    /// How long a page waits for the store at the most, all its fragments together; a handler's call by itself. 20 ms
-    /// by default. What is not there by then is computed.
+    /// The longest time that a page waits for the store, for all its fragments together, or that one call of a handler
+    /// waits. 20 ms by default. Fragments that did not arrive within the budget are computed.
     pub fn budget(mut self, budget: Duration) -> SharedTier {
         self.budget = budget;
         self
     }
 
-    /// How old an answer may be for which another node's invalidation was not heard yet; 1 s by default. A node that
-    /// did not hear from the store for that long serves nothing older, from memory neither, until it hears again.
+    /// The greatest age of a result that is served although an invalidation by another node has not been received; 1 s
+    /// by default. A node that has not synchronised with the store for that long serves no older results, from memory
+    /// either, until it synchronises again.
     pub fn staleness_bound(mut self, bound: Duration) -> SharedTier {
         self.bound = bound;
         self
     }
 
-    /// Lets one node compute what all nodes miss: it takes a lease in the store, and the others wait for its result, at
-    /// most this long. Off by default; for fragments that cost more than some round trips. A node that dies while it
-    /// computes costs the others the rest of its lease. [`Options::lease`](crate::Options::lease) switches it on for
-    /// single calls.
+    /// Lets one node compute a fragment that all nodes miss. The node takes a lease in the store, and the other nodes
+    /// wait for its result, for at most this long. Off by default. Use it for fragments that cost more than some round
+    /// trips. If a node dies during a computation, the other nodes wait for the rest of its lease.
+    /// [`Options::lease`](crate::Options::lease) switches leases on for single calls.
     pub fn lease(mut self, span: Duration) -> SharedTier {
         self.lease = Some(span);
         self
     }
 
-    /// Bodies larger than this many bytes are compressed (LZ4); 4,096 by default, `usize::MAX` for none.
+    /// Bodies larger than this many bytes are compressed (LZ4); 4,096 by default, `usize::MAX` for no compression.
     pub fn compress_above(mut self, bytes: usize) -> SharedTier {
         self.compress_above = bytes;
         self
     }
 
-    /// The largest body that is shared, in bytes before compression; 1,000,000 by default, which Memcached takes. What
-    /// is larger stays in memory.
+    /// The largest body that is shared, in bytes before compression; 1,000,000 by default, which Memcached accepts.
+    /// Larger bodies are stored in memory only.
     pub fn max_value_bytes(mut self, bytes: usize) -> SharedTier {
         self.max_value_bytes = bytes;
         self
     }
 
-    /// Signs what is stored (HMAC-SHA-256) and is_synced nothing else: somebody who can write to the store, but does not
-    /// know the secret, can make fragments disappear and cannot put markup into a page. All nodes need the same secret;
-    /// with another one they neither read nor believe each other's fragments.
+    /// Signs stored entries (HMAC-SHA-256) and rejects entries without a valid signature. An attacker who can write to
+    /// the store but does not know the secret can make fragments disappear, but cannot put markup into a page. All
+    /// nodes need the same secret: nodes with different secrets do not accept each other's fragments.
     pub fn sign_with(mut self, secret: impl Into<Vec<u8>>) -> SharedTier {
         self.secret = Some(secret.into());
         self
     }
 
-    /// Refuses what makes no sense.
+    /// Rejects settings outside of their limits.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |message: &str| Err(Error::new(ErrorKind::Config, message.to_owned()));
         if self.budget.is_zero() || self.budget > Duration::from_secs(3600) {

@@ -1,7 +1,7 @@
-//! Writing to the store, from a thread of its own: nobody who waits for a page waits for this.
+//! Writes to the store, on a thread of its own: no request waits for a write.
 //!
-//! What is to be written waits in a queue of bounded length. When it is full, or the store does not answer, writes are
-//! dropped and counted: they can only help.
+//! The jobs wait in the bounded queue of `jobs.rs`. If the queue is full or the store does not reply, writes are
+//! dropped and counted: a missing write costs a computation and no correctness.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::store::ValueWrite;
 use crate::telemetry::stats::Counter;
 use crate::util::clock::{Clock, Nanos};
 
-/// How long a round trip of writes may take.
+/// The time limit for a round trip of writes.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long a list is kept.
+/// How long a read-ahead list is stored.
 const LIST_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 impl Core {
-    /// What the writing thread does until it is stopped.
+    /// The loop of the writing thread, until it is stopped.
     pub(super) fn write_jobs(&self, clock: &Clock) {
         while let Some((jobs, dropped)) = self.writer.take() {
             self.events.add(Counter::shared_drops, dropped);
@@ -38,7 +38,7 @@ impl Core {
             self.events.add(if written.is_some() { Counter::shared_stores } else { Counter::shared_drops }, count);
         }
         for (job, planned) in jobs.iter().zip(&planned) {
-            // A lease ends with the write, or here.
+            // A lease ends with the write of its value, or here.
             if let (None, Job::Release { name, lease } | Job::Store { name, lease: Some(lease), .. }) = (planned, job) {
                 self.aside(|remote, start| remote.release(*name, *lease, start + PATIENCE));
             }

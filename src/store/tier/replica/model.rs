@@ -1,4 +1,4 @@
-//! The orders of the header, run through every schedule the checker draws.
+//! The orders in the header of `replica.rs`, run under every schedule that the model checker draws.
 
 use shuttle::sync::{Arc, Mutex as ModelMutex};
 use shuttle::{check_random, thread};
@@ -8,7 +8,7 @@ use super::*;
 const SCHEDULES: usize = 2_000;
 const TAG: TagHash = 3;
 
-/// A store in miniature.
+/// A minimal store.
 #[derive(Default)]
 struct Store {
     epoch: u128,
@@ -55,7 +55,7 @@ impl Node {
         node
     }
 
-    /// One builder to the store, as the asking thread makes it.
+    /// One synchronisation with the store, as in the loop of `backplane.rs`.
     fn sync(&self, store: &ModelMutex<Store>) {
         let (untold, last) = self.replica.untold();
         let news = lock(store).answer(self.replica.known(), &untold);
@@ -68,7 +68,7 @@ impl Node {
         self.floors.raise(TAG);
     }
 
-    /// Whether a caller takes an entry from the store, and may keep it in memory for good.
+    /// Whether a caller accepts an entry from the store, and whether it may store the entry in memory.
     fn takes(&self, entry: SyncPosition) -> (bool, bool) {
         let local = self.floors.stamp();
         let taken = self.replica.received(entry).is_some_and(|stamp| self.replica.admits(stamp, [TAG]));
@@ -173,8 +173,8 @@ fn two_nodes_lose_neither_of_their_invalidations() {
     );
 }
 
-/// Data is cached under one tag and pages made from it under another, and the data's tag is raised first. Elsewhere
-/// both arrive at once, in no order.
+/// Data is cached under one tag and pages made from it under another, and the tag of the data is raised first. Another
+/// node receives both at once, in no order.
 #[test]
 fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
     const DATA: TagHash = 1;
@@ -202,7 +202,7 @@ fn pages_made_from_data_that_was_invalidated_with_them_are_valid_nowhere() {
     );
 }
 
-/// The node's address leads to another server and back, again and again.
+/// The address of the node's store leads to another server and back, repeatedly.
 #[test]
 fn what_was_invalidated_in_one_epoch_is_valid_in_none_that_comes_again() {
     check_random(

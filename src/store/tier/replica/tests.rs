@@ -1,11 +1,11 @@
-//! What a replica is_synced, step by step.
+//! When a replica trusts, accepts and rejects floors, step by step.
 
 use std::sync::Mutex as StdMutex;
 use std::task::Wake;
 
 use super::*;
 
-/// Writes down what was raised on this node.
+/// Records the floors that were raised on this node.
 #[derive(Default)]
 struct Raised(StdMutex<Vec<TagHash>>);
 
@@ -33,7 +33,7 @@ fn at(generation: u128, seq: u64) -> SyncPosition {
     SyncPosition { epoch: generation << 80 | 7, seq }
 }
 
-/// A replica that knows generation 1 up to number 10.
+/// A replica whose position is generation 1, number 10.
 fn replica() -> (Replica, Raised) {
     let (replica, raised) = (Replica::new(1 << 12), Raised::default());
     assert!(replica.receive(&news(1, 10, &[(7, 8)]), &raised));
@@ -123,7 +123,7 @@ fn what_an_epoch_was_told_is_told_the_next_one() {
         replica.receive(&news(1, 11, &[(3, 11)]), raised);
         replica.confirm(replica.invalidate(3));
     };
-    // Begun by another node: what that one computed meanwhile may be from before.
+    // Another node started the epoch. Its computations since then may be from before the invalidation.
     let (replica, raised) = replica();
     told(&replica, &raised);
     assert!(replica.receive(&news(2, 0, &[]), &raised));
@@ -133,7 +133,7 @@ fn what_an_epoch_was_told_is_told_the_next_one() {
     replica.receive(&news(2, 1, &[(EVERYTHING, 1)]), &raised);
     replica.confirm(last);
     assert!(!valid(&replica, at(2, 0), &[]) && valid(&replica, at(2, 1), &[]));
-    // It was told that, and so the next one is told again.
+    // The store of this epoch confirmed that, so the store of the next one receives it too.
     assert!(replica.receive(&news(3, 0, &[]), &raised));
     assert_eq!(replica.untold().0, [EVERYTHING]);
 }
@@ -146,7 +146,7 @@ fn an_epoch_that_this_node_began_or_never_told_anything_needs_no_telling() {
     replica.confirm(replica.invalidate(3));
     assert!(replica.receive(&FloorUpdate { begun: true, ..news(3, 0, &[]) }, &raised));
     assert_eq!(replica.untold().0, [0; 0]);
-    // In this one, others may have been since before the other was told.
+    // Other nodes may have been in this epoch since before the other store confirmed.
     assert!(replica.receive(&news(4, 0, &[]), &raised));
     assert_eq!(replica.untold().0, [EVERYTHING]);
 }
@@ -171,7 +171,7 @@ fn what_was_invalidated_here_holds_until_its_floor_has_come() {
     assert!(!valid(&replica, at(1, 10), &[3]) && valid(&replica, at(1, 10), &[4]));
     let (untold, last) = replica.untold();
     assert_eq!((untold, last), (vec![3], ticket));
-    // Again, while the first one is on its way.
+    // Invalidated again, while the first invalidation is being published.
     let again = replica.invalidate(3);
     replica.receive(&news(1, 11, &[(3, 11)]), &raised);
     replica.confirm(last);
@@ -227,7 +227,7 @@ fn one_who_waits_is_woken_by_the_confirmation_of_his_own() {
 #[test]
 fn ages_by_the_stores_clock_are_never_too_young() {
     let (replica, _) = replica();
-    // Asked at 100, answered at 140; the store's clock showed 5,000 at some moment in between.
+    // Sent at 100, reply at 140; the store's clock showed 5,000 at some moment in between.
     replica.set_clock(5_000, 100, 140);
     assert_eq!(replica.to_store(140), 5_000);
     assert_eq!(replica.age(5_000, 150), Some(50));
@@ -239,7 +239,7 @@ fn ages_by_the_stores_clock_are_never_too_young() {
 #[test]
 fn ages_are_right_whatever_the_stores_clock_shows() {
     let (replica, _) = replica();
-    // A board without a battery begins in 1970.
+    // The clock of a board without a battery starts in 1970.
     replica.set_clock(70, 1 << 60, 1 << 60);
     assert_eq!(replica.to_store((1 << 60) + 5), 75);
     assert_eq!(replica.age(75, (1 << 60) + 25), Some(20));
