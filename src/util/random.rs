@@ -1,4 +1,4 @@
-//! Random numbers: shortened lifetimes, and numbers that no other process draws. They are not for secrets.
+//! Random numbers: shortened lifetimes, and numbers that are unique across processes. They are not for secrets.
 
 #[cfg(feature = "shared")]
 use std::hash::{BuildHasher, RandomState};
