@@ -20,8 +20,8 @@ pub enum ErrorKind {
     Templates,
     /// A value that could not be encoded for storage, or decoded from a stored entry.
     Codec,
-    /// The shared store: it is not reachable, is too slow, refuses a call, or holds a value that does not belong to this
-    /// cache.
+    /// The shared store: it is not reachable, is too slow, refuses a call, or holds a value that does not belong to
+    /// this cache.
     Store,
     /// A hit that differs from a new computation of the fragment; see [`Builder::shadow`](crate::Builder::shadow).
     Difference,

@@ -1,9 +1,9 @@
 //! The byte format of encoded keys: the encoding of each kind of item.
 //!
-//! An item is one type byte and a body that determines its own length, so items need no separator. Integers are sign and
-//! magnitude without leading zeros, so the width of the Rust type does not change a key. Map entries are sorted by their
-//! encoded keys. Values are turned into items by `key/handler.rs` (Rust values) and by the template room (MiniJinja
-//! values).
+//! An item is one type byte and a body that determines its own length, so items need no separator. Integers are sign
+//! and magnitude without leading zeros, so the width of the Rust type does not change a key. Map entries are sorted by
+//! their encoded keys. Values are turned into items by `key/handler.rs` (Rust values) and by the template room
+//! (MiniJinja values).
 
 pub(crate) const NONE: u8 = 0;
 pub(crate) const FALSE: u8 = 1;
@@ -52,7 +52,8 @@ pub(crate) fn bytes(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// Sorts the entries of a map by their encoded keys. Of several entries with the same key the last is kept, as in a map.
+/// Sorts the entries of a map by their encoded keys. Of several entries with the same key the last is kept, as in a
+/// map.
 pub(crate) fn sorted<E>(entries: &mut Vec<E>, key: impl Fn(&E) -> &[u8]) {
     entries.reverse();
     entries.sort_by(|a, b| key(a).cmp(key(b)));

@@ -2,8 +2,8 @@
 //! and environments.
 //!
 //! The hash finds an entry or a flight, and the bytes decide: hits and joins compare the bytes. A key that is made to
-//! collide with another key's hash therefore costs one unnecessary computation and never returns another visitor's page.
-//! The bytes are assembled in `store/request.rs`; keys are encoded by `key/handler.rs` and the template room.
+//! collide with another key's hash therefore costs one unnecessary computation and never returns another visitor's
+//! page. The bytes are assembled in `store/request.rs`; keys are encoded by `key/handler.rs` and the template room.
 
 use std::hash::Hasher;
 

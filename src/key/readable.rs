@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 
 use super::format::{BYTES, FALSE, FLOAT, LIST, MAP, MAX_DEPTH, NEGATIVE, NONE, POSITIVE, TEXT, TRUE};
 
-/// Writes a key as a template would, followed by the query of a page. Bytes that are no key are written as `?`. The text
-/// may contain private data.
+/// Writes a key as a template would, followed by the query of a page. Bytes that are no key are written as `?`. The
+/// text may contain private data.
 pub(crate) fn readable(named: &[u8]) -> String {
     let mut text = String::new();
     let mut reader = KeyReader { rest: named };

@@ -1,8 +1,9 @@
 //! The cache's counts for the `metrics` facade.
 //!
 //! The counts are the cache's own atomics; they are published once a second, from a thread of their own, so that a
-//! recorder that is slow or panics keeps neither pages nor maintenance waiting. Only the histogram of computation time is
-//! told as it happens. What is published is in `export/table.rs`; without the feature `export/disabled.rs` stands in.
+//! recorder that is slow or panics keeps neither pages nor maintenance waiting. Only the histogram of computation time
+//! is told as it happens. What is published is in `export/table.rs`; without the feature `export/disabled.rs` stands
+//! in.
 
 mod table;
 

@@ -44,7 +44,8 @@ impl fmt::Display for FragmentKind {
     }
 }
 
-/// What one fragment did, over all its keys; see [`FragmentCache::fragment_stats`](crate::FragmentCache::fragment_stats).
+/// What one fragment did, over all its keys; see
+/// [`FragmentCache::fragment_stats`](crate::FragmentCache::fragment_stats).
 ///
 /// `hits + stale_hits + joined + shared_hits + misses + bypasses` is the number of look-ups.
 #[non_exhaustive]

@@ -43,8 +43,8 @@ impl fmt::Debug for Key {
 }
 
 impl Miss {
-    /// The key as it was given, and for a page the query too, to be read by people; nothing where there was no key, and a
-    /// `?` for what is cut off. It may hold what is private: an e-mail address, say.
+    /// The key as it was given, and for a page the query too, to be read by people; nothing where there was no key, and
+    /// a `?` for what is cut off. It may hold what is private: an e-mail address, say.
     pub fn key_text(&self) -> Option<String> {
         let Key(bytes) = &self.key;
         (!bytes.is_empty()).then(|| readable(bytes))

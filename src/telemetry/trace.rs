@@ -1,11 +1,11 @@
 //! The cache in `tracing`: a span around each computation, and events of what it does beside that.
 //!
-//! Owns names, levels and fields; who calls it and when is `recorder.rs` and `cache/computation.rs`. Without the feature
-//! `trace/disabled.rs` stands in: nobody listens.
+//! Owns names, levels and fields; who calls it and when is `recorder.rs` and `cache/computation.rs`. Without the
+//! feature `trace/disabled.rs` stands in: nobody listens.
 //!
-//! Names follow OpenTelemetry's attribute naming (lower case, namespaces before dots, words with underscores). `otel.name`,
-//! `otel.status_code` and `error.type` are the names that are fixed there; for a cache there is no convention. A key's
-//! text is never in here, only its hash.
+//! Names follow OpenTelemetry's attribute naming (lower case, namespaces before dots, words with underscores).
+//! `otel.name`, `otel.status_code` and `error.type` are the names that are fixed there; for a cache there is no
+//! convention. A key's text is never in here, only its hash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

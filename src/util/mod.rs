@@ -1,5 +1,5 @@
-//! Helpers that every room uses and that do not depend on the cache: clocks, durations, files, locks, random numbers and
-//! a timer thread.
+//! Helpers that every room uses and that do not depend on the cache: clocks, durations, files, locks, random numbers
+//! and a timer thread.
 
 pub(crate) mod attachments;
 pub(crate) mod clock;
