@@ -67,7 +67,7 @@ pub enum Happened {
         /// The fragment whose computation failed.
         about: About,
     },
-    /// The application, a watcher or another node invalidated entries.
+    /// Entries were invalidated.
     Invalidated {
         /// The target of the invalidation.
         what: Target,

@@ -2,7 +2,7 @@
 //!
 //! Other rooms record each outcome once, in `recorder.rs`, which passes it to counters, subscribers, collectors and
 //! tracing. A hit is the exception: it increments its fragment's counter directly (`label.rs`). Without a subscriber or
-//! a collector that is its only cost.
+//! a collector that is its only telemetry cost.
 
 mod difference;
 mod event;

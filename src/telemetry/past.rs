@@ -1,4 +1,4 @@
-//! The removal history: the last outcome of results that are not in memory, in tables of fixed size.
+//! The removal history: the last outcome of each result (stored, removed or rejected), in tables of fixed size.
 //!
 //! The history is approximate, because two hashes in one slot replace each other. Only reports depend on it: the
 //! reasons of misses, which `cache/miss_reason.rs` finds.

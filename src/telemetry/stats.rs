@@ -22,16 +22,16 @@ macro_rules! counters {
 
         /// The counts of a cache since it was built; see [`FragmentCache::stats`](crate::FragmentCache::stats).
         ///
-        /// `hits + misses + bypasses` is the number of look-ups. A look-up that the shared tier answers counts as a
-        /// miss too. The counts are exact while no look-up is running. `entries` and `bytes` are as of the last
-        /// maintenance, at most a second ago.
+        /// `hits + misses + bypasses` is the number of look-ups. A look-up that memory does not answer is a miss, even
+        /// if the shared tier answers it. The counts are exact while the cache is idle. `entries` and `bytes` are as of
+        /// the last maintenance, at most a second ago.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         #[non_exhaustive]
         pub struct Stats {
             /// Look-ups answered from memory.
             pub hits: u64,
             $($(#[$doc])* pub $name: u64,)*
-            /// Computation time that hits saved: the sum of the durations of the computations of their entries.
+            /// Computation time that was saved: the sum of the durations of the computations of the returned entries.
             pub render_time_saved: Duration,
             /// Entries in memory.
             pub entries: u64,
