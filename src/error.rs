@@ -1,33 +1,36 @@
-//! The crate's error: one opaque type with a kind, a message that names the operation and its object, and the
-//! cause as `source()`.
+//! The error type of the crate: an opaque type with a kind, a message and a source.
+//!
+//! A message names the operation and its object. Errors that fail no page are reported by `telemetry/report.rs`; why a
+//! value is no key is `key/error.rs`.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What went wrong, in the large.
+/// The category of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting that makes no sense.
+    /// An invalid setting.
     Config,
-    /// A key that is empty, undefined, or no key at all.
+    /// A key that is empty or undefined, or a value that cannot be a key.
     Key,
     /// A template folder or a watched file that is missing, unreadable, or cannot be watched.
     Templates,
-    /// A value that could not be encoded for the cache, or decoded from it.
+    /// A value that could not be encoded for storage, or decoded from a stored entry.
     Codec,
-    /// The store that several processes share: not reachable, too slow, refusing, or holding what is not ours.
+    /// The shared store: it is not reachable, is too slow, refuses a call, or holds a value that does not belong to
+    /// this cache.
     Store,
-    /// A hit that is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
+    /// A hit that differs from a new computation of the fragment; see [`Builder::shadow`](crate::Builder::shadow).
     Difference,
-    /// Something the cache was told by an application's own code failed (a panic in a callback).
+    /// A callback of the application panicked.
     Callback,
 }
 
 impl ErrorKind {
-    /// In one word, for counting.
+    /// The kind in one word, for metrics: `config`, `key`, `templates`, `codec`, `store`, `callback` or `difference`.
     pub fn name(self) -> &'static str {
         match self {
             ErrorKind::Config => "config",
@@ -43,9 +46,9 @@ impl ErrorKind {
 
 /// An error of the cache.
 ///
-/// Pages never fail because the cache did: errors of that sort are counted in [`Stats`](crate::Stats) and handed
-/// to [`Builder::on_error`](crate::Builder::on_error). What is returned is wrong use. Neither holds the text of a
-/// key: a hash stands for it.
+/// A failure of the cache never fails a page: such errors are counted in [`Stats`](crate::Stats) and passed to
+/// [`Builder::on_error`](crate::Builder::on_error). Functions return errors for incorrect use of the cache. No message
+/// contains the text of a key; it contains the key's hash instead.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -62,7 +65,7 @@ impl Error {
         self
     }
 
-    /// What went wrong, in the large.
+    /// The category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,44 +1,47 @@
-//! Why a value is no key, and which part of it is to blame.
+//! The error for a value that cannot be a key: the reason, and the part of the value that causes it.
+//!
+//! The encoders in `key/handler.rs` and the template room create it. Their callers turn it into an error for the
+//! application.
 
 use std::error::Error as _;
 use std::fmt;
 
 use super::format::{MAX_DEPTH, NONE, TEXT};
 
-/// Why a value is no key. It names the part by its place, because what a key holds may be private.
+/// Why a value cannot be a key. It names the invalid part by its position, because the content of a key may be private.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyError(Box<KeyRefusal>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct KeyRefusal {
     reason: RefusalReason,
-    /// From the part to the whole; empty where the whole is to blame.
+    /// The position of the invalid part, from the inside out. Empty if the whole value is invalid.
     place: Vec<KeyPlace>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum RefusalReason {
     Undefined,
-    /// `none` alone.
+    /// The whole key is `none`.
     None,
-    /// `""` alone.
+    /// The whole key is `""`.
     Empty,
-    /// A function, macro, one-shot iterator or another thing without a value of its own.
+    /// A function, a macro, a one-shot iterator or another object that has no value to encode.
     Kind(String),
-    /// A lazy value whose closure failed.
+    /// A lazy value whose closure returned an error.
     Failed(String),
-    /// Nested too deep.
+    /// Nested deeper than [`MAX_DEPTH`].
     Depth,
 }
 
-/// Where a part stands in what holds it, counted from 1.
+/// The position of a part in the value that contains it, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyPlace {
-    /// Of a `~`.
+    /// An operand of `~`.
     Operand(usize),
-    /// Of a list.
+    /// An item of a list.
     Item(usize),
-    /// Of a map, in the map's order.
+    /// An entry of a map, in the map's order.
     Entry(usize),
 }
 
@@ -73,19 +76,19 @@ impl KeyError {
         KeyError(Box::new(KeyRefusal { reason, place: Vec::new() }))
     }
 
-    /// The same of what holds the part.
+    /// Adds the position of the part in the value that contains it.
     pub(crate) fn within(mut self, place: KeyPlace) -> KeyError {
         self.0.place.push(place);
         self
     }
 
-    /// Whether an undefined value is the reason.
+    /// True if the reason is an undefined value.
     pub(crate) fn is_undefined(&self) -> bool {
         self.0.reason == RefusalReason::Undefined
     }
 }
 
-/// Refuses `none` alone and `""` alone.
+/// Refuses an encoded key that is only `none` or only `""`.
 pub(crate) fn refuse_nothing(encoded: &[u8]) -> Result<(), KeyError> {
     match encoded {
         [NONE] => Err(KeyError::none()),

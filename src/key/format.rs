@@ -1,8 +1,9 @@
-//! The bytes of an encoded key: what each kind of item looks like.
+//! The byte format of encoded keys: the encoding of each kind of item.
 //!
-//! Every item is one type byte and a body that knows its own end, so items can follow one another without a separator.
-//! Integers are sign and magnitude without leading zeros, at whatever width they came in. Map entries are sorted by their
-//! encoded keys.
+//! An item is one type byte and a body that determines its own length, so items need no separator. Integers are sign
+//! and magnitude without leading zeros, so the width of the Rust type does not change a key. Map entries are sorted by
+//! their encoded keys. Values are turned into items by `key/handler.rs` (Rust values) and by the template room
+//! (MiniJinja values).
 
 pub(crate) const NONE: u8 = 0;
 pub(crate) const FALSE: u8 = 1;
@@ -14,10 +15,10 @@ pub(crate) const TEXT: u8 = 6;
 pub(crate) const BYTES: u8 = 7;
 pub(crate) const LIST: u8 = 8;
 pub(crate) const MAP: u8 = 9;
-/// After an item: which of its texts are safe strings. No item begins with it.
+/// Follows an item and says which of its strings are safe strings. No item starts with this byte.
 pub(crate) const MARKUP: u8 = 10;
 
-/// How deep a key may nest; what is deeper is more likely a cycle than a key.
+/// The maximum depth of a key. A deeper value is more likely a cycle than a key.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
@@ -33,7 +34,7 @@ pub(crate) fn integer(negative: bool, magnitude: u128, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn float(value: f64, out: &mut Vec<u8>) {
-    // All NaNs are one key: their payloads are not visible to a template.
+    // All NaNs are one key, because templates cannot see their payloads.
     let value = if value.is_nan() { f64::NAN } else { value };
     out.push(FLOAT);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
@@ -51,7 +52,8 @@ pub(crate) fn bytes(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// Sorts the entries of a map by their encoded keys; of two with one key the last is kept, as a map does.
+/// Sorts the entries of a map by their encoded keys. Of several entries with the same key the last is kept, as in a
+/// map.
 pub(crate) fn sorted<E>(entries: &mut Vec<E>, key: impl Fn(&E) -> &[u8]) {
     entries.reverse();
     entries.sort_by(|a, b| key(a).cmp(key(b)));
@@ -72,7 +74,7 @@ pub(crate) fn open_map(count: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// Starts a text of unknown length; the length is filled in by [`close_text`].
+/// Starts a text of unknown length. [`close_text`] fills in the length.
 pub(crate) fn open_text(out: &mut Vec<u8>) -> usize {
     out.push(TEXT);
     out.extend_from_slice(&[0; 8]);

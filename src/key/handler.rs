@@ -1,6 +1,7 @@
-//! Rust values as keys: a serde serializer that writes the bytes of `key/format.rs`, so that a handler's
-//! `("user", 5)` and a template's `["user", 5]` are one key. Structs are maps of their fields, `Some(x)` is `x`,
-//! and a unit is refused.
+//! Encodes Rust values as keys: a serde serializer that writes the format of `key/format.rs`.
+//!
+//! A handler's `("user", 5)` and a template's `["user", 5]` get the same bytes. Structs are maps of their fields,
+//! `Some(x)` is `x`, and a unit is refused. MiniJinja values are encoded by the template room.
 
 use std::fmt;
 
@@ -9,14 +10,14 @@ use serde::ser::{self, Serialize};
 use super::error::{KeyError, KeyPlace, refuse_nothing};
 use super::format::{MAX_DEPTH, NONE, boolean, bytes, close_list, float, integer, map, open_list, open_map, text};
 
-/// Appends the encoding of a handler's key.
+/// Appends the encoding of a handler's key. Refuses `none` and `""`.
 pub(crate) fn encode_handler<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result<(), KeyError> {
     let start = out.len();
     encode_handler_qualifier(key, out)?;
     refuse_nothing(&out[start..])
 }
 
-/// Appends the encoding of a Rust value that qualifies a key.
+/// Appends the encoding of a Rust value that qualifies a key, which may be `none` or `""`.
 pub(crate) fn encode_handler_qualifier<K: Serialize + ?Sized>(value: &K, out: &mut Vec<u8>) -> Result<(), KeyError> {
     value.serialize(KeySerializer::new(out)).map_err(SerializeRefused::into_reason)
 }
@@ -26,7 +27,7 @@ struct KeySerializer<'a> {
     depth: usize,
 }
 
-/// Serde's error type for [`KeyError`].
+/// A [`KeyError`] as serde's error type.
 #[derive(Debug)]
 struct SerializeRefused(KeyError);
 
@@ -59,7 +60,7 @@ impl<'a> KeySerializer<'a> {
         KeySerializer { out, depth: 0 }
     }
 
-    /// A variant with content is a map of its name to the content, as in serde's formats.
+    /// Encodes a variant with content as a map from its name to its content, as serde's formats do.
     fn variant(self, name: &str) -> KeySerializer<'a> {
         open_map(1, self.out);
         text(name, self.out);
@@ -150,7 +151,7 @@ impl<'a> ser::Serializer for KeySerializer<'a> {
         value.serialize(self)
     }
 
-    /// A template value that is undefined serializes as a unit, and would make one key of many.
+    /// Refuses a unit: an undefined template value serializes as one, so different keys would become equal.
     fn serialize_unit(self) -> Result<(), SerializeRefused> {
         Err(SerializeRefused(KeyError::undefined()))
     }

@@ -1,13 +1,15 @@
-//! What makes two computations the same: canonical bytes and their fixed 128-bit hash.
+//! Identities: the bytes that two look-ups must share to get one entry, with their 128-bit hash; and the hashes of tags
+//! and environments.
 //!
-//! The hash finds, the bytes decide: a hit and a join compare the bytes, so that a key made to collide with
-//! another one's hash costs a needless render and never shows one visitor's page to another.
+//! The hash finds an entry or a flight, and the bytes decide: hits and joins compare the bytes. A key that is made to
+//! collide with another key's hash therefore costs one unnecessary computation and never returns another visitor's
+//! page. The bytes are assembled in `store/request.rs`; keys are encoded by `key/handler.rs` and the template room.
 
 use std::hash::Hasher;
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-/// An identity looked up: hash and bytes.
+/// The identity of a request: its hash and its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity<'a> {
     pub(crate) hash: u128,
@@ -20,7 +22,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// What an identity is of; its first byte.
+/// The kind of fragment that an identity belongs to. It is the first byte of the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -29,16 +31,16 @@ pub(crate) enum Kind {
     Text = 3,
     Markup = 4,
     Page = 6,
-    /// 5 is taken: shared stores may hold values under it in which `None` stands for `Some(None)` too.
+    /// 5 is reserved: shared stores may hold values under 5 that encode `Some(None)` as `None`.
     Value = 7,
 }
 
-/// Whether an identity is of a kind, by its first byte.
+/// True if the first byte of an identity is this kind.
 pub(crate) fn is_of(kind: Kind, identity: &[u8]) -> bool {
     identity.first() == Some(&(kind as u8))
 }
 
-/// The classes of tags; each hashes into the floor table on its own.
+/// The classes of tags. Equal names in different classes have different hashes in the floor table.
 #[derive(Debug, Clone, Copy)]
 #[repr(u64)]
 pub(crate) enum TagClass {
@@ -56,27 +58,27 @@ pub(crate) fn tag_hash(class: TagClass, namespace: u64, tag: &[u8]) -> u64 {
     xxh3_64_with_seed(tag, namespace ^ (class as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// The tag by which nodes tell each other of a template.
+/// The tag that nodes publish when a template changes.
 pub(crate) fn template_tag(name: &str) -> u64 {
     tag_hash(TagClass::Template, 0, name.as_bytes())
 }
 
-/// The id of an environment registered under a name: the same in every process, and odd.
+/// The id of an environment that is registered under a name. It is the same in every process, and odd.
 pub(crate) fn named_environment(name: &str) -> u64 {
     tag_hash(TagClass::Environment, 0, name.as_bytes()) | 1
 }
 
-/// The id of an environment without a name: of this process only, and even.
+/// The id of an environment without a name. It is unique to this process, and even.
 pub(crate) fn private_environment() -> u64 {
     ahash::RandomState::new().hash_one(()) & !1
 }
 
-/// Whether other processes can have this environment.
+/// True if other processes can have this environment.
 pub(crate) fn is_named(environment: u64) -> bool {
     environment & 1 == 1
 }
 
-/// For maps whose keys are hashes already.
+/// A hasher for maps whose keys are hashes.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Passthrough(u64);
 

@@ -1,7 +1,8 @@
-//! The injective encoding of keys: two values that differ have different bytes.
+//! The injective encoding of keys: different values have different bytes.
 //!
-//! `key/format.rs` owns the bytes. `key/handler.rs` encodes Rust values; the template room encodes MiniJinja's values into
-//! the same bytes. What else belongs to an identity is `identity.rs`.
+//! `key/format.rs` defines the bytes, `key/handler.rs` encodes Rust values, `key/readable.rs` decodes a key for
+//! reports, and `key/error.rs` explains a refusal. `key/identity.rs` has the other parts of an identity. The template
+//! room encodes MiniJinja values into the same format.
 
 mod error;
 pub(crate) mod format;

@@ -1,11 +1,13 @@
-//! An encoded key, in words again.
+//! Decodes an encoded key into text for reports.
+//!
+//! The format is defined in `key/format.rs`.
 
 use std::fmt::{self, Write};
 
 use super::format::{BYTES, FALSE, FLOAT, LIST, MAP, MAX_DEPTH, NEGATIVE, NONE, POSITIVE, TEXT, TRUE};
 
-/// A key as a template would write it, and the query of a page behind it; `?` stands for what is no key. What it says may
-/// be private.
+/// Writes a key as a template would, followed by the query of a page. Bytes that are no key are written as `?`. The
+/// text may contain private data.
 pub(crate) fn readable(named: &[u8]) -> String {
     let mut text = String::new();
     let mut reader = KeyReader { rest: named };
@@ -18,7 +20,7 @@ pub(crate) fn readable(named: &[u8]) -> String {
     text
 }
 
-/// How many bytes the key is that these begin with.
+/// The length of the key at the start of `bytes`; `None` if `bytes` does not start with a key.
 pub(crate) fn extent(bytes: &[u8]) -> Option<usize> {
     struct Nowhere;
     impl Write for Nowhere {
@@ -71,7 +73,7 @@ impl<'a> KeyReader<'a> {
         .ok()
     }
 
-    /// A page's, as [`RequestBuilder::query`](crate::store::request::RequestBuilder) wrote it.
+    /// The query of a page, as [`RequestBuilder::query`](crate::store::request::RequestBuilder) wrote it.
     fn query(&mut self) -> Option<&'a str> {
         self.take(1)?;
         let length = self.length()?;

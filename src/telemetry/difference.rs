@@ -1,4 +1,6 @@
-//! Differences between hits and what computing them again gave.
+//! Differences between hits and new computations of the same fragments (shadow verification).
+//!
+//! `cache/shadow.rs` chooses and computes the hits to verify; `recorder.rs` reports the differences.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -11,43 +13,43 @@ use super::fragment_ref::About;
 use crate::util::clock::Nanos;
 use crate::util::sync::lock;
 
-/// Differences kept.
+/// Differences stored.
 const KEPT: usize = 64;
 
-/// Characters shown of either text, from where they differ.
+/// Characters shown of each text from the first difference on.
 const SHOWN: usize = 60;
 
-/// Characters shown of what both have in common, right before that.
+/// Characters shown before the first difference, which both texts share.
 const BEFORE: usize = 20;
 
-/// A hit that is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
+/// A hit that differs from a new computation of the fragment; see [`Builder::shadow`](crate::Builder::shadow).
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// When it was found.
+    /// When the difference was found.
     pub at: SystemTime,
-    /// Of what.
+    /// The fragment that was verified.
     pub about: About,
-    /// Where its block stands: template and line.
+    /// The position of a block: `template:line`. `None` for other fragments, and if the position is not known.
     pub place: Option<String>,
-    /// How old the cached result was.
+    /// The age of the cached result.
     pub age: Duration,
-    /// At which byte the texts differ first.
+    /// The byte offset of the first difference.
     pub offset: usize,
-    /// What the cache had from there on, and some of what comes before. It may be somebody's own.
+    /// The cached text around the offset: a little before it, and the text from there on. It may be private.
     pub cached: String,
-    /// What was computed for this caller in its place.
+    /// The computed text around the offset.
     pub computed: String,
 }
 
-/// The last differences, and until when no hit is verified.
+/// The last differences, and the time until which verification is paused.
 #[derive(Debug, Default)]
 pub(crate) struct Differences {
     found: Mutex<VecDeque<Difference>>,
     paused_until: AtomicU64,
 }
 
-/// A hit, as a difference tells of it.
+/// The parts of a verified hit that a difference reports.
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedHit {
     pub(crate) about: About,
@@ -65,7 +67,7 @@ impl Difference {
 }
 
 impl Differences {
-    /// Adds one in place of the oldest.
+    /// Adds a difference. Drops the oldest one if [`KEPT`] are stored.
     pub(super) fn push(&self, difference: Difference) {
         let mut found = lock(&self.found);
         if found.len() == KEPT {
@@ -74,7 +76,7 @@ impl Differences {
         found.push_back(difference);
     }
 
-    /// The newest first.
+    /// The differences, newest first.
     pub(crate) fn read(&self) -> Vec<Difference> {
         let found = lock(&self.found);
         found.iter().rev().cloned().collect()
@@ -89,7 +91,7 @@ impl Differences {
     }
 }
 
-/// The byte at which two texts differ first, at the beginning of a character in both.
+/// The byte offset of the first difference of two texts, moved back to the start of a character in both.
 fn first_difference(one: &str, other: &str) -> usize {
     let mut at = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
     while !one.is_char_boundary(at) || !other.is_char_boundary(at) {
@@ -98,7 +100,7 @@ fn first_difference(one: &str, other: &str) -> usize {
     at
 }
 
-/// What a text says around a place, at the beginning of a character.
+/// The text around `at`, which is the start of a character.
 fn excerpt(text: &str, at: usize) -> String {
     let start = text[..at].char_indices().rev().take(BEFORE).last().map_or(at, |(start, _)| start);
     let mut shown: String = text[start..at].chars().chain(text[at..].chars().take(SHOWN)).collect();

@@ -1,4 +1,6 @@
-//! Events of the cache. Subscriptions to them are in `subscription.rs`.
+//! The events of the cache.
+//!
+//! `recorder.rs` creates most of them. Subscriptions to them are in `subscription.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,89 +14,89 @@ use super::outcome::Outcome;
 use super::reason::{MissReason, Rejection};
 use crate::error::ErrorKind;
 
-/// Something that happened, and when.
+/// An event of the cache and its time.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// When.
+    /// The time of the event.
     pub at: SystemTime,
-    /// What.
+    /// The kind of event, with its details.
     pub what: Happened,
 }
 
-/// What happened. The first three are told to
-/// [`subscribe_to_lookups`](crate::FragmentCache::subscribe_to_lookups) only.
+/// The kind of an event. `LookedUp`, `Computed` and `Stored` are published only to subscriptions of
+/// [`subscribe_to_lookups`](crate::FragmentCache::subscribe_to_lookups).
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Happened {
-    /// A look-up, and how it was answered.
+    /// A look-up was answered.
     LookedUp {
-        /// What was looked up.
+        /// The fragment that was looked up.
         about: About,
-        /// What came of it.
+        /// How the look-up was answered.
         outcome: Outcome,
     },
-    /// Something was computed.
+    /// A fragment was computed.
     Computed {
-        /// What.
+        /// The fragment that was computed.
         about: About,
-        /// How long it took.
+        /// How long the computation took.
         took: Duration,
-        /// The size of the result.
+        /// The size of the result, in bytes.
         bytes: usize,
-        /// Why it is not stored, if so.
+        /// Why the result was not stored; `None` if it was stored.
         rejected: Option<Rejection>,
     },
-    /// Something was computed and stored that was not there before.
+    /// A fragment was computed and stored, and there was no entry for it before.
     Stored {
-        /// What.
+        /// The fragment that was stored.
         about: About,
     },
-    /// Something was computed and stored in place of what was no longer of use.
+    /// A fragment was computed and stored in place of an entry that could not be used.
     Refreshed {
-        /// What.
+        /// The fragment that was refreshed.
         about: About,
-        /// Why what was there was of no use.
+        /// Why the earlier entry could not be used.
         reason: MissReason,
-        /// How long it took.
+        /// How long the computation took.
         took: Duration,
     },
-    /// Computing ended with an error or a panic.
+    /// A computation ended with an error or a panic.
     Failed {
-        /// What was computed.
+        /// The fragment whose computation failed.
         about: About,
     },
-    /// Something was invalidated.
+    /// Entries were invalidated.
     Invalidated {
-        /// What.
+        /// The target of the invalidation.
         what: Target,
-        /// By whom.
+        /// The source of the invalidation.
         by: By,
     },
-    /// An entry left memory because there was no room.
+    /// An entry was evicted from memory for lack of room.
     Evicted {
-        /// Of what.
+        /// The fragment of the entry.
         about: About,
-        /// How old it was.
+        /// The age of the entry, from the start of its computation.
         age: Duration,
-        /// Its size in memory.
+        /// The size of the entry in memory, in bytes.
         bytes: u32,
-        /// Whether it was ever hit.
+        /// True if the entry was hit at least once.
         used: bool,
     },
-    /// A hit is not what computing it again gives; see [`Builder::shadow`](crate::Builder::shadow).
+    /// A hit differs from a new computation of the fragment; see [`Builder::shadow`](crate::Builder::shadow).
     Differed(Difference),
-    /// A failure of the cache itself, which failed no page; see [`Builder::on_error`](crate::Builder::on_error).
+    /// A failure of the cache itself. It failed no page; see [`Builder::on_error`](crate::Builder::on_error).
     Error {
-        /// What kind of failure.
+        /// The kind of the error.
         kind: ErrorKind,
-        /// The failure in words.
+        /// The message of the error.
         message: String,
     },
 }
 
-/// What was invalidated.
+/// The target of an invalidation.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,28 +105,28 @@ pub enum Target {
     Key(KeyHash),
     /// A tag, by its name.
     Tag(Arc<str>),
-    /// The pages of a path.
+    /// The pages with this path.
     Page(Arc<str>),
-    /// What was made with the templates of a name.
+    /// The entries that used a template of this name.
     Template(Arc<str>),
-    /// Everything in a namespace, by its own name.
+    /// All entries of a namespace, by its own name.
     Namespace(Arc<str>),
-    /// Everything.
+    /// All entries.
     Everything,
-    /// So many tags, keys or templates, of which only the hashes are known here.
+    /// A number of tags, keys or templates. This node knows only their hashes.
     Hashes(usize),
 }
 
-/// Who invalidated.
+/// The source of an invalidation.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// A call of the application's code on this node.
+    /// A call by the application on this node.
     Call,
-    /// A signal of the application, by its name.
+    /// A signal of the application, with the name of the signal.
     Signal(Arc<str>),
-    /// A request that may have changed something at its address: one of an unsafe method, through `http::CacheLayer`.
+    /// A request with an unsafe method through `http::CacheLayer`, which may have changed the resource at its address.
     Request,
     /// An operator, on a page of the `Dashboard`.
     Dashboard,
@@ -135,7 +137,7 @@ pub enum By {
 }
 
 impl Target {
-    /// What sort of thing it is, in one word: `key`, `tag`, `page`, `template`, `namespace`, `everything` or `hashes`.
+    /// The kind of target in one word: `key`, `tag`, `page`, `template`, `namespace`, `everything` or `hashes`.
     pub fn name(&self) -> &'static str {
         match self {
             Target::Key(_) => "key",
@@ -150,7 +152,7 @@ impl Target {
 }
 
 impl By {
-    /// In one word: `call`, `signal`, `request`, `dashboard`, `watch` or `node`.
+    /// The source in one word: `call`, `signal`, `request`, `dashboard`, `watch` or `node`.
     pub fn name(&self) -> &'static str {
         match self {
             By::Call => "call",

@@ -1,4 +1,7 @@
-//! What the cache did for one piece of work: every look-up made in it, and what came of it.
+//! Explanations: the look-ups of a closure or a future, with their outcomes, in the order they were made.
+//!
+//! A collector is attached to a frame and records the look-ups made in that frame. `recorder.rs` notes look-ups in it;
+//! `cache/explain.rs` starts and ends it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,33 +19,33 @@ use crate::invalidation::stack::{self, Frame};
 use crate::util::clock::Nanos;
 use crate::util::sync::lock;
 
-/// One look-up, and what came of it.
+/// One look-up and its outcome.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explained {
-    /// What was looked up.
+    /// The fragment that was looked up.
     pub about: About,
-    /// How it was answered.
+    /// How the look-up was answered.
     pub outcome: Outcome,
-    /// What it was looked up inside of: the place of that in [`Explanation::fragments`].
+    /// The look-up that encloses this one, by its index in [`Explanation::fragments`]; `None` at the top level.
     pub inside: Option<usize>,
-    /// How long before it was looked up its work had begun; zero for what was computed.
+    /// Time from the start of the computation of the entry to the look-up. Zero if the look-up computed the fragment.
     pub age: Duration,
-    /// What is left of its lifetime; `None` without expiry, and for what was not stored.
+    /// The remaining lifetime. `None` if the entry does not expire, or if the result was not stored.
     pub ttl_left: Option<Duration>,
-    /// Its tags, those of what is inside among them.
+    /// The tags of the fragment, including those of the fragments inside.
     pub tags: Vec<Arc<str>>,
-    /// The templates it was made from.
+    /// The templates that the fragment used.
     pub templates: Vec<Arc<str>>,
-    /// What it took to compute, now or when it was stored.
+    /// How long the computation took, in this look-up or when the entry was stored.
     pub cost: Duration,
     /// The size of the result, in bytes.
     pub bytes: usize,
-    /// Why the result was not stored, if it was computed and is not.
+    /// Why the result was not stored. `None` if it was stored or not computed.
     pub rejected: Option<Rejection>,
-    /// Whether computing it ended with an error.
+    /// True if the computation ended with an error.
     pub failed: bool,
-    /// Whether looking it up computed a lazy value, which costs its query on hits too.
+    /// True if the key computed a lazy value. Its query then runs on hits too.
     pub lazy_key: bool,
     #[serde(skip)]
     key: Box<[u8]>,
@@ -51,19 +54,19 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// The number that its text is marked by.
+    /// The number of the marks around its text.
     #[cfg(feature = "debug")]
     pub(crate) fn mark(&self) -> u64 {
         self.mark
     }
 
-    /// The key as it was given, to be read by people. It may hold what is private: an e-mail address, say.
+    /// The key as the caller gave it, in readable form. It may contain private data, such as an e-mail address.
     pub fn key_text(&self) -> String {
         crate::key::readable(&self.key)
     }
 }
 
-/// What the cache did for one piece of work; see [`FragmentCache::explain`](crate::FragmentCache::explain).
+/// The look-ups of a closure or a future; see [`FragmentCache::explain`](crate::FragmentCache::explain).
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
@@ -72,19 +75,19 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// How many look-ups were answered in a way, by the word of [`Outcome::name`].
+    /// The number of look-ups with this outcome, given as in [`Outcome::name`].
     pub fn count(&self, outcome: &str) -> usize {
         self.fragments.iter().filter(|fragment| fragment.outcome.name() == outcome).count()
     }
 
-    /// The first look-up under a label.
+    /// The first look-up of the fragment with this label.
     pub fn find(&self, label: &str) -> Option<&Explained> {
         self.fragments.iter().find(|fragment| &*fragment.about.label == label)
     }
 }
 
 impl fmt::Display for Explanation {
-    /// A line for each look-up, what is inside of another one indented.
+    /// One line for each look-up. A look-up inside another one is indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut depths: Vec<usize> = Vec::with_capacity(self.fragments.len());
         for fragment in &self.fragments {
@@ -107,7 +110,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// An entry, as far as it is reported.
+/// The parts of an entry that are reported.
 pub(crate) struct EntryReport<'a> {
     pub(crate) label: &'a Arc<FragmentCounters>,
     pub(crate) record: &'a Dependencies,
@@ -115,21 +118,21 @@ pub(crate) struct EntryReport<'a> {
     pub(crate) bytes: usize,
 }
 
-/// Look-ups being collected.
+/// Collects the look-ups of one explanation.
 #[derive(Debug)]
 pub(crate) struct Collector {
-    /// `None` once the work that was to be explained has ended, whatever of it goes on somewhere.
+    /// `None` after the explanation has ended. Computations that continue after that are not recorded.
     fragments: Mutex<Option<Vec<Explained>>>,
-    /// Whether templates print where each fragment begins and ends.
+    /// True if templates print marks where each fragment begins and ends.
     marks: bool,
 }
 
-/// How many collect for a cache; nobody looks for a collector while there is none.
+/// The number of running collectors of a cache. While it is zero, look-ups do not search the frames for one.
 #[derive(Debug, Default)]
 pub(crate) struct Collectors {
     any: AtomicUsize,
     marking: AtomicUsize,
-    /// Whether there was ever one whose templates print marks.
+    /// True if there was ever a collector with marks.
     marked: AtomicBool,
 }
 
@@ -154,13 +157,14 @@ impl Collectors {
         self.marking.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether a text may have marks: what began while somebody wanted them may end after that.
+    /// True if a text may contain marks. It stays true after the last collector with marks has ended, because a
+    /// computation that began before may end later.
     pub(crate) fn have_marked(&self) -> bool {
         self.marked.load(Ordering::Relaxed)
     }
 }
 
-/// A look-up that a collector has, while its work is under way.
+/// A look-up in a collector whose computation is not finished.
 #[derive(Debug, Clone)]
 pub(crate) struct LookupHandle {
     collector: Arc<Collector>,
@@ -169,17 +173,17 @@ pub(crate) struct LookupHandle {
 }
 
 impl LookupHandle {
-    /// The place of it among all of its collector.
+    /// The index of the look-up in its collector.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// Has it printed without marks.
+    /// Prints the fragment without marks.
     pub(crate) fn unmark(&mut self) {
         self.mark = None;
     }
 
-    /// The number to mark it by, if it is to be marked.
+    /// The number of the marks; `None` if the fragment is printed without marks.
     pub(crate) fn mark(&self) -> Option<u64> {
         self.mark
     }
@@ -204,14 +208,14 @@ impl LookupHandle {
         self.update(|fragment| fragment.failed = true);
     }
 
-    /// It was passed on to one caller.
+    /// Records that the response was passed on to one caller and not stored.
     #[cfg(feature = "http")]
     pub(crate) fn passed_on(&self) {
         self.update(|fragment| fragment.rejected = Some(Rejection::Uncacheable));
     }
 
     fn update(&self, change: impl FnOnce(&mut Explained)) {
-        // Gone, if the work outlived what was to be explained.
+        // `None` if the computation outlived the explanation.
         if let Some(fragment) = self.collector.lock().as_mut().and_then(|fragments| fragments.get_mut(self.at)) {
             change(fragment);
         }
@@ -219,12 +223,12 @@ impl LookupHandle {
 }
 
 impl Collector {
-    /// Ends it, and gives what it has.
+    /// Ends the collector and returns its look-ups.
     pub(crate) fn take(&self) -> Vec<Explained> {
         self.lock().take().unwrap_or_default()
     }
 
-    /// Adds what was collected inside of the look-up `inside`.
+    /// Adds the look-ups that another collector recorded inside the look-up `inside`.
     pub(crate) fn add(&self, fragments: &[Explained], inside: Option<usize>) {
         let mut all = self.lock();
         let Some(all) = &mut *all else { return };
@@ -239,8 +243,8 @@ impl Collector {
         self.marks
     }
 
-    /// Notes a look-up inside of another one, and what answered it, if something did. `None` if that is of no interest
-    /// any more.
+    /// Records a look-up, the one that encloses it (`inside`), and the entry that answered it (`found`). Returns `None`
+    /// if the explanation has ended.
     pub(crate) fn note(
         self: &Arc<Self>,
         about: About,
@@ -281,7 +285,7 @@ impl Collector {
         Some(LookupHandle { collector: Arc::clone(self), at: fragments.len() - 1, mark })
     }
 
-    /// Notes that the last look-up under a label computed a lazy value.
+    /// Records that the key of the last look-up with this label computed a lazy value.
     pub(crate) fn lazy_key(&self, label: &str) {
         let mut fragments = self.lock();
         let of_label = |fragment: &&mut Explained| &*fragment.about.label == label;
@@ -309,12 +313,12 @@ fn left(record: &Dependencies, latest: Nanos) -> Option<Duration> {
     (record.expires != FOREVER).then(|| Duration::from_nanos(record.expires.saturating_sub(latest)))
 }
 
-/// The collector of the look-ups that are made here, if there is one.
+/// The collector of the innermost frame of this cache on this thread that has one.
 pub(crate) fn collector(cache: u64) -> Option<Arc<Collector>> {
     stack::find_of(cache, Frame::attachment)
 }
 
-/// What the work here is inside of, among what its collector has.
+/// The look-up that encloses the current code, by its index in the collector.
 pub(crate) fn explained(cache: u64) -> Option<usize> {
     stack::find_of(cache, |frame| match frame.explained() {
         None => frame.attachment::<Collector>().map(|_| None),

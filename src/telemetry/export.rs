@@ -1,8 +1,9 @@
-//! The cache's counts for the `metrics` facade.
+//! Publishes the cache's counts through the `metrics` facade.
 //!
-//! The counts are the cache's own atomics; they are published once a second, from a thread of their own, so that a
-//! recorder that is slow or panics keeps neither pages nor maintenance waiting. Only the histogram of computation time is
-//! told as it happens. What is published is in `export/table.rs`; without the feature `export/disabled.rs` stands in.
+//! The counts are the cache's own atomics. A separate thread publishes them once a second, so that a slow or panicking
+//! recorder delays neither pages nor maintenance. Only the histogram of computation time is recorded at once.
+//!
+//! The table of metrics is `export/table.rs`. Without the feature `metrics`, `export/disabled.rs` replaces this file.
 
 mod table;
 
@@ -19,7 +20,7 @@ use crate::telemetry::{FragmentCounters, FragmentKind, FragmentStats};
 
 static METADATA: Metadata<'static> = Metadata::new("minijinja_cache", Level::INFO, Some("minijinja_cache"));
 
-/// What is published.
+/// The values that are published.
 pub(crate) struct MetricsSnapshot {
     pub(crate) name: Arc<str>,
     pub(crate) stats: Stats,
@@ -30,7 +31,7 @@ pub(crate) struct MetricsSnapshot {
     pub(crate) shared: Option<SharedHealth>,
 }
 
-/// How the shared tier is doing.
+/// The state of the shared tier.
 pub(crate) struct SharedHealth {
     pub(crate) breaker_open: bool,
     pub(crate) in_touch: bool,
@@ -47,13 +48,17 @@ pub(crate) fn computed(cache: &Arc<str>, counters: &Counters, label: &FragmentCo
             recorder.register_histogram(&key, &METADATA).record(nanos as f64 / 1e9);
         });
     };
-    // The panic hook has reported it.
+    // The panic hook has reported the panic.
     if catch_unwind(AssertUnwindSafe(record)).is_err() {
         counters.count(Counter::errors);
     }
 }
 
-/// Publishes, unless the recorder panics.
+/// Publishes the values.
+///
+/// # Errors
+///
+/// Fails if the recorder panics.
 pub(crate) fn publish_quietly(snapshot: impl FnOnce() -> MetricsSnapshot) -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(|| publish(snapshot())))
         .map_err(|_| Error::new(ErrorKind::Callback, "publishing metrics: the recorder panicked"))
@@ -61,7 +66,8 @@ pub(crate) fn publish_quietly(snapshot: impl FnOnce() -> MetricsSnapshot) -> Res
 
 pub(crate) fn publish(snapshot: MetricsSnapshot) {
     with_recorder(|recorder| {
-        // Each time: the facade does not say when another recorder takes over, and some name a metric by its unit.
+        // Described each time, because the facade does not report that another recorder was installed, and some
+        // recorders derive the name of a metric from its unit.
         table::ALL.iter().for_each(|metric| metric.describe(recorder));
         let to = To { recorder, cache: shared(&snapshot.name) };
         let MetricsSnapshot { stats, fragments, miss_reasons, max_bytes, shared, .. } = snapshot;
@@ -85,7 +91,7 @@ pub(crate) fn publish(snapshot: MetricsSnapshot) {
     });
 }
 
-/// A recorder, and the name of the cache whose counts it is told.
+/// A recorder, and the name of the cache whose counts it receives.
 struct To<'a> {
     recorder: &'a dyn Recorder,
     cache: SharedString,
@@ -123,7 +129,7 @@ impl To<'_> {
             ("miss", stats.misses),
             ("bypass", stats.bypasses),
         ] {
-            // Of six outcomes most fragments have two.
+            // Zeros are left out, because most fragments have two of the six outcomes.
             if count > 0 {
                 let mut labels = labels();
                 labels.push(Pair::from_static_parts("outcome", outcome));
@@ -150,7 +156,7 @@ impl To<'_> {
     fn set(&self, metric: &Metric, labels: Vec<Pair>, value: u64) {
         let key = self.key(metric, labels);
         match metric.shape {
-            // What was counted never goes back; a second cache of the same name must not take it back either.
+            // `absolute` never decreases a counter, even if a second cache has the same name.
             Shape::Counter => self.recorder.register_counter(&key, &METADATA).absolute(value),
             Shape::Gauge => self.recorder.register_gauge(&key, &METADATA).set(value as f64),
             Shape::Histogram => {}

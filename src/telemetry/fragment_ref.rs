@@ -1,4 +1,6 @@
-//! What a report calls a fragment: its label, its kind and the hash of its key.
+//! References to fragments in reports: label, kind and hash of the key.
+//!
+//! The labels are registered in `label.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +11,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::fragment_stats::FragmentKind;
 use super::label::FragmentCounters;
 
-/// A key, hashed: tells results apart in reports without showing what the key says.
+/// The hash of a key. It distinguishes keys in reports without showing their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub(crate) u64);
 
 impl Serialize for KeyHash {
-    /// As it is displayed.
+    /// Serializes the hash as its `Display` text.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -26,15 +28,15 @@ impl fmt::Display for KeyHash {
     }
 }
 
-/// Which result something is about.
+/// The fragment and the key that an event or a report refers to.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// Where it comes from; see [`FragmentStats::label`](crate::FragmentStats::label).
+    /// The source of the fragment; see [`FragmentStats::label`](crate::FragmentStats::label).
     pub label: Arc<str>,
-    /// What it is.
+    /// The kind of the fragment.
     pub kind: FragmentKind,
-    /// Its key.
+    /// The hash of the key.
     pub key: KeyHash,
 }
 
@@ -44,7 +46,7 @@ impl About {
     }
 }
 
-/// How a key is told apart in reports.
+/// The hash of an encoded key, for reports.
 pub(crate) fn key_hash(key: &[u8]) -> KeyHash {
     KeyHash(xxh3_64(key))
 }

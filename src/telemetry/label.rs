@@ -1,7 +1,8 @@
-//! What is counted per fragment: labels, and the counts under each.
+//! The counters of each fragment, and the registry of their labels.
 //!
-//! A label names the place a result comes from (`index.html:12`, `_card.html`, `src/pages.rs:40`, `/film/{id}`) and never
-//! what is in it. There are at most [`LABELS`] of a cache; what comes later is counted under one label for its kind.
+//! A label names the source of a fragment (`index.html:12`, `_card.html`, `src/pages.rs:40`, `/film/{id}`) and never
+//! its content. A cache has at most [`LABELS`] labels. Later fragments share one label for each kind. Counters of the
+//! whole cache are in `stats.rs`; the public figures are in `fragment_stats.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
@@ -19,19 +20,19 @@ use crate::telemetry::stats::{SHARDS, shard};
 use crate::util::clock::Nanos;
 use crate::util::sync::{read_lock, write_lock};
 
-/// FragmentRegistry of a cache: 2.3 KiB each once used.
+/// Labels of a cache. Each takes 2.3 KiB once it is used.
 const LABELS: usize = 512;
 
-/// Places known of cache blocks, and templates they stand in, before all are forgotten and learned again.
+/// Positions of cache blocks and names of templates with blocks that are stored. Above this number all are dropped.
 const SITES: usize = 1 << 16;
 
 /// The longest label, in bytes.
 const LONGEST: usize = 120;
 
-/// What the label of all that came too late says.
+/// The label of the fragments beyond [`LABELS`].
 const OTHERS: &str = "(others)";
 
-/// What happens too rarely to keep threads apart for it.
+/// The counters that are too rarely incremented to be sharded by thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FragmentCounter {
     StaleHits,
@@ -55,7 +56,7 @@ pub(crate) enum FragmentCounter {
 
 const RARE: usize = FragmentCounter::Saved as usize + 1;
 
-/// What every hit counts, for one thread among a few.
+/// The counters of every hit, in one shard of the threads.
 #[repr(align(128))]
 #[derive(Debug, Default)]
 struct HotCounters {
@@ -63,23 +64,23 @@ struct HotCounters {
     saved: AtomicU64,
 }
 
-/// One fragment, and what it did.
+/// The counters of one fragment.
 #[derive(Debug)]
 pub(crate) struct FragmentCounters {
     hot: [HotCounters; SHARDS],
     rare: [AtomicU64; RARE],
-    /// Whether it was reported that the start of a render around it was not seen.
+    /// True if it was reported that the cache did not see the start of a render around the fragment.
     start_unseen: AtomicBool,
-    /// Insertions and removals are told by different threads, in no order.
+    /// Signed, because threads record insertions and removals in any order.
     entries: AtomicI64,
     bytes: AtomicI64,
     pub(crate) name: Arc<str>,
     pub(crate) kind: FragmentKind,
-    /// The template of a block; of several that share a name, the first one's.
+    /// The template of a block. If several blocks share a name, the template of the first.
     pub(crate) template: Option<Arc<str>>,
-    /// The same for all blocks of a template, so that one is known again after its text changed.
+    /// A hash that all blocks of a template share, so that a block is recognised after its text has changed.
     pub(crate) family: u64,
-    /// Whether it was said that its key computes a lazy value.
+    /// True if it was reported that the key computes a lazy value.
     lazy_key: AtomicBool,
 }
 
@@ -100,7 +101,7 @@ impl FragmentCounters {
         }
     }
 
-    /// Whether it was noted before that its key computes a lazy value; notes it.
+    /// Records that the key computes a lazy value. Returns true if that was recorded before.
     pub(crate) fn has_lazy_key(&self) -> bool {
         self.lazy_key.swap(true, Ordering::Relaxed)
     }
@@ -124,12 +125,12 @@ impl FragmentCounters {
         kinds_of_miss(reason).for_each(|what| self.count(what));
     }
 
-    /// Takes back what turned out to be another label's, or no miss.
+    /// Removes a miss from the counts, because it belongs to another label or was no miss.
     pub(crate) fn uncount_miss(&self, reason: &MissReason) {
         kinds_of_miss(reason).for_each(|what| _ = self.rare[what as usize].fetch_sub(1, Ordering::Relaxed));
     }
 
-    /// Notes that the start of a render around it was not seen; whether that is the first time.
+    /// Records that the cache did not see the start of a render around the fragment. Returns true the first time.
     pub(crate) fn note_unseen_start(&self) -> bool {
         !self.start_unseen.swap(true, Ordering::Relaxed)
     }
@@ -148,7 +149,7 @@ impl FragmentCounters {
         self.rare[what as usize].load(Ordering::Relaxed)
     }
 
-    /// Hits, and the nanoseconds they saved.
+    /// The number of hits, and the computation time that they saved in nanoseconds.
     fn hot(&self) -> (u64, u64) {
         let sum = |(hits, saved), hot: &HotCounters| {
             (hits + hot.hits.load(Ordering::Relaxed), saved + hot.saved.load(Ordering::Relaxed))
@@ -187,24 +188,24 @@ impl FragmentCounters {
     }
 }
 
-/// The counts that a miss is added to.
+/// The counters that a miss with this reason increments.
 fn kinds_of_miss(reason: &MissReason) -> impl Iterator<Item = FragmentCounter> {
     let first = matches!(reason, MissReason::Cold | MissReason::OtherVariant);
     std::iter::once(FragmentCounter::Misses).chain(first.then_some(FragmentCounter::FirstMisses))
 }
 
-/// Where a cache block stands.
+/// The position of a cache block in its template.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceLocation {
     pub(crate) template: Arc<str>,
     pub(crate) line: usize,
-    /// What its author called it.
+    /// The name that the author gave the block.
     pub(crate) name: Option<Arc<str>>,
-    /// Whether its template was known before with another text in this place.
+    /// True if the block replaced a block with another text in a template that was read before.
     changed: bool,
 }
 
-/// The labels of a cache, and the places that cache blocks were read at.
+/// The labels of a cache, and the positions of its cache blocks.
 #[derive(Debug)]
 pub(crate) struct FragmentRegistry {
     known: RwLock<KnownLabels>,
@@ -214,11 +215,11 @@ pub(crate) struct FragmentRegistry {
 
 type KnownLabels = HashMap<(FragmentKind, Arc<str>), Arc<FragmentCounters>, RandomState>;
 
-/// By the digest of a block's text.
+/// The positions of cache blocks, by block digest.
 #[derive(Debug, Default)]
 struct Sites {
     places: HashMap<u128, SourceLocation, BuildHasherDefault<Passthrough>>,
-    /// The templates with blocks that were read, each by its name and who provides it.
+    /// The templates with blocks that were read, by provider (environment or loader) and name.
     templates: HashSet<(u64, Arc<str>), RandomState>,
 }
 
@@ -228,12 +229,12 @@ impl FragmentRegistry {
         FragmentRegistry { known: RwLock::default(), others, sites: RwLock::default() }
     }
 
-    /// The label of a name, unless there are too many.
+    /// The counters of a label; those of `(others)` if there are too many labels.
     pub(crate) fn get(&self, kind: FragmentKind, name: &str) -> Arc<FragmentCounters> {
         self.find(kind, shortened(name).into(), None)
     }
 
-    /// The label of a cache block, by the digest of its text.
+    /// The counters of a cache block, by its digest.
     pub(crate) fn of_site(&self, site: u128) -> Arc<FragmentCounters> {
         let sites = read_lock(&self.sites);
         match sites.places.get(&site) {
@@ -242,15 +243,15 @@ impl FragmentRegistry {
                 let name = name.unwrap_or_else(|| shortened(&format!("{}:{}", place.template, place.line)).into());
                 self.find(FragmentKind::Block, name, Some(&place.template))
             }
-            // Lowered before it was forgotten, or by another cache.
+            // The block was rewritten before the positions were dropped, or by another cache.
             None => self.get(FragmentKind::Block, "(unknown block)"),
         }
     }
 
-    /// Notes where the cache blocks of a template stand. Of those with one text the first one lends its place. Templates
-    /// of one name in two environments, or from two loaders, are two.
+    /// Stores the positions of the cache blocks of a template. If several blocks have the same text, the position of
+    /// the first is stored. Templates of the same name from different environments or loaders are different templates.
     ///
-    /// `blocks` gives the digest, the line and the author's name of each.
+    /// `blocks` yields the digest, the line and the author's name of each block.
     pub(crate) fn note_blocks<'b>(
         &self,
         provider: u64,
@@ -275,24 +276,24 @@ impl FragmentRegistry {
         }
     }
 
-    /// Where a block stands: template and line.
+    /// The position of a block: `template:line`.
     pub(crate) fn place(&self, site: u128) -> Option<String> {
         let sites = read_lock(&self.sites);
         sites.places.get(&site).map(|place| format!("{}:{}", place.template, place.line))
     }
 
-    /// The template of a block whose text took the place of another one.
+    /// The template of a block that replaced a block with another text.
     pub(crate) fn changed(&self, site: u128) -> Option<Arc<str>> {
         let sites = read_lock(&self.sites);
         sites.places.get(&site).filter(|place| place.changed).map(|place| Arc::clone(&place.template))
     }
 
-    /// What was counted, under every label that counted something.
+    /// The figures of every label that has look-ups or entries.
     pub(crate) fn read(&self) -> Vec<FragmentStats> {
         self.all().iter().map(|label| label.read()).filter(|stats| stats.lookups() > 0 || stats.entries > 0).collect()
     }
 
-    /// Hits, and the nanoseconds they saved, of all labels.
+    /// The number of hits of all labels, and the computation time that they saved in nanoseconds.
     pub(crate) fn hits(&self) -> (u64, u64) {
         let sum = |sum: (u64, u64), label: &Arc<FragmentCounters>| {
             let (hits, saved) = label.hot();
@@ -320,7 +321,7 @@ impl FragmentRegistry {
     }
 }
 
-/// What is said of a name in a report: not longer than is useful.
+/// A name for reports, cut to at most [`LONGEST`] bytes between two characters.
 fn shortened(name: &str) -> &str {
     let end = (0..=LONGEST.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
     &name[..end.unwrap_or(0)]
@@ -342,7 +343,7 @@ mod tests {
         let others = stats.iter().find(|stats| stats.label == OTHERS).unwrap();
         assert_eq!((others.hits, others.kind), (LABELS as u64, FragmentKind::Text));
         assert_eq!(labels.hits(), (2 * LABELS as u64, 10 * LABELS as u64));
-        // Those that came in time are still found.
+        // The labels within the bound are still found.
         labels.get(FragmentKind::Text, "label 0").hit(5);
         assert_eq!(labels.read().iter().find(|stats| stats.label == "label 0").unwrap().hits, 2);
     }
@@ -364,7 +365,7 @@ mod tests {
         assert_eq!(labels.of_site(1).family, labels.of_site(2).family);
         assert_eq!(&*labels.of_site(3).name, "(unknown block)");
         labels.note_blocks(1, "page.html", [(1, 8, None), (3, 10, Some("hero"))].into_iter());
-        // It moved a line and is the same; the other one has another text.
+        // The first block moved by a line and is unchanged; the other one has another text.
         assert_eq!(&*labels.of_site(1).name, "page.html:8");
         assert_eq!((labels.changed(1), labels.changed(3).as_deref()), (None, Some("page.html")));
     }

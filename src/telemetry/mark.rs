@@ -1,7 +1,9 @@
-//! Marks: where in a text each fragment begins and ends, for whoever turns them into comments or takes them out.
+//! Adds marks to the text of fragments and removes them. Marks show where each fragment begins and ends; the debug
+//! layer turns them into comments.
 //!
-//! A mark is letters and digits, so that no way of escaping changes it, and holds a number nobody can guess, so that no
-//! text a visitor wrote is taken for one. What is stored has none, nor what a template can read: see `captured.rs`.
+//! A mark consists of letters, digits and a semicolon, so escaping does not change it. It contains an unpredictable
+//! number, so a text from a visitor is never read as a mark. Stored entries contain no marks, and neither do texts that
+//! a template can read (see `template/runtime/captured.rs`). The format of a mark is defined in `mark_text.rs`.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -13,19 +15,19 @@ use super::explain::Collector;
 use crate::invalidation::stack;
 use crate::telemetry::mark_text::Marks;
 
-/// Those of this process.
+/// The marks of this process.
 pub(crate) static MARKS: LazyLock<Marks> =
     LazyLock::new(|| Marks::new(ahash::RandomState::new().hash_one(std::process::id())));
 
 thread_local! {
-    /// The number that the look-up just made is to be marked by.
+    /// The mark number of the last look-up on this thread.
     static NEXT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Whether any mark was ever written.
+/// True if this process has ever written a mark.
 static WRITTEN: AtomicBool = AtomicBool::new(false);
 
-/// The text between the marks of a number, if there is one; nothing is marked where there is nothing to see.
+/// Puts marks with this number around a text. Without a number, or if the text is blank, the text is unchanged.
 #[inline]
 pub(crate) fn marked(text: Value, mark: Option<u64>) -> Value {
     match mark {
@@ -42,18 +44,19 @@ fn between(text: Value, mark: u64) -> Value {
     if text.is_safe() { Value::from_safe_string(out) } else { Value::from(out) }
 }
 
-/// Leaves the number that a look-up is to be marked by.
+/// Sets the mark number of the last look-up on this thread.
 pub(super) fn set(mark: Option<u64>) {
     NEXT.set(mark);
 }
 
-/// Takes the number that the look-up just made is to be marked by. One that another cache's look-up left is not used.
+/// Takes the mark number of the last look-up on this thread. `None` if no frame has a collector with marks: a look-up
+/// of another cache may have left the number.
 pub(super) fn take() -> Option<u64> {
     let mark = NEXT.take()?;
     stack::find(|frame| frame.attachment::<Collector>().filter(|collector| collector.marks()).map(|_| mark))
 }
 
-/// A text as a template may have it.
+/// A text without marks, for a template that may read it.
 pub(crate) fn readable(text: Value) -> Value {
     if WRITTEN.load(Ordering::Relaxed) { unmarked(&text) } else { text }
 }
@@ -102,9 +105,9 @@ mod tests {
         let text = |key: &str| cache.get_or_set(key, Options::default(), || Ok::<_, Infallible>("v")).unwrap();
         let marking = Collecting::begin(&cache, true);
         assert!(marking.scope().run(|| is_marked(&page()) && is_marked(&page())));
-        // What these leave on this thread is nobody's afterwards: a miss, and a hit that prints nothing.
+        // A miss and a hit that prints nothing: the mark numbers that they leave on this thread are not used later.
         marking.scope().run(|| (text("a"), text("a")));
-        // Somebody else's is still going on.
+        // The collector of the other request has not ended.
         assert!(!is_marked(&page()) && !is_marked(&text("a")));
         drop(marking);
         let _elsewhere = Collecting::begin(&cache, true);
@@ -120,7 +123,7 @@ mod tests {
             let load = || Ok::<_, Infallible>(card(key).to_string());
             cache.get_or_set_value(("value", key), Options::default(), load).unwrap()
         };
-        // The card is computed for the one, and found for the other.
+        // The card is computed for the first value and found for the second.
         let values = marking.scope().run(|| [value(1), value(1), (card(2), value(2)).1, value(2)]);
         assert_eq!(values, ["card"; 4]);
         let late = marking.scope().run(|| card(3));

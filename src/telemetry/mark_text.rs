@@ -1,8 +1,10 @@
-//! Marks: the text before and after a fragment, until its position in the page is known.
+//! The format of marks: the text before and after a fragment that shows its position in the page.
+//!
+//! `mark.rs` decides which fragments get marks.
 //!
 //! A mark is `mjc`, 16 hexadecimal digits of this process, `b` or `e`, the number of the fragment in hexadecimal, and a
-//! semicolon. Escaping does not change it, but filters may. The rest of a changed mark is removed if it can be told
-//! from the page's own text.
+//! semicolon. Escaping does not change a mark, but filters may. The rest of a changed mark is removed if it can be
+//! distinguished from the page's own text.
 
 /// The start of every mark.
 const NAME: &str = "mjc";
@@ -25,7 +27,7 @@ pub(crate) struct Marks {
     pub(crate) prefix: Box<str>,
 }
 
-/// Whether a mark is before or after its fragment.
+/// The side of its fragment that a mark is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MarkSide {
     Begin,
@@ -63,7 +65,7 @@ enum MarkMatch {
 }
 
 impl Marks {
-    /// `process` gives the digits.
+    /// Marks with the digits of the number `process`.
     pub(crate) fn new(process: u64) -> Marks {
         Marks { prefix: format!("{NAME}{process:016x}").into() }
     }
@@ -135,7 +137,7 @@ impl Marks {
         parse_number(rest).filter(|number| number.ended).map(|number| tail.len() + number.length)
     }
 
-    /// Removes the start of such a mark from the text found so far.
+    /// Removes the start of a mark whose rest matched from the text found so far.
     fn remove_start_of_tail(&self, found: &mut FoundMarks) {
         let before = &self.prefix.as_bytes()[..self.prefix.len() - MIN_TAIL];
         let since = found.marks.last().map_or(0, |mark| mark.at);
@@ -156,7 +158,7 @@ pub(crate) struct MarkNumber {
     /// `None` without digits, or if the number is too large.
     id: Option<u64>,
     pub(crate) length: usize,
-    /// Whether the number has an end.
+    /// True if the number has digits and an end.
     pub(crate) ended: bool,
 }
 

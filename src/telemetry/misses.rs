@@ -1,4 +1,6 @@
-//! The last misses, each with its reason.
+//! The last misses and bypasses of a cache, with their reasons.
+//!
+//! The reasons are in `reason.rs`; `recorder.rs` adds the misses.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -12,21 +14,21 @@ use super::reason::MissReason;
 use crate::key::readable;
 use crate::util::sync::lock;
 
-/// Misses kept.
+/// Misses stored.
 const KEPT: usize = 256;
 
-/// Bytes kept of a key.
+/// Bytes stored of a key.
 const LONGEST: usize = 1024;
 
-/// A miss or a bypass, and why; see [`FragmentCache::recent_misses`](crate::FragmentCache::recent_misses).
+/// A miss or a bypass and its reason; see [`FragmentCache::recent_misses`](crate::FragmentCache::recent_misses).
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Miss {
-    /// When.
+    /// The time of the look-up.
     pub at: SystemTime,
-    /// What was looked up.
+    /// The fragment that was looked up.
     pub about: About,
-    /// Why it had to be computed.
+    /// Why the fragment had to be computed.
     pub reason: MissReason,
     #[serde(skip)]
     key: Key,
@@ -43,22 +45,22 @@ impl fmt::Debug for Key {
 }
 
 impl Miss {
-    /// The key as it was given, and for a page the query too, to be read by people; nothing where there was no key, and a
-    /// `?` for what is cut off. It may hold what is private: an e-mail address, say.
+    /// The key as the caller gave it, in readable form; for a page also the query. `None` if there was no key. A `?`
+    /// stands for the truncated part of a long key. The text may contain private data, such as an e-mail address.
     pub fn key_text(&self) -> Option<String> {
         let Key(bytes) = &self.key;
         (!bytes.is_empty()).then(|| readable(bytes))
     }
 }
 
-/// A ring of places, each with a lock of its own, so that two misses seldom wait for one another.
+/// A ring of slots. Each slot has its own lock, so that threads that record misses seldom wait for each other.
 #[derive(Debug)]
 pub(crate) struct Recent {
     places: Box<[MissSlot]>,
     next: AtomicU64,
 }
 
-/// A place in the ring: the number of its miss, and the miss.
+/// A slot of the ring: the number of a miss, and the miss.
 type MissSlot = Mutex<Option<(u64, Miss)>>;
 
 impl Recent {
@@ -71,13 +73,13 @@ impl Recent {
         let key = Key(key[..key.len().min(LONGEST)].into());
         let miss = Miss { at: SystemTime::now(), about, reason, key };
         let mut place = lock(&self.places[number as usize % KEPT]);
-        // One that was overtaken by a whole round is too late.
+        // The slot may already hold a later miss, if other threads have filled the ring since the number was taken.
         if place.as_ref().is_none_or(|(known, _)| *known < number) {
             *place = Some((number, miss));
         }
     }
 
-    /// The newest first.
+    /// The misses, newest first.
     pub(crate) fn read(&self) -> Vec<Miss> {
         let mut misses: Vec<(u64, Miss)> = self.places.iter().filter_map(|place| lock(place).clone()).collect();
         misses.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));

@@ -1,7 +1,8 @@
-//! What is noticed of the cache's work, and who is told: counts by fragment, reasons of misses, events, explanations.
+//! Telemetry: counters by fragment, reasons of misses, events, explanations, metrics and tracing.
 //!
-//! Each outcome is told here once, and from here to all who want to know. A hit counts itself under its fragment, which
-//! is all it costs while nobody listens.
+//! Other rooms record each outcome once, in `recorder.rs`, which passes it to counters, subscribers, collectors and
+//! tracing. A hit is the exception: it increments its fragment's counter directly (`label.rs`). Without a subscriber or
+//! a collector that is its only telemetry cost.
 
 mod difference;
 mod event;

@@ -1,4 +1,6 @@
-//! What a look-up came to.
+//! The outcome of a look-up, for counters, events and explanations.
+//!
+//! The reasons of misses are in `reason.rs`.
 
 use std::fmt;
 
@@ -11,22 +13,22 @@ use super::reason::MissReason;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// From memory.
+    /// Memory answered.
     Hit,
-    /// With an expired entry within its grace, because somebody else computes it anew.
+    /// An expired entry within its grace time answered, while another caller computes the fragment.
     #[serde(rename = "stale")]
     StaleHit,
-    /// By somebody else's computation that was under way.
+    /// The running computation of another caller answered.
     Joined,
-    /// By the shared tier.
+    /// The shared tier answered.
     #[serde(rename = "shared")]
     SharedHit,
-    /// By computing it, for this reason.
+    /// The fragment was computed, for this reason.
     Miss(MissReason),
 }
 
 impl Outcome {
-    /// In one word: `hit`, `stale`, `joined`, `shared`, `miss` or `bypass`.
+    /// The outcome in one word: `hit`, `stale`, `joined`, `shared`, `miss` or `bypass`.
     pub fn name(&self) -> &'static str {
         match self {
             Outcome::Hit => "hit",
@@ -40,7 +42,7 @@ impl Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// The word, and for what was computed the reason in words.
+    /// The word of [`name`](Outcome::name); for a miss followed by the reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Miss(reason) => write!(f, "miss ({reason})"),

@@ -1,6 +1,7 @@
-//! What became of results that are no longer here: a fixed table of hashes, newest first come.
+//! The removal history: the last outcome of each result (stored, removed or rejected), in tables of fixed size.
 //!
-//! A guess for reports, and nothing else depends on it: two hashes in one slot forget each other.
+//! The history is approximate, because two hashes in one slot replace each other. Only reports depend on it: the
+//! reasons of misses, which `cache/miss_reason.rs` finds.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ const RESULTS: usize = 1 << 15;
 /// Keys remembered (128 KiB).
 const KEYS: usize = 1 << 14;
 
-/// What became of a result.
+/// The last outcome of a result: stored, removed, or rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastOutcome {
     Stored,
@@ -24,7 +25,7 @@ pub(crate) enum LastOutcome {
     Rejected(Rejection),
 }
 
-/// All there are; a slot holds the place of one in here.
+/// All outcomes. A slot contains the index of one of them, plus 1.
 const FATES: [LastOutcome; 11] = [
     LastOutcome::Stored,
     LastOutcome::Evicted,
@@ -42,13 +43,13 @@ const FATES: [LastOutcome; 11] = [
 #[derive(Debug, Default)]
 pub(crate) struct RemovalHistory {
     tables: OnceLock<Tables>,
-    /// How often everything was cleared: what was stored before is gone, whoever noticed.
+    /// The number of times the whole cache was cleared. A result that was stored before the last one counts as cleared.
     clears: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Tables {
-    /// The upper bits of an identity's hash, and in the lowest byte its fate and the last four bits of `clears`.
+    /// The upper bits of an identity's hash. The lowest byte contains the outcome and the low four bits of `clears`.
     results: Box<[AtomicU64]>,
     keys: Box<[AtomicU64]>,
 }
@@ -59,7 +60,7 @@ impl RemovalHistory {
         self.tables().results[hash as usize % RESULTS].store(mark(hash) | self.age() | at, Ordering::Relaxed);
     }
 
-    /// Notes that a key is stored, in some variant.
+    /// Records that a variant of a key is stored.
     pub(crate) fn note_key(&self, key: u64) {
         self.tables().keys[key as usize % KEYS].store(key, Ordering::Relaxed);
     }
@@ -90,7 +91,7 @@ impl RemovalHistory {
     }
 }
 
-/// Other bits than those that choose the slot.
+/// The bits of a hash that a slot contains. They differ from the bits that choose the slot.
 fn mark(hash: u128) -> u64 {
     (hash >> 64) as u64 & !0xff
 }

@@ -1,55 +1,58 @@
-//! Why a look-up found nothing of use, and why a result was not stored.
+//! The reasons of misses and bypasses, and the reasons for not storing a result.
+//!
+//! `cache/miss_reason.rs` finds the reason of a miss, and `cache/computation.rs` decides about a rejection.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// Why a result had to be computed.
+/// Why a fragment had to be computed.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissReason {
-    /// It was never stored here, as far as is remembered (the last 32,768 results).
+    /// The result was never stored on this node, as far as is remembered (the last 32,768 results).
     Cold,
-    /// What is stored is older than the lifetime it was stored with, or than the one asked for.
+    /// The entry is older than the lifetime it was stored with, or than the lifetime of the request.
     Expired,
-    /// Its key was invalidated.
+    /// The key was invalidated.
     KeyInvalidated,
-    /// This tag of it was invalidated.
+    /// This tag of the entry was invalidated.
     TagInvalidated(Arc<str>),
-    /// The key of something inside it was invalidated.
+    /// The key of a fragment inside was invalidated.
     InnerKeyInvalidated,
-    /// Its namespace was cleared, or one around it.
+    /// The namespace of the entry, or one around it, was cleared.
     NamespaceCleared,
-    /// Everything was cleared.
+    /// The whole cache was cleared.
     Cleared,
-    /// This template was changed: its file, its text in memory, or by
+    /// This template was changed: its file changed, its text in memory was replaced, or the application called
     /// [`invalidate_template`](crate::FragmentCache::invalidate_template).
     TemplateChanged(Arc<str>),
-    /// A template was added to its environment.
+    /// A template was added to the environment of the entry.
     EnvironmentChanged,
-    /// What is stored is of another version.
+    /// The entry has another version.
     Version,
-    /// It was evicted from memory, where there was no room for it.
+    /// The entry was evicted from memory for lack of room.
     Evicted,
-    /// Its key is stored, but not for these variants: another `vary`, another visitor.
+    /// The key has entries, but none for this variant: another `vary`, another visitor.
     OtherVariant,
-    /// Other nodes' invalidations were not heard of for too long, so nobody can say whether what is stored is valid.
+    /// This node has not synchronised with the shared tier within the staleness bound, so it cannot know whether the
+    /// entry is valid.
     Unconfirmed,
-    /// The shared tier did not answer, or was not asked because it had not answered before.
+    /// The shared tier did not answer, or was not called because earlier calls had failed.
     StoreFailed,
-    /// What was computed last was not stored, and why.
+    /// The last result was not stored, for this reason.
     Rejected(Rejection),
-    /// What is stored cannot be read as what is asked for.
+    /// The stored entry cannot be read as the type of the request.
     Unreadable,
-    /// The caller would not take what is stored: a reload in a browser.
+    /// The request does not accept the stored entry: a reload in a browser.
     Refused,
-    /// The cache was not asked.
+    /// The look-up was not made.
     Bypassed(Bypass),
 }
 
-/// Why the cache was not asked.
+/// Why a look-up was not made.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,20 +63,20 @@ pub enum Bypass {
     Lifetime,
     /// `if=` is false or `unless=` is true.
     Condition,
-    /// The key of a handler is empty, or none.
+    /// The key of a handler is empty or `None`.
     Key,
-    /// Something about the request, in the word that `Cache-Status` has for it: `cookie`, `authorization`, `method` …
+    /// A property of the HTTP request, as in `Cache-Status`: `cookie`, `authorization`, `method` …
     Request(&'static str),
 }
 
 impl MissReason {
-    /// In one word, for counting: the tag and the template are not in it.
+    /// The reason in one word, for metrics. It does not contain the tag or the template.
     pub fn name(&self) -> &'static str {
         NAMES[self.index()]
     }
 
-    /// What is to blame, where the reason names something: the tag, the template, why the last result was not stored, what
-    /// about the request.
+    /// The detail of the reason, if it has one: the tag, the template, the rejection of the last result, or the
+    /// property of the HTTP request.
     pub fn blamed(&self) -> Option<&str> {
         match self {
             MissReason::TagInvalidated(name) | MissReason::TemplateChanged(name) => Some(name),
@@ -111,7 +114,7 @@ impl MissReason {
     }
 }
 
-/// The words of [`MissReason::name`], by index.
+/// The names that [`MissReason::name`] returns, by index.
 pub(crate) const NAMES: [&str; 22] = [
     "cold",
     "expired",
@@ -138,7 +141,7 @@ pub(crate) const NAMES: [&str; 22] = [
 ];
 
 impl fmt::Display for MissReason {
-    /// The reason in words, with the tag or template that is to blame.
+    /// The reason in words, with the tag or the template that was invalidated.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MissReason::Cold => f.write_str("never stored"),
@@ -180,23 +183,25 @@ impl fmt::Display for Bypass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rejection {
-    /// It may not be: `cache_skip()`, lifetime 0 or a false `if=` inside, an error inside that somebody swallowed.
+    /// The result may not be stored: `cache_skip()`, a fragment inside with lifetime 0 or a false `if=`, or an error
+    /// inside that template code swallowed.
     Uncacheable,
-    /// Something it depends on was invalidated, or a template it used was changed, while it was computed.
+    /// During the computation, one of its dependencies was invalidated or one of its templates was changed.
     Invalidated,
-    /// It is larger than [`Builder::max_entry_bytes`](crate::Builder::max_entry_bytes).
+    /// The entry is larger than [`Builder::max_entry_bytes`](crate::Builder::max_entry_bytes).
     TooLarge,
-    /// Its lifetime, which counts from the start of its work, was over when it was done.
+    /// The lifetime, which counts from the start of the computation, had ended when the computation finished.
     Expired,
-    /// Somebody else computes the same, and this caller had not waited for that, or no longer.
+    /// Another caller leads the flight of this fragment. This caller did not wait for it, or stopped waiting, and
+    /// computed the result for itself.
     Apart,
-    /// It is part of a render whose start the cache did not see, so it may show data from before an invalidation: the
-    /// page was not loaded through the cache, and no scope is around it.
+    /// The cache did not see the start of the render, so the result may show data from before an invalidation. The page
+    /// was not loaded through the cache, and no scope encloses the render.
     StartUnseen,
 }
 
 impl Rejection {
-    /// In one word, for counting.
+    /// The reason in one word, for metrics.
     pub fn name(self) -> &'static str {
         match self {
             Rejection::Uncacheable => "uncacheable",

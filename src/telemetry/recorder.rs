@@ -1,4 +1,8 @@
-//! Telemetry of one cache: each outcome is recorded here once, and passed on to counters, subscribers and collectors.
+//! The telemetry of one cache: each outcome is recorded here once, and passed to counters, subscribers, collectors and
+//! tracing.
+//!
+//! Hits are counted in `label.rs` and the counters of the whole cache in `stats.rs`. Failures of the cache itself are
+//! reported by `report.rs`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,12 +34,12 @@ use super::{export, trace};
 use crate::error::{Error, ErrorKind};
 use crate::util::clock::{Clock, Nanos};
 
-/// What is known of the cache's work, and who wants to be told.
+/// The counters, histories, subscribers and collectors of a cache.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     /// The cache's id.
     cache: u64,
-    /// What the cache is called.
+    /// The name of the cache.
     pub(crate) name: Arc<str>,
     clock: Clock,
     counters: Arc<Counters>,
@@ -51,13 +55,14 @@ pub(crate) struct Telemetry {
     reasons: [AtomicU64; reason::NAMES.len()],
 }
 
-/// Which result a miss is about, and what is noticed of it.
+/// The fragment that a miss or a computation belongs to, for telemetry.
 #[derive(Debug, Clone)]
 pub(crate) struct LookupSubject {
     pub(crate) label: Arc<FragmentCounters>,
     pub(crate) key: KeyHash,
-    /// Known again in all variants, and after the text of a block changed.
+    /// Hash of the identity up to the end of the key. All variants of the key share it.
     variants: u64,
+    /// Hash of the key and the template. It recognises a block's key after the text of the block has changed.
     family: u64,
 }
 
@@ -80,7 +85,7 @@ impl Telemetry {
         }
     }
 
-    /// Whether hits are told to anybody.
+    /// True if a subscriber, a collector or a tracing subscriber receives hits.
     pub(crate) fn of_hits(&self) -> bool {
         self.subscribers.of_lookups() || self.collectors.any() || trace::of_hits()
     }
@@ -93,18 +98,18 @@ impl Drop for Telemetry {
 }
 
 impl LookupSubject {
-    /// `named` is the encoded key, `base` the identity up to the key's end, which all variants have in common.
+    /// `named` is the encoded key. `base` is the identity up to the end of the key, which all variants share.
     pub(crate) fn new(label: Arc<FragmentCounters>, named: &[u8], base: &[u8]) -> LookupSubject {
         let family = xxh3_64_with_seed(named, label.family);
         LookupSubject { label, key: key_hash(named), variants: xxh3_64(base), family }
     }
 
-    /// The key in all its variants.
+    /// A hash that all variants of the key share.
     pub(crate) fn variants(&self) -> u64 {
         self.variants
     }
 
-    /// The same for all blocks of a template.
+    /// A hash that all blocks of a template share for the same key.
     pub(crate) fn family(&self) -> u64 {
         self.family
     }
@@ -120,7 +125,7 @@ impl Telemetry {
         reason::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Tells of a look-up that an entry answered.
+    /// Records a look-up that an entry answered.
     #[cold]
     pub(crate) fn record_answered(&self, named: &[u8], entry: &EntryReport<'_>, outcome: Outcome) {
         let key = key_hash(named);
@@ -132,20 +137,20 @@ impl Telemetry {
         }
     }
 
-    /// Counts a miss and tells of it.
+    /// Counts and records a miss.
     pub(crate) fn record_miss(&self, subject: &LookupSubject, reason: &MissReason, key: &[u8]) -> Option<LookupHandle> {
         subject.label.count_miss(reason);
         self.record_reason(subject, reason, key)
     }
 
-    /// Takes back the count of a miss, of which was told.
+    /// Removes a recorded miss from the counts. Events and explanations of it remain.
     #[cfg(feature = "http")]
     pub(crate) fn retract_miss(&self, subject: &LookupSubject, reason: &MissReason) {
         subject.label.uncount_miss(reason);
         self.reasons[reason.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Counts a look-up that was not made, and tells of it.
+    /// Counts and records a bypass.
     pub(crate) fn record_bypass(&self, label: Arc<FragmentCounters>, bypass: Bypass, key: &[u8]) {
         label.count(FragmentCounter::Bypasses);
         let subject = LookupSubject { label, key: key_hash(key), variants: 0, family: 0 };
@@ -166,7 +171,7 @@ impl Telemetry {
         noted
     }
 
-    /// Has the collector of this place note a look-up, where there is one.
+    /// Records a look-up in the innermost collector of this thread, if there is one.
     fn collect(
         &self,
         about: impl FnOnce() -> About,
@@ -178,7 +183,7 @@ impl Telemetry {
             return None;
         }
         let Some(collector) = collector(self.cache) else {
-            // One that an earlier look-up on this thread left is none of this one's.
+            // An earlier look-up on this thread may have left a mark number, which does not belong to this look-up.
             mark::set(None);
             return None;
         };
@@ -188,7 +193,7 @@ impl Telemetry {
         noted
     }
 
-    /// Counts a computation that came to its end, and tells of it.
+    /// Counts and records a computation that has finished.
     pub(crate) fn record_computed(
         &self,
         subject: &LookupSubject,
@@ -203,7 +208,7 @@ impl Telemetry {
         }
         let (about, took) = (subject.about(), Duration::from_nanos(entry.cost));
         match reason {
-            // There was nothing in its place.
+            // There was no earlier entry.
             Some(MissReason::Cold | MissReason::OtherVariant | MissReason::StoreFailed | MissReason::Rejected(_))
             | None => {
                 if subscribers.of_lookups() {
@@ -218,7 +223,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts the computation of what was passed on to one caller, who may still be reading it.
+    /// Counts the computation of a response that was passed on to one caller. The caller may still be reading it.
     #[cfg(feature = "http")]
     pub(crate) fn record_passed_on(&self, subject: &LookupSubject, cost: Nanos) {
         self.count_computed(subject, cost, 0, Some(Rejection::Uncacheable));
@@ -240,7 +245,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts a computation that failed, and tells of it.
+    /// Counts and records a computation that failed.
     pub(crate) fn record_failed(&self, subject: &LookupSubject) {
         subject.label.count(FragmentCounter::Errors);
         if self.subscribers.any() {
@@ -248,24 +253,24 @@ impl Telemetry {
         }
     }
 
-    /// Remembers what became of a result.
+    /// Stores in the removal history whether a result was stored or rejected.
     pub(crate) fn record_outcome(&self, subject: &LookupSubject, hash: u128, rejected: Option<Rejection>) {
         match rejected {
             None => self.remember(subject, hash),
-            // Somebody else's result may be stored.
+            // The leader's result may be stored under this hash, so the history is not changed.
             Some(Rejection::Apart) => {}
             Some(rejection) => self.past.note(hash, LastOutcome::Rejected(rejection)),
         }
     }
 
-    /// Remembers that a result is stored.
+    /// Stores in the removal history that a result is stored.
     pub(crate) fn remember(&self, subject: &LookupSubject, hash: u128) {
         self.past.note(hash, LastOutcome::Stored);
         self.past.note_key(subject.variants);
         self.past.note_key(subject.family);
     }
 
-    /// Tells of an invalidation, once it is in force here.
+    /// Records an invalidation. Call it after the invalidation is in force on this node.
     pub(crate) fn record_invalidation(&self, what: impl FnOnce() -> Target, by: By) {
         let subscribers = &self.subscribers;
         if subscribers.any() || trace::of_changes() {
@@ -277,34 +282,34 @@ impl Telemetry {
 }
 
 impl Telemetry {
-    /// The number that the text of the look-up just made is to be marked by.
+    /// Takes the mark number of the last look-up on this thread.
     pub(crate) fn take_mark(&self) -> Option<u64> {
         if self.collectors.marking() { mark::take() } else { None }
     }
 
-    /// A page as it is stored, if that is not as it is.
+    /// A page without marks, as it is stored. `None` if the page has no marks.
     #[cfg(feature = "http")]
     pub(crate) fn unmarked_page(&self, page: &[u8]) -> Option<Vec<u8>> {
         if self.collectors.have_marked() { MARKS.strip(page) } else { None }
     }
 
-    /// A text as it is stored.
+    /// A text without marks, as it is stored.
     pub(crate) fn unmarked_text(&self, text: Value) -> Value {
         if self.collectors.have_marked() { unmarked(&text) } else { text }
     }
 
-    /// The same of what two texts are compared by.
+    /// A text without marks, for a comparison with another text.
     pub(crate) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let plain = if self.collectors.have_marked() { without_marks(text) } else { None };
         plain.map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
-    /// Tells of a hit that differs from what was computed.
+    /// Records and reports a hit that differs from the result of a new computation.
     pub(crate) fn record_difference(&self, hit: VerifiedHit, cached: &str, computed: &str, reporter: &Reporter) {
         let difference = Difference::new(hit, cached, computed);
         let Difference { about, place, .. } = &difference;
         let place = place.as_ref().map_or(String::new(), |place| format!(" at {place}"));
-        // Without the texts, which may be somebody's own.
+        // The message does not contain the texts, because they may be private.
         let message = format!(
             "{} {}{place}, key {}: a hit differs from what was computed again, from byte {} on; is something \
              missing in its key or vary?",

@@ -1,6 +1,7 @@
-//! PendingConfirmation the application of failures that fail no page.
+//! Reports to the application the failures that fail no page.
 //!
-//! Without `on_error` and without a `tracing` subscriber they are lines on stderr: see `report/console.rs`.
+//! Without `on_error` and without a `tracing` subscriber they are printed to stderr: see `report/console.rs`. The error
+//! type is in `error.rs`.
 
 mod console;
 
@@ -14,10 +15,10 @@ use crate::telemetry::trace;
 use crate::telemetry::{Happened, Interest, Subscribers};
 use crate::util::clock::Clock;
 
-/// What the application gave to be told with.
+/// The application's callback for failures.
 pub(crate) type OnError = Arc<dyn Fn(&Error) + Send + Sync>;
 
-/// Counts failures and tells of them.
+/// Counts and reports failures.
 pub(crate) struct Reporter {
     name: Arc<str>,
     counters: Arc<Counters>,
@@ -51,7 +52,7 @@ impl Reporter {
             self.subscribers.publish(Interest::Changes, told);
         }
         match &self.on_error {
-            // A panic in here must not fail the page the report is about; it is counted as a second error.
+            // A panic of the callback must not fail the page that reports; it is counted as a second error.
             Some(on_error) => {
                 if catch_unwind(AssertUnwindSafe(|| on_error(error))).is_err() {
                     self.counters.count(Counter::errors);

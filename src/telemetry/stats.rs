@@ -1,5 +1,7 @@
-//! Counters. Each thread has its own set among a few, so that counting never makes two threads wait for one cache line.
-//! Hits are counted by fragment, in `telemetry/label.rs`.
+//! The counters of a whole cache.
+//!
+//! They are sharded: each thread uses one of [`SHARDS`] sets, so that threads seldom contend for a cache line. Hits are
+//! counted by fragment, in `telemetry/label.rs`.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,29 +13,29 @@ pub(crate) const SHARDS: usize = 16;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What is counted.
+        /// The counters of a cache.
         #[derive(Debug, Clone, Copy)]
         #[allow(non_camel_case_types)]
         pub(crate) enum Counter { $($name),* }
 
         const COUNTERS: usize = [$(Counter::$name),*].len();
 
-        /// What the cache did since it was built; see [`FragmentCache::stats`](crate::FragmentCache::stats).
+        /// The counts of a cache since it was built; see [`FragmentCache::stats`](crate::FragmentCache::stats).
         ///
-        /// `hits + misses + bypasses` is the number of look-ups; what the shared tier answers is a miss of memory
-        /// first. Counts are exact when nothing is under way; `entries` and `bytes` are as of the last maintenance, at
-        /// most a second ago.
+        /// `hits + misses + bypasses` is the number of look-ups. A look-up that memory does not answer is a miss, even
+        /// if the shared tier answers it. The counts are exact while the cache is idle. `entries` and `bytes` are as of
+        /// the last maintenance, at most a second ago.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         #[non_exhaustive]
         pub struct Stats {
-            /// Look-ups answered from the cache.
+            /// Look-ups answered from memory.
             pub hits: u64,
             $($(#[$doc])* pub $name: u64,)*
-            /// Time that hits did not spend computing, by what each entry cost when it was computed.
+            /// Computation time that was saved: the sum of the durations of the computations of the returned entries.
             pub render_time_saved: Duration,
             /// Entries in memory.
             pub entries: u64,
-            /// Bytes in memory, by each entry's own account.
+            /// Bytes in memory: the sum of the weights of the entries.
             pub bytes: u64,
         }
 
@@ -53,48 +55,50 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Misses answered with an expired entry within its grace.
+    /// Misses answered with an expired entry within its grace time.
     stale_hits,
-    /// Look-ups that found nothing valid.
+    /// Look-ups that found no valid entry in memory.
     misses,
-    /// Computations run to their end: rendered bodies, closures, futures.
+    /// Computations that finished: rendered bodies, closures, futures.
     renders,
     /// Look-ups not made: lifetime 0, a false `if=`, an empty key from a handler, caching switched off.
     bypasses,
-    /// Misses answered by somebody else's computation.
+    /// Misses answered by the computation of another caller.
     waits,
-    /// Waits that took longer than the wait timeout.
+    /// Waits for another computation that exceeded the wait timeout.
     wait_timeouts,
-    /// Computations whose result was not stored: uncacheable, invalidated meanwhile, too large.
+    /// Computations whose result was not stored: uncacheable, invalidated during the computation, or too large.
     unstored,
-    /// Results put into the cache.
+    /// Results stored in the cache.
     stores,
     /// Calls to `invalidate*` and `clear`, and template changes.
     invalidations,
-    /// Failures of the cache itself that were told, none of which failed a page.
+    /// Reported failures of the cache itself. None of them failed a page.
     errors,
     /// Misses answered by the shared tier.
     shared_hits,
-    /// Misses the shared tier had no answer for, the failed calls and those the breaker left out among them.
+    /// Misses that the shared tier did not answer, including failed calls and calls that the open breaker prevented.
     shared_misses,
-    /// Calls to it that were left out: the breaker open, the budget spent, out of touch with the store.
+    /// Calls to the shared tier that were not made: the breaker was open, the time budget was used up, or the node was
+    /// out of touch with the store.
     shared_skips,
-    /// Values found in it that are none of this cache's: another format, another secret, damaged.
+    /// Values in the shared tier that do not belong to this cache: another format, another secret, or damaged.
     shared_rejects,
-    /// Calls to it that failed, or answered with what is no entry.
+    /// Calls to the shared tier that failed or returned an invalid entry.
     shared_failures,
-    /// Results written to it.
+    /// Results written to the shared tier.
     shared_stores,
-    /// Results not written: the queue full, the store failing, larger than the limit, of use to this process only.
+    /// Results not written to the shared tier: the queue was full, the store failed, or the result was larger than the
+    /// limit or usable by this process only.
     shared_drops,
-    /// Floors heard of through it, this node's own included.
+    /// Floors received through the shared tier, including this node's own.
     shared_invalidations,
 }
 
 #[repr(align(128))]
 #[derive(Debug)]
 struct CounterShard {
-    /// One count for each counter, then nanoseconds saved.
+    /// One value for each counter, then the saved computation time in nanoseconds.
     counts: [AtomicU64; COUNTERS + 1],
 }
 
@@ -124,7 +128,7 @@ impl Counters {
         }
     }
 
-    /// Counts what a miss was saved that did not compute.
+    /// Adds the computation time that a miss saved because another computation answered it, in nanoseconds.
     pub(crate) fn saved(&self, cost: u64) {
         self.shard().counts[COUNTERS].fetch_add(cost, Ordering::Relaxed);
     }
@@ -134,7 +138,7 @@ impl Counters {
     }
 }
 
-/// Which set of counts this thread adds to.
+/// The shard that this thread uses.
 pub(crate) fn shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let mut at = SHARD.get();

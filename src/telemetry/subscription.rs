@@ -1,7 +1,7 @@
 //! Subscriptions to events.
 //!
-//! Each subscription has a queue of its own, which the cache never waits for: when it is full the oldest event goes.
-//! Without a subscription no event is made.
+//! Each subscription has its own queue. The cache never waits for a queue: when it is full, the oldest event is dropped
+//! and counted. Without a subscription no event is created. The events are defined in `event.rs`.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use super::event::{Event, Happened};
 use crate::util::clock::FAR;
 use crate::util::sync::{lock, read_lock, unpoisoned, write_lock};
 
-/// Events a subscription holds.
+/// The capacity of a queue, in events.
 const QUEUED: usize = 4096;
 
 /// The events that a subscription receives.
@@ -23,7 +23,7 @@ const QUEUED: usize = 4096;
 pub(crate) enum Interest {
     /// Changes of the cache.
     Changes,
-    /// Each look-up as well.
+    /// Changes and look-ups.
     Lookups,
 }
 
@@ -45,12 +45,12 @@ impl Subscribers {
         Subscription { queue, subscribers: Arc::clone(self) }
     }
 
-    /// Whether anybody wants to be told of changes.
+    /// True if there is a subscription.
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether anybody wants to be told of look-ups.
+    /// True if there is a subscription to look-ups.
     pub(crate) fn of_lookups(&self) -> bool {
         self.lookups.load(Ordering::Relaxed) > 0
     }
@@ -62,13 +62,13 @@ impl Subscribers {
         }
     }
 
-    /// The cache is gone: subscribers that wait for an event are woken.
+    /// Closes all queues and wakes the subscribers that wait, because the cache was dropped.
     pub(crate) fn close(&self) {
         self.concerned(Interest::Changes).into_iter().for_each(|queue| queue.close());
     }
 
-    /// The queues that receive an event. Nothing is locked while their subscribers are woken, because a waker may
-    /// subscribe, or drop a subscription.
+    /// The queues that receive an event of this interest. They are collected first, so that no lock is held while
+    /// subscribers are woken: a waker may subscribe, or drop a subscription.
     fn concerned(&self, interest: Interest) -> Vec<Arc<EventQueue>> {
         let queues = read_lock(&self.queues);
         let concerned = queues.iter().filter(|(wants, _)| interest == Interest::Changes || *wants == interest);
@@ -122,19 +122,19 @@ impl EventQueue {
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let waker = waiting.waker.take();
         drop(waiting);
-        // All of them: each looks for himself whether it is an event or the end.
+        // Wakes all waiting threads. Each one checks whether there is an event or the queue is closed.
         self.came.notify_all();
         if let Some(waker) = waker {
-            // Whatever goes wrong there is the sleeper's loss. Here it would fail a page, or end the counting of
-            // evictions.
+            // A panic of the waker is ignored: it affects the waiting task only. If it were not caught, it would fail a
+            // page or stop the counting of evictions.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 }
 
-/// Events, as they come; see [`FragmentCache::subscribe`](crate::FragmentCache::subscribe). Ends when dropped.
+/// A subscription to events; see [`FragmentCache::subscribe`](crate::FragmentCache::subscribe). It ends when dropped.
 ///
-/// As an iterator it waits for the next event, on this thread, until the cache is gone.
+/// The iterator blocks the thread until the next event, and ends when the cache is dropped.
 #[derive(Debug)]
 #[must_use = "it ends when this is dropped; bind it to a variable, `_` does not keep it"]
 pub struct Subscription {
@@ -143,12 +143,13 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event, if there is one already.
+    /// The next event; `None` if the queue is empty. Does not wait.
     pub fn try_next(&self) -> Option<Event> {
         self.queue.lock().events.pop_front()
     }
 
-    /// The next event; blocks the thread until it comes, at most for `patience`.
+    /// The next event. Blocks the thread for at most `patience`. `None` if there was no event in that time, or if the
+    /// cache was dropped.
     pub fn wait(&self, patience: Duration) -> Option<Event> {
         let deadline = Instant::now() + patience.min(FAR);
         let mut waiting = self.queue.lock();
@@ -165,12 +166,12 @@ impl Subscription {
         }
     }
 
-    /// The next event, as a future; `None` once the cache is gone.
+    /// Waits for the next event without blocking the thread. `None` when the cache was dropped.
     pub async fn recv(&mut self) -> Option<Event> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// How many events were lost because this subscription did not take them in time: it holds 4,096.
+    /// The number of events that were dropped because the queue was full. A queue holds 4,096 events.
     pub fn missed(&self) -> u64 {
         self.queue.lock().missed
     }

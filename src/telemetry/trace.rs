@@ -1,11 +1,13 @@
-//! The cache in `tracing`: a span around each computation, and events of what it does beside that.
+//! Spans and events for `tracing`: a span around each computation, and events for look-ups, refreshes, invalidations,
+//! evictions and errors.
 //!
-//! Owns names, levels and fields; who calls it and when is `recorder.rs` and `cache/computation.rs`. Without the feature
-//! `trace/disabled.rs` stands in: nobody listens.
+//! Defines names, levels and fields. `recorder.rs`, `report.rs`, `cache/computation.rs` and
+//! `store/eviction_listener.rs` decide when to record. Without the feature `tracing`, `trace/disabled.rs` replaces this
+//! file and records nothing.
 //!
-//! Names follow OpenTelemetry's attribute naming (lower case, namespaces before dots, words with underscores). `otel.name`,
-//! `otel.status_code` and `error.type` are the names that are fixed there; for a cache there is no convention. A key's
-//! text is never in here, only its hash.
+//! Names follow OpenTelemetry's attribute naming (lower case, namespaces before dots, words with underscores).
+//! `otel.name`, `otel.status_code` and `error.type` are fixed there; OpenTelemetry has no convention for caches. Fields
+//! contain the hash of a key, never its text.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,19 +21,19 @@ use crate::error::Error;
 use crate::invalidation::stack::Entered;
 use crate::telemetry::{About, By, FragmentCounters, KeyHash, MissReason, Outcome, Rejection, Target};
 
-/// What the application's filters know all of this by.
+/// The target of all spans and events, for the application's filters.
 const TARGET: &str = "minijinja_cache";
 
-/// The span of a computation; none while no subscriber listens.
+/// The span of a computation. Empty if no tracing subscriber records it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Span(Option<Arc<OpenSpan>>);
 
-/// A span that is not over.
+/// A span that has not ended.
 #[derive(Debug)]
 struct OpenSpan(tracing::Span);
 
 impl Span {
-    /// The span of a computation that begins, inside of what is current on this thread.
+    /// Opens the span of a computation inside the current span of this thread.
     #[inline]
     pub(crate) fn open(cache: &str, label: &FragmentCounters, key: KeyHash, reason: Option<&MissReason>) -> Span {
         if tracing::level_enabled!(Level::DEBUG) { Span::opened(cache, label, key, reason) } else { Span(None) }
@@ -62,18 +64,18 @@ impl Span {
         Span(span.filter(|span| !span.is_disabled()).map(|span| Arc::new(OpenSpan(span))))
     }
 
-    /// What a frame enters.
+    /// The span, for a frame that enters it.
     pub(crate) fn entered(&self) -> Option<Arc<dyn Entered>> {
         self.0.clone().map(|span| span as Arc<dyn Entered>)
     }
 
-    /// The same for what may outlive the computation: it does not keep the span open.
+    /// The same as a weak reference, for a frame that may outlive the computation. It does not keep the span open.
     #[cfg(feature = "http")]
     pub(crate) fn downgrade(&self) -> Option<crate::invalidation::stack::WeakEntered> {
         self.entered().as_ref().map(Arc::downgrade)
     }
 
-    /// Says what came of it.
+    /// Records the result of the computation.
     pub(crate) fn computed(&self, bytes: usize, rejected: Option<Rejection>) {
         let Some(span) = &self.0 else { return };
         quietly(|| {
@@ -84,7 +86,7 @@ impl Span {
         });
     }
 
-    /// Says that it ended with an error or a panic.
+    /// Records that the computation ended with an error or a panic.
     pub(crate) fn failed(&self) {
         let Some(span) = &self.0 else { return };
         let kind = if std::thread::panicking() { "panic" } else { "error" };
@@ -93,7 +95,7 @@ impl Span {
         });
     }
 
-    /// Says that it ended without a result to store, and without an error.
+    /// Records that the computation ended without an error and without a result to store.
     pub(crate) fn ended(&self, why: &'static str) {
         let Some(span) = &self.0 else { return };
         quietly(|| {
@@ -114,25 +116,25 @@ impl Entered for OpenSpan {
 
 impl Drop for OpenSpan {
     fn drop(&mut self) {
-        // The subscriber is told that the span is over.
+        // Dropping the span calls the subscriber, which may panic.
         let span = std::mem::replace(&mut self.0, tracing::Span::none());
         quietly(|| drop(span));
     }
 }
 
-/// Whether look-ups that the cache answered are told to anybody.
+/// True if a tracing subscriber may record hits (level TRACE).
 #[inline]
 pub(crate) fn of_hits() -> bool {
     tracing::level_enabled!(Level::TRACE)
 }
 
-/// Whether changes of the cache may be told to anybody.
+/// True if a tracing subscriber may record changes of the cache (level DEBUG).
 #[inline]
 pub(crate) fn of_changes() -> bool {
     tracing::level_enabled!(Level::DEBUG)
 }
 
-/// A look-up that an entry answered.
+/// Records a look-up that an entry answered.
 pub(crate) fn answered(cache: &str, label: &FragmentCounters, key: KeyHash, outcome: &Outcome) {
     quietly(|| {
         trace!(
@@ -150,7 +152,7 @@ pub(crate) fn answered(cache: &str, label: &FragmentCounters, key: KeyHash, outc
     });
 }
 
-/// A look-up that was not made.
+/// Records a bypass.
 pub(crate) fn bypassed(cache: &str, label: &FragmentCounters, key: KeyHash, reason: &MissReason) {
     quietly(|| {
         debug!(
@@ -170,7 +172,7 @@ pub(crate) fn bypassed(cache: &str, label: &FragmentCounters, key: KeyHash, reas
     });
 }
 
-/// A result that took the place of one that was of no use any more.
+/// Records a result that replaced an entry that could not be used.
 pub(crate) fn refreshed(cache: &str, about: &About, reason: &MissReason, took: Duration) {
     quietly(|| {
         debug!(
@@ -189,7 +191,7 @@ pub(crate) fn refreshed(cache: &str, about: &About, reason: &MissReason, took: D
     });
 }
 
-/// An invalidation, once it is in force.
+/// Records an invalidation that is in force.
 pub(crate) fn invalidated(cache: &str, what: &Target, by: &By) {
     let (hash, name, count) = match what {
         Target::Key(hash) => (Some(tracing::field::display(hash)), None, None),
@@ -221,7 +223,7 @@ pub(crate) fn invalidated(cache: &str, what: &Target, by: &By) {
     });
 }
 
-/// An entry that left memory because there was no room.
+/// Records an entry that was evicted for lack of room.
 pub(crate) fn evicted(cache: &str, about: &About, age: Duration, bytes: u32, used: bool) {
     quietly(|| {
         trace!(
@@ -240,17 +242,18 @@ pub(crate) fn evicted(cache: &str, about: &About, age: Duration, bytes: u32, use
     });
 }
 
-/// Whether there is a subscriber that is told of failures, whatever it makes of them.
+/// True if there is a tracing subscriber, even if its filter drops the failures.
 pub(crate) fn is_heard() -> bool {
     quietly(|| tracing::dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())).unwrap_or(false)
 }
 
-/// A failure of the cache itself, which failed no page.
+/// Records a failure of the cache itself, which failed no page.
 pub(crate) fn error(cache: &str, error: &Error) {
     quietly(|| warn!(target: TARGET, { cache.name = cache, error.type = error.kind().name() }, "{error}"));
 }
 
-/// A subscriber that panics must fail no page, least of all from a destructor. The panic hook has told of it.
+/// Catches panics of a tracing subscriber: they must not fail a page, and must not leave a destructor. The panic hook
+/// has reported the panic.
 fn quietly<R>(tell: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(tell)).ok()
 }

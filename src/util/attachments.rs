@@ -1,15 +1,15 @@
-//! Things of other rooms that a lower one carries along without knowing their types.
+//! A set of attachments: objects of other rooms that a frame carries without knowing their types.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// At most one thing of each type.
+/// At most one attachment of each type.
 #[derive(Clone, Default)]
 pub(crate) struct Attachments(Vec<Arc<dyn Any + Send + Sync>>);
 
 impl Attachments {
-    /// Attaches something in place of an earlier one of its type.
+    /// Adds an attachment. It replaces an earlier one of the same type.
     pub(crate) fn set<T: Any + Send + Sync>(&mut self, attachment: Arc<T>) {
         self.0.retain(|known| !(**known).is::<T>());
         self.0.push(attachment);

@@ -16,13 +16,13 @@ pub(crate) type Nanos = u64;
 /// not underflow.
 const START: Nanos = 1 << 60;
 
-/// A year: stands for "without limit" where a deadline is needed; adding it to an instant does not overflow.
+/// A year, used as "without limit" where a deadline is needed. Adding it to an instant does not overflow.
 pub(crate) const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The longest tick of a coarse clock (kernels with 100 Hz).
 const TICK: Nanos = 10_000_000;
 
-/// A clock that only moves when told to, for tests of expiry.
+/// A clock that moves only by [`advance`](ManualClock::advance), for tests of expiry.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,7 +65,7 @@ impl Clock {
     /// The time, or up to a tick earlier. Lifetimes count from it.
     pub(crate) fn now(&self) -> Nanos {
         match self {
-            // Not `now()`, which also writes a variable that all threads share.
+            // `now()` would also write a variable that all threads share.
             Clock::System => {
                 let since =
                     coarsetime::Instant::now_without_cache_update().duration_since(coarsetime::Instant::from_ticks(0));

@@ -1,6 +1,6 @@
 //! The grammar of lifetimes, for literals when a template loads and for values when it renders.
 //!
-//! It defines the syntax and the bounds of a lifetime. The caller decides what [`Ttl::Default`] stands for.
+//! It defines the syntax and the bounds of a lifetime. The caller resolves [`Ttl::Default`].
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -50,7 +50,7 @@ const UNITS: [(&str, u128); 6] = [
 ///
 /// # Errors
 ///
-/// Negative, not a duration, or longer than about 292 years.
+/// Fails if the text is negative, not a duration, or longer than about 292 years.
 pub(crate) fn parse_ttl_str(text: &str) -> Result<Ttl, TtlError> {
     let trimmed = text.trim();
     if trimmed == "forever" {
@@ -71,7 +71,7 @@ pub(crate) fn parse_ttl_str(text: &str) -> Result<Ttl, TtlError> {
 ///
 /// # Errors
 ///
-/// As [`parse_ttl_str`], and for any other kind of value.
+/// Fails as [`parse_ttl_str`] does, and for any other kind of value.
 pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
     match value.kind() {
         ValueKind::None => Ok(Ttl::Default),
@@ -93,7 +93,7 @@ pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
         },
         ValueKind::Undefined => Err(TtlError("the lifetime is undefined".into())),
         kind => {
-            // Writing an object may fail.
+            // The `Display` of an object may fail.
             let mut text = String::new();
             let written = write!(text, "{value}");
             Err(written.map_or_else(|_| not_a_duration(kind), |()| not_a_duration(text)))
@@ -101,7 +101,7 @@ pub(crate) fn parse_ttl_value(value: &Value) -> Result<Ttl, TtlError> {
     }
 }
 
-/// Whether a string is a duration with a unit. A key is unlikely to be one.
+/// True if a string is a duration with a unit. A key is unlikely to be one.
 pub(crate) fn is_duration(text: &str) -> bool {
     parse_ttl_str(text).is_ok() && text.bytes().any(|byte| byte.is_ascii_digit()) && text.trim().parse::<f64>().is_err()
 }
@@ -112,7 +112,7 @@ fn from_seconds(seconds: f64) -> Option<Ttl> {
     from_nanos(Some(nanos as u128))
 }
 
-/// `None` if it is longer than the longest lifetime.
+/// `None` if `nanos` exceeds [`MAX_NANOS`]. Zero is a bypass.
 fn from_nanos(nanos: Option<u128>) -> Option<Ttl> {
     let nanos = nanos.filter(|nanos| *nanos <= MAX_NANOS)?;
     if nanos == 0 {

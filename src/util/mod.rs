@@ -1,4 +1,5 @@
-//! What every room uses and what knows nothing of the cache: clocks, durations, locks, a timer thread, random numbers.
+//! Helpers that every room uses and that do not depend on the cache: clocks, durations, files, locks, random numbers
+//! and a timer thread.
 
 pub(crate) mod attachments;
 pub(crate) mod clock;

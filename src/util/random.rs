@@ -1,4 +1,4 @@
-//! Random numbers: shortened lifetimes, and numbers that no other process draws. They are not for secrets.
+//! Random numbers: shortened lifetimes, and numbers that are unique across processes. They are not for secrets.
 
 #[cfg(feature = "shared")]
 use std::hash::{BuildHasher, RandomState};
@@ -27,8 +27,8 @@ impl Jitter {
     }
 }
 
-/// A number that no other process draws, except by chance. The standard library seeds its hashers with randomness of the
-/// operating system. `fastrand` is seeded with the time, which two nodes may share.
+/// A number that no other process draws, except by chance. The standard library seeds its hashers with randomness of
+/// the operating system. `fastrand` is seeded with the time, which two nodes may share.
 #[cfg(feature = "shared")]
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(())

@@ -3,8 +3,8 @@
 //! `Arc`, `Condvar`, `Mutex` and the atomics here are the standard library's, or shuttle's under `--cfg shuttle`. The
 //! floor table, the flights and the replica use them, so that the model checker runs the code that ships.
 //!
-//! A poisoned lock is taken like any other: every critical section leaves its data whole, and a panic in one request
-//! must not fail all the later ones.
+//! A poisoned lock is acquired like any other. Every critical section leaves its data consistent, and a panic in one
+//! request must not fail all later requests.
 
 use std::sync::{LockResult, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -40,7 +40,8 @@ pub(crate) fn unpoisoned<G>(result: LockResult<G>) -> G {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A mutex that [`lock`] takes. With shuttle there are two: code outside of the models keeps the standard library's.
+/// A mutex that [`lock`] accepts. With shuttle there are two types: code outside of the models keeps the standard
+/// library's.
 pub(crate) trait Lockable {
     type Guard<'a>
     where

@@ -1,6 +1,6 @@
 //! A background thread that runs maintenance every second and wakes futures at their deadlines.
 //!
-//! The thread holds its owner weakly, and ends with it. What maintenance consists of is decided by the owner.
+//! The thread holds its owner weakly, and ends when the owner is dropped. The owner decides what maintenance does.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! What stands in without the `metrics` feature.
+//! Replaces `telemetry/export.rs` without the `metrics` feature: publishes nothing.
 
 use std::sync::Arc;
 

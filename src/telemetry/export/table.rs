@@ -1,11 +1,12 @@
-//! Which metrics there are: one table that they are described from, and that the guide's table is held against.
+//! The table of all metrics. Recorders get their descriptions from it, and a test compares the guide's table with it.
 //!
-//! Names follow OpenTelemetry: namespaces before dots, `usage` and `limit`, plurals for what is counted in pieces, no
-//! unit and no `total` in the name. `entries` are not `entry.count`, which Prometheus keeps for histograms.
+//! Names follow OpenTelemetry: namespaces before dots, `usage` and `limit`, plurals for countable things, no unit and
+//! no `total` in the name. The name is `entries` and not `entry.count`, because Prometheus reserves `count` for
+//! histograms. `telemetry/export.rs` publishes the values.
 
 use metrics::{KeyName, Recorder, SharedString, Unit};
 
-/// What sort of metric it is.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Counter,
@@ -18,7 +19,7 @@ pub(super) enum Shape {
 pub(super) struct Metric {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
-    /// As OpenTelemetry writes it (UCUM).
+    /// The unit in OpenTelemetry's notation (UCUM).
     pub(super) unit: &'static str,
     pub(super) labels: &'static [&'static str],
     pub(super) help: &'static str,
@@ -75,7 +76,7 @@ metrics! {
 }
 
 impl Metric {
-    /// Tells a recorder of it.
+    /// Describes the metric to a recorder.
     pub(super) fn describe(&self, recorder: &dyn Recorder) {
         let (key, help) = (KeyName::from_const_str(self.name), SharedString::const_str(self.help));
         let unit = Some(match self.unit {
@@ -97,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// The name in Prometheus, as `metrics-exporter-prometheus` makes it with recommended naming.
+    /// The name in Prometheus, as `metrics-exporter-prometheus` derives it with recommended naming.
     fn in_prometheus(metric: &Metric) -> String {
         let unit = match metric.unit {
             "s" => "_seconds",
@@ -135,7 +136,7 @@ mod tests {
             for end in ["total", "count", "seconds", "bytes"] {
                 assert!(!metric.name.ends_with(end), "{}", metric.name);
             }
-            // A name is no namespace of another one.
+            // No name is a namespace of another name.
             assert!(!ALL.iter().any(|other| other.name.starts_with(&format!("{}.", metric.name))), "{}", metric.name);
             assert!(metric.help.ends_with('.') && metric.labels.first() == Some(&"cache"), "{}", metric.name);
         }

@@ -1,5 +1,6 @@
-//! Lines on stderr: the first failure of each kind in a minute, so that one that goes on is not forgotten and fills no
-//! log.
+//! Prints failures to stderr, at most one line a minute for each kind of failure.
+//!
+//! A failure that lasts is repeated each minute and does not fill the log. `telemetry/report.rs` decides when to print.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -10,10 +11,10 @@ use crate::util::sync::lock;
 
 const MINUTE: Nanos = 60_000_000_000;
 
-/// Kinds of failures remembered; beyond, the one that was printed first is forgotten.
+/// Kinds of failures remembered. Beyond this number the one that was printed longest ago is dropped.
 const KINDS: usize = 64;
 
-/// The end of the first line of a cache.
+/// Appended to the first line of each cache.
 const INSTEAD: &str = " (`Builder::on_error`, or the feature `tracing` and a subscriber, take these reports instead)";
 
 pub(super) struct Console {
@@ -22,18 +23,18 @@ pub(super) struct Console {
     printed: Mutex<Vec<PrintedLine>>,
 }
 
-/// A kind of failure that was printed, the one printed last at the end.
+/// A kind of failure that was printed. The list is in order of printing, with the last one at the end.
 struct PrintedLine {
     kind: ErrorKind,
     message: String,
     at: Nanos,
-    /// Failures of the kind since then.
+    /// Failures of this kind that were not printed since.
     unsaid: u64,
 }
 
 impl PrintedLine {
-    /// A fault of the configuration is reported once, so that each message is a kind of its own. Other failures come
-    /// again, and the messages of one kind differ in details.
+    /// True if the failure is of this kind. Each message of a configuration error is a kind of its own, because such an
+    /// error is reported once. Other failures are repeated, and their messages differ in details.
     fn is_like(&self, error: &Error, message: &str) -> bool {
         self.kind == error.kind() && (self.kind != ErrorKind::Config || self.message == message)
     }
@@ -46,12 +47,12 @@ impl Console {
 
     pub(super) fn print(&self, error: &Error) {
         if let Some(line) = self.line(error) {
-            // A closed stderr is no reason to fail; the failure itself was counted.
+            // An error of stderr is ignored, because the failure was counted.
             let _ = io::stderr().lock().write_all(line.as_bytes());
         }
     }
 
-    /// The line that is due, if one is.
+    /// The line to print; `None` if this kind was printed less than a minute ago.
     fn line(&self, error: &Error) -> Option<String> {
         let (message, now) = (error.to_string(), self.clock.now());
         let mut printed = lock(&self.printed);
@@ -69,7 +70,7 @@ impl Console {
         let line = format!(
             "minijinja-cache{}: {}{}{}{}\n",
             if &*self.name == "default" { String::new() } else { format!(" {:?}", self.name) },
-            // One line, whatever is in it.
+            // Control characters would break or hide the line.
             message.replace(char::is_control, " "),
             advice(error.kind()),
             if unsaid > 0 { format!(" ({unsaid} more since the last line)") } else { String::new() },
@@ -80,7 +81,7 @@ impl Console {
     }
 }
 
-/// Advice for the operator, where the message gives none.
+/// Advice for the operator, for kinds whose messages contain none.
 fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Store => {
@@ -114,7 +115,7 @@ mod tests {
         assert!(line.starts_with("minijinja-cache: shared store: connection refused; pages are computed"), "{line}");
         assert!(line.ends_with(")\n") && line.contains("Builder::on_error"), "{line}");
         assert_eq!(console.line(&store("shared store: timed out")), None);
-        // Another kind is another line, and how else to be told is said once.
+        // Another kind is another line. The alternatives to stderr are printed once.
         let line = console.line(&Error::new(ErrorKind::Templates, "gone")).unwrap();
         assert_eq!(line, "minijinja-cache: gone\n");
         clock.advance(Duration::from_millis(59_999));
