@@ -1,4 +1,5 @@
-//! Invalidates templates whose files changed. `watch.rs` reports the paths, this file raises the floors.
+//! Invalidates templates whose files changed: owns `FragmentCache::watch` and the change of template generations.
+//! `watch.rs` reports the changed paths, `refresh/changed.rs` finds the templates' files among them.
 
 mod changed;
 

@@ -87,8 +87,8 @@ impl ChangedPaths {
     }
 }
 
-/// A text that is equal for names that a file system may not distinguish. A file that matches by mistake is read once
-/// in vain.
+/// A text that is equal for names that a file system may not distinguish. A wrong match costs one needless read of the
+/// file.
 fn key(path: &Path) -> String {
     path.to_string_lossy().to_lowercase()
 }
