@@ -202,7 +202,8 @@ impl Engine {
         ))
     }
 
-    /// The template of a name without regard to an environment, if exactly one is known.
+    /// The template of a name outside of any environment, if the name is unambiguous: one source has it, or none has it
+    /// and one source was searched.
     pub(crate) fn only_template(&self, name: &str) -> Option<Dependency> {
         let looks: Vec<Arc<Look>> = {
             let looks = lock(&self.looks);

@@ -104,11 +104,11 @@ pub(crate) fn render_partial(
 }
 
 /// Maximum number of nested renders that the crate starts; the same as MiniJinja's limit for includes. MiniJinja counts
-/// anew in each render, so its own limit does not apply.
+/// anew in each render, so its own limit does not cover them.
 const MOST_LEVELS: usize = 50;
 
-/// Maximum stack that nested renders may use, in bytes: half of a thread's default. A build without optimisation needs
-/// 25 kB for a partial and 17 kB for a macro in it.
+/// Maximum stack that nested renders may use, in bytes: half of a thread's default. The limit on levels is not enough,
+/// because a build without optimisation needs 25 kB for a partial and 17 kB for a macro in it.
 const MOST_STACK: usize = 1 << 20;
 
 /// A render that the crate starts. It may be nested in another one; both limits are checked when it begins.

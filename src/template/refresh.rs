@@ -1,5 +1,5 @@
-//! Invalidates templates whose files changed: owns `FragmentCache::watch` and the change of template generations.
-//! `watch.rs` reports the changed paths, `refresh/changed.rs` finds the templates' files among them.
+//! Invalidates templates whose files changed: owns `FragmentCache::watch` and the comparison of a file with the text
+//! that was loaded. `watch.rs` reports the changed paths. `refresh/changed.rs` finds the affected files.
 
 mod changed;
 

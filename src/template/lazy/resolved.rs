@@ -153,8 +153,8 @@ impl Resolved {
         known.get(name).cloned()
     }
 
-    /// Records a resolved attribute. Not used for a lazy value, because each fragment that looks it up takes over its
-    /// dependencies.
+    /// Records a resolved attribute. Not used for a lazy value, because each fragment that looks it up must take over
+    /// its dependencies.
     fn note(&self, name: &str, value: &Value) {
         let Some(known) = &self.known else { return };
         write_lock(known).insert(name.into(), value.clone());

@@ -119,7 +119,7 @@ pub(super) fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error>
     if kwargs.has(name) { kwargs.get(name).map(Some) } else { Ok(None) }
 }
 
-/// The names of tags: strings or numbers. A list stands for the tags in it.
+/// The names of tags, which are strings or numbers. A list is replaced by the tags in it.
 pub(super) fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
     let mut names = Vec::new();
     for value in values {

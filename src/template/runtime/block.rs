@@ -115,7 +115,7 @@ impl Binding {
         Ok(missed)
     }
 
-    /// Looks the fragment up and keeps the result for the filter that runs next. Returns whether the body must run.
+    /// Looks the fragment up and stores the result for the filter that runs next. Returns whether the body must run.
     pub(super) fn ask(
         &self,
         state: &mut State<'_, '_>,
@@ -160,7 +160,7 @@ impl Binding {
         true
     }
 
-    /// Keeps an error for `_f.open`, which has the author's text of the key.
+    /// Stores an error for `_f.open`, which has the author's text of the key.
     pub(super) fn refuse(&self, state: &mut State<'_, '_>, message: String) -> bool {
         Rendering::of(state, &self.cache.inner).next = Some(NextBody::Refused(message));
         true
@@ -238,7 +238,7 @@ impl Binding {
     }
 
     /// `LOADED is _add_to_environment(SHARES)`, at the start of each template. `LOADED` is whether a loader of the
-    /// cache provides the template. `SHARES` is whether templates that it includes can read its variables.
+    /// cache provides the template. `SHARES` is whether templates that it includes can read the names that it binds.
     pub(super) fn begins(&self, state: &mut State<'_, '_>, loaded: &Value, shares: bool) -> Result<bool, Error> {
         if loaded.is_true() && !self.syntax_checked.load(Ordering::Relaxed) {
             self.cache.inner.check_syntax(state.env())?;

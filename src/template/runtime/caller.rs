@@ -55,7 +55,7 @@ impl Caller for TemplateCaller<'_, '_, '_, '_> {
     }
 
     fn page(&mut self) -> Option<u64> {
-        // Dropping the `Rendering` tells the tier that the page is complete.
+        // This creates the `Rendering`. Dropping that informs the tier that the page is complete.
         Rendering::of(self.state, &self.binding.cache.inner);
         Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }

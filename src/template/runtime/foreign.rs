@@ -1,5 +1,5 @@
-//! Foreign text at render: finds the parent templates that a body depends on, and rejects bodies whose foreign text
-//! cannot be checked in one file.
+//! Foreign text at render: finds the other templates of the render that a body depends on, and rejects bodies whose
+//! foreign text cannot be checked in one file. `compile/foreign.rs` checks within one file.
 
 use std::iter::successors;
 
@@ -41,16 +41,16 @@ fn refuse(state: &State<'_, '_>, foreign: impl Fn(u64, bool) -> bool, why: &str)
 }
 
 impl Binding {
-    /// The other templates of the render whose variables a body can read because they include its template. A template
-    /// that was included before and has ended counts too, because MiniJinja does not show when an included template
-    /// ends.
+    /// The other templates of the render whose statements a body can reach because they include its template. A
+    /// template that was included before and has ended counts too, because MiniJinja does not show when an included
+    /// template ends.
     ///
     /// These templates are looked up when the body is opened, not when they began. If one changed in between, its floor
     /// is above the start of the render, so the result is not stored.
     pub(super) fn includers(&self, state: &State<'_, '_>) -> Vec<Dependency> {
         let sharing = state.get_extension::<RenderStart>().map_or(&[][..], |start| &start.sharing);
         let imported = state.get_extension::<Rendering>().map_or(&[][..], |rendering| &rendering.imported);
-        // The parents of the template are known dependencies already.
+        // The statements that a template reaches in its own parents are dependencies already.
         let parents = successors(Some(state.name()), |child| Some(parent_of(imported, child)?.template.name()));
         let own: Vec<&str> = parents.take(imported.len() + 1).collect();
         let others = sharing.iter().filter(|name| !own.contains(&&***name));

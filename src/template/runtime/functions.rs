@@ -1,5 +1,8 @@
 //! The functions that authors call: `cache_tag`, `cache_ttl` and `cache_skip` in a cached body, `cache_hole` and
 //! `cache_partial`.
+//!
+//! Leaves the rendering of a partial to `partial.rs`, holes to `cache/hole.rs`, and the text of errors in arguments to
+//! `arguments.rs`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};

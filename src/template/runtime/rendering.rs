@@ -20,13 +20,13 @@ pub(super) struct RenderStart {
     cache: u64,
     begin: StartStamp,
     on_thread: Option<RenderId>,
-    /// The templates begun so far whose variables can be read by templates that they include.
+    /// The templates begun so far that bind names which their included templates can read.
     pub(super) sharing: Vec<Box<str>>,
 }
 
 impl RenderStart {
     /// Records that a template begins. The first template of a state begins its render. `shares` is whether templates
-    /// that it includes can read its variables.
+    /// that it includes can read the names that it binds.
     pub(super) fn note(state: &mut State<'_, '_>, cache: &Engine, shares: bool) {
         let sharing = shares.then(|| state.name().into());
         if let Some(start) = state.get_extension_mut::<RenderStart>() {
@@ -59,7 +59,7 @@ impl Drop for RenderStart {
 /// MiniJinja distinguishes the two only by the address of its state, which is on the stack of the function that runs
 /// the page. A test that the page itself calls is one interpreter run below that address. A test in an included
 /// template, a block or a macro is two or more runs below. The layout of a page runs at the same depth as the page, but
-/// after the page has set its exports.
+/// after the page's statements, so the exports show the names that the page has set.
 fn is_page(state: &State<'_, '_>, run: usize) -> bool {
     ptr::from_ref(state).addr().abs_diff(stack_address()) < run / 2 * 3 && state.exports().is_empty()
 }
