@@ -1,11 +1,11 @@
-//! Values that are computed only if a template touches them: with one, a cache block that hits never runs the query
-//! behind it.
+//! Lazy values: context values that are computed when a template first uses them. If a cache block hits, the query
+//! behind a lazy value does not run.
 //!
-//! A lazy value may be computed in one fragment and read in another, so it keeps what its computation depended on
-//! and when that work began, and tells every fragment that reads it.
+//! A lazy value may be computed in one fragment and read in another. So it keeps the dependencies and the start of its
+//! computation, and adds them to every fragment that reads it.
 //!
-//! MiniJinja compares no object with a number or a string, so a lazy value must not reach a template as an object. The
-//! context that resolves it where a template looks it up is in `lazy/resolved.rs`.
+//! MiniJinja does not compare an object with a number or a string by value, so a lazy value must not reach a template
+//! as an object. The context that resolves lazy values when a template looks them up is in `lazy/resolved.rs`.
 
 mod resolved;
 
@@ -24,32 +24,32 @@ use crate::invalidation::stack::{self, Evaluated};
 use crate::template::runtime::renders::began_everywhere;
 use crate::util::sync::lock;
 
-/// What is said of a cached body in which a lazy number or string was taken for an object.
+/// The error of a cached body in which MiniJinja used a lazy number or string as an object.
 pub(crate) const UNRESOLVED: &str = "the cached body compares or tests a lazy value that is no list or map, or one that \
     failed, and MiniJinja sees an object in its place; render through the cache (`cache.environment(env).render`, \
     `cache.render`), or put `with_lazy` around the context";
 
-/// How many lazy values there are in this process; with none, no context needs to resolve any.
+/// The number of lazy values in this process. If it is 0, no context needs to resolve any.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Where the name stands by which a lazy value was computed last, since this was asked for: an address in a
-    /// template's source, or another one if it was computed without a name.
+    /// The address of the name by which the last lazy value was computed on this thread; `None` if none was computed
+    /// since the last [`take_computed`]. It lies in a template's source if a template looked that name up.
     static COMPUTED: Cell<Option<usize>> = const { Cell::new(None) };
-    /// The lazy value that was last asked for its kind.
+    /// The address of the lazy value whose kind MiniJinja requested last.
     static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Makes a context value from a closure that runs at most once, and only if the template touches the value.
+/// Makes a context value from a closure that runs at most once, and only if the template uses the value.
 ///
-/// A template does with it what it does with the value: it compares, tests, indexes, adds, filters and prints it, be it
-/// a number, a string, a list or a map. An error of the closure fails the render where the value is touched.
+/// A template can do the same with it as with the value itself: compare, test, index, add, filter and print it. The
+/// value may be a number, a string, a list or a map. An error of the closure fails the render where the value is used.
 ///
 /// [`FragmentCache::render`](crate::FragmentCache::render), `cache_partial` and
-/// [`LiveEnvironment::render`](crate::LiveEnvironment::render) see to that. Give a context to MiniJinja's own `render`
-/// through [`with_lazy`]: without it MiniJinja sees an object, which is right for lists and maps, and which it takes for
-/// different from every number, string and boolean that it is compared with. In a cached body that is an error as far as it
-/// can be noticed.
+/// [`LiveEnvironment::render`](crate::LiveEnvironment::render) resolve lazy values in their contexts. For MiniJinja's
+/// own `render`, pass the context through [`with_lazy`]. Without it, MiniJinja sees an object. That is correct for
+/// lists and maps, but the object compares as different from every number, string and boolean. In a cached body such a
+/// use is an error, as far as the cache can detect it.
 ///
 /// ```
 /// use minijinja::{Environment, context};
@@ -80,22 +80,22 @@ where
     Value::from_object(Lazy { value: OnceLock::new(), load: Mutex::new(Some(Box::new(load))) })
 }
 
-/// What a lazy value is at the moment, without touching it: `None` for a value that is not lazy, `Some(None)` for one
-/// that was not computed, or failed.
+/// The current value of a lazy value, without computing it: `None` for a value that is not lazy, `Some(None)` for one
+/// that is not computed yet or has failed.
 pub(crate) fn peek(value: &Value) -> Option<Option<Value>> {
     let lazy = value.downcast_object_ref::<Lazy>()?;
     let computed = lazy.value.get().and_then(|(value, _)| value.clone().ok());
-    // It may be lazy itself.
+    // The computed value may be lazy itself.
     Some(computed.and_then(|value| peek(&value).unwrap_or(Some(value))))
 }
 
-/// Whether a lazy value was computed on this thread since this was asked for, and where the name stands by which the
-/// last one was, see `runtime/lazy_key.rs`.
+/// Returns and resets [`COMPUTED`]: `None` if no lazy value was computed on this thread since the last call. See
+/// `runtime/lazy_key.rs`.
 pub(crate) fn take_computed() -> Option<usize> {
     COMPUTED.take()
 }
 
-/// The value that a lazy value stands for, computed if it was not; `None` for a value that is not lazy.
+/// The value of a lazy value, computed if necessary; `None` for a value that is not lazy.
 pub(crate) fn load(value: &Value) -> Option<Result<Value, Error>> {
     Some(value.downcast_object_ref::<Lazy>()?.get().map_err(Error::from))
 }
@@ -107,7 +107,7 @@ struct Lazy {
     load: Mutex<Option<LazyLoad>>,
 }
 
-/// The closure's error, kept for every touch.
+/// The closure's error, returned at every use of the value.
 #[derive(Debug, Clone)]
 struct Failure(Arc<dyn std::error::Error + Send + Sync>);
 
@@ -124,7 +124,7 @@ impl std::error::Error for Failure {
 }
 
 impl Lazy {
-    /// The value, computed by the name that it is looked up by.
+    /// The value. If this call computes it, `name` is recorded as the name by which it was looked up.
     fn value(&self, name: &str) -> Result<Value, Failure> {
         let (value, evaluated) = self.value.get_or_init(|| {
             let load = lock(&self.load).take();
@@ -143,18 +143,20 @@ impl Lazy {
         value.clone()
     }
 
-    /// The value, touched in a way that names nothing.
+    /// The value, for a use without a name.
     fn get(&self) -> Result<Value, Failure> {
         self.value("")
     }
 
-    /// Notes that MiniJinja asked for the kind of what is no object: to compare or to test it, or to print it next.
+    /// Records that MiniJinja requested the kind of a value that is not a list or map. MiniJinja does that to compare
+    /// or test the value, or before it prints it.
     fn asked(&self) {
         stack::gather(|record| record.unresolved += 1);
         ASKED.set(std::ptr::from_ref(self).addr());
     }
 
-    /// The value where MiniJinja wants it after it has asked for its kind.
+    /// The value, for a use that may follow a request for its kind. Such a use resolves the request, so it is
+    /// subtracted from the unresolved ones.
     fn answer(&self) -> Result<Value, Failure> {
         if ASKED.take() == std::ptr::from_ref(self).addr() {
             stack::gather(|record| record.unresolved = record.unresolved.saturating_sub(1));
@@ -177,13 +179,13 @@ impl Drop for Lazy {
 
 impl fmt::Debug for Lazy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Showing a value in a debugger is not touching it.
+        // Debug output does not compute the value.
         f.debug_struct("Lazy").field("evaluated", &self.value.get().is_some()).finish()
     }
 }
 
-/// How MiniJinja sees the value where no context of ours resolves it. It compares an object with a number or a string
-/// without asking the object for more than its kind; a cached body in which that happened fails.
+/// The lazy value as MiniJinja sees it if no context of the crate resolves it. MiniJinja compares an object with a
+/// number or a string by the object's kind alone. A cached body in which that happened fails.
 impl Object for Lazy {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         match self.get() {
@@ -191,7 +193,7 @@ impl Object for Lazy {
                 self.asked();
                 ObjectRepr::Plain
             }),
-            // Iterating shows the failure.
+            // As an iterable, because iterating returns the failure.
             Err(_) => {
                 self.asked();
                 ObjectRepr::Iterable
@@ -249,7 +251,7 @@ impl Object for Lazy {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A formatting error is all that can be said here; MiniJinja turns it into the render's.
+        // `fmt::Error` cannot carry the failure. MiniJinja turns it into an error of the render.
         let value = self.answer().map_err(|_| fmt::Error)?;
         match value.as_object() {
             Some(object) => object.render(f),

@@ -1,8 +1,8 @@
-//! A holder of an environment for long-running processes with templates that change.
+//! Owns `LiveEnvironment`, a handle on an environment for long-running processes with templates that change.
 //!
-//! MiniJinja keeps every template it ever replaced for as long as an environment is shared, because somebody may
-//! still be rendering it. A clone of the environment leaves them behind, so after some reloads the holder goes on
-//! with a clone, and the old one is freed when its last render ends.
+//! While an environment is shared, MiniJinja keeps every template that it replaced, because a render may still use that
+//! template. A clone of the environment does not contain replaced templates. So after some reloads the handle changes
+//! to a clone, and the old environment is freed when its last render ends.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -17,11 +17,11 @@ use crate::template::partial::Nested;
 use crate::template::runtime::look_ups;
 use crate::util::sync::{read_lock, write_lock};
 
-/// Reloads between two swaps: what is kept of old templates at the most.
+/// Reloads between two changes to a clone; also the maximum number of replaced templates that are kept.
 const RELOADS_PER_SWAP: u64 = 16;
 
-/// An environment that can be edited under: a cheap handle which always renders with the current one, see
-/// [`FragmentCache::environment`].
+/// A handle on an environment whose templates may change at run time. It is cheap to clone and renders with the current
+/// environment. See [`FragmentCache::environment`].
 #[derive(Clone)]
 pub struct LiveEnvironment {
     shared: Arc<LiveState>,
@@ -34,12 +34,13 @@ struct LiveState {
 
 struct Current {
     environment: Arc<Environment<'static>>,
-    /// The cache's count of reloads when this environment was taken.
+    /// The cache's count of reloads when this environment became the current one.
     reloads: u64,
 }
 
 impl FragmentCache {
-    /// Holds an environment whose templates may change while the process runs, without keeping the old ones.
+    /// Returns a handle on an environment whose templates may change while the process runs. Old versions of templates
+    /// are freed.
     ///
     /// ```
     /// use minijinja::{Environment, context};
@@ -62,7 +63,8 @@ impl FragmentCache {
 }
 
 impl LiveEnvironment {
-    /// The environment to render with. Take it per request: one that is kept keeps its old templates.
+    /// The environment to render with. Take it for each request, because it keeps old templates alive as long as it is
+    /// held.
     pub fn current(&self) -> Arc<Environment<'static>> {
         let reloads = self.shared.cache.inner.reloads.load(Ordering::Relaxed);
         let current = read_lock(&self.shared.current);
@@ -75,7 +77,7 @@ impl LiveEnvironment {
 
     /// Renders a template.
     ///
-    /// The work counts as begun here, unless a scope encloses it.
+    /// If a scope of this cache is open, the render counts as begun with the scope. Otherwise it begins here.
     ///
     /// # Errors
     ///

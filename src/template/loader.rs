@@ -1,8 +1,12 @@
-//! Where templates come in: loaders that lower cache blocks and let the cache see every look-up.
+//! Loads templates: owns the loaders, which lower cache blocks, and records every look-up of a template.
 //!
-//! MiniJinja asks a template's freshness check at each look-up, so the check is where a fragment learns which
-//! templates it used; it reads one atomic and never the file system. A name looked for in vain is learned in the
-//! loader itself. Templates added in memory have no such check: they carry a test that says so and prints nothing.
+//! MiniJinja calls the freshness check of a template at each look-up. So the check records which templates a fragment
+//! used. It reads one atomic and never the file system. A look-up of a missing template runs no check, so the loader
+//! records that name itself. A template added in memory has no check either, so a test at its start records its use;
+//! the test prints nothing.
+//!
+//! Leaves the lowering to `compile`, the state of each template to `invalidation/templates.rs`, and the record of
+//! look-ups to `runtime/look_ups.rs`.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -30,15 +34,15 @@ use crate::util::file::read_text;
 use crate::util::sync::lock;
 
 impl FragmentCache {
-    /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`;
-    /// names that would leave the folder, and files or folders that start with a dot, are not found.
+    /// A loader for the templates of a folder, for `Environment::set_loader`. Names are relative paths with `/`. Names
+    /// that would leave the folder are not found, and neither are files or folders whose names start with a dot.
     ///
-    /// An unchanged template is never looked for on disk again: changes are noticed by
-    /// [`watch`](FragmentCache::watch), or said by
+    /// The loader does not access the file of an unchanged template again. A change takes effect when
+    /// [`watch`](FragmentCache::watch) detects it or the application calls
     /// [`invalidate_template`](FragmentCache::invalidate_template).
     ///
-    /// A template is a regular file of at most 64 MiB. Loading a named pipe, a socket or a device is an error that names
-    /// it; a folder is not found.
+    /// A template is a regular file of at most 64 MiB. Loading a named pipe, a socket or a device returns an error that
+    /// names the file. A folder counts as not found.
     ///
     /// # Errors
     ///
@@ -58,7 +62,7 @@ impl FragmentCache {
             }
         });
         Ok(move |name: &str| {
-            // Lives as long as the loader does.
+            // The closure owns `look`, so `look` lives as long as the loader does.
             let _look = &look;
             let Some(path) = inside(&folder, name) else { return Ok(None) };
             let template = inner.templates.get(source, name, Some(&path));
@@ -66,9 +70,9 @@ impl FragmentCache {
         })
     }
 
-    /// A loader around any function that gives a template's source, for `Environment::set_loader`. The function is
-    /// asked once per name, and again after
-    /// [`invalidate_template`](FragmentCache::invalidate_template); a name it does not know, each time.
+    /// A loader around a function that returns a template's source, for `Environment::set_loader`. The function is
+    /// called once per name, and again after [`invalidate_template`](FragmentCache::invalidate_template). For a name
+    /// that it does not know, the function is called at each look-up.
     pub fn loader<F>(&self, load: F) -> impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static
     where
         F: Fn(&str) -> Result<Option<String>, Error> + Send + Sync + 'static,
@@ -86,23 +90,24 @@ impl FragmentCache {
         }
     }
 
-    /// Adds a template from memory to an environment, in the environment's own syntax. Adding one under a name that
-    /// is taken replaces it and refreshes what was made from it.
+    /// Adds a template from memory to an environment, in the environment's own syntax. Adding a template under a name
+    /// that is taken replaces the template and invalidates the fragments that used it.
     ///
-    /// With a shared tier, processes share what they cache only while their named environments have the same templates
-    /// from memory: add them all at the start.
+    /// With a shared tier, processes share fragments only while their named environments have the same templates from
+    /// memory. So add all of them at the start.
     ///
     /// # Errors
     ///
-    /// A syntax error, of the template or of a cache block in it.
+    /// The template, or a cache block in it, has a syntax error.
     pub fn add_template(&self, env: &mut Environment<'_>, name: &str, source: &str) -> Result<(), Error> {
         let environment = runtime::environment_id(env, &self.inner)?;
         let rewritten = self.inner.lower(source, name, env.syntax())?;
         self.inner.telemetry.labels.note_blocks(environment, name, rewritten.block_sites());
         let template = self.inner.templates.get(environment, name, None);
-        // Of this very environment: a clone of it may not know the template yet.
+        // Compares with this environment only: a clone of it may not have the template yet.
         let replaced = env.templates().any(|(known, _)| known == name);
-        // Another environment of this name may hold the same text: its mark stays true.
+        // Another environment of this name may have the same text. Its start mark holds the generation, so the
+        // generation must not change.
         let same = template.is_added_as(source);
         let generation = template.generation() + u64::from(!same);
         let seen = TemplateVersion { generation, load: None };
@@ -129,13 +134,13 @@ impl FragmentCache {
         Ok(())
     }
 
-    /// Gives the plain MiniJinja text of a template, for those who load templates in another way: with its cache blocks
-    /// lowered, and with a mark that tells the cache when a render of it begins. Pass pages without cache blocks
-    /// through it as well. Fragments of such templates do not depend on the templates they include.
+    /// Returns the plain MiniJinja text of a template, for applications with their own loader: its cache blocks are
+    /// lowered, and a mark at its start records when a render of it begins. Pass pages without cache blocks through
+    /// this function as well. Fragments of such templates do not depend on the templates they include.
     ///
     /// # Errors
     ///
-    /// A `SyntaxError` of a cache block, with template name and line in its text.
+    /// A `SyntaxError` of a cache block, with the template's name and the line in its text.
     pub fn rewrite<'a>(&self, source: &'a str, name: &str, syntax: &SyntaxConfig) -> Result<Cow<'a, str>, Error> {
         let rewritten = lower(source, name, syntax)?;
         self.inner.telemetry.labels.note_blocks(BY_NAME, name, rewritten.block_sites());
@@ -143,7 +148,8 @@ impl FragmentCache {
         Ok(with_start_mark(text, syntax, &start_test(false, &rewritten.layout)).into())
     }
 
-    /// Notes how to look into what a loader loads from; forgotten with the loader.
+    /// Registers a function that looks a template up in a loader without loading it into an environment. The registry
+    /// holds a weak reference, so the function is dropped with the loader.
     fn look_with(&self, look: impl Fn(&str) -> Option<Dependency> + Send + Sync + 'static) -> Arc<Look> {
         let look: Arc<Look> = Arc::new(look);
         let mut looks = lock(&self.inner.looks);
@@ -158,8 +164,9 @@ impl FragmentCache {
         (NEXT.fetch_add(1, Ordering::Relaxed), Arc::clone(&self.inner))
     }
 
-    /// A template that is new in an environment may be one that was looked for in vain. Our loaders saw that, by
-    /// name; without one nobody did, so all the environment's fragments are refreshed.
+    /// Invalidates fragments that looked this name up before the template was added and did not find it. A loader of
+    /// this cache recorded such look-ups by name. Without a loader there is no record, so all fragments of the
+    /// environment are invalidated.
     fn refresh_others(&self, template: &Arc<Template>, environment: u64, replaced: bool) {
         let inner = &self.inner;
         for other in inner.templates.named(template.name()) {
@@ -182,7 +189,8 @@ impl Engine {
         }
     }
 
-    /// With auto-reload off MiniJinja asks no freshness checks, so nobody would see which templates are used.
+    /// Fails if auto-reload is off. MiniJinja then runs no freshness checks, so the templates that a fragment uses
+    /// would not be recorded.
     pub(crate) fn check_auto_reload(&self, env: &Environment<'_>) -> Result<(), Error> {
         if env.auto_reload() || self.loaders.load(Ordering::Relaxed) == 0 {
             return Ok(());
@@ -194,7 +202,8 @@ impl Engine {
         ))
     }
 
-    /// The template that a name stands for outside of any environment: the only one there is.
+    /// The template of a name outside of any environment, if the name is unambiguous: one source has it, or none has it
+    /// and one source was searched.
     pub(crate) fn only_template(&self, name: &str) -> Option<Dependency> {
         let looks: Vec<Arc<Look>> = {
             let looks = lock(&self.looks);
@@ -215,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// Notes the look-up of a template, if it was added in memory: no freshness check shows that.
+    /// Records the look-up of a template that was added in memory, because such a template has no freshness check.
     pub(crate) fn note_added(&self, template: &minijinja::Template<'_, '_>) {
         let mark = added_mark(template.source());
         if let Some(dependency) = mark.and_then(|(id, generation)| self.added(id, generation)) {
@@ -223,12 +232,12 @@ impl Engine {
         }
     }
 
-    /// Refuses an environment with another syntax than the one that a loader lowers templates by.
+    /// Fails if the environment's syntax differs from the syntax in which the loaders lower templates.
     pub(crate) fn check_syntax(&self, env: &Environment<'_>) -> Result<(), Error> {
         if is_same_syntax(&self.settings.syntax, env.syntax()) { Ok(()) } else { Err(wrong_syntax()) }
     }
 
-    /// Notes the syntax of an environment, which a loader may come to serve.
+    /// Records the syntax of an environment. A loader of this cache may serve that environment later.
     pub(crate) fn note_syntax(&self, syntax: &SyntaxConfig) {
         let mut known = lock(&self.syntaxes);
         if !known.iter().any(|known| is_same_syntax(known, syntax)) {
@@ -236,7 +245,7 @@ impl Engine {
         }
     }
 
-    /// What a loader puts before a template, so that environments with another syntax fail.
+    /// The text that a loader puts before a template, so that a render in an environment with another syntax fails.
     fn traps(&self) -> String {
         let ours = &self.settings.syntax;
         let mut others = lock(&self.syntaxes).clone();
@@ -252,7 +261,7 @@ impl Engine {
     }
 }
 
-/// The mark of an added template, if `source` is one: its id and generation.
+/// The id and generation in the start mark of a template that was added in memory; `None` for another template.
 fn added_mark(source: &str) -> Option<(u64, u64)> {
     let (_, mark) = source.split_once(names::ADDED_RENDER_START)?;
     let (numbers, _) = mark.strip_prefix('(')?.split_once(')')?;
@@ -274,7 +283,7 @@ fn line_prefixes(syntax: &SyntaxConfig) -> [&str; 2] {
     [syntax.line_statement_prefix(), syntax.line_comment_prefix()].map(Option::unwrap_or_default)
 }
 
-/// The error of an environment with another syntax than its templates.
+/// The error for an environment whose syntax differs from the one its templates were lowered for.
 pub(crate) fn wrong_syntax() -> Error {
     Error::new(
         ErrorKind::InvalidOperation,
@@ -287,13 +296,13 @@ fn id_of(environment: u64, name: &str) -> u64 {
     tag_hash(TagClass::Environment, environment, name.as_bytes())
 }
 
-/// A template as it is, without loading it into anything.
+/// Reads the current state of a template without compiling it.
 fn look_at(template: Arc<Template>, read: impl FnOnce() -> Result<Option<String>, Error>) -> Option<Dependency> {
     let seen = template.look(read)?;
     Some(Dependency { template, seen, used: Used::Whole })
 }
 
-/// Loads a template, lowers it, and notes the look-up in whatever is open.
+/// Loads and lowers a template, and records the look-up in the innermost frame.
 fn serve(
     inner: &Arc<Engine>,
     template: &Arc<Template>,
@@ -303,7 +312,7 @@ fn serve(
     let source = load()?;
     let Some(source) = source else {
         let seen = template.note_content(None, Layout::missing(), seen, &inner.floors);
-        // Nothing is compiled, so nobody can be handed anything else.
+        // No template is compiled, so MiniJinja cannot return an older text that another thread loaded.
         looked_up(inner, template, TemplateVersion { load: None, ..seen });
         return Ok(None);
     };
@@ -318,7 +327,7 @@ fn serve(
     if seen.load != Some(1) {
         inner.reloads.fetch_add(1, Ordering::Relaxed);
     }
-    // MiniJinja would show the lowered text, and its mark.
+    // MiniJinja's own error would quote the lowered text and its start mark. This one quotes the author's text.
     let lowered = rewritten.text.as_deref().unwrap_or(&source);
     if let Some(error) = minijinja_error(&source, lowered, template.name(), &inner.settings.syntax) {
         return Err(error);
@@ -343,7 +352,7 @@ fn looked_up(inner: &Engine, template: &Arc<Template>, seen: TemplateVersion) {
     look_ups::looked_up(inner.id, dependency);
 }
 
-/// The folder as an absolute path, so that what a watcher reports can be compared with it.
+/// The folder as an absolute path. A watcher reports absolute paths, which are compared with it.
 pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
     let refuse = |why: &str| {
         Err(error::Error::new(error::ErrorKind::Templates, format!("the template folder {} {why}", folder.display())))
@@ -358,11 +367,11 @@ pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
         .or_else(|error| refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error)))
 }
 
-/// The file of a template name; `None` for names that are not below the folder.
+/// The file of a template name; `None` for a name that is not below the folder.
 fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     let mut path = folder.to_owned();
     for segment in name.split('/') {
-        // Segments with a separator, a drive or a NUL of their own, and hidden ones, `.` and `..` among them.
+        // Rejects segments that contain a separator, a drive or a NUL, and hidden ones, which include `.` and `..`.
         if segment.is_empty() || segment.starts_with('.') || segment.contains(['\\', ':', '\0']) {
             return None;
         }
@@ -371,7 +380,7 @@ fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The most that a template file may hold.
+/// Maximum size of a template file in bytes.
 const LARGEST: u64 = 64 << 20;
 
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {

@@ -1,7 +1,11 @@
-//! The MiniJinja side: loading templates, what lowered templates call, rendering, lazy values, watching files.
+//! The integration with MiniJinja: loading templates, the functions that lowered templates call, rendering, lazy
+//! values, and watching template files.
 //!
-//! `loader.rs` lowers templates as they are loaded; `runtime.rs` is called by lowered templates. `partial.rs` renders and
-//! caches whole templates, `lazy.rs` computes context values when they are used. `profile.rs` measures includes and macros.
+//! `loader.rs` lowers templates when MiniJinja loads them. `runtime.rs` holds the tests, filters and functions that
+//! lowered templates call. `partial.rs` renders and caches whole templates, and `live_environment.rs` replaces an
+//! environment after reloads. `lazy.rs` computes context values when a template uses them. `profile.rs` measures
+//! includes and macros. `watch.rs` and `watched_file.rs` report changed files, and `refresh.rs` invalidates their
+//! templates. Parsing and lowering are in `compile`.
 
 pub(crate) mod lazy;
 pub(crate) mod live_environment;

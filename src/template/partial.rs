@@ -1,6 +1,7 @@
-//! Partials: whole templates that are rendered and cached.
+//! Partials: whole templates that are rendered and cached in one call.
 //!
-//! Owns `FragmentCache::render`, and the limit on renders that the crate starts inside of one another.
+//! Owns `FragmentCache::render` and the nesting limit of renders that the cache starts. `cache_partial` in templates is
+//! in `runtime/functions.rs`; it renders through this file.
 
 use minijinja::{AutoEscape, Environment, Value};
 use serde::Serialize;
@@ -20,13 +21,16 @@ use crate::template::lazy;
 use crate::template::runtime::{self, EnvironmentCaller, look_ups, renders};
 
 impl FragmentCache {
-    /// Renders a template once and serves it from the cache afterwards: a whole partial in one call. The result is
-    /// markup where the template is auto-escaped. `cache_partial(…)` in a template shares these entries.
+    /// Renders a template and caches the result under `key`: a whole partial in one call. Later calls return the cached
+    /// text. The result is markup if the template is auto-escaped. `cache_partial(…)` in a template shares these
+    /// entries.
     ///
     /// # Errors
     ///
-    /// The render's own; a bad key; an environment that [`add_to_environment`](FragmentCache::add_to_environment)
-    /// was not called for, or one with auto-reload off.
+    /// - Rendering the template failed.
+    /// - The key is not valid.
+    /// - The environment was not registered with [`add_to_environment`](FragmentCache::add_to_environment), or
+    ///   auto-reload is off in it.
     pub fn render<K: Serialize>(
         &self,
         env: &Environment<'_>,
@@ -71,8 +75,8 @@ impl FragmentCache {
         }
     }
 
-    /// Lets [`invalidate_template`](FragmentCache::invalidate_template) reach a partial whose template no loader of
-    /// ours has seen.
+    /// Lets [`invalidate_template`](FragmentCache::invalidate_template) invalidate a partial whose template was not
+    /// loaded by a loader of this cache.
     pub(crate) fn depend_by_name(&self, work: &mut Computation, environment: u64, template: &str) {
         let environment = Tag::environment(environment);
         let template = self.inner.templates.get(BY_NAME, template, None);
@@ -84,8 +88,8 @@ impl FragmentCache {
     }
 }
 
-/// Renders a partial; markup unless its name says plain text. Its template is looked up again where MiniJinja may have
-/// answered with an older text.
+/// Renders a partial. The result is markup, unless auto-escaping is off for the template's name. If MiniJinja may have
+/// returned an older text of the template, the template is looked up again.
 pub(crate) fn render_partial(
     cache: &Engine,
     env: &Environment<'_>,
@@ -99,15 +103,15 @@ pub(crate) fn render_partial(
     Ok(text_value(captured.into_output(), markup))
 }
 
-/// How many renders that the crate starts may be inside one another, as many as includes: MiniJinja's own limit begins
-/// anew with each render.
+/// Maximum number of nested renders that the crate starts; the same as MiniJinja's limit for includes. MiniJinja counts
+/// anew in each render, so its own limit does not cover them.
 const MOST_LEVELS: usize = 50;
 
-/// The same in bytes of stack, because a build without optimisation needs 25 kB for a partial and 17 for a macro in it:
-/// half of what a thread has by default.
+/// Maximum stack that nested renders may use, in bytes: half of a thread's default. The limit on levels is not enough,
+/// because a build without optimisation needs 25 kB for a partial and 17 kB for a macro in it.
 const MOST_STACK: usize = 1 << 20;
 
-/// A render that the crate starts, perhaps inside another one.
+/// A render that the crate starts. It may be nested in another one; both limits are checked when it begins.
 pub(crate) struct Nested(());
 
 impl Nested {
@@ -115,7 +119,7 @@ impl Nested {
         let nested = Nested(());
         let nesting = renders::nest();
         if nesting.levels > MOST_LEVELS || nesting.stack() > MOST_STACK {
-            // In the words of MiniJinja for an include.
+            // The text is that of MiniJinja's error for includes.
             return Err(invalid("recursion limit exceeded".into()));
         }
         Ok(nested)

@@ -1,4 +1,5 @@
-//! Invalidates templates whose files changed. `watch.rs` reports the paths, this file raises the floors.
+//! Invalidates templates whose files changed: owns `FragmentCache::watch` and the comparison of a file with the text
+//! that was loaded. `watch.rs` reports the changed paths. `refresh/changed.rs` finds the affected files.
 
 mod changed;
 

@@ -1,8 +1,11 @@
-//! What lowered templates call: the one place where the compile side's output meets the cache.
+//! The tests, filters and functions that lowered templates call. Here the output of `compile` meets the cache.
 //!
-//! `register.rs` registers all of it with an environment, `binding.rs` is the tie between the two. `block.rs` is behind cache
-//! blocks, `functions.rs` behind the functions that templates call by themselves; `arguments.rs` reads arguments. `rendering.rs`
-//! and `renders.rs` know the renders under way, `look_ups.rs` the templates looked up.
+//! `register.rs` registers them with an environment, and `binding.rs` holds the environment's reference to the cache.
+//! `block.rs` implements cache blocks and `body.rs` their open bodies. `functions.rs` implements the functions that
+//! authors call, and `arguments.rs` and `key.rs` read arguments and keys. `caller.rs` adapts a template to the cache's
+//! `Caller`. `rendering.rs` and `renders.rs` track the running renders, `look_ups.rs` the template look-ups.
+//! `foreign.rs` checks text that other templates provide, `lazy_key.rs` keys with lazy values. `captured.rs` and
+//! `marking.rs` serve debug marks, `probes.rs` the profile.
 
 mod arguments;
 mod binding;

@@ -1,7 +1,8 @@
-//! Contexts in which lazy values are resolved where a template looks them up.
+//! Owns `with_lazy` and the wrapper that resolves lazy values of a context when a template looks them up.
 //!
-//! A wrapper stands for the context, and for what of MiniJinja's own maps and lists in it holds lazy values at any depth.
-//! What holds none is left alone, and so are the application's objects: filters and functions want them as they are.
+//! A wrapper replaces the context, and every MiniJinja map or list in it that holds lazy values at any depth. Maps and
+//! lists without lazy values are not wrapped. Objects of the application are not wrapped either, because filters and
+//! functions expect their types. Lazy values themselves are in `lazy.rs`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,14 +17,14 @@ use super::{ALIVE, Failure, Lazy};
 use crate::template::profile::is_plain;
 use crate::util::sync::{read_lock, write_lock};
 
-/// How deep a context is searched for lazy values.
+/// Maximum depth to which a context is searched for lazy values.
 const MAX_DEPTH: usize = 64;
 
 thread_local! {
     static UNTOUCHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A context for MiniJinja's own `render`, in which [`lazy`](super::lazy) values are what their closures give.
+/// A context for MiniJinja's own `render` that resolves [`lazy`](super::lazy) values when the template looks them up.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -37,24 +38,24 @@ thread_local! {
 /// # Ok::<_, minijinja::Error>(())
 /// ```
 ///
-/// Resolved are the names of the context, and what lies in maps, lists and iterators of MiniJinja's and the standard
-/// library's behind them. What an object of the application gives for an attribute is not, nor are globals of the
-/// environment and results of functions.
+/// It resolves lazy values that are names of the context, and those in maps, lists and iterators of MiniJinja and the
+/// standard library below it. It does not resolve attributes of application objects, globals of the environment, or
+/// results of functions.
 pub fn with_lazy(context: impl Into<Value>) -> Value {
     resolving(context.into())
 }
 
-/// The same; the context itself where it cannot hold lazy values.
+/// As [`with_lazy`]; returns the context unchanged if it cannot hold lazy values.
 pub(crate) fn resolving(context: Value) -> Value {
     match context.as_object() {
         Some(object) if wraps(object) => context,
-        // What the application computes may be lazy although no lazy value is alive at the moment.
+        // An object of the application may compute a lazy value later, although none exists yet.
         Some(object) if ALIVE.load(Atomic::Relaxed) > 0 || !is_plain(object) => wrap(object),
         _ => context,
     }
 }
 
-/// Runs something that finds lazy values in contexts as they are, without computing them.
+/// Runs `f`. Look-ups in wrapped contexts return lazy values uncomputed meanwhile.
 pub(crate) fn untouched<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -66,24 +67,24 @@ pub(crate) fn untouched<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// The object that a wrapper stands for; others as they are.
+/// The object inside a wrapper; another object unchanged.
 pub(crate) fn behind(object: &DynObject) -> &DynObject {
     object.downcast_ref::<Resolved>().map_or(object, |resolved| &resolved.inner)
 }
 
-/// The value that a template is to see, looked up by `name`.
+/// The value for a template that looks it up by `name`, with lazy values resolved.
 pub(super) fn resolve(value: Value, name: &str) -> Result<Value, Failure> {
     let Some(object) = value.as_object() else { return Ok(value) };
     if let Some(lazy) = object.downcast_ref::<Lazy>() {
         let computed = lazy.value(name)?;
-        // A list or a map is read through the lazy value, so that each fragment that reads it, under whatever name,
-        // knows what it depends on.
+        // A list or a map is read through the lazy value. So each fragment that reads it, under any name, takes over
+        // its dependencies.
         return Ok(if computed.as_object().is_some_and(is_data) { value } else { computed });
     }
     if ALIVE.load(Atomic::Relaxed) == 0 || !(passes_on(object) || holds_lazy(object, 0)) {
         return Ok(value);
     }
-    // What makes a tuple of a list is its type.
+    // MiniJinja recognises a tuple by its type, so a tuple cannot be wrapped.
     if let Some(tuple) = object.downcast_ref::<Tuple>() {
         let items: Result<Vec<Value>, Failure> = tuple.iter().map(|item| resolve(item.clone(), "")).collect();
         return Ok(Tuple::from(items?).into());
@@ -91,36 +92,36 @@ pub(super) fn resolve(value: Value, name: &str) -> Result<Value, Failure> {
     Ok(wrap(object))
 }
 
-/// Whether an object is a list or a map of nothing but data, which no filter or function tells by its type.
+/// Whether an object is a list or a map of plain data, whose type no filter or function depends on.
 fn is_data(object: &DynObject) -> bool {
     let told_by_type = object.downcast_ref::<Tuple>().is_some();
     !told_by_type && (is_plain(object) || passes_on(object) || wraps(object) || object.downcast_ref::<Lazy>().is_some())
 }
 
-/// Whether an object is one of MiniJinja's that passes on what it does not hold itself. Looking for lazy values in it
-/// would run code of the application, or use up an iterator.
+/// Whether an object is one of MiniJinja's that takes its items from another object or an iterator. Searching it would
+/// run application code or use up the iterator.
 fn passes_on(object: &DynObject) -> bool {
     let name = object.type_name();
     name.starts_with("minijinja::value::")
         && ["::Iterable", "::ProxyMapObject<", "::MergeDict", "::MergeSeq"].iter().any(|own| name.contains(own))
 }
 
-/// Whether a list or map that can be read without running any code of the application's holds a lazy value, or may hold
-/// one further down than is searched.
+/// Whether an object is a list or map that can be read without running application code and that holds a lazy value.
+/// True also if it is nested deeper than [`MAX_DEPTH`].
 fn holds_lazy(object: &DynObject, depth: usize) -> bool {
     let found = |value: &Value| {
         value.as_object().is_some_and(|object| {
             object.downcast_ref::<Lazy>().is_some() || passes_on(object) || holds_lazy(object, depth + 1)
         })
     };
-    // Collections of numbers or strings hold no values.
+    // Only collections of MiniJinja values can hold lazy values.
     if !is_plain(object) || !object.type_name().contains("minijinja::value::") {
         return false;
     }
     if depth > MAX_DEPTH {
         return true;
     }
-    // Without a copy of each item.
+    // This avoids a copy of each item.
     if let Some(list) = object.downcast_ref::<Vec<Value>>() {
         return list.iter().any(found);
     }
@@ -138,10 +139,11 @@ fn wrap(object: &DynObject) -> Value {
     Value::from_object(Resolved { inner: object.clone(), known: is_plain(object).then(RwLock::default) })
 }
 
-/// A context, or a map or list in one, whose lazy values are resolved where they are looked up.
+/// A context, or a map or list in one, whose lazy values are resolved at look-up.
 struct Resolved {
     inner: DynObject,
-    /// Attributes that had to be searched for lazy values. None where the next look-up may give another object.
+    /// Attributes that were searched for lazy values, with the resolved result. `None` if a later look-up may return
+    /// another object.
     known: Option<RwLock<HashMap<Box<str>, Value>>>,
 }
 
@@ -151,14 +153,15 @@ impl Resolved {
         known.get(name).cloned()
     }
 
-    /// Not of a lazy value: each fragment that looks one up has to be told what it depends on.
+    /// Records a resolved attribute. Not used for a lazy value, because each fragment that looks it up must take over
+    /// its dependencies.
     fn note(&self, name: &str, value: &Value) {
         let Some(known) = &self.known else { return };
         write_lock(known).insert(name.into(), value.clone());
     }
 }
 
-/// As MiniJinja wants a value that may have failed: an invalid one fails the render where it is looked up.
+/// A failure becomes an invalid value, which fails the render where the template looks it up.
 fn or_invalid(value: Result<Value, Failure>) -> Value {
     value.unwrap_or_else(|failure| Error::from(failure).into())
 }
@@ -195,7 +198,7 @@ impl Object for Resolved {
             return Some(known);
         }
         let value = or_invalid(resolve(value, name));
-        // The items of a tuple may have been lazy themselves.
+        // Items of a tuple may be lazy values, and those must not be recorded.
         if !value.is_tuple() {
             self.note(name, &value);
         }
@@ -203,7 +206,8 @@ impl Object for Resolved {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        // A map's values are looked up by its keys, so that one that is not looked at is not computed.
+        // Enumerates only the keys of a map. Its values are looked up by key, so a lazy value that the template does
+        // not read is not computed.
         let keys = self.inner.repr() == ObjectRepr::Map;
         let resolve_pair = |(key, value)| (key, resolve_item(value));
         match self.inner.enumerate() {

@@ -1,7 +1,7 @@
 //! Finds the files that a set of changed paths affects, whatever names the loader and the watcher use for them.
 //!
 //! The cost grows with the number of paths plus the number of files: each folder is resolved and classified once, and
-//! each file is one look-up.
+//! each file is one look-up. `watch` resolves links; `refresh.rs` invalidates the templates.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::template::watch::{MAX_LINKS, Resolver};
 
 pub(super) struct ChangedPaths {
     resolver: Resolver,
-    /// The changed paths. Each stands for everything below it.
+    /// The changed paths. Each one includes everything below it.
     changed: HashSet<String, ahash::RandomState>,
     /// The folders that directly contain a changed path.
     parents: HashSet<String, ahash::RandomState>,
@@ -87,8 +87,8 @@ impl ChangedPaths {
     }
 }
 
-/// A text that is equal for names that a file system may not distinguish. A file that matches by mistake is read once
-/// in vain.
+/// A text that is equal for names that a file system may not distinguish. A wrong match costs one needless read of the
+/// file.
 fn key(path: &Path) -> String {
     path.to_string_lossy().to_lowercase()
 }

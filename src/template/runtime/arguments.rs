@@ -1,4 +1,5 @@
-//! What templates pass: lifetimes, options, tags and parts of keys, read and refused in words.
+//! Reads the arguments that templates pass: lifetimes, options, tags and parts of keys. Owns the text of their errors.
+//! `key.rs` encodes keys.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::template::lazy;
 use crate::util::clock::{Nanos, nanos};
 use crate::util::duration::{Ttl, is_duration, parse_ttl_value};
 
-/// A lifetime literal, as lowered: nanoseconds, -1 without expiry, `none` for the default. `None` if it is neither.
+/// A lowered lifetime literal: nanoseconds, -1 for no expiry, `none` for the default. `None` if it is another value.
 pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
     if value.is_none() {
         return Some(None);
@@ -29,7 +30,7 @@ pub(super) fn literal_ttl(value: &Value) -> Option<Option<Nanos>> {
     }
 }
 
-/// A lifetime as a template computes it; `None` for the default.
+/// A lifetime that a template computes; `None` for the default.
 pub(super) fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
     match parse_ttl_value(&loaded(value)?) {
         Ok(Ttl::Default) => Ok(None),
@@ -40,7 +41,8 @@ pub(super) fn computed_ttl(value: &Value) -> Result<Option<Nanos>, String> {
     }
 }
 
-/// A lifetime that follows a key by its place, as an argument that other caches expect first would.
+/// A lifetime given by position after a key. Other caches expect the lifetime first, so the error says if the two seem
+/// to be swapped.
 pub(super) fn positional_ttl(ttl: &Value, key: Option<&Value>, form: Form) -> Result<Option<Nanos>, String> {
     let message = match computed_ttl(ttl) {
         Err(message) => message,
@@ -50,7 +52,7 @@ pub(super) fn positional_ttl(ttl: &Value, key: Option<&Value>, form: Form) -> Re
     if !number && !key.and_then(Value::as_str).is_some_and(is_duration) {
         return Err(message);
     }
-    // What stands in the wrong place is a key, so it is not quoted.
+    // If the arguments are swapped, this value is the key, so the error does not quote it.
     let given = match ttl.kind() {
         ValueKind::Number | ValueKind::Undefined => message,
         _ => "the lifetime is neither a number nor a duration".into(),
@@ -59,7 +61,7 @@ pub(super) fn positional_ttl(ttl: &Value, key: Option<&Value>, form: Form) -> Re
     Err(form.order(&format!("{given}, and a {key} stands where the key belongs")))
 }
 
-/// The options that only a miss needs.
+/// The options that are read only on a miss.
 pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
     let read = |name| given(kwargs, name).map_err(|error| error.to_string());
     let mut options = Options::default();
@@ -80,18 +82,18 @@ pub(super) fn block_options(kwargs: &Kwargs) -> Result<Options, String> {
     Ok(options)
 }
 
-/// What a lazy value stands for; any other value as it is.
+/// The value of a lazy value; any other value unchanged.
 fn loaded(value: &Value) -> Result<Value, String> {
     lazy::load(value).unwrap_or_else(|| Ok(value.clone())).map_err(|error| error.to_string())
 }
 
-/// The tags of a block that declares any, which come after the operands of the key.
+/// Splits off the tags of a block, which follow the operands of the key if the block declares tags.
 pub(super) fn split_tags<const TAGGED: bool>(args: &[Value]) -> Option<(Option<&Value>, &[Value])> {
     if TAGGED { args.split_last().map(|(tags, rest)| (Some(tags), rest)) } else { Some((None, args)) }
 }
 
-/// The tags that a block declares. Where the cache is not asked they may well be undefined: the condition may be about
-/// them.
+/// The tags that a block declares. On a bypass they are not read: they may be undefined, because the condition may
+/// check exactly that.
 #[inline]
 pub(super) fn declared_names(tags: Option<&Value>, bypass: Option<Bypass>) -> Result<TagNames, String> {
     match tags {
@@ -112,12 +114,12 @@ fn listed_tags(tags: &Value) -> Result<Vec<Arc<str>>, String> {
     }
 }
 
-/// An option as it was given; `none` and undefined are values too.
+/// An option as it was given. `none` and undefined are values too.
 pub(super) fn given(kwargs: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
     if kwargs.has(name) { kwargs.get(name).map(Some) } else { Ok(None) }
 }
 
-/// Tags are strings or numbers; a list is the tags in it.
+/// The names of tags, which are strings or numbers. A list is replaced by the tags in it.
 pub(super) fn tag_names(values: impl Iterator<Item = Value>) -> Result<Vec<Arc<str>>, String> {
     let mut names = Vec::new();
     for value in values {
@@ -150,7 +152,7 @@ pub(super) fn foreign_call(name: &str) -> Error {
     )
 }
 
-/// `OPERAND|_f.defined(TEXT, WANTED)`.
+/// `OPERAND|_f.defined(TEXT, WANTED)`: checks an operand of a key or tag. `WANTED` is one of the `GUARD_…` constants.
 pub(super) fn defined(args: &[Value]) -> Result<Value, Error> {
     let [operand, source, wanted] = args else { return Err(foreign_call(names::DEFINED)) };
     let checked = match wanted.as_usize().and_then(|wanted| u32::try_from(wanted).ok()) {

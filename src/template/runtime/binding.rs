@@ -1,4 +1,4 @@
-//! The tie of an environment to a cache.
+//! Binds an environment to a cache. `register.rs` makes the binding.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,19 +8,19 @@ use minijinja::{Environment, Error, ErrorKind};
 
 use crate::cache::{Engine, FragmentCache};
 
-/// Filter: the ids by which the cache knows an environment.
+/// Filter: returns the id of the cache and the id of the environment in it.
 pub(super) const ENVIRONMENT: &str = "_f.environment";
 
-/// An environment's tie to a cache.
+/// The reference of an environment to its cache.
 #[derive(Clone)]
 pub(crate) struct Binding {
     pub(super) cache: FragmentCache,
     pub(super) environment: u64,
-    /// Whether the environment was seen to have the syntax of the cache's loaders.
+    /// Whether the environment was checked to have the syntax of the cache's loaders.
     pub(super) syntax_checked: Arc<AtomicBool>,
 }
 
-/// The id under which an environment was registered with a cache.
+/// The id of an environment in a cache. Fails if the environment is not registered with this cache.
 pub(crate) fn environment_id(env: &Environment<'_>, cache: &Engine) -> Result<u64, Error> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidOperation, why.to_owned()));
     let Ok(ids) = env.empty_state().apply_filter(ENVIRONMENT, &[Value::from(())]) else {

@@ -1,9 +1,11 @@
-//! What a lowered cache block calls.
+//! The tests and filters of a lowered cache block.
 //!
-//! A block runs in three steps (see `compile/lower.rs` for the text). The test `_f.miss` looks up. On a hit `_f.hit` prints.
-//! On a miss `_f.open` starts gathering and gives a ticket, the body renders into a capture, and `_f.store` takes it.
-//! Computations live in a `State` extension, which MiniJinja drops before an error reaches the caller, so followers are
-//! released.
+//! A block runs in three steps (`compile/lower.rs` writes the text). The test `_f.miss` looks the fragment up. On a
+//! hit, `_f.hit` prints the fragment. On a miss, `_f.open` opens a frame and returns a ticket, the body renders into a
+//! capture, and `_f.store` stores the capture. An open computation is part of a `State` extension. MiniJinja drops that
+//! extension before an error reaches the caller, which releases the followers.
+//!
+//! Leaves arguments to `arguments.rs`, keys to `key.rs`, and the state of a render to `rendering.rs`.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -36,13 +38,13 @@ use crate::telemetry::{Bypass, marked};
 use crate::template::lazy;
 
 thread_local! {
-    /// The text of the hit looked up last, for the filter that prints it.
+    /// The text of the last hit, until `_f.hit` prints it.
     static HIT: Cell<Option<Value>> = const { Cell::new(None) };
 }
 
 impl Binding {
-    /// `KEY is _f.miss(SITE, TTL, …)`: arguments are the first operand of the key, the site, a literal
-    /// lifetime, the key's other operands, and the tags where there are any.
+    /// `KEY is _f.miss(SITE, TTL, …)`. The arguments are the first operand of the key, the block digest, a literal
+    /// lifetime, the other operands of the key, and the tags if the block declares any.
     pub(super) fn miss<const TAGGED: bool>(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let [key, site, ttl, rest @ ..] = args else { return Err(foreign_call(names::MISS)) };
         let Some(ttl) = literal_ttl(ttl) else { return Err(foreign_call(names::MISS)) };
@@ -64,7 +66,7 @@ impl Binding {
         Ok(missed)
     }
 
-    /// The same with what few blocks have: a computed lifetime, a condition, a version, variants.
+    /// As `miss`, for a block with a computed lifetime, a condition, a version or `vary`.
     pub(super) fn miss_with<const TAGGED: bool>(
         &self,
         state: &mut State<'_, '_>,
@@ -91,7 +93,7 @@ impl Binding {
         {
             return Ok(self.refuse(state, format!("vary {reason}")));
         }
-        // A list of one, so that a version that is none is told from no version.
+        // The argument is a list of one item, which distinguishes the version `none` from no version.
         if !version.is_none()
             && let Err(reason) = question.version(&version.get_item_by_index(0).unwrap_or_default())
         {
@@ -113,7 +115,7 @@ impl Binding {
         Ok(missed)
     }
 
-    /// Looks up, and leaves what was found for the filter that comes next. Returns whether the body must run.
+    /// Looks the fragment up and stores the result for the filter that runs next. Returns whether the body must run.
     pub(super) fn ask(
         &self,
         state: &mut State<'_, '_>,
@@ -122,7 +124,8 @@ impl Binding {
         bypass: Option<Bypass>,
     ) -> bool {
         if let Some(rendering) = state.get_extension_mut::<Rendering>() {
-            // Left when the options of a block failed and somebody swallowed that: a flight nobody would end.
+            // `next` is left over if evaluating the options of a block failed and the application swallowed the error.
+            // Dropping it ends its flight.
             rendering.next = None;
         }
         let mut caller = TemplateCaller { binding: self, state, named: Named::Site(site) };
@@ -143,7 +146,7 @@ impl Binding {
                         }
                     }
                 }
-                // Blocks hold texts; an identity of theirs is no other's.
+                // Entries of blocks hold text, and no other kind of fragment has the identity of a block.
                 Lookup::Hit(_) => NextBody::Bypass(None),
                 Lookup::Compute(mut work) => {
                     if work.mark().is_some() && is_captured(state, printed) {
@@ -157,13 +160,13 @@ impl Binding {
         true
     }
 
-    /// Leaves a refusal for `_f.open`, which knows what the author wrote.
+    /// Stores an error for `_f.open`, which has the author's text of the key.
     pub(super) fn refuse(&self, state: &mut State<'_, '_>, message: String) -> bool {
         Rendering::of(state, &self.cache.inner).next = Some(NextBody::Refused(message));
         true
     }
 
-    /// A question about a block, and the digest of the block's text.
+    /// A request builder for a block, and the block digest.
     pub(super) fn question(&self, state: &State<'_, '_>, site: &Value) -> Result<(RequestBuilder, u128), Error> {
         self.cache.inner.check_auto_reload(state.env())?;
         let site = u128::try_from(site.clone()).map_err(|_| foreign_call(names::MISS))?;
@@ -222,8 +225,8 @@ impl Binding {
         Ok(Value::from(rendering.tickets))
     }
 
-    /// `NAME|_f.load` and `NAME|_f.extend`, around the name of an import or an `extends`: looks the
-    /// template up once more, so that fragments opened later depend on it.
+    /// `NAME|_f.load` and `NAME|_f.extend`, around the name of an import or an `extends`. Looks the template up once
+    /// more, so that fragments opened later depend on it.
     pub(super) fn load(&self, state: &mut State<'_, '_>, args: &[Value], loads: Loads) -> Result<Value, Error> {
         let [name, ..] = args else { return Err(foreign_call(names::NOTE_IMPORT)) };
         if let Some(wanted) = name.as_str() {
@@ -234,8 +237,8 @@ impl Binding {
         Ok(name.clone())
     }
 
-    /// `LOADED is _add_to_environment(SHARES)`, at the start of each template. `LOADED` is whether a loader of the cache
-    /// serves it, `SHARES` whether templates that it includes can reach what it binds.
+    /// `LOADED is _add_to_environment(SHARES)`, at the start of each template. `LOADED` is whether a loader of the
+    /// cache provides the template. `SHARES` is whether templates that it includes can read the names that it binds.
     pub(super) fn begins(&self, state: &mut State<'_, '_>, loaded: &Value, shares: bool) -> Result<bool, Error> {
         if loaded.is_true() && !self.syntax_checked.load(Ordering::Relaxed) {
             self.cache.inner.check_syntax(state.env())?;
@@ -245,7 +248,7 @@ impl Binding {
         Ok(false)
     }
 
-    /// `none is _f.used(ID, GENERATION, SHARES)`, at the start of each template added in memory.
+    /// `none is _f.used(ID, GENERATION, SHARES)`, at the start of each template that was added in memory.
     pub(super) fn used(&self, state: &mut State<'_, '_>, id: u64, generation: u64, shares: bool) -> bool {
         let inner = &self.cache.inner;
         RenderStart::note(state, inner, shares);
@@ -258,13 +261,15 @@ impl Binding {
     }
 }
 
-/// `none|_f.captured("NAME …")`: what a macro or a call block captures when it is declared.
+/// `none|_f.captured("NAME …")`: the variables that a macro or a call block captures at its declaration, with lazy
+/// values uncomputed.
 pub(super) fn captured(state: &State<'_, '_>, _: &Value, names: &str) -> Value {
     let values = names.split(' ').filter_map(|name| Some((name, lazy::untouched(|| state.lookup(name))?)));
     lazy::resolving(Value::from_pairs(values))
 }
 
-/// `none|_f.untouched(NAME)`, or of what a macro captured: a value that is handed on as it is.
+/// `none|_f.untouched(NAME)`, or the same filter on the map that a macro captured: a value that is passed on without
+/// computing it if it is lazy.
 pub(super) fn untouched(state: &State<'_, '_>, captured: &Value, name: &str) -> Value {
     let value = lazy::untouched(|| match captured.is_none() {
         true => state.lookup(name),
@@ -286,7 +291,7 @@ pub(super) fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, 
     let Some(rendering) = state.get_extension_mut::<Rendering>() else { return Err(foreign_call(names::STORE)) };
     let at = rendering.open.iter().rposition(|open| open.ticket == ticket);
     let Some(at) = at else { return Err(foreign_call(names::STORE)) };
-    // Whatever stands above was left open by an error that a function of the application swallowed.
+    // Bodies above it were left open by an error that a function of the application swallowed. Dropped innermost first.
     while rendering.open.len() > at + 1 {
         rendering.open.pop();
     }
@@ -294,7 +299,7 @@ pub(super) fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, 
         Some(OpenBody::Compute(work)) => work,
         Some(OpenBody::Verify(verify)) => {
             let VerifiedBody { verifying, cached, mark } = *verify;
-            // Output that is being discarded says nothing.
+            // Discarded output is not a string, so there is nothing to compare.
             if let Some((cached, computed)) = cached.as_str().zip(body.as_str()) {
                 verifying.compare(cached, computed);
             }
@@ -308,7 +313,7 @@ pub(super) fn store(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, 
         return Err(Error::new(ErrorKind::InvalidOperation, lazy::UNRESOLVED));
     }
     if body.is_undefined() {
-        // The output is being discarded (a child template's top level), so there is no text to keep.
+        // The output is discarded (at the top level of a child template), so there is no text to store.
         work.note(|record| record.uncacheable = true);
     }
     let mark = work.mark();

@@ -1,14 +1,16 @@
-//! Bodies that are being rendered, and what a look-up leaves for the filter that opens one.
+//! Cached bodies that are being rendered, and the look-up result that waits for `_f.open`. `rendering.rs` stores both
+//! for a render.
 
 use minijinja::value::Value;
 
 use crate::cache::computation::Computation;
 use crate::cache::shadow::Verifying;
 
-/// A body that is being rendered. Boxed: every render that hits makes room for it and moves it about.
+/// A body that is being rendered. Its variants are boxed, because every render that hits allocates space for this type
+/// and moves it.
 pub(super) enum OpenBody {
     Compute(Box<Computation>),
-    /// One of which there is a hit.
+    /// A body rendered for shadow verification of a hit.
     Verify(Box<VerifiedBody>),
 }
 
@@ -20,7 +22,7 @@ pub(super) struct VerifiedBody {
 
 pub(super) enum NextBody {
     Open(OpenBody),
-    /// With the number that the text is to be marked by, if any.
+    /// With the number of the debug mark for the text, if any.
     Bypass(Option<u64>),
     Refused(String),
 }
@@ -28,5 +30,5 @@ pub(super) enum NextBody {
 /// The ticket of a body that is not cached.
 pub(super) const NO_TICKET: u64 = 0;
 
-/// In the ticket of a body that is not cached: the rest is the number that its text is to be marked by.
+/// Bit in the ticket of a body that is not cached. The other bits are the number of its debug mark.
 pub(super) const MARKED: u64 = 1 << 63;

@@ -1,4 +1,5 @@
-//! A template as the caller of a look-up, and a handler that has one rendered.
+//! The callers of look-ups that render templates: a template, and a handler that renders one. The trait is in
+//! `store/caller.rs`.
 
 use std::sync::Arc;
 
@@ -14,19 +15,19 @@ use crate::key::identity::{TagClass, tag_hash};
 use crate::store::caller::Caller;
 use crate::telemetry::{FragmentCounters, FragmentKind};
 
-/// A template that asks.
+/// A template that looks a fragment up.
 pub(super) struct TemplateCaller<'a, 'b, 'vm, 'env> {
     pub(super) binding: &'a Binding,
     pub(super) state: &'b mut State<'vm, 'env>,
     pub(super) named: Named<'b>,
 }
 
-/// What a template asks for.
+/// The fragment that a template looks up.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Named<'a> {
-    /// A block, by the digest of its text.
+    /// A block, by its block digest.
     Site(u128),
-    /// A partial, by its template or what its caller calls it.
+    /// A partial, by its template's name or the label that its caller gave.
     Partial(&'a str),
 }
 
@@ -54,17 +55,17 @@ impl Caller for TemplateCaller<'_, '_, '_, '_> {
     }
 
     fn page(&mut self) -> Option<u64> {
-        // Its end says that the page is complete.
+        // This creates the `Rendering`. Dropping that informs the tier that the page is complete.
         Rendering::of(self.state, &self.binding.cache.inner);
         Some(tag_hash(TagClass::Template, self.binding.environment, self.state.name().as_bytes()))
     }
 }
 
-/// A handler that has a template rendered.
+/// A handler that renders a template.
 pub(crate) struct EnvironmentCaller<'a> {
     pub(crate) cache: &'a Engine,
     pub(crate) env: &'a Environment<'a>,
-    /// What it has rendered, or calls that.
+    /// The name of the template, or the label that the handler gave.
     pub(crate) name: &'a str,
 }
 
@@ -86,10 +87,10 @@ impl Caller for EnvironmentCaller<'_> {
     }
 }
 
-/// The template that a name stands for in an environment, in its current state.
+/// The current state of the template `name` in an environment.
 pub(crate) fn template_in(env: &Environment<'_>, cache: &Engine, name: &str) -> Option<Dependency> {
     look_ups::observe(cache.id, cache.begin(), name, || {
-        // A missing one is observed as well, by the loader that was asked for it.
+        // A missing template is recorded as well, by the loader that MiniJinja called.
         if let Ok(template) = env.get_template(name) {
             cache.note_added(&template);
         }

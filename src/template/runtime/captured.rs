@@ -1,7 +1,9 @@
-//! What a template can read of its own output: where it can, no fragment is marked.
+//! Finds the fragments whose output a template can read. Such fragments get no debug marks, because the template would
+//! see the marks.
 //!
-//! The engine does not say whether output is captured. So all that an environment has loaded is read: a template
-//! that runs was loaded before, and so was every one that captures what it prints.
+//! MiniJinja does not show whether output is captured. So this file reads all templates that the environment has
+//! loaded: a template that runs was loaded before, and so was each template that captures its output. The findings for
+//! one source come from `compile/output_capture.rs`; `marking.rs` sets the marks.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -12,33 +14,34 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::compile::{OutputCaptures, OutputPosition, TemplateNames, output_captures};
 use crate::util::sync::lock;
 
-/// Sources of which it is kept what they capture.
+/// Maximum number of sources whose captures are stored.
 const KEPT: usize = 4096;
 
-/// What each source captures, by its digest; see [`KEPT`].
+/// The captures of each source, by its digest; see [`KEPT`].
 static READ: LazyLock<Mutex<HashMap<u128, Arc<OutputCaptures>>>> = LazyLock::new(Mutex::default);
 
-/// Something that prints a fragment.
+/// The origin of printed output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PrintedFragment {
-    /// A block, by the digest of its text.
+    /// A block, by its block digest.
     Block(u128),
-    /// What `cache_partial` gives to the template that runs.
+    /// The result of `cache_partial` in the running template.
     Partial,
 }
 
-/// What an environment captures; kept with the state of a render.
+/// The captures of an environment, stored in the state of a render.
 #[derive(Debug, Default)]
 struct Captured {
-    /// Templates loaded when this was found.
+    /// Number of loaded templates when this was computed.
     loaded: usize,
     known: HashSet<u128>,
     captured: HashSet<u128>,
-    /// Templates that print every partial that they ask for.
+    /// Templates that print the result of each `cache_partial` call directly.
     printing: HashSet<String>,
 }
 
-/// Whether a template can read what is printed here. A text that no loaded template holds may be anywhere.
+/// Whether a template can read this output. A block that no loaded template contains may be captured anywhere, so it
+/// counts as captured.
 #[cold]
 pub(crate) fn is_captured(state: &mut State<'_, '_>, printed: PrintedFragment) -> bool {
     let env = state.env();
@@ -87,10 +90,10 @@ fn read(source: &str, read: impl FnOnce() -> OutputCaptures) -> Arc<OutputCaptur
     Arc::clone(known.entry(digest).or_insert_with(|| Arc::new(read())))
 }
 
-/// What is captured because of who includes or calls it.
+/// The templates and blocks whose output is captured by a template that includes or calls them.
 #[derive(Debug, Default)]
 struct Reached {
-    /// Templates by the last part of their name: what joins paths keeps that.
+    /// Templates by the last part of their name, because joining paths keeps that part.
     templates: BTreeSet<String>,
     blocks: BTreeSet<Box<str>>,
     any_template: bool,
@@ -107,7 +110,7 @@ impl Reached {
         self.any_template || self.templates.contains(last_part(name))
     }
 
-    /// Adds what is reached from what is known; whether that was more.
+    /// Adds the templates and blocks that are reached from those known. Returns whether any were added.
     fn spread(&mut self, all: &[(&str, Arc<OutputCaptures>)]) -> bool {
         let before = self.size();
         for (name, source) in all {

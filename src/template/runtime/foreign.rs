@@ -1,5 +1,5 @@
-//! Text that other templates fill in: what a body shows of its parents, and what is refused at render because one file
-//! does not show it.
+//! Foreign text at render: finds the other templates of the render that a body depends on, and rejects bodies whose
+//! foreign text cannot be checked in one file. `compile/foreign.rs` checks within one file.
 
 use std::iter::successors;
 
@@ -31,7 +31,7 @@ const CALLED_BACK: &str = "shows the text of a call block that began outside of 
 const FILLED: &str = "calls a macro that shows a block, whose text depends on the template that extends this one; call \
                       the macro outside";
 
-/// Refuses what is about to be shown in an open body; false, as nothing is printed.
+/// Fails if foreign text would be printed in an open body. Otherwise returns false, so that the test prints nothing.
 fn refuse(state: &State<'_, '_>, foreign: impl Fn(u64, bool) -> bool, why: &str) -> Result<bool, Error> {
     let open = state.get_extension::<Rendering>().map_or(&[][..], |rendering| &rendering.open);
     match open.iter().find(|open| foreign(open.ticket, open.shows_caller)) {
@@ -41,15 +41,16 @@ fn refuse(state: &State<'_, '_>, foreign: impl Fn(u64, bool) -> bool, why: &str)
 }
 
 impl Binding {
-    /// The other templates of the render whose statements a body can reach because they include its template. A template
-    /// that was included before and has ended counts too: MiniJinja does not say when one ends.
+    /// The other templates of the render whose statements a body can reach because they include its template. A
+    /// template that was included before and has ended counts too, because MiniJinja does not show when an included
+    /// template ends.
     ///
-    /// Looked up only now, and not when they began: if one changed since, its floor is above the render's beginning, and
-    /// nothing is stored.
+    /// These templates are looked up when the body is opened, not when they began. If one changed in between, its floor
+    /// is above the start of the render, so the result is not stored.
     pub(super) fn includers(&self, state: &State<'_, '_>) -> Vec<Dependency> {
         let sharing = state.get_extension::<RenderStart>().map_or(&[][..], |start| &start.sharing);
         let imported = state.get_extension::<Rendering>().map_or(&[][..], |rendering| &rendering.imported);
-        // What a template reaches of its own parents is known already.
+        // The statements that a template reaches in its own parents are dependencies already.
         let parents = successors(Some(state.name()), |child| Some(parent_of(imported, child)?.template.name()));
         let own: Vec<&str> = parents.take(imported.len() + 1).collect();
         let others = sharing.iter().filter(|name| !own.contains(&&***name));
@@ -57,11 +58,11 @@ impl Binding {
         seen.map(|includer| Dependency { used: Used::AllStatements, ..includer }).collect()
     }
 
-    /// Looks a template up once more, and gives what that shows it depends on.
+    /// Looks a template up again and returns the dependencies that this shows.
     pub(super) fn look_up(&self, state: &State<'_, '_>, name: &str) -> Vec<Dependency> {
         let inner = &self.cache.inner;
         let ((), seen) = look_ups::look_up(inner.id, || {
-            // A failure is for the render itself to report.
+            // On a failure the render itself reports the error.
             if let Ok(template) = state.get_template(name) {
                 inner.note_added(&template);
             }
@@ -69,8 +70,9 @@ impl Binding {
         seen
     }
 
-    /// A fragment depends on what its render imported before it, on what it can reach of the templates that are
-    /// extended, and on its environment. `others` are those that include its template, or that it shows by `super()`.
+    /// Adds the dependencies of a fragment on its render: the imports before it, the reachable part of the parent
+    /// templates, and the environment. `others` are the templates that include its template or that it shows through
+    /// `super()`.
     pub(super) fn depend_on_render(&self, work: &mut Computation, imported: &[Imported], others: Vec<Dependency>) {
         let environment = Tag::environment(self.environment);
         let imported = imported.iter().map(|imported| match imported.loads {
@@ -83,9 +85,9 @@ impl Binding {
         });
     }
 
-    /// The parents of the template here, up to the one in which `super()` ends. Refused unless every `extends` among
-    /// them is a literal, so that the chain is part of what the template is, and no block on the way shows one that
-    /// yet another template fills.
+    /// The parents of the running template, up to the one at which `super()` ends. Fails unless each `extends` among
+    /// them is a literal, so that the chain is determined by the templates' text. Fails also if a block on the way
+    /// shows a block that another template can replace.
     pub(super) fn parents_of_super(
         &self,
         state: &State<'_, '_>,
@@ -102,7 +104,7 @@ impl Binding {
         loop {
             let child = parents.last().map_or(state.name(), |child| child.template.name());
             let known = parent_of(imported, child).filter(|_| parents.len() <= imported.len());
-            // A change since is seen when the fragment is to be stored.
+            // If the parent changed in between, storing the fragment detects that.
             let layout = known.and_then(|known| known.template.layout());
             let Some((known, layout)) = known.zip(layout) else {
                 return refuse(format!(

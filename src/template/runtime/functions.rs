@@ -1,4 +1,8 @@
-//! The functions of templates: `cache_tag`, `cache_ttl` and `cache_skip` inside a cached body, and `cache_partial`.
+//! The functions that authors call: `cache_tag`, `cache_ttl` and `cache_skip` in a cached body, `cache_hole` and
+//! `cache_partial`.
+//!
+//! Leaves the rendering of a partial to `partial.rs`, holes to `cache/hole.rs`, and the text of errors in arguments to
+//! `arguments.rs`.
 
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, State};
@@ -50,7 +54,7 @@ impl Binding {
         Ok(nothing())
     }
 
-    /// `cache_hole(name, …)`.
+    /// `cache_hole(name, …)`: prints a placeholder that the page fills for each request.
     pub(super) fn cache_hole(&self, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let refuse = |message: &str| Err(in_call("cache_hole", message));
         let [name, arguments @ ..] = args else { return refuse("give the name of a hole") };
@@ -80,7 +84,7 @@ impl Binding {
         if let Some(unknown) = options.args().find(|name| !Form::Partial.knows(name)) {
             return Err(in_call("cache_partial", Form::Partial.unknown(unknown)));
         }
-        // By hand: MiniJinja takes an undefined argument for one that was not given.
+        // Read by hand, because MiniJinja treats an undefined argument as one that was not given.
         let (wanted, key, ttl) = match args {
             [wanted, key] => (wanted, key, None),
             [wanted, key, ttl] => (wanted, key, Some(ttl)),
@@ -103,7 +107,7 @@ impl Binding {
         let (vary, version) = (given(options, "vary")?, given(options, "version")?);
         let prepared = block_options(options).map_err(refuse)?;
 
-        // The template's own name, with relative names resolved: one partial, one identity.
+        // The template's own name, in which relative names are resolved. So a partial has one identity.
         let template = state.get_template(wanted)?.name().to_owned();
         let mut question = RequestBuilder::new(Kind::Partial, &self.cache.namespace);
         question.partial(self.environment, &template);
@@ -163,7 +167,7 @@ impl Binding {
     }
 }
 
-/// A call of `cache_partial`, its arguments read.
+/// A call of `cache_partial` with its arguments read.
 struct PartialCall<'a> {
     template: &'a str,
     context: Value,
@@ -187,7 +191,7 @@ impl PartialCall<'_> {
     }
 }
 
-/// What a partial sees. A lazy value is loaded only where the partial is rendered.
+/// The context of a partial. A lazy value is computed only if the partial is rendered.
 fn partial_context(options: &Kwargs) -> Result<Value, String> {
     match given(options, "context").map_err(|error| error.to_string())? {
         None => Ok(Value::from_pairs(NO_CONTEXT)),
@@ -196,7 +200,8 @@ fn partial_context(options: &Kwargs) -> Result<Value, String> {
     }
 }
 
-/// Nothing but a map has names to look up: a partial with anything else would show nothing, and that would be stored.
+/// Refuses a context that is not a map. Only a map has names to look up: with any other value the partial would print
+/// nothing for its variables, and that text would be stored.
 fn map(context: Value) -> Result<Value, String> {
     match context.kind() {
         ValueKind::Map => Ok(context),
@@ -204,7 +209,7 @@ fn map(context: Value) -> Result<Value, String> {
     }
 }
 
-/// Prints as nothing under every kind of escaping.
+/// A value that prints as nothing under every kind of escaping.
 fn nothing() -> Value {
     Value::from_safe_string(String::new())
 }

@@ -1,7 +1,8 @@
-//! Template values as keys: the one decision which value may be part of a key, at any depth.
+//! Encodes template values as keys. Owns the rule which values may be part of a key, at any depth.
 //!
-//! A safe string has the bytes of a plain one, so that both are one key to invalidate. Which texts are safe follows the
-//! key, so that both are two keys to look up: a body shows them in two ways.
+//! A safe string is encoded in the same bytes as a plain one, so one key invalidates both. The positions of safe
+//! strings follow the key, so the two are different look-ups, because a body prints them differently. The byte format
+//! is in `key/format.rs`; keys of handlers are in `key/handler.rs`.
 
 use std::fmt::Write as _;
 
@@ -40,7 +41,7 @@ impl RequestBuilder {
     }
 }
 
-/// Appends the encoding of a template's key, and what else tells it apart. Returns where the key ends.
+/// Appends the encoding of a template's key, followed by the positions of its safe strings. Returns where the key ends.
 pub(crate) fn encode_value(value: &Value, out: &mut Vec<u8>) -> Result<usize, KeyError> {
     let start = out.len();
     let mut encoder = ValueEncoder { out, safe: Vec::new() };
@@ -49,7 +50,7 @@ pub(crate) fn encode_value(value: &Value, out: &mut Vec<u8>) -> Result<usize, Ke
     Ok(encoder.finish())
 }
 
-/// Appends the encoding of a value that qualifies a key (`vary`, `version`): `none` and `""` are values there.
+/// Appends the encoding of `vary` or a version. `none` and `""` are valid values there.
 pub(crate) fn encode_qualifier(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError> {
     let mut encoder = ValueEncoder { out, safe: Vec::new() };
     encoder.value(value, 0)?;
@@ -57,10 +58,10 @@ pub(crate) fn encode_qualifier(value: &Value, out: &mut Vec<u8>) -> Result<(), K
     Ok(())
 }
 
-/// Appends the encoding of `first ~ rest[0] ~ …`, without making that string, and what else tells it apart. Returns
-/// where the key ends.
+/// Appends the encoding of `first ~ rest[0] ~ …` without building that string, followed by the positions of its safe
+/// operands. Returns where the key ends.
 pub(crate) fn encode_joined(first: &Value, rest: &[Value], escape: bool, out: &mut Vec<u8>) -> Result<usize, KeyError> {
-    // Joining markup with text escapes the text, as the template's own `~` does.
+    // Joining markup with text escapes the text, as the `~` of templates does.
     let escape = escape && (first.is_safe() || rest.iter().any(Value::is_safe));
     let start = open_text(out);
     let mut encoder = ValueEncoder { out, safe: Vec::new() };
@@ -75,7 +76,7 @@ pub(crate) fn encode_joined(first: &Value, rest: &[Value], escape: bool, out: &m
     Ok(encoder.finish())
 }
 
-/// A value that the template goes on working with on its way into a key: it is defined. Lazy values are loaded.
+/// Checks a value from which the template computes a part of a key: it must be defined. A lazy value is computed.
 pub(crate) fn defined(value: &Value) -> Result<Value, KeyError> {
     let value = loaded(value)?;
     match value.kind() {
@@ -85,13 +86,13 @@ pub(crate) fn defined(value: &Value) -> Result<Value, KeyError> {
     }
 }
 
-/// A value that the template makes text of on its way into a key: it may be a part of one, and it has a text. An
-/// iterator of known length is written as a list.
+/// Checks a value that the template converts to text for a key: it must be valid as a part of a key and have a text. An
+/// iterator of known length is converted to a list.
 pub(crate) fn part(value: &Value) -> Result<Value, KeyError> {
     checked(value, |iterator| iterator.len().is_some())
 }
 
-/// The same where an iterator is read to its end anyway.
+/// As [`part`], where the template reads an iterator to its end in any case.
 pub(crate) fn part_of_items(value: &Value) -> Result<Value, KeyError> {
     checked(value, |_| true)
 }
@@ -108,7 +109,7 @@ fn checked(value: &Value, is_list: impl FnOnce(&Value) -> bool) -> Result<Value,
         value = Value::from_iter(items);
     }
     encode_qualifier(&value, &mut Vec::new())?;
-    // MiniJinja panics where an object fails to be written.
+    // MiniJinja panics if an object fails to be written.
     text_of(&value).map(|_| value)
 }
 
@@ -132,14 +133,14 @@ fn loaded(value: &Value) -> Result<Value, KeyError> {
     Err(KeyError::depth())
 }
 
-/// Writes one key, or what qualifies one.
+/// Encodes one key, `vary` or version.
 struct ValueEncoder<'a> {
     out: &'a mut Vec<u8>,
-    /// Which texts are safe: where they start, or which operands they are.
+    /// The positions of safe texts: their offsets, or the index of the operand in a joined key.
     safe: Vec<usize>,
 }
 
-/// An encoding of its own, until it is known where it goes.
+/// A separate encoding, until its position in the key is known.
 #[derive(Default)]
 struct Encoded {
     bytes: Vec<u8>,
@@ -147,7 +148,7 @@ struct Encoded {
 }
 
 impl ValueEncoder<'_> {
-    /// Appends which texts are safe, if any is. Returns where the encoding ends without that.
+    /// Appends the positions of safe texts, if there are any. Returns where the encoding ends without them.
     #[inline]
     fn finish(mut self) -> usize {
         let end = self.out.len();
@@ -196,7 +197,7 @@ impl ValueEncoder<'_> {
         };
         let empty = match kind {
             ValueKind::Seq => self.list(object, depth)?,
-            // Macros, modules and loops look like maps, and are not what their author means by a key.
+            // Macros, modules and loops look like maps, but an author does not mean them as keys.
             ValueKind::Map if is_measured(object) || object.type_name().starts_with("minijinja::vm") => {
                 return Err(KeyError::kind("a macro, a module or a loop"));
             }
@@ -206,7 +207,7 @@ impl ValueEncoder<'_> {
             }
             kind => return Err(KeyError::kind(format!("a value of type {kind}"))),
         };
-        // What an object says that was never taught to list its parts; MiniJinja's own empty tuple says it too.
+        // An object that does not implement `enumerate` returns `Empty`, and so does MiniJinja's own empty tuple.
         if empty && matches!(object.enumerate(), Enumerator::Empty) && !object.type_name().starts_with("minijinja::") {
             return Err(unlisted());
         }
@@ -298,7 +299,8 @@ fn unlisted() -> KeyError {
     KeyError::kind("an object that does not list its parts")
 }
 
-/// Appends an integer as a text has it. Most joined keys hold one, and `Display` costs several times as much.
+/// Appends the decimal text of an integer. Most joined keys contain an integer, and `Display` costs several times as
+/// much.
 fn decimal(integer: i64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();

@@ -1,7 +1,9 @@
-//! Keys that compute a lazy value: they work, and cost its query on every hit. Said once for each block and partial.
+//! Detects keys that compute a lazy value. Such a key works, but it costs the value's query on every hit. Reported once
+//! for each block and partial.
 //!
-//! A lazy value is computed when the key's expression is evaluated, before anything of ours runs. TemplateVersion is where the name
-//! stands by which one was computed last: if that is in the tag of the look-up, the look-up has computed it.
+//! A lazy value is computed when the key's expression is evaluated, before any code of the cache runs. `lazy.rs`
+//! records the address of the name by which the last one was computed. If that address is in the tag of the look-up,
+//! the look-up computed the value.
 
 use std::ops::Range;
 
@@ -13,11 +15,11 @@ use crate::error::{Error, ErrorKind};
 use crate::telemetry::collector;
 use crate::template::lazy;
 
-/// A lazy value that a look-up has computed, by its name where it has one.
+/// A lazy value that a look-up computed, with its name if it has one.
 pub(super) struct LazyKey(Option<String>);
 
 impl LazyKey {
-    /// Whether one was computed on the way to a look-up.
+    /// The lazy value that was computed for this look-up, if any.
     #[inline]
     pub(super) fn of(state: &State<'_, '_>, named: Named<'_>, key: &Value) -> Option<LazyKey> {
         let at = lazy::take_computed()?;
@@ -44,14 +46,14 @@ impl LazyKey {
                 let name = source[at..].split(|c: char| !(c.is_alphanumeric() || c == '_')).next();
                 Some(LazyKey(name.map(str::to_owned)))
             }
-            // Computed when the key was read.
+            // The value was computed without a name, when the cache read the key.
             None => lazy::peek(key).map(|_| LazyKey(None)),
         }
     }
 }
 
 impl Binding {
-    /// Says of the look-up just made that it has computed a lazy value.
+    /// Records that the look-up just made computed a lazy value, and reports that once.
     #[cold]
     pub(super) fn tell_lazy_key(&self, named: Named<'_>, key: &LazyKey) {
         let inner = &self.cache.inner;

@@ -1,4 +1,5 @@
-//! Look-ups of templates, and who learns of them: the innermost frame, and an import that looks one up in advance.
+//! Records look-ups of templates in the innermost frame, and for an import or `extends` that looks its template up in
+//! advance.
 
 use std::cell::RefCell;
 
@@ -6,11 +7,12 @@ use crate::invalidation::dependencies::{Dependencies, Dependency, StartStamp};
 use crate::invalidation::stack;
 
 thread_local! {
-    /// The look-ups of an import or an `extends`, while one is made.
+    /// The look-ups of an import or an `extends`, while it looks its template up.
     static LOOK_UPS: RefCell<Option<Vec<(u64, Dependency)>>> = const { RefCell::new(None) };
 }
 
-/// Notes that a template was looked up.
+/// Records the look-up of a template. A frame of another cache becomes uncacheable, because that cache cannot detect a
+/// change of the template.
 pub(crate) fn looked_up(cache: u64, dependency: Dependency) {
     let _ = LOOK_UPS.try_with(|look_ups| {
         if let Some(look_ups) = &mut *look_ups.borrow_mut() {
@@ -26,11 +28,12 @@ pub(crate) fn looked_up(cache: u64, dependency: Dependency) {
     });
 }
 
-/// Looks that are made again at the most, while other threads load the same template.
+/// Maximum number of attempts while other threads load the same template.
 const LOOKS: usize = 8;
 
-/// Looks templates up, and gives what was looked up in this cache beside the answer. A look-up that loaded a template is
-/// made again, because MiniJinja may have answered it with an older text that another thread loaded meanwhile.
+/// Runs a look-up. Returns its answer and the templates of this cache that it looked up. A look-up that loaded a
+/// template is repeated, because MiniJinja may have answered it with an older text that another thread loaded in the
+/// meantime.
 pub(crate) fn look_up<R>(cache: u64, look: impl Fn() -> R) -> (R, Vec<Dependency>) {
     let mut looks = 0;
     loop {
@@ -67,7 +70,7 @@ impl Drop for Importing {
     }
 }
 
-/// What `look` shows of the template of a name; what encloses the look-up does not depend on it.
+/// The dependency on the template `name` that the look-up `look` shows. The enclosing frame does not take it over.
 pub(crate) fn observe(cache: u64, begin: StartStamp, name: &str, look: impl Fn()) -> Option<Dependency> {
     let (((), seen), _) = stack::gather_apart(Dependencies::new(cache, begin), || look_up(cache, look));
     seen.into_iter().find(|known| known.template.name() == name)

@@ -1,4 +1,4 @@
-//! Marks around what a template prints, for those who debug it.
+//! Sets debug marks around printed fragments. `captured.rs` decides which fragments must not have one.
 
 use minijinja::{State, Value};
 
@@ -7,13 +7,14 @@ use super::captured::{PrintedFragment, is_captured};
 use crate::telemetry::{marked, unmarked};
 
 impl Binding {
-    /// The number to mark by what was just looked up, unless the template can read what is printed here.
+    /// The number of the mark for the look-up just made. `None` if a template can read the output.
     #[inline]
     pub(super) fn mark(&self, state: &mut State<'_, '_>, printed: PrintedFragment) -> Option<u64> {
         self.cache.inner.telemetry.take_mark().filter(|_| !is_captured(state, printed))
     }
 
-    /// A partial as it is given to its template, which may read it unless it prints all of them.
+    /// The result of `cache_partial`. It has no marks if the template may read it, that is, unless the template prints
+    /// all its partials.
     pub(super) fn printed(&self, state: &mut State<'_, '_>, text: Value, mark: Option<u64>) -> Value {
         if !self.cache.inner.telemetry.collectors.have_marked() {
             return text;

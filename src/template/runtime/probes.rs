@@ -1,7 +1,9 @@
-//! What includes and macros are lowered to where they are measured: see `compile/measure/probe.rs` for the text.
+//! The tests and filters around measured includes and macros. `compile/measure/probe.rs` writes the text; the
+//! measurements are in `profile`.
 //!
-//! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are
-//! looked up before it, since it may set them, and read after it: by then a lazy value that it needed is computed.
+//! An include is measured between `_f.measured`, which takes its name, and `_f.rendered`. Its inputs are looked up
+//! before the include runs, because the include may set them. They are read afterwards: by then a lazy value that the
+//! include used is computed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +29,7 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     env.add_filter(names::TAKE_TEMPLATE_NAME, |state: &mut State<'_, '_>, args: &[Value]| {
         let [target] = args else { return Err(foreign_call(names::TAKE_TEMPLATE_NAME)) };
         CallStack::of(state).target = Some(target.clone());
-        // An include of nothing.
+        // An include of an empty list prints nothing.
         Ok(Value::from(Vec::<Value>::new()))
     });
     env.add_filter(names::TEMPLATE_NAME, |state: &mut State<'_, '_>, _: &Value| {
@@ -46,12 +48,13 @@ pub(super) fn register(env: &mut Environment<'_>, binding: &Binding) {
     });
 }
 
-/// Holds what formatters are known to change: markup, quotes, white space, what TeX and shells escape.
+/// Contains the characters that formatters are known to change: markup, quotes, white space, characters that TeX and
+/// shells escape.
 const CANARY: &str = " <a href=\"#\" title='&amp;'>é \u{a0} {{ x }} \\ $ % _ ^ ~ null None </a>\n\n\t--- ";
 
 impl Binding {
-    /// `NAME is _f.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` where the name was taken before: leaves it for
-    /// the include, and begins a call if it can be measured.
+    /// `NAME is _f.measured(ID, OUTERMOST, PLACE, TEXT)`, or `none` in place of `NAME` if the name was taken before.
+    /// Keeps the name for the include, and begins a call if the include can be measured.
     fn measured(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<bool, Error> {
         let since = Instant::now();
         let [literal, id, outermost, place, text] = args else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
@@ -60,7 +63,7 @@ impl Binding {
             running.target = Some(literal.clone());
         }
         let Some(target) = running.target.clone() else { return Err(foreign_call(names::MEASURE_INCLUDE)) };
-        // A capture would show what is discarded: blocks in it would run.
+        // Inside discarded output, a capture would collect the include's output, and the blocks in it would run.
         if outermost.is_true() && running.discarding > 0 {
             return Ok(false);
         }
@@ -90,7 +93,7 @@ impl Binding {
         Ok(body.clone())
     }
 
-    /// `MACRO|_f.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`, the last two with spaces between them.
+    /// `MACRO|_f.declared(ID, VERSION, PLACE, NAME, PARAMETERS, PATHS)`. The last two are lists separated by spaces.
     fn declared(&self, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let [inner, id, version, texts @ ..] = args else { return Err(foreign_call(names::MEASURED_MACRO)) };
         let [Some(place), Some(name), Some(parameters), Some(paths)] = [0, 1, 2, 3].map(|at| texts.get(at)?.as_str())
@@ -119,8 +122,8 @@ impl Binding {
         Ok(Value::from_object(MeasuredMacro { inner: inner.clone(), measurements, site, plan, captured, parameters }))
     }
 
-    /// What the template reads that an include will show. `None` if that is not known without asking what may answer
-    /// once only, or if there is none.
+    /// The names that the included template reads. `None` if there is no such template, or if finding it would read an
+    /// object that may be readable only once.
     fn plan_of_include(&self, state: &State<'_, '_>, target: &Value) -> Option<Arc<Plan>> {
         let known = |name: &Value| self.plan_of(state, name.as_str()?);
         match target.as_object() {
@@ -131,10 +134,10 @@ impl Binding {
     }
 
     fn plan_of(&self, state: &State<'_, '_>, name: &str) -> Option<Arc<Plan>> {
-        // A path-join callback may make of a name what it likes, by who includes it.
+        // A path-join callback may map the name depending on the including template, so both names are in the hash.
         let of = hash(&[&self.environment.to_le_bytes(), state.name().as_bytes(), name.as_bytes()]);
         self.cache.inner.measurements()?.plan(of, || {
-            // Looked up by the include itself next, so no fragment learns of a template that it does not use.
+            // No dependency is recorded here that the fragment would not have: the include looks the template up next.
             let template = state.get_template(name).ok()?;
             let paths = free_paths(template.source(), state.env().syntax())?;
             let inherits = extends_another(template.source(), state.env().syntax());
@@ -143,7 +146,8 @@ impl Binding {
         })
     }
 
-    /// Whether the environment shows captured text as it is. A formatter cannot be seen, so it is asked once.
+    /// Whether the environment prints captured text unchanged. A formatter cannot be inspected, so it is tried once
+    /// with [`CANARY`].
     fn shows_as_is(&self, state: &mut State<'_, '_>) -> bool {
         let escape = state.auto_escape().clone();
         let ask = || {
@@ -157,7 +161,7 @@ impl Binding {
     }
 }
 
-/// What a name stands for, without computing it if it is lazy.
+/// The value of a name, without computing it if it is lazy.
 fn untouched(state: &State<'_, '_>, name: &str) -> Value {
     lazy::untouched(|| state.lookup(name)).unwrap_or_default()
 }
@@ -166,7 +170,7 @@ fn number(value: &Value) -> Option<u64> {
     u64::try_from(value.clone()).ok()
 }
 
-/// Of parts one after another, each hashed with what those before it came to.
+/// A hash of the parts in order. Each part is hashed with the hash of the parts before it as seed.
 fn hash(parts: &[&[u8]]) -> u128 {
     parts.iter().fold(0, |before, part| xxh3_128_with_seed(part, before as u64 ^ (before >> 64) as u64))
 }

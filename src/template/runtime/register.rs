@@ -1,4 +1,5 @@
-//! Registers a cache with an environment: the tests, filters and functions that lowered templates call.
+//! Registers a cache with an environment: the tests, filters and functions that lowered templates call. Their code is
+//! in the other files of `runtime`.
 
 use std::sync::Arc;
 
@@ -16,11 +17,11 @@ use crate::key::identity::{named_environment, private_environment};
 use crate::template::loader;
 
 impl FragmentCache {
-    /// Registers the cache with an environment: what cache blocks are lowered to, `cache_partial` and the
-    /// functions `cache_tag`, `cache_ttl` and `cache_skip`.
+    /// Registers the cache with an environment: the filters and tests of lowered cache blocks, `cache_partial`, and the
+    /// functions `cache_tag`, `cache_ttl`, `cache_skip` and `cache_hole`.
     ///
-    /// Each call makes the environment one of its own: it shares no fragment with another, in another process neither.
-    /// Clones made afterwards count as the same.
+    /// Each call gives the environment an identity of its own. It shares no fragment with another environment, in this
+    /// process or in others. Clones that are made afterwards have the same identity.
     pub fn add_to_environment(&self, env: &mut Environment<'_>) {
         self.register(env, private_environment());
         if self.inner.shared.is_some() {
@@ -31,8 +32,8 @@ impl FragmentCache {
         }
     }
 
-    /// The same with a name: environments registered under one name share fragments, in this process and, with a
-    /// shared store, with others.
+    /// As [`add_to_environment`](FragmentCache::add_to_environment), with a name. Environments that are registered
+    /// under one name share fragments in this process and, with a shared store, across processes.
     pub fn add_to_environment_as(&self, name: &str, env: &mut Environment<'_>) {
         self.register(env, named_environment(name));
     }

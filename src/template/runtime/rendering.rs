@@ -1,8 +1,8 @@
-//! What a render has under way, and when it began.
+//! The state of a render: its start, its imports and its open bodies. `renders.rs` lists the renders of a thread.
 //!
-//! Each template that the cache serves says so when it begins (`compile/mark.rs` has the text). The first one of a MiniJinja
-//! state is the start of its render, unless its template is not the page: a page that the cache did not serve includes one
-//! that it did. When such a render began is not known, and what it computes is not stored.
+//! Each template that the cache serves has a start mark, which records that the template begins (`compile/mark.rs`
+//! writes it). The first mark in a MiniJinja state is the start of its render, unless the template is included by a
+//! page that the cache did not serve. The start of such a render is not known, so its results are not stored.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use super::renders::{self, RenderId, stack_address};
 use crate::cache::Engine;
 use crate::invalidation::dependencies::{Dependency, StartStamp};
 
-/// When a render began. It is in the state, and beside it on the thread, where renders inside this one find it.
+/// The start of a render. It is stored in the state, and also on the thread, where renders inside this one find it.
 pub(super) struct RenderStart {
     cache: u64,
     begin: StartStamp,
     on_thread: Option<RenderId>,
-    /// The templates begun so far whose statements can be reached from templates that they include.
+    /// The templates begun so far that bind names which their included templates can read.
     pub(super) sharing: Vec<Box<str>>,
 }
 
 impl RenderStart {
-    /// Notes that a template begins: the first one of a state begins its render. `shares` is whether templates that it
-    /// includes can reach what it binds.
+    /// Records that a template begins. The first template of a state begins its render. `shares` is whether templates
+    /// that it includes can read the names that it binds.
     pub(super) fn note(state: &mut State<'_, '_>, cache: &Engine, shares: bool) {
         let sharing = shares.then(|| state.name().into());
         if let Some(start) = state.get_extension_mut::<RenderStart>() {
@@ -41,7 +41,7 @@ impl RenderStart {
         state.get_or_insert_extension(RenderStart { cache: cache.id, begin, on_thread, sharing });
     }
 
-    /// When the render of a state began.
+    /// The start of the render of a state.
     pub(super) fn of(state: &State<'_, '_>, cache: u64) -> StartStamp {
         let start = state.get_extension::<RenderStart>().filter(|start| start.cache == cache);
         start.map_or(StartStamp::UNSEEN, |start| start.begin)
@@ -54,21 +54,22 @@ impl Drop for RenderStart {
     }
 }
 
-/// Whether the template that begins is the page of its render, and not included by another one.
+/// Whether the template that begins is the page of its render, not an included template.
 ///
-/// MiniJinja shows no difference between the two, except in where its state stands: on the stack of the function that runs
-/// the page. A test that the page itself calls is one run of the interpreter away from it, a test of an included template,
-/// a block or a macro two and more. The layout of a page stands where the page does, but after what the page sets.
+/// MiniJinja distinguishes the two only by the address of its state, which is on the stack of the function that runs
+/// the page. A test that the page itself calls is one interpreter run below that address. A test in an included
+/// template, a block or a macro is two or more runs below. The layout of a page runs at the same depth as the page, but
+/// after the page's statements, so the exports show the names that the page has set.
 fn is_page(state: &State<'_, '_>, run: usize) -> bool {
     ptr::from_ref(state).addr().abs_diff(stack_address()) < run / 2 * 3 && state.exports().is_empty()
 }
 
-/// One run of the interpreter, in bytes of stack. Measured once for a process, because it differs with the build: 17 kB
-/// without optimisation and 3 kB with it, always the same for every way to render.
+/// Stack use of one interpreter run in bytes. Measured once per process, because it depends on the build: 17 kB without
+/// optimisation, 3 kB with it, and the same for every way to render.
 fn interpreter_run() -> usize {
     static RUN: OnceLock<usize> = OnceLock::new();
     *RUN.get_or_init(|| {
-        // Nothing is that far from a page. The render cannot fail; if it did, every template would count as one.
+        // Larger than any real distance. The render cannot fail; if it did, every template would count as a page.
         let run = Arc::new(AtomicUsize::new(usize::MAX / 2));
         let measured = Arc::clone(&run);
         let mut env = Environment::new();
@@ -81,23 +82,23 @@ fn interpreter_run() -> usize {
     })
 }
 
-/// What a render has under way; lives as long as MiniJinja's `State`.
+/// The open parts of a render. Lives as long as MiniJinja's `State`.
 pub(super) struct Rendering {
     cache: Arc<Engine>,
     on_thread: Option<RenderId>,
-    /// What it imported or extended: every fragment it opens afterwards depends on these.
+    /// The templates that it imported or extended. Each fragment that it opens afterwards depends on them.
     pub(super) imported: Vec<Imported>,
-    /// What the last look-up left to be opened.
+    /// The result of the last look-up, for `_f.open`.
     pub(super) next: Option<NextBody>,
     pub(super) open: Vec<OpenedBody>,
     pub(super) tickets: u64,
 }
 
-/// What a look-up was for.
+/// The statement that looked a template up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Loads {
     Import,
-    /// The parent of the template of this name.
+    /// An `extends` in the template `of`.
     Parent {
         of: Box<str>,
     },
@@ -110,18 +111,18 @@ pub(super) struct Imported {
     pub(super) loads: Loads,
 }
 
-/// A body that was opened.
+/// A body that was opened and is not stored yet.
 pub(super) struct OpenedBody {
     pub(super) ticket: u64,
     pub(super) open: OpenBody,
-    /// Its key, as the author wrote it.
+    /// The author's text of its key.
     pub(super) source: Value,
-    /// Its key holds what `caller()` shows.
+    /// Whether its key contains the text of `caller()`.
     pub(super) shows_caller: bool,
 }
 
 impl Rendering {
-    /// What this render has under way.
+    /// The open parts of this render.
     pub(super) fn of<'a>(state: &'a mut State<'_, '_>, cache: &Arc<Engine>) -> &'a mut Rendering {
         let on_thread = state.get_extension::<RenderStart>().and_then(|start| start.on_thread);
         state.get_or_insert_extension_with(|| Rendering {
@@ -137,7 +138,7 @@ impl Rendering {
 
 impl Drop for Rendering {
     fn drop(&mut self) {
-        // Innermost first, as their frames stand.
+        // Innermost first, in the order of their frames on the stack.
         while let Some(left_open) = self.open.pop() {
             drop(left_open);
         }

@@ -1,7 +1,9 @@
-//! The renders under way on this thread, and when each began.
+//! The renders that are running on this thread, and the start of each. Owns the list of renders and the nesting depth
+//! of renders that the crate starts.
 //!
-//! A render inside of another one takes over when that began, because its context may hold what the outer one read. Where a
-//! render's state stands on the stack tells what runs inside of it.
+//! A render inside another one takes over the start of the outer render, because its context may contain data that the
+//! outer one read. The position of a render's state on the stack shows which code runs inside that render. The state's
+//! own record of its start is in `rendering.rs`.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +15,7 @@ thread_local! {
     static RENDERS: RefCell<Renders> = const { RefCell::new(Renders { open: Vec::new(), nesting: Nesting { levels: 0, outermost: 0 } }) };
 }
 
-/// A render's name, never used twice.
+/// The identifier of a render, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RenderId(u64);
 
@@ -24,22 +26,22 @@ impl RenderId {
     }
 }
 
-/// A MiniJinja render whose state is kept. A render inside it takes over when it began, because its context may hold what
-/// this one read.
+/// A MiniJinja render whose state exists.
 struct Render {
     id: RenderId,
     cache: u64,
     begin: StartStamp,
-    /// Where its state was on the stack while it ran.
+    /// Stack address of its state while it ran.
     state: usize,
-    /// Bytes of stack by which what runs inside of it is below its state, at the least. What runs after it, where its
-    /// state is kept and stands elsewhere, is as high on the stack as it was, or called from so deep that it counts as
-    /// inside: that only refuses more.
+    /// Minimum distance in bytes between its state and the stack of code that runs inside it. The application may keep
+    /// the state after the render ended. Code that runs afterwards is as high on the stack as the render was, so it
+    /// counts as outside. If that code is called from far below, it counts as inside: then a result may be refused, but
+    /// none is stale.
     distance: usize,
 }
 
 impl Render {
-    /// Whether what stands at this place of the stack runs inside of it.
+    /// Whether the code at this stack address runs inside the render.
     fn encloses(&self, at: usize) -> bool {
         self.state.checked_sub(at).is_some_and(|below| below >= self.distance)
     }
@@ -51,12 +53,12 @@ struct Renders {
 }
 
 impl Renders {
-    /// The renders around a place of the stack, innermost first.
+    /// The renders around a stack address, innermost first.
     fn around(&self, at: usize) -> impl Iterator<Item = &Render> {
         self.open.iter().rev().filter(move |render| render.encloses(at))
     }
 
-    /// When the innermost render of a cache around this place of the stack began.
+    /// The start of the innermost render of a cache around a stack address.
     fn begin_of(&self, cache: u64, at: usize) -> Option<StartStamp> {
         self.around(at).find(|render| render.cache == cache).map(|render| render.begin)
     }
@@ -67,12 +69,13 @@ fn with<R>(f: impl FnOnce(&mut Renders) -> R) -> Option<R> {
     RENDERS.try_with(|renders| f(&mut renders.borrow_mut())).ok()
 }
 
-/// When the work here began: with the innermost scope of this cache, else with the innermost render around it.
+/// The start of a computation at this point: that of the innermost scope of this cache, else of the innermost render
+/// around it.
 pub(crate) fn work_begin(cache: u64) -> Option<StartStamp> {
     stack::scope_begin(cache).or_else(|| with(|renders| renders.begin_of(cache, stack_address())).flatten())
 }
 
-/// When the work here began, for every cache that has a part in it, innermost first.
+/// The start of a computation at this point in each cache that has a scope or render around it, innermost first.
 pub(crate) fn began_everywhere() -> Vec<(u64, StartStamp)> {
     let of_renders = |renders: &mut Renders| -> Vec<(u64, StartStamp)> {
         renders.around(stack_address()).map(|render| (render.cache, render.begin)).collect()
@@ -86,8 +89,9 @@ pub(crate) fn began_everywhere() -> Vec<(u64, StartStamp)> {
     began
 }
 
-/// Notes that a render begins, whose state is at this place of the stack; what runs inside of it is so far below at the
-/// least. Gives when it began: with what encloses it, else at `now`. One whose start was not seen is not noted.
+/// Records the start of a render whose state is at the address `state`. Code inside the render is at least `distance`
+/// bytes below. Returns its start: that of the enclosing scope or render, else `now`. A render whose start was not seen
+/// is not recorded.
 pub(crate) fn enter_render(
     cache: u64,
     state: usize,
@@ -107,38 +111,38 @@ pub(crate) fn enter_render(
     entered.unwrap_or((StartStamp::UNSEEN, None))
 }
 
-/// Notes that the state of a render is gone.
+/// Records that the state of a render was dropped.
 pub(crate) fn leave_render(id: RenderId) {
     with(|renders| renders.open.retain(|render| render.id != id));
 }
 
-/// Whether the work here runs inside of another render than this one.
+/// Whether the code at this point runs inside a render other than this one.
 pub(crate) fn is_inside_another(render: Option<RenderId>) -> bool {
     with(|renders| renders.around(stack_address()).any(|around| Some(around.id) != render)).unwrap_or(false)
 }
 
-/// How deep renders that the crate started are inside one another on a thread.
+/// The nesting of the renders that the crate started on a thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Nesting {
     pub(crate) levels: usize,
-    /// Where the outermost render around them has its state on the stack, or where the first one began.
+    /// Stack address of the state of the outermost render around them, or of the point where the first one began.
     outermost: usize,
 }
 
 impl Nesting {
-    /// Bytes of the thread's stack between the outermost render and here: includes and macros count too.
+    /// Bytes of stack between the outermost render and this point, with those of includes and macros.
     pub(crate) fn stack(self) -> usize {
         self.outermost.abs_diff(stack_address())
     }
 }
 
-/// Where the thread's stack has grown to.
+/// The current stack address.
 pub(crate) fn stack_address() -> usize {
     let here = 0_u8;
     std::ptr::from_ref(&here).addr()
 }
 
-/// Notes that one more such render is open here.
+/// Records the start of a render that the crate starts.
 pub(crate) fn nest() -> Nesting {
     with(|renders| {
         if renders.nesting.levels == 0 {
@@ -151,7 +155,7 @@ pub(crate) fn nest() -> Nesting {
     .unwrap_or_default()
 }
 
-/// Notes that one such render ended.
+/// Records the end of such a render.
 pub(crate) fn unnest() {
     with(|renders| renders.nesting.levels = renders.nesting.levels.saturating_sub(1));
 }

@@ -1,4 +1,4 @@
-//! Hostile templates: those that read what they print show the same text under debugging as without.
+//! Tests with templates that read their own output: they must print the same text with debug marks as without.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use crate::cache::explain::Collecting;
 use crate::telemetry::MARKS;
 use crate::{FragmentCache, Options};
 
-/// What pages include, import and extend.
+/// The templates that pages include, import and extend.
 const PARTS: [(&str, &str); 9] = [
     ("card", "{% cache 'card' %}card{% endcache %}"),
     ("blank", "{% cache 'blank' %} \n {% endcache %}"),
@@ -37,7 +37,7 @@ fn environment(page: &str) -> (FragmentCache, Environment<'static>) {
     (cache, env)
 }
 
-/// What a page shows on a miss and on a hit, twice: with what is marked in it, and as it is without debugging.
+/// The output of a page on a miss and on a hit, with debug marks and without.
 fn shown(page: &str) -> ([String; 2], [String; 2]) {
     let twice = |marks: bool| {
         let (cache, env) = environment(page);
@@ -171,7 +171,7 @@ fn what_a_handler_hands_to_a_template_has_no_marks() {
     });
 }
 
-/// Statements around others, and what reads them afterwards.
+/// Pages of nested statements, and statements that read their output afterwards.
 fn page() -> impl Strategy<Value = String> {
     let leaves = [
         "{% cache 'a' %}abc{% endcache %}",
