@@ -17,7 +17,7 @@ pub(super) fn keyword<'s>(source: &'s str, span: &SourceSpan) -> Option<&'s str>
     Some(first.text(source))
 }
 
-/// Statements that merge_nested text up to an `end…` tag. A `set` with a value encloses none.
+/// Statements that enclose text up to an `end…` tag. A `set` with a value encloses none.
 const BLOCKS: [&str; 10] = ["autoescape", "block", "cache", "call", "filter", "for", "if", "macro", "set", "with"];
 
 /// The keyword of a statement that encloses text.

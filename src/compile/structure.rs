@@ -359,7 +359,7 @@ impl<'a, 's> StructureWalk<'a, 's> {
         self.stack.last().and_then(|frame| frame.branch)
     }
 
-    /// Adds a statement that begins at the span `index`. CallSite right after its tag was read, or before its open tag is
+    /// Adds a statement that begins at the span `index`. Called right after its tag was read, or before its open tag is
     /// popped.
     fn add_statement(&mut self, index: usize, range: Range<usize>, binds: Vec<&'s str>) {
         let in_block = self.stack.iter().any(|frame| frame.word == "block");

@@ -90,7 +90,7 @@ impl DebugLayer {
         DebugLayer { options: Arc::new(DebugOptions::new(cache)) }
     }
 
-    /// Switches the layer on or off in any build. FragmentRegistry, tags and names of templates are then visible to every visitor
+    /// Switches the layer on or off in any build. Labels, tags and names of templates are then visible to every visitor
     /// of the page.
     pub fn enabled(mut self, yes: bool) -> DebugLayer {
         self.options().enabled = yes;

@@ -81,7 +81,7 @@ pub struct Watcher {
 impl Watcher {
     /// Stops watching; stopping again does nothing.
     ///
-    /// Waits for a running callback, so that no callback runs after this returns. CallSite from the callback itself, it
+    /// Waits for a running callback, so that no callback runs after this returns. Called from the callback itself, it
     /// returns at once, and that callback is the last one. Do not hold a lock that the callback waits for.
     pub fn stop(&self) {
         self.inbox.stop();
