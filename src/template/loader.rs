@@ -6,18 +6,18 @@
 //! the test prints nothing.
 //!
 //! Leaves the lowering to `compile`, the state of each template to `invalidation/templates.rs`, and the record of
-//! look-ups to `runtime/look_ups.rs`.
+//! look-ups to `runtime/look_ups.rs`. Files are read by `folder.rs`.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::{fs, io};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, TemplateSource};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::folder::{inside, read, template_folder};
 use crate::cache::{Engine, FragmentCache, Look};
 use crate::compile::names;
 use crate::compile::{
@@ -30,7 +30,6 @@ use crate::invalidation::templates::{BY_NAME, SourceId, Template};
 use crate::key::identity::{TagClass, is_named, tag_hash};
 use crate::telemetry::stats::Counter;
 use crate::template::runtime::{self, look_ups};
-use crate::util::file::read_text;
 use crate::util::sync::lock;
 
 impl FragmentCache {
@@ -350,53 +349,4 @@ fn serve(
 fn looked_up(inner: &Engine, template: &Arc<Template>, seen: TemplateVersion) {
     let dependency = Dependency { template: Arc::clone(template), seen, used: Used::Whole };
     look_ups::looked_up(inner.id, dependency);
-}
-
-/// The folder as an absolute path. A watcher reports absolute paths, which are compared with it.
-pub(crate) fn template_folder(folder: &Path) -> Result<PathBuf, error::Error> {
-    let refuse = |why: &str| {
-        Err(error::Error::new(error::ErrorKind::Templates, format!("the template folder {} {why}", folder.display())))
-    };
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return refuse("is not a folder"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("does not exist"),
-        Err(error) => return refuse("cannot be read").map_err(|refused: error::Error| refused.with_source(error)),
-    }
-    std::path::absolute(folder)
-        .or_else(|error| refuse("has no absolute path").map_err(|refused: error::Error| refused.with_source(error)))
-}
-
-/// The file of a template name; `None` for a name that is not below the folder.
-fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
-    let mut path = folder.to_owned();
-    for segment in name.split('/') {
-        // Rejects segments that contain a separator, a drive or a NUL, and hidden ones, which include `.` and `..`.
-        if segment.is_empty() || segment.starts_with('.') || segment.contains(['\\', ':', '\0']) {
-            return None;
-        }
-        path.push(segment);
-    }
-    Some(path)
-}
-
-/// Maximum size of a template file in bytes.
-const LARGEST: u64 = 64 << 20;
-
-pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
-    match read_text(path, LARGEST) {
-        Ok(source) => Ok(Some(source)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => {
-            let message = format!("could not read template file {}: {error}", path.display());
-            Err(Error::new(ErrorKind::InvalidOperation, message).with_source(error))
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! includes and macros. `watch.rs` and `watched_file.rs` report changed files, and `refresh.rs` invalidates their
 //! templates. Parsing and lowering are in `compile`.
 
+mod folder;
 pub(crate) mod lazy;
 pub(crate) mod live_environment;
 pub(crate) mod loader;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::invalidation::templates::Template;
 use crate::telemetry::stats::Counter;
 use crate::telemetry::{By, Target};
-use crate::template::loader::{read, template_folder};
+use crate::template::folder::{read, template_folder};
 use crate::template::watch::{Change, WatchMode, Watcher, watch};
 
 impl FragmentCache {
