@@ -181,11 +181,12 @@ impl Engine {
     }
 
     fn telling(&self, shared: &Tier, ticket: Ticket) -> PendingConfirmation {
+        let deadline = self.end_of_patience();
         PendingConfirmation {
-            confirmation: shared.tell(ticket),
             patience: self.settings.patience(),
-            deadline: self.end_of_patience(),
-            sleep: self.timer().map(|timer| timer.sleep_until(self.end_of_patience())),
+            deadline,
+            sleep: self.timer().map(|timer| timer.sleep_until(deadline)),
+            confirmation: shared.tell(ticket),
         }
     }
 

@@ -71,10 +71,7 @@ impl FragmentCache {
     pub fn current_scope(&self) -> Scope {
         match stack::innermost_scope(self.inner.id) {
             Some(mut shared) => {
-                // The collector may be attached to a frame further out, so attach it to this scope too.
-                let collects = self.inner.telemetry.collectors.any();
-                let collector = collects.then(|| collector(self.inner.id)).flatten();
-                collector.into_iter().for_each(|collector| shared.attachments.set(collector));
+                self.attach_collector(&mut shared);
                 Scope { cache: self.clone(), shared }
             }
             None => self.scope(),
@@ -85,10 +82,16 @@ impl FragmentCache {
     pub(crate) fn scope_with<T: Any + Send + Sync>(&self, attachment: Option<Arc<T>>) -> Scope {
         let mut shared = SharedFrame::new(Dependencies::new(self.inner.id, self.inner.begin()));
         attachment.into_iter().for_each(|attachment| shared.attachments.set(attachment));
+        self.attach_collector(&mut shared);
+        Scope { cache: self.clone(), shared }
+    }
+
+    /// Attaches the collector around this code, if there is one: it may be attached to a frame further out, which other
+    /// threads do not have.
+    fn attach_collector(&self, shared: &mut SharedFrame) {
         let collects = self.inner.telemetry.collectors.any();
         let collector = collects.then(|| collector(self.inner.id)).flatten();
         collector.into_iter().for_each(|collector| shared.attachments.set(collector));
-        Scope { cache: self.clone(), shared }
     }
 
     /// A scope with the start stamp of the enclosing frame, whose look-ups are collected.

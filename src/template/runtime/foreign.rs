@@ -49,6 +49,9 @@ impl Binding {
     /// is above the start of the render, so the result is not stored.
     pub(super) fn includers(&self, state: &State<'_, '_>) -> Vec<Dependency> {
         let sharing = state.get_extension::<RenderStart>().map_or(&[][..], |start| &start.sharing);
+        if sharing.is_empty() {
+            return Vec::new();
+        }
         let imported = state.get_extension::<Rendering>().map_or(&[][..], |rendering| &rendering.imported);
         // The statements that a template reaches in its own parents are dependencies already.
         let parents = successors(Some(state.name()), |child| Some(parent_of(imported, child)?.template.name()));
